@@ -1,0 +1,189 @@
+"""The run folder is the contract between the steps: what is in it, written how.
+
+Every file is written under a temporary name and renamed, so a killed step leaves either the old file or the new.
+A finished step leaves a stamp in `steps/` with the hash of the settings and of the inputs it was made with; that is how
+a re-run knows that there is nothing to do, and how a folder of other data is told apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from thresher.errors import UserError
+
+FORMAT = 1
+STEPS = ("train", "measure", "score", "select", "compare", "report")
+
+
+def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
+    """Write a file so that it is either wholly there or not at all.
+
+    `content` is the content, or a function that writes to the temporary path it is given.
+
+    Raises
+    ------
+    UserError
+        the disk is full or the folder cannot be written; the file that stood there before is untouched.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(Path(folder) / "a.txt", "kept")
+    ...     (Path(folder) / "a.txt").read_text()
+    'kept'
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if callable(content):
+            content(temporary)
+        else:
+            temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
+    """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        fill(temporary)
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def unwritable(path: Path, error: OSError) -> UserError:
+    """The one line for a disk that is full or a place that cannot be written."""
+    if error.errno == errno.ENOSPC:
+        return UserError(f"{path}: the disk is full; free some space and run the same command again")
+    return UserError(f"{path}: cannot be written ({error.strerror or error}); choose another --out")
+
+
+def digest(value: Any) -> str:
+    """A short hash of anything JSON can hold; equal values give equal hashes whatever the key order.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+
+
+def read_manifest(run: Path) -> dict[str, Any]:
+    """`run.yaml` of a run folder.
+
+    Raises
+    ------
+    UserError
+        not a run folder, or one of another format.
+    """
+    path = run / "run.yaml"
+    if not path.is_file():
+        raise UserError(f"{run}: not a run folder (no run.yaml); make one with `thresher run` or `thresher train`")
+    try:
+        manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: broken YAML ({error}); restore it or start anew with --out") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise UserError(f"{run}: run folder of format {found}, this version reads {FORMAT}; start anew with --out")
+    return manifest
+
+
+def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
+    """Write `run.yaml`."""
+    write(run / "run.yaml", yaml.safe_dump({"format": FORMAT, **manifest}, sort_keys=False, allow_unicode=True))
+
+
+def stamp(run: Path, step: str) -> dict[str, Any] | None:
+    """The stamp that a finished step left, or None."""
+    path = run / "steps" / f"{step}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def state(run: Path, step: str, settings: dict[str, Any]) -> Literal["absent", "done", "other"]:
+    """Whether a step is finished, not yet, or finished with other settings or inputs than these."""
+    found = stamp(run, step)
+    if found is None:
+        return "absent"
+    return "done" if found["hash"] == digest(settings) else "other"
+
+
+def finish(run: Path, step: str, settings: dict[str, Any], **facts: Any) -> None:
+    """Stamp a step as finished; `facts` (seconds taken, counts) are kept beside the settings."""
+    content = {"hash": digest(settings), "settings": settings, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
+    write(run / "steps" / f"{step}.json", json.dumps(content, indent=1, ensure_ascii=False, default=str))
+
+
+def require(run: Path, step: str) -> dict[str, Any]:
+    """The stamp of a step that must have been finished before."""
+    read_manifest(run)
+    found = stamp(run, step)
+    if found is None:
+        raise UserError(f"{run}: nothing to read from `{step}` yet; run `thresher {step} {run}` first")
+    return found
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """`results.json`, empty where nothing was measured yet."""
+    path = run / "results.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"format": FORMAT}
+
+
+def update_results(run: Path, **parts: Any) -> dict[str, Any]:
+    """Replace the named top-level parts of `results.json`."""
+    results = {**read_results(run), **parts}
+    write(run / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
+    return results
+
+
+@contextlib.contextmanager
+def lock(run: Path) -> Iterator[None]:
+    """Hold the run folder: a second process on it is told so and leaves.
+
+    Raises
+    ------
+    UserError
+        another process holds it.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        handle = (run / ".lock").open("a+")
+    except OSError as error:
+        raise unwritable(run, error) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{run}: another thresher process works on this folder; wait for it to end") from error
+        yield
