@@ -1,0 +1,161 @@
+"""The demo's data: some thousand voice commands, a test set of unseen templates, planted label noise.
+
+The sentences come from the English templates of `home-assistant-intents` (by the Home Assistant authors,
+Apache-2.0), written out with `hassil` (Apache-2.0); the names and places in them are thresher's own.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thresher.errors import UserError
+from thresher.run_folder import write
+
+if TYPE_CHECKING:
+    from thresher.demo.templates import Command, Template
+
+TRAIN_PER_INTENT = 180
+TEST_PER_INTENT = 36
+TEST_SHARE = 0.2  # of the templates of each intent
+NOISE_SHARE = 0.04
+FEWEST_TEMPLATES = 3  # one for test, several for train
+FEWEST_ROWS = 40
+TRIES = 20  # draws for one more new sentence before a template counts as used up
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """The three files of the demo's data."""
+
+    train: Path
+    test: Path
+    planted: Path
+
+
+def generate(folder: Path, seed: int = 0) -> DemoFiles:
+    """Write the demo's data: `train.jsonl`, `test.jsonl` and `planted.jsonl`.
+
+    Rows have `id`, `text`, `intent` (the label), `domain` (what the command is about: light, timer, ...) and
+    `template` (the sentence template the text is drawn from). A fifth of every intent's templates is held out
+    for the test set: no template, no wording (the text with its slots blanked) and no text of the test set
+    is in train. Intents with fewer than 3 templates or fewer than 40 train rows are left out, for a test of
+    unseen wording says nothing about them. Every intent has at most 180 train rows and 36 test rows, drawn
+    from its templates in turn.
+
+    In train, 4 % of the rows are given the label of another intent, drawn at random. Which ones is told in
+    `planted.jsonl` (`id`, `given`, `true`) and nowhere else. The same seed and the same versions of the two
+    packages give the same bytes.
+
+    Raises
+    ------
+    UserError
+        the packages of the `demo` extra are not installed, or the folder cannot be written.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = generate(Path(folder))
+    ...     row = json.loads(files.train.read_text().splitlines()[0])
+    >>> list(row)
+    ['id', 'text', 'intent', 'domain', 'template']
+    """
+    try:
+        from thresher.demo.templates import draw, read_templates
+    except ModuleNotFoundError as error:
+        raise UserError(f'the demo needs the package {error.name}; pip install "thresher[demo]"') from error
+    rng = random.Random(seed)
+    templates, intents = read_templates()
+    held_out, learned = split(templates, rng)
+    seen: set[str] = set()
+    test = sample(held_out, TEST_PER_INTENT, lambda t: draw(t, intents, rng), seen, frozenset())
+    unseen_wordings = frozenset(command.wording for _, command in chain(*test.values()))
+    train = sample(learned, TRAIN_PER_INTENT, lambda t: draw(t, intents, rng), seen, unseen_wordings)
+    kept = [intent for intent, rows in train.items() if len(rows) >= FEWEST_ROWS and test[intent]]
+    train_rows = as_rows("train", (pair for intent in kept for pair in train[intent]), rng)
+    test_rows = as_rows("test", (pair for intent in kept for pair in test[intent]), rng)
+    train_rows, planted = plant(train_rows, NOISE_SHARE, rng)
+    files = DemoFiles(folder / "train.jsonl", folder / "test.jsonl", folder / "planted.jsonl")
+    for path, rows in ((files.train, train_rows), (files.test, test_rows), (files.planted, planted)):
+        write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return files
+
+
+def split(
+    templates: list[Template], rng: random.Random
+) -> tuple[dict[str, list[Template]], dict[str, list[Template]]]:
+    """Templates of each intent for test and for train; intents with too few of them are left out."""
+    held_out, learned = {}, {}
+    for intent in dict.fromkeys(template.intent for template in templates):
+        own = [template for template in templates if template.intent == intent]
+        if len(own) >= FEWEST_TEMPLATES:
+            rng.shuffle(own)
+            cut = max(1, round(TEST_SHARE * len(own)))
+            held_out[intent], learned[intent] = own[:cut], own[cut:]
+    return held_out, learned
+
+
+def sample(
+    templates: dict[str, list[Template]],
+    per_intent: int,
+    draw: Callable[[Template], Command],
+    seen: set[str],
+    unseen_wordings: frozenset[str],
+) -> dict[str, list[tuple[Template, Command]]]:
+    """Up to `per_intent` new sentences of each intent, one from each of its templates in turn.
+
+    `seen` is added to; sentences of `unseen_wordings` are passed over.
+    """
+    drawn: dict[str, list[tuple[Template, Command]]] = {}
+    for intent, own in templates.items():
+        rows = drawn[intent] = []
+        alive = list(own)
+        while alive and len(rows) < per_intent:
+            for template in alive[: per_intent - len(rows)]:
+                for _ in range(TRIES):
+                    command = draw(template)
+                    if command.text.casefold() not in seen and command.wording not in unseen_wordings:
+                        seen.add(command.text.casefold())
+                        rows.append((template, command))
+                        break
+                else:
+                    alive.remove(template)
+    return drawn
+
+
+def as_rows(name: str, pairs: Iterable[tuple[Template, Command]], rng: random.Random) -> list[Row]:
+    """The rows of a file, in random order."""
+    shuffled = list(pairs)
+    rng.shuffle(shuffled)
+    return [
+        {
+            "id": f"{name}-{number:05d}",
+            "text": command.text,
+            "intent": template.intent,
+            "domain": command.domain,
+            "template": template.text,
+        }
+        for number, (template, command) in enumerate(shuffled)
+    ]
+
+
+def plant(rows: list[Row], share: float, rng: random.Random) -> tuple[list[Row], list[Row]]:
+    """Give `share` of the rows the label of another intent; the rows, and the truth about those changed."""
+    intents = sorted({row["intent"] for row in rows})
+    given = {
+        rows[i]["id"]: rng.choice([intent for intent in intents if intent != rows[i]["intent"]])
+        for i in sorted(rng.sample(range(len(rows)), round(share * len(rows))))
+    }
+    noisy = [{**row, "intent": given.get(row["id"], row["intent"])} for row in rows]
+    truth = [
+        {"id": row["id"], "given": given[row["id"]], "true": row["intent"]}
+        for row in rows
+        if row["id"] in given
+    ]
+    return noisy, truth
