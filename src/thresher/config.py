@@ -60,6 +60,7 @@ class TrainConfig(_Section):
     forgetting_epochs: float = Field(2, gt=0)
     null_epochs: float = Field(2, gt=0, description="epochs of PVI's model on empty input")
     bf16: bool = False
+    report_to: tuple[str, ...] = Field((), description="loggers of transformers: tensorboard, wandb, mlflow, ...")
     threads: int | None = Field(None, ge=1, description="CPU threads of one training process; default: all")
 
 

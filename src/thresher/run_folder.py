@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from safetensors import SafetensorError
 
 from thresher.errors import UserError
 
@@ -53,7 +54,7 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
@@ -70,17 +71,17 @@ def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def unwritable(path: Path, error: OSError) -> UserError:
+def unwritable(path: Path, error: Exception) -> UserError:
     """The one line for a disk that is full or a place that cannot be written."""
-    if error.errno == errno.ENOSPC:
+    if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error):
         return UserError(f"{path}: the disk is full; free some space and run the same command again")
-    return UserError(f"{path}: cannot be written ({error.strerror or error}); choose another --out")
+    return UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another --out")
 
 
 def digest(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""Encoder and classification head from a name or folder; tokenising; padding-safe batches."""

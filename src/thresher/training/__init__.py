@@ -1,0 +1,1 @@
+"""Hugging Face `Trainer` with two learning rates; checkpoints; whole-set evaluations; resume."""

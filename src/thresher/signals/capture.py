@@ -1,0 +1,65 @@
+"""Hooks that make the embedding output a leaf and keep what flows through chosen layers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from thresher.errors import UserError
+from thresher.model.classifier import Classifier
+from thresher.model.encoder import embedding_layer, layer_stack
+from thresher.signals.ghost import supported_modules
+
+
+@contextlib.contextmanager
+def embedding_leaf(model: Classifier) -> Iterator[dict[str, Tensor]]:
+    """Inside the block every forward puts its embedding output under "embedding", as a leaf that takes a gradient.
+
+    The parameters need no gradient then: backward stops at the embedding output, and no weight gradient is computed.
+    """
+    found: dict[str, Tensor] = {}
+
+    def cut(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        found["embedding"] = output.detach().requires_grad_()
+        return found["embedding"]
+
+    handle = embedding_layer(model.encoder).register_forward_hook(cut)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
+    """Inside the block every forward keeps (input, output) of the given modules.
+
+    Raises
+    ------
+    UserError
+        a module is called twice in one forward: its gradient is a sum that the per-call rules do not give.
+    """
+    flow: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if module in flow:
+            raise UserError(f"self-influence: {type(module).__name__} is called twice in one pass; not supported")
+        flow[module] = (inputs[0].detach(), output)
+
+    handles = [module.register_forward_hook(keep) for module in modules]
+    try:
+        yield flow
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def measured_layers(model: Classifier) -> dict[str, Callable[[], list[nn.Module]]]:
+    """By signal name, how to find the modules whose gradient norms it sums: last encoder layer, last classifier layer."""
+    return {
+        "encoder_sq_norm": lambda: supported_modules(layer_stack(model.encoder)[-1]),
+        "classifier_sq_norm": lambda: supported_modules(model.head[-1]),
+    }

@@ -1,0 +1,120 @@
+"""The measuring pass over a run folder: what is left to do, done in parallel, and the signals read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.model.tokens import tokenise
+from thresher.progress import track
+from thresher.run_folder import read_manifest, write
+from thresher.signals.chunk import loaded, measure_chunk, usable_layers
+from thresher.signals.plan import Plan, make_plan, part_fault, read_part, write_null_logits
+from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
+from thresher.training.fit import predict_logits
+from thresher.training.parallel import default_workers, run_jobs
+
+
+def run_names(run: Path) -> list[str]:
+    """The training runs of a run folder: run-0, run-1, ..."""
+    return sorted((path.name for path in (run / "checkpoints").glob("run-*")), key=lambda name: int(name[4:]))
+
+
+def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Measure every chunk that has no sound part yet, for every training run; gradients for the first run only.
+
+    Parts are written as they finish; after a kill the same call goes on where it was. A damaged or foreign part is named
+    through `say` and redone.
+
+    Returns
+    -------
+    {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
+    """
+    manifest = read_manifest(run)
+    workers = manifest["config"]["measure"]["workers"] or default_workers()
+    names = run_names(run)
+    if not names:
+        raise UserError(f"{run}: no training run to measure; run `thresher train` first")
+    measured, refused = 0, {}
+    for name in names:
+        plan = make_plan(run, name, manifest, gradients=name == names[0])
+        left = []
+        for chunk in range(plan.chunks):
+            fault = part_fault(plan, chunk)
+            if fault is not None:
+                left.append(chunk)
+                if fault != "absent":
+                    say(f"{plan.part(chunk)}: {fault}; measuring it again")
+        for stale in plan.folder.glob("part-*.parquet"):
+            if int(stale.stem[5:]) >= plan.chunks:
+                stale.unlink()
+        prepare(plan)
+        if plan.gradients:
+            refused = refused_signals(plan)
+        with track(f"measure {name}", sum(plan.rows_of(chunk)[1] for chunk in left)) as advance:
+            for _, rows in run_jobs(measure_chunk, [(plan, chunk) for chunk in left], workers):
+                advance(rows)
+        measured += len(left)
+    first = read_signals(run, names[0])[0]
+    return {
+        "rows": first.height,
+        "checkpoints": len(list_checkpoints(run / "checkpoints" / names[0])),
+        "truncated": int(first["truncated"].sum()),
+        "measured_chunks": measured,
+        "refused": refused,
+    }
+
+
+def prepare(plan: Plan) -> None:
+    """Write what is measured once for a run: its checkpoint table and the logits of its model on empty input."""
+    folder = plan.run / "checkpoints"
+    model, tokenizer, _ = loaded(plan.run, plan.name, plan.dtype, plan.hash)
+    hidden = int(model.encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+    table = checkpoint_table(folder / plan.name, hidden)
+    write(plan.folder / "checkpoints.parquet", table.write_parquet)
+    null = list_checkpoints(folder / plan.name.replace("run-", "null-"))
+    logits = None
+    if null:
+        texts = read_manifest(plan.run)["config"]["data"]["text"]
+        tokens = tokenise([[""] for _ in texts], tokenizer, 8)
+        device = next(model.parameters()).device
+        weights = load_weights(null[-1], device)
+        model.load_state_dict(weights, assign=True)
+        logits = predict_logits(model.requires_grad_(False).eval(), tokens)[0].tolist()
+    write_null_logits(plan, logits)
+
+
+def refused_signals(plan: Plan) -> dict[str, str]:
+    """The layers whose gradient norms this architecture does not give, with the reason."""
+    model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
+    texts = read_manifest(plan.run)["config"]["data"]["text"]
+    return usable_layers(model, weights[0], tokenise([["a"] for _ in texts], tokenizer, 8))[1]
+
+
+def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The signals table of one training run in row order, and its checkpoint table.
+
+    To the measured columns it adds `null_logits` (the same for every row) and `correct`, the whole-set evaluations in step
+    order, where there are any.
+    """
+    folder = run / "signals" / name
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        raise UserError(f"{run}: no signals of {name}; run `thresher measure {run}` first")
+    signals = pl.concat([read_part(path) for path in parts])
+    null = json.loads((folder / "null_logits.json").read_text())
+    if null is not None:
+        kind = pl.Array(pl.Float32, len(null))
+        signals = signals.with_columns(pl.lit(pl.Series("null_logits", [null], dtype=kind)).first().alias("null_logits"))
+    evaluations = sorted((run / "evaluations" / name).glob("step-*.parquet"))
+    if evaluations:
+        tables = [pl.read_parquet(path).rename({"correct": path.stem}) for path in evaluations]
+        steps = [path.stem for path in evaluations]
+        correct = pl.concat([tables[0].select("id"), *(table.select(step) for table, step in zip(tables, steps, strict=True))], how="horizontal")
+        signals = signals.join(correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left")
+    return signals, pl.read_parquet(folder / "checkpoints.parquet")

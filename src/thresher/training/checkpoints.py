@@ -1,0 +1,115 @@
+"""Checkpoints of a run: weights in safetensors, beside the step, epoch and learning rates they were saved at."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from thresher.config import ModelConfig, TrainConfig
+from thresher.errors import UserError
+from thresher.model.classifier import Classifier
+from thresher.model.encoder import build_encoder
+from thresher.quiet import quiet_transformers
+from thresher.run_folder import write, write_folder
+
+
+def evenly_spaced(count: int, total: int) -> list[int]:
+    """`count` steps evenly spaced over `total`, the last one included; fewer where there are fewer steps.
+
+    >>> evenly_spaced(4, 10)
+    [2, 5, 8, 10]
+    """
+    return sorted({max(1, round(total * i / count)) for i in range(1, count + 1)})
+
+
+def checkpoint_steps(config: TrainConfig, total: int) -> list[int]:
+    """The steps at which weights are saved: evenly spaced, or every `checkpoint_every` steps, the last one always."""
+    if config.checkpoint_every is None:
+        return evenly_spaced(config.checkpoints, total)
+    return sorted({*range(config.checkpoint_every, total + 1, config.checkpoint_every), total})
+
+
+def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> list[int]:
+    """The steps of the whole-set evaluations that forgetting counts over."""
+    end = min(total, math.ceil(config.forgetting_epochs * steps_per_epoch))
+    if config.forgetting_every is not None:
+        return list(range(config.forgetting_every, end + 1, config.forgetting_every))
+    return evenly_spaced(config.forgetting_evaluations, end) if config.forgetting_evaluations else []
+
+
+def save_checkpoint(folder: Path, model: nn.Module, facts: dict[str, Any]) -> None:
+    """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr}) as one folder."""
+
+    def fill(temporary: Path) -> None:
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
+        write(temporary / "checkpoint.json", json.dumps(facts))
+
+    write_folder(folder, fill)
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint folders of one run, in step order."""
+    return sorted(path for path in folder.glob("step-*") if (path / "checkpoint.json").is_file())
+
+
+def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
+    """One line per checkpoint of a run: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
+
+    Raises
+    ------
+    UserError
+        no checkpoint, or one whose weights are missing or pickled.
+    """
+    rows = []
+    for index, path in enumerate(list_checkpoints(folder)):
+        if not (path / "model.safetensors").is_file():
+            raise UserError(f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force")
+        rows.append({"index": index, **json.loads((path / "checkpoint.json").read_text()), "hidden": hidden})
+    if not rows:
+        raise UserError(f"{folder}: no checkpoints; run train first")
+    schema = {"index": pl.Int32, "step": pl.Int64, "epoch": pl.Float64, "encoder_lr": pl.Float64, "head_lr": pl.Float64}
+    return pl.DataFrame(rows, schema={**schema, "hidden": pl.Int32})
+
+
+def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The weights of one checkpoint.
+
+    Raises
+    ------
+    UserError
+        the file is missing or damaged.
+    """
+    file = path / "model.safetensors"
+    try:
+        return load_file(file, device=str(device))
+    except Exception as error:
+        raise UserError(f"{file}: cannot be read ({error}); run train again with --force") from error
+
+
+def save_architecture(folder: Path, encoder: Any, tokenizer: Any, config: ModelConfig, n_classes: int) -> None:
+    """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head."""
+
+    def fill(temporary: Path) -> None:
+        encoder.config.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        head = {"n_classes": n_classes, "model": config.model_dump(mode="json")}
+        write(temporary / "architecture.json", json.dumps(head, indent=1))
+
+    write_folder(folder, fill)
+
+
+def build_classifier(folder: Path) -> tuple[Classifier, Any]:
+    """The classifier of a run, weights not loaded, and its tokenizer."""
+    saved = json.loads((folder / "architecture.json").read_text())
+    config = ModelConfig(**saved["model"])
+    with quiet_transformers():
+        encoder, tokenizer = build_encoder(folder, config.trust_remote_code)
+    return Classifier(encoder, saved["n_classes"], config), tokenizer
