@@ -1,0 +1,34 @@
+"""Scores: one file per score, each a function from the signals table to a column.
+
+A new score is a new file here with a function under `@score`; importing this package imports every file of
+the folder, so the command line, the configuration, the report and the tests find it in the registry.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from thresher.scores.columns import column
+from thresher.scores.normalise import class_norm, dataset_norm
+from thresher.scores.read import MissingSignal
+from thresher.scores.registry import Score, check_options, find, parse_options, score, scores
+from thresher.scores.table import score_runs, score_table
+
+__all__ = [
+    "MissingSignal",
+    "Score",
+    "check_options",
+    "class_norm",
+    "column",
+    "dataset_norm",
+    "find",
+    "parse_options",
+    "score",
+    "score_runs",
+    "score_table",
+    "scores",
+]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,46 @@
+"""Which column to select by, and which of its ends is hard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from thresher.errors import UserError
+from thresher.scores.registry import SUFFIXES, scores
+
+Normalise = Literal["auto", "raw", "class", "dataset"]
+
+
+def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, Literal["high", "low"]]:
+    """The column of the score table that `by` and `normalise` mean, and the end at which its hard rows are.
+
+    `by` is a score ("vog": the column its `normalise` names, by default the one its registration gives) or a
+    column ("vog_class"). A column of no known score (one that the user added) is hard at its high end.
+
+    Raises
+    ------
+    UserError
+        no such score or column, a score that this table does not have, or a column of another normalisation.
+
+    >>> columns = ["id", "label", "vog", "vog_class", "vog_dataset"]
+    >>> column("vog", "auto", columns), column("vog", "raw", columns)
+    (('vog_class', 'high'), ('vog', 'high'))
+    """
+    known = scores()
+    available = [name for name in columns if name not in ("id", "label")]
+    base, _, suffix = by.rpartition("_")
+    if by in known:
+        form = known[by].normalise if normalise == "auto" else normalise
+        name, score = by if form == "raw" else f"{by}_{form}", by
+    elif suffix in SUFFIXES and base in known:
+        if normalise not in ("auto", suffix):
+            raise UserError(
+                f"column '{by}' is {suffix}-normalised; leave normalise at auto or select by '{base}'"
+            )
+        name, score = by, base
+    else:
+        name, score = by, ""
+    if name not in available:
+        problem = "was not computed in this run" if score else "is not a score or a column"
+        raise UserError(f"'{name}' {problem}; there are {', '.join(available) or 'none'}")
+    return name, known[score].hard if score else "high"

@@ -1,0 +1,52 @@
+"""Error l2 norm."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from scipy.special import softmax
+
+from thresher.scores.read import array, checkpoint_at, labels
+from thresher.scores.registry import score
+
+
+@score(
+    "el2n",
+    needs=("logits",),
+    hard="high",
+    runs="all",
+    cost="one early checkpoint per run; steadier averaged over runs (the paper: 10)",
+    source="Paul, Ganguli and Dziugaite, NeurIPS 2021; Anand et al., EMNLP 2023, sections 2.1 and B.1",
+)
+def el2n(
+    signals: pl.DataFrame, checkpoints: pl.DataFrame, *, checkpoint: int | None = None, epoch: float = 2.0
+) -> pl.Series:
+    """Error l2 norm: how far the predicted probabilities are from the label, early in training.
+
+        EL2N = || softmax(logits_c) - onehot(y) ||_2        between 0 and sqrt(2), no unit; shape (N,)
+
+    at the checkpoint nearest to `epoch`, or the checkpoint of index `checkpoint` (-1: the last). Averaged
+    over the runs by `score_table`.
+
+    Where the paper is ambiguous: "after epoch 2" is the checkpoint nearest to the end of the second epoch.
+    Computed late (the paper: epoch 7) it fails: the model has memorised the rows.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`.
+    UserError
+        no checkpoint of that index.
+
+    >>> signals = pl.DataFrame(
+    ...     {"label": [0, 1], "logits": [[[0.0, 0.0]], [[99.0, 0.0]]]},
+    ...     schema_overrides={"logits": pl.Array(pl.Float32, (1, 2))},
+    ... )
+    >>> el2n(signals, pl.DataFrame({"index": [0], "epoch": [2.0]})).round(4).to_list()
+    [0.7071, 1.4142]
+    """
+    logits = array(signals, "logits")  # (N, C, K)
+    at = checkpoint_at(checkpoints, checkpoint, epoch)
+    error = softmax(logits[:, at].astype(np.float64), axis=1)  # (N, K)
+    error[np.arange(len(error)), labels(signals)] -= 1.0
+    return pl.Series("el2n", np.sqrt(np.einsum("nk,nk->n", error, error)), dtype=pl.Float64)

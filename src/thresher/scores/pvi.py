@@ -1,0 +1,80 @@
+"""Pointwise V-information."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.special import log_softmax
+
+from thresher.scores.read import MissingSignal, array, checkpoint_at, labels
+from thresher.scores.registry import score
+
+
+@score(
+    "pvi",
+    needs=("logits", "null_logits"),
+    hard="low",
+    runs="all",
+    cost="one training run and one on empty input; steadier averaged over runs (the paper: 10 and 10)",
+    source="Ethayarajh, Choi and Swayamdipta, ICML 2022; Anand et al., EMNLP 2023, sections 2.1 and B.1",
+)
+def pvi(
+    signals: pl.DataFrame,
+    checkpoints: pl.DataFrame,
+    *,
+    null: Literal["model", "prior"] = "model",
+    checkpoint: int | None = None,
+    epoch: float = 2.0,
+) -> pl.Series:
+    """Pointwise V-information: how many bits the text tells the model about its label.
+
+        PVI = - log2 p_null(y) + log2 p_c(y)        bits; shape (N,)
+
+    with p_c = softmax(logits) at the checkpoint nearest to `epoch` (or of index `checkpoint`), and p_null the
+    same model fine-tuned on empty input (`null="model"`). Low is hard; negative means that the model finds
+    the label less likely than without the text: the row is suspicious. Averaged over the runs by
+    `score_table`.
+
+    Where the paper is ambiguous: a model of empty input can learn nothing but the class frequencies, so
+    `null="prior"` takes those of the table's labels instead and saves that training. The bits are of log base
+    2.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`, or `null_logits` with `null="model"`.
+    UserError
+        no checkpoint of that index.
+
+    >>> kinds = {"logits": pl.Array(pl.Float32, (1, 2)), "null_logits": pl.Array(pl.Float32, 2)}
+    >>> rows = {"label": [0, 1], "logits": [[[0.0, 0.0]], [[99.0, 0.0]]], "null_logits": [[0.0, 0.0]] * 2}
+    >>> signals = pl.DataFrame(rows, schema_overrides=kinds)
+    >>> pvi(signals, pl.DataFrame({"index": [0], "epoch": [2.0]})).round(2).to_list()
+    [0.0, -141.83]
+    """
+    label = labels(signals)
+    logits = array(signals, "logits")  # (N, C, K)
+    informed = _log2_probability(logits[:, checkpoint_at(checkpoints, checkpoint, epoch)], label)
+    uninformed = (
+        _null_of_model(signals, label) if null == "model" else np.log2(np.bincount(label)[label] / len(label))
+    )
+    return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
+
+
+def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    if "null_logits" not in signals.columns:
+        raise MissingSignal("no model was trained on empty input; the option null=prior does without")
+    return _log2_probability(array(signals, "null_logits"), label)
+
+
+def _log2_probability(
+    logits: npt.NDArray[np.float32], label: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """log2 softmax(logits)[y], (N, K) and (N,) to (N,)."""
+    nats: npt.NDArray[np.float64] = log_softmax(logits.astype(np.float64), axis=1)
+    true: npt.NDArray[np.float64] = nats[np.arange(len(nats)), label]
+    bits: npt.NDArray[np.float64] = true / np.log(2.0)
+    return bits

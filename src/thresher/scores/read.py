@@ -1,0 +1,82 @@
+"""Reading the signals table: columns as arrays, checkpoints by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from thresher.errors import UserError
+
+
+class MissingSignal(Exception):
+    """A score cannot be computed from this signals table; the message says what is missing."""
+
+
+def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
+    """A column as an array, nested `pl.Array` columns with all their axes; no copy if the frame is one chunk.
+
+    Raises
+    ------
+    MissingSignal
+        no such column, or rows without a value in it.
+
+    >>> frame = pl.DataFrame({"logits": [[[1.0, 2.0]]]}, schema={"logits": pl.Array(pl.Float32, (1, 2))})
+    >>> array(frame, "logits").shape
+    (1, 1, 2)
+    """
+    if column not in signals.columns:
+        raise MissingSignal(f"'{column}' was not measured")
+    if signals[column].null_count():
+        raise MissingSignal(f"'{column}' was not measured for every row")
+    return signals[column].rechunk().to_numpy()
+
+
+def labels(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
+    """The true class indices, (N,).
+
+    >>> labels(pl.DataFrame({"label": [1, 0]}))
+    array([1, 0])
+    """
+    return array(signals, "label").astype(np.int64)
+
+
+def by_index(checkpoints: pl.DataFrame, column: str) -> npt.NDArray[Any]:
+    """A column of the checkpoints table in the order in which the signals hold the checkpoints, (C,).
+
+    Raises
+    ------
+    MissingSignal
+        no checkpoints, or no such column.
+
+    >>> by_index(pl.DataFrame({"index": [1, 0], "epoch": [2.0, 1.0]}), "epoch")
+    array([1., 2.])
+    """
+    if checkpoints.is_empty() or "index" not in checkpoints.columns:
+        raise MissingSignal("there are no checkpoints")
+    return array(checkpoints.sort("index"), column)
+
+
+def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: float) -> int:
+    """The checkpoint to read: the one of that index (negative: from the end), or the one nearest to `epoch`.
+
+    Of two equally near ones the earlier is taken. Training that ended before `epoch` gives its last
+    checkpoint.
+
+    Raises
+    ------
+    UserError
+        no checkpoint of that index.
+
+    >>> trained = pl.DataFrame({"index": [0, 1, 2], "epoch": [1.0, 2.0, 3.0]})
+    >>> checkpoint_at(trained, None, 2.2), checkpoint_at(trained, -1, 2.2)
+    (1, 2)
+    """
+    if checkpoint is None:
+        return int(np.abs(by_index(checkpoints, "epoch") - epoch).argmin())
+    count = checkpoints.height
+    if not -count <= checkpoint < count:
+        raise UserError(f"no checkpoint {checkpoint}; the run has 0 to {count - 1}")
+    return checkpoint % count

@@ -1,0 +1,126 @@
+"""The score table: one line per row, one column per score and per normalised score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.scores.normalise import class_norm, dataset_norm
+from thresher.scores.read import MissingSignal, labels
+from thresher.scores.registry import Score, check_options, scores
+
+Run = tuple[pl.DataFrame, pl.DataFrame]
+Options = Mapping[str, Mapping[str, Any]]
+
+
+def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataFrame:
+    """Every score that the runs can give, as columns `id, label, NAME, NAME_class, NAME_dataset, ...`.
+
+    `runs` holds the signals table and the checkpoints table of each run. A score of one run is that of run 0;
+    one of all runs is the mean over the runs that have its signals, row by row by id. The rows stand in the
+    order of run 0. Scores whose signals are missing, or not finite for some row, are left out; `score_runs`
+    also says which and why.
+
+    Raises
+    ------
+    UserError
+        an unknown score, option or value; runs of different rows; no score at all can be computed.
+
+    >>> signals = pl.DataFrame({"id": ["a", "b"], "label": [0, 0], "correct": [[True, False], [True, True]]})
+    >>> score_table([(signals, pl.DataFrame())]).rows()
+    [('a', 0, 1.0, 1.0, 1.0), ('b', 0, 0.0, -1.0, -1.0)]
+    """
+    return score_runs(runs, options)[0]
+
+
+def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """`score_table`, with what `scores.json` says about it.
+
+    The second value is `{"scores": {NAME: {hard, normalise, runs_used, options, source, needs, cost}},
+    "skipped": {NAME: reason}}`, where `runs_used` counts the runs that were averaged.
+
+    Raises
+    ------
+    UserError
+        as `score_table`.
+
+    >>> signals = pl.DataFrame({"id": ["a", "b"], "label": [0, 0], "correct": [[True, False], [True, True]]})
+    >>> _, about = score_runs([(signals, pl.DataFrame())])
+    >>> about["scores"]["forgetting"]["runs_used"], about["skipped"]["vog"]
+    (1, "'gradient_gram' was not measured")
+    """
+    chosen = check_options(options)
+    _check(runs)
+    label = labels(runs[0][0])
+    table = runs[0][0].select("id", "label")
+    about: dict[str, dict[str, Any]] = {}
+    skipped: dict[str, str] = {}
+    for name, entry in scores().items():
+        try:
+            values, used = _mean(entry, runs, chosen[name])
+        except MissingSignal as missing:
+            skipped[name] = str(missing)
+            continue
+        table = table.with_columns(
+            values.alias(name),
+            pl.Series(f"{name}_class", class_norm(values.to_numpy(), label)),
+            pl.Series(f"{name}_dataset", dataset_norm(values.to_numpy())),
+        )
+        about[name] = {
+            "hard": entry.hard,
+            "normalise": entry.normalise,
+            "runs_used": used,
+            "options": chosen[name],
+            "source": entry.source,
+            "needs": list(entry.needs),
+            "cost": entry.cost,
+        }
+    if not about:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        raise UserError(f"no score can be computed from these signals ({reasons})")
+    return table, {"scores": about, "skipped": skipped}
+
+
+def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
+    """The score in the row order of run 0, averaged over the runs that can give it, and their number."""
+    ids = runs[0][0].select("id")
+    total = np.zeros(ids.height)
+    used = 0
+    reason = MissingSignal("there are no runs")
+    for signals, checkpoints in runs if entry.runs == "all" else runs[:1]:
+        try:
+            values = entry.function(signals, checkpoints, **options)
+        except MissingSignal as missing:
+            reason = missing if not used else reason
+            continue
+        aligned = ids.join(
+            signals.select("id", value=values), on="id", how="left", maintain_order="left", validate="1:1"
+        )
+        total += aligned["value"].to_numpy()
+        used += 1
+    if not used:
+        raise reason
+    bad = ~np.isfinite(total)
+    if bad.any():
+        first = ids["id"][int(bad.argmax())]
+        raise MissingSignal(
+            f"not a finite number for {bad.sum()} rows, first '{first}'; did the training diverge?"
+        )
+    return pl.Series(entry.name, total / used, dtype=pl.Float64), used
+
+
+def _check(runs: Sequence[Run]) -> None:
+    if not runs:
+        raise UserError("no signals to score; run `thresher measure` first")
+    first = runs[0][0].select("id", "label").sort("id")
+    if first["id"].n_unique() < first.height:
+        raise UserError("signals of run 0: an id stands twice; measure again with --force")
+    for index, (signals, _) in enumerate(runs[1:], start=1):
+        if not signals.select("id", "label").sort("id").equals(first):
+            raise UserError(
+                f"signals of run {index} are of other rows than those of run 0; measure again with --force"
+            )

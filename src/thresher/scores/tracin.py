@@ -1,0 +1,50 @@
+"""TracIn self-influence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from thresher.scores.read import array, by_index
+from thresher.scores.registry import score
+
+RATES = {"encoder": "encoder_lr", "classifier": "head_lr"}
+
+
+@score(
+    "tracin",
+    needs=("encoder_sq_norm",),
+    hard="high",
+    runs=1,
+    cost="one training run",
+    source="Pruthi et al., NeurIPS 2020; Anand et al., EMNLP 2023, sections 2.1 and B.1",
+)
+def tracin(
+    signals: pl.DataFrame, checkpoints: pl.DataFrame, *, layer: Literal["encoder", "classifier"] = "encoder"
+) -> pl.Series:
+    """TracIn self-influence: how much a training step on the row would lower the row's own loss.
+
+        TracIn(z, z) = sum over checkpoints c of  lr_c * || d loss(z) / d w at c ||^2        nats; shape (N,)
+
+    with w all parameters of one layer and lr_c the learning rate of that layer at checkpoint c.
+
+    Where the paper is ambiguous: `layer="encoder"` (the paper's choice, more stable) is the last encoder
+    layer with all its parameters, `layer="classifier"` the last linear layer of the head, weight and bias.
+    The encoder and the head learn at different rates, so each layer takes its own. A schedule that ends at
+    zero gives its last checkpoint no weight, as the formula says.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `encoder_sq_norm` or `classifier_sq_norm`.
+
+    >>> kind = {"encoder_sq_norm": pl.Array(pl.Float64, 2)}
+    >>> signals = pl.DataFrame({"encoder_sq_norm": [[4.0, 1.0]]}, schema=kind)
+    >>> tracin(signals, pl.DataFrame({"index": [0, 1], "encoder_lr": [0.5, 0.25]})).to_list()
+    [2.25]
+    """
+    rates = by_index(checkpoints, RATES[layer]).astype(np.float64)  # (C,)
+    squared = array(signals, f"{layer}_sq_norm").astype(np.float64, copy=False)  # (N, C)
+    return pl.Series("tracin", np.einsum("nc,c->n", squared, rates), dtype=pl.Float64)
