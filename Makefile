@@ -1,0 +1,46 @@
+# Needs python3.11 or newer, make and git. Every target sets up .venv itself, once.
+
+# The first of these that is new enough and can make virtual environments; `make PYTHON=...` takes another.
+candidates := python3 python3.13 python3.12 python3.11 python3.14 python
+usable = $(if $(1),$(shell $(1) -c 'import ensurepip, venv, sys; print("yes" * (sys.version_info >= (3, 11)))' 2>/dev/null))
+PYTHON ?= $(firstword $(foreach name,$(candidates),$(if $(filter yes,$(call usable,$(name))),$(name))))
+
+# More arguments for pip, such as another index with builds of torch for your machine.
+PIP_FLAGS ?=
+
+bin := .venv/bin
+installed := .venv/.installed
+# One thread per worker: the workers share the cores.
+quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: demo test lint venv clean
+.DEFAULT_GOAL := venv
+
+demo: $(installed)
+	$(bin)/thresher demo --out demo-run
+
+test: $(installed)
+	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
+lint: $(installed)
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+venv: $(installed)
+
+clean:
+	rm -rf .venv build dist demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(installed): pyproject.toml constraints.txt | $(bin)/python
+	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(bin)/python:
+	@if [ "$(call usable,$(PYTHON))" != yes ]; then \
+	  echo "No Python 3.11 or newer that can make virtual environments$(if $(PYTHON), ($(PYTHON) is not one))."; \
+	  echo "Install one (Debian, Ubuntu: apt install python3 python3-venv) or name it: make PYTHON=/path/to/python3.11"; \
+	  exit 1; \
+	fi >&2
+	$(PYTHON) -m venv .venv
