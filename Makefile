@@ -20,7 +20,7 @@ demo: $(installed)
 	$(bin)/thresher demo --out demo-run
 
 test: $(installed)
-	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 lint: $(installed)
 	$(bin)/ruff check
