@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from thresher.errors import UserError
 
 
 class _Section(BaseModel):
@@ -119,3 +123,68 @@ class RunConfig(_Section):
         if data.label in data.text:
             raise ValueError(f"column '{data.label}' is given as text and as label")
         return data
+
+
+SETTINGS: dict[str, str] = {
+    name: section
+    for section, model in (("train", TrainConfig), ("model", ModelConfig), ("measure", MeasureConfig))
+    for name in model.model_fields
+}
+
+
+def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
+    """A configuration with some settings changed by name; `model` stands for the encoder's name.
+
+    Names that two sections share (`seed`, `workers`) mean the training's seed and the measuring workers.
+
+    Raises
+    ------
+    UserError
+        an unknown setting, or a value that it does not take.
+
+    >>> base = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
+    >>> with_settings(base, epochs=5, model="bert-base-uncased").train.epochs
+    5.0
+    """
+    changed = config.model_dump()
+    for name, value in settings.items():
+        section, field = ("model", "name") if name == "model" else (SETTINGS.get(name), name)
+        if section is None:
+            raise UserError(f"unknown setting '{name}'; there are model, {', '.join(sorted(SETTINGS))}")
+        changed[section][field] = value
+    return checked(changed)
+
+
+def checked(settings: dict[str, Any], where: str = "settings") -> RunConfig:
+    """A whole configuration from plain values.
+
+    Raises
+    ------
+    UserError
+        one line that names the setting and what it takes.
+    """
+    try:
+        return RunConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{where}: {place}: {first['msg'].lower()} (got {first['input']!r})") from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A run.yaml written by a user: any part of `RunConfig`, as plain values.
+
+    Raises
+    ------
+    UserError
+        missing file, broken YAML, or not a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: needs sections such as data, model, train; it holds {type(content).__name__}")
+    return content

@@ -45,3 +45,12 @@ def track(description: str, total: float, unit: str = "rows") -> Iterator[Callab
             progress.update(task, rate=f"{speed:.1f} {unit}/s" if speed else "")
 
         yield advance
+
+
+def say(line: str) -> None:
+    """One line for the person at the terminal, on stderr; control characters from data are dropped.
+
+    >>> say("nothing is printed to stdout")
+    """
+    if not _quiet:
+        print("".join(character for character in line if character.isprintable()), file=sys.stderr, flush=True)

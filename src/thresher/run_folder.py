@@ -84,6 +84,11 @@ def unwritable(path: Path, error: Exception) -> UserError:
     return UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another --out")
 
 
+def as_json(value: Any) -> str:
+    """Readable JSON, any script as it is."""
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str)
+
+
 def digest(value: Any) -> str:
     """A short hash of anything JSON can hold; equal values give equal hashes whatever the key order.
 
@@ -143,7 +148,7 @@ def state(run: Path, step: str, settings: dict[str, Any]) -> Literal["absent", "
 def finish(run: Path, step: str, settings: dict[str, Any], **facts: Any) -> None:
     """Stamp a step as finished; `facts` (seconds taken, counts) are kept beside the settings."""
     content = {"hash": digest(settings), "settings": settings, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
-    write(run / "steps" / f"{step}.json", json.dumps(content, indent=1, ensure_ascii=False, default=str))
+    write(run / "steps" / f"{step}.json", as_json(content))
 
 
 def require(run: Path, step: str) -> dict[str, Any]:
@@ -164,7 +169,7 @@ def read_results(run: Path) -> dict[str, Any]:
 def update_results(run: Path, **parts: Any) -> dict[str, Any]:
     """Replace the named top-level parts of `results.json`."""
     results = {**read_results(run), **parts}
-    write(run / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
+    write(run / "results.json", as_json(results))
     return results
 
 

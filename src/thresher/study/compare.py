@@ -1,0 +1,203 @@
+"""The proof: retrain on the kept rows and on as many random ones, and set both beside full data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.config import CompareConfig
+from thresher.errors import UserError
+from thresher.rows import Rows, overlapping, read_rows
+from thresher.run_folder import digest, read_manifest, read_results, update_results
+from thresher.selection import select
+from thresher.study.cells import Cell, predictions, run_cells
+from thresher.study.intervals import paired_interval
+from thresher.study.metrics import accuracy, macro_f1
+from thresher.training.fit import steps_of
+from thresher.training.train import configs
+
+ARMS = ("full", "kept", "random")
+DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
+
+
+def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str, Any]:
+    """Retrain S seeds on all rows, on the kept ones and on the same number of random ones; same recipe for all.
+
+    The seed of a training fixes the head's initialisation, dropout and data order, and is shared by the three arms; the
+    random arm also draws other rows for every seed. With `same_steps` the pruned trainings take as many steps as the full one
+    (and so more epochs); otherwise as many epochs (and so fewer steps).
+
+    Returns
+    -------
+    the entry of `results.json["compare"]`: settings, arms, differences with 95% intervals, groups, unseen, verdict.
+
+    Raises
+    ------
+    UserError
+        no test rows, or no such selection.
+    """
+    manifest = read_manifest(run)
+    if not (run / "test.parquet").is_file():
+        raise UserError(f"{run}: no test rows to prove it on; give --test FILE to train")
+    rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    selection = pl.read_parquet(run / "selections" / f"{name}.parquet")
+    kept = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")["kept"].to_numpy()
+    cells = arm_cells(run, manifest, name, selection, settings)
+    results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers)
+    by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
+    predicted = {arm: predictions(run, by_arm[arm]) for arm in ARMS}
+    _, recipe = configs(manifest)
+    facts = {
+        "seeds": [cell["seed"] for cell in cells["full"]],
+        "same_steps": settings.same_steps,
+        "epochs": recipe.epochs,
+        "steps_full": by_arm["full"][0]["steps"],
+        "steps_pruned": by_arm["kept"][0]["steps"],
+        "epochs_pruned": by_arm["kept"][0]["epochs"],
+        "n_full": len(rows),
+        "n_kept": int(kept.sum()),
+        "n_test": len(test),
+        "confidence": 0.95,
+        "seconds": round(sum(result["seconds"] for result in results), 1),
+    }
+    truth = test.labels()
+    entry = {
+        "settings": facts,
+        **contrast(predicted, truth, settings.bootstrap),
+        "groups": group_contrast(rows, test, kept, predicted),
+        "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap),
+    }
+    for arm in ARMS:
+        entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
+    entry["verdict"] = verdict(entry)
+    update_results(run, compare={**read_results(run).get("compare", {}), name: entry})
+    return entry
+
+
+def arm_cells(
+    run: Path, manifest: dict[str, Any], name: str, selection: pl.DataFrame, settings: CompareConfig
+) -> dict[str, list[Cell]]:
+    """The trainings of the three arms, one per seed."""
+    _, recipe = configs(manifest)
+    n = manifest["n_rows"]
+    steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
+    scores = pl.read_parquet(run / "scores.parquet")
+    ids = selection.filter("kept")["id"].sort()
+    prune = 1 - len(ids) / n
+    column = next(name for name, kind in scores.schema.items() if kind.is_float())
+
+    def cell(arm: str, seed: int, chosen: pl.Series | None) -> Cell:
+        kept = "all" if chosen is None else digest(chosen.to_list())
+        steps_here = recipe.max_steps if chosen is None else steps
+        listed = None if chosen is None else chosen.to_list()
+        base = {"arm": arm, "seed": seed, "max_steps": steps_here, "kept": kept, "ids": listed}
+        return {**base, "selection": name if arm == "kept" else None}
+
+    cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
+    for seed in range(recipe.seed, recipe.seed + settings.seeds):
+        drawn = select(scores, by=column, prune=prune, strategy="random", seed=seed).filter("kept")["id"].sort()
+        cells["full"].append(cell("full", seed, None))
+        cells["kept"].append(cell("kept", seed, ids))
+        cells["random"].append(cell("random", seed, drawn))
+    return cells
+
+
+def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int) -> dict[str, Any]:
+    """Mean and standard deviation over seeds per arm, and the paired differences with their intervals.
+
+    Parameters
+    ----------
+    predicted
+        per arm, classes (S, n).
+    truth
+        (n,).
+    """
+    arms: dict[str, Any] = {}
+    for arm, classes in predicted.items():
+        arms[arm] = {}
+        for metric, measure in METRICS.items():
+            values = [float(measure(truth, row)) for row in classes]
+            arms[arm][metric] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "values": values}
+    differences = {
+        f"{a}-{b}": {
+            metric: paired_interval(predicted[a], predicted[b], truth, metric=metric, bootstrap=bootstrap)
+            for metric in METRICS
+        }
+        for a, b in DIFFERENCES
+    }
+    return {"arms": arms, "differences": differences}
+
+
+def unseen_contrast(
+    rows: Rows, test: Rows, predicted: dict[str, np.ndarray], bootstrap: int
+) -> dict[str, Any] | None:
+    """The same over the test rows whose text does not stand in train; None where no test text does."""
+    seen = overlapping(test, rows)
+    if not seen.any() or seen.all():
+        return None
+    part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
+    return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap)}
+
+
+def group_contrast(
+    rows: Rows, test: Rows, kept: np.ndarray, predicted: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Per value of every group column, and of the label: share removed, accuracy per arm, and the change with its interval."""
+    result: dict[str, dict[str, Any]] = {}
+    truth = test.labels()
+    columns = [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
+    for name, column in columns:
+        train_values, test_values = rows.table[column].to_numpy(), test.table[column].to_numpy()
+        result[name] = {}
+        for value in sorted(set(train_values) | set(test_values)):
+            in_train, in_test = train_values == value, test_values == value
+            entry: dict[str, Any] = {"n_train": int(in_train.sum()), "n_test": int(in_test.sum())}
+            entry["removed"] = float(1 - kept[in_train].mean()) if in_train.any() else None
+            if in_test.any():
+                part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
+                for arm, classes in part.items():
+                    entry[arm] = float((classes == truth[in_test]).mean())
+                entry["kept-full"] = paired_interval(part["kept"], part["full"], truth[in_test], metric="accuracy")
+            result[name][str(value)] = entry
+    return result
+
+
+def verdict(entry: dict[str, Any]) -> str:
+    """The comparison in a sentence, with its interval and what random rows do."""
+    facts, arms = entry["settings"], entry["arms"]
+    share = 1 - facts["n_kept"] / facts["n_full"]
+
+    def points(name: str) -> str:
+        found = entry["differences"][name]["accuracy"]
+        return f"{100 * found['mean']:+.2f} points [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
+
+    return (
+        f"Without {share:.1%} of the rows accuracy is {arms['kept']['accuracy']['mean']:.2%} against "
+        f"{arms['full']['accuracy']['mean']:.2%} on all of them: {points('kept-full')}; as many random rows instead: "
+        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}."
+    )
+
+
+def arm_lines(entry: dict[str, Any]) -> Sequence[tuple[str, ...]]:
+    """The comparison as a short table: arm, rows, accuracy, macro-F1, difference to full data with its interval."""
+    lines = []
+    for arm in ARMS:
+        found = entry["arms"][arm]
+        spread = [f"{100 * found[m]['mean']:.2f} ± {100 * found[m]['std']:.2f}" for m in METRICS]
+        change = "" if arm == "full" else interval_text(entry["differences"][f"{arm}-full"]["accuracy"])
+        lines.append((arm, f"{found['n_train']:,}", *spread, change))
+    return lines
+
+
+def interval_text(found: dict[str, float]) -> str:
+    """A difference in points with its interval.
+
+    >>> interval_text({"mean": -0.004, "low": -0.01, "high": 0.002})
+    '-0.40 [-1.00, +0.20]'
+    """
+    return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"

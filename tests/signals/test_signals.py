@@ -1,0 +1,139 @@
+"""The measuring pass equals the formulas, and nothing that must not matter changes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plain import row_signals
+from tiny import SHAPES, WORDS, tiny_model, tokenizer_of
+
+from thresher.config import ModelConfig
+from thresher.model.classifier import Classifier
+from thresher.model.encoder import load_encoder
+from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.signals.batch import measure_batch
+from thresher.signals.chunk import measure_tokens, usable_layers
+
+CLASSES, CHECKPOINTS = 3, 4
+EXACT = {"logits", "gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"}
+
+
+@pytest.fixture(scope="module", params=sorted(SHAPES))
+def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """A tiny model with some random checkpoints, rows of many lengths, labels."""
+    return make_setting(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def make_setting(kind: str, folder: Path):
+    torch.manual_seed(1)
+    config = ModelConfig(name=str(tiny_model(kind, folder)), head_hidden=(12, 10), max_length=32)
+    encoder, _ = load_encoder(config)
+    tokenizer = tokenizer_of(kind)
+    model = Classifier(encoder, CLASSES, config).eval()
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    checkpoints = []
+    for _ in range(CHECKPOINTS):
+        for name, value in state.items():
+            if value.is_floating_point():
+                state[name] = value + 0.05 * torch.randn_like(value)
+        checkpoints.append(dict(state))
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, n)) for n in (1, 9, 3, 3, 14, 6)]
+    tokens = tokenise([texts], tokenizer, config.max_length)
+    return model, checkpoints, tokens, random.integers(0, CLASSES, len(texts)), tokenizer
+
+
+def measured(setting, rows=None, batch_tokens: int = 64, dtype=torch.float32) -> dict[str, np.ndarray]:
+    model, checkpoints, tokens, labels, _ = setting
+    rows = np.arange(len(tokens)) if rows is None else np.asarray(rows)
+    weights = [{k: v.to(dtype) if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    model = model.to(dtype).requires_grad_(False).eval()
+    return measure_tokens(model, weights, tokens.take(rows), labels[rows], batch_tokens=batch_tokens)
+
+
+def exactness(model: Classifier) -> float:
+    """The library's RMS norm computes in float32 even in a float64 model."""
+    return 1e-5 if model.encoder.config.model_type == "qwen2" else 1e-9
+
+
+def close(a: np.ndarray, b: np.ndarray, relative: float) -> None:
+    """Relative to the size of each row's own signal."""
+    axes = tuple(range(1, np.ndim(b)))
+    scale = np.abs(b).max(axis=axes, keepdims=True) if axes else np.abs(b)
+    assert (np.abs(a - b) <= relative * scale).all(), np.abs((a - b) / scale).max()
+
+
+def test_equals_plain_autograd_one_row_at_a_time(setting):
+    ours = measured(setting, dtype=torch.float64)
+    model, checkpoints, tokens, labels, _ = setting
+    checkpoints = [{k: v.double() if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    assert set(ours) == EXACT
+    for row in range(len(tokens)):
+        plain = row_signals(model.double(), checkpoints, tokens, int(labels[row]), row)
+        for name in EXACT:
+            close(ours[name][row][None], plain[name][None], exactness(model))
+        gram = ours["gradient_gram"][row]
+        assert np.diag(gram).mean() - gram.mean() == pytest.approx(plain["variance"], rel=exactness(model))
+
+
+def test_float32_is_within_one_in_ten_thousand(setting):
+    exact, ours = measured(setting, dtype=torch.float64), measured(setting)
+    for name in EXACT:
+        close(ours[name], exact[name], 1e-4)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(order=st.permutations(range(6)), batch_tokens=st.sampled_from([1, 20, 64, 1000]), drop=st.integers(0, 4))
+def test_row_order_batch_size_and_batch_mates_do_not_matter(setting, order, batch_tokens, drop):
+    rows = order[: len(order) - drop]
+    everything = measured(setting, dtype=torch.float64)
+    some = measured(setting, rows, batch_tokens, torch.float64)
+    for name in EXACT:
+        close(some[name], everything[name][rows], 1e-9)
+
+
+def test_padding_does_not_matter(setting):
+    model, checkpoints, tokens, labels, _ = setting
+    ours = measured(setting, dtype=torch.float64)
+    weights = [{k: v.double() if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    layers = usable_layers(model, weights[0], tokens)[0]
+    batch = pad_batch(tokens, range(len(tokens)))
+    wide = {name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0) for name, value in batch.items()}
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers)
+    for name in EXACT:
+        close(padded[name], ours[name], 1e-9)
+
+
+def test_a_test_of_the_tests_signals_differ_between_rows_and_checkpoints(setting):
+    ours = measured(setting)
+    for name in EXACT:
+        assert len(np.unique(ours[name].round(9), axis=0)) == len(ours[name])
+    assert (np.diag(ours["gradient_gram"][0]) > 0).all()
+
+
+def test_a_layer_without_a_rule_is_refused_by_name(setting):
+    model, checkpoints, tokens, _, _ = setting
+
+    class Strange(torch.nn.Linear):
+        pass
+
+    plain, model.head[-1] = model.head[-1], Strange(10, CLASSES)
+    try:
+        usable, refused = usable_layers(model, checkpoints[0], tokens)
+    finally:
+        model.head[-1] = plain
+    assert set(usable) == {"encoder_sq_norm"}
+    assert "Strange" in refused["classifier_sq_norm"]
+
+
+def test_texts_without_a_token_still_have_a_position(setting):
+    model, _, _, _, tokenizer = setting
+    tokens = tokenise([["", "play"]], tokenizer, 8)
+    assert tokens.lengths.min() >= 1
+    assert isinstance(tokens, Tokens)
+    assert torch.isfinite(model.float()(**pad_batch(tokens, [0, 1])).logits).all()
