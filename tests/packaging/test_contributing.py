@@ -1,0 +1,71 @@
+"""The examples of CONTRIBUTING.md are true: a score, or a strategy, is one new file and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+USE_SCORE = """
+import polars as pl
+from thresher.scores import scores
+
+logits = pl.Series("logits", [[[0.0, 0.0]], [[0.0, 30.0]]], dtype=pl.Array(pl.Float32, (1, 2)))
+signals = pl.DataFrame({"label": [0, 1]}).with_columns(logits)
+entry = scores()["confidence"]
+assert entry.options["checkpoint"].default == -1
+assert entry.function(signals, pl.DataFrame({"index": [0]})).round(6).to_list() == [0.5, 1.0]
+"""
+
+USE_STRATEGY = """
+import polars as pl
+from thresher.selection import select, strategies
+
+assert "squared" in strategies()
+rows = range(100)
+scores = pl.DataFrame({"id": [str(i) for i in rows], "label": 0, "s": [float(i) for i in rows]})
+kept = select(scores, by="s", hard="high", prune=0.5, strategy="squared", options={"least": 1e-9}, floor=0)
+assert kept["kept"].sum() == 50
+assert scores["s"].filter(kept["kept"]).mean() > 60
+"""
+
+
+def block(heading: str) -> str:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## {heading}$.*?^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    assert found, heading
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("heading", "place", "use"),
+    [
+        ("Add a score", "scores/confidence.py", USE_SCORE),
+        ("Add a strategy", "selection/squared.py", USE_STRATEGY),
+    ],
+)
+def test_the_example_works_as_one_new_file(heading: str, place: str, use: str, tmp_path: Path) -> None:
+    shutil.copytree(
+        ROOT / "src/thresher", tmp_path / "thresher", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (tmp_path / "thresher" / place).write_text(block(heading))
+    check = subprocess.run(
+        [sys.executable, "-c", use],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert check.returncode == 0, check.stderr
+
+
+def test_every_folder_of_the_package_is_in_the_table() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in (ROOT / "src/thresher").glob("*/__init__.py")}
+    assert folders == set(re.findall(r"^\| `(\w+)/` \|", text, flags=re.MULTILINE))
