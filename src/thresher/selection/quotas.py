@@ -1,0 +1,49 @@
+"""How many rows each group keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+
+
+def quotas(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | None]) -> Counts:
+    """Share `total` kept rows among groups in proportion to their sizes, by the largest remainder.
+
+    A group whose share is below `at_least` gets `at_least`, and the others share what is left in proportion.
+    Equal remainders go to the group first by name, so the order in which groups are met does not matter.
+
+    Parameters: `sizes`, `at_least` (G,) rows, at_least <= sizes; `total` <= sizes.sum(); `names` (G,), all
+    different. Returns (G,) with the sum max(total, at_least.sum()).
+
+    >>> quotas(np.array([70, 20, 10]), np.array([0, 0, 5]), 50, ["a", "b", "c"]).tolist()
+    [35, 10, 5]
+    >>> quotas(np.array([50, 50, 3]), np.array([0, 0, 3]), 10, ["b", "a", "c"]).tolist()
+    [3, 4, 3]
+    """
+    by_name = sorted(range(len(names)), key=lambda g: (names[g] is not None, names[g] or ""))
+    shared = np.array(at_least, dtype=np.int64)
+    open_groups = [g for g in by_name if sizes[g] > 0]
+    while open_groups:
+        fixed = int(shared.sum() - shared[open_groups].sum())
+        share = _largest_remainder([int(sizes[g]) for g in open_groups], max(0, total - fixed))
+        short = {g for g, count in zip(open_groups, share, strict=True) if count < at_least[g]}
+        if not short:
+            shared[open_groups] = share
+            break
+        open_groups = [g for g in open_groups if g not in short]
+    return shared
+
+
+def _largest_remainder(sizes: list[int], total: int) -> list[int]:
+    # Fractions, not floats: two remainders that are equal must compare as equal.
+    exact = [Fraction(total * size, sum(sizes)) for size in sizes]
+    share = [int(value) for value in exact]
+    first = sorted(range(len(sizes)), key=lambda g: share[g] - exact[g])
+    for g in first[: total - sum(share)]:
+        share[g] += 1
+    return share
