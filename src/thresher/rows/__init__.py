@@ -1,0 +1,26 @@
+"""Rows: labelled texts in from files, datasets and frames, checked; kept rows out in the format they came in."""
+
+from thresher.rows.audit import audit, audit_lines, normalised
+from thresher.rows.ids import content_ids
+from thresher.rows.load import load
+from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
+from thresher.rows.store import read_rows, save_rows
+from thresher.rows.table import Rows, Source
+from thresher.rows.write_back import write_back
+
+__all__ = [
+    "Noisy",
+    "Rows",
+    "Source",
+    "audit",
+    "audit_lines",
+    "class_conditional",
+    "content_ids",
+    "group_conditional",
+    "isotropic",
+    "load",
+    "normalised",
+    "read_rows",
+    "save_rows",
+    "write_back",
+]

@@ -1,0 +1,96 @@
+"""From a path to files: one file, a folder of shards or a glob, in natural order."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from thresher.errors import UserError
+from thresher.rows.wording import did_you_mean, listed
+
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+
+
+def find(source: str | Path) -> tuple[str, list[Path], bool]:
+    """Format and files of a path, and whether it stands for shards (a folder or a glob) rather than one file.
+
+    Files whose name starts with a dot or an underscore are no shards.
+
+    Raises
+    ------
+    UserError
+        nothing there, an ending that is not known, or shards of several formats.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return format_of(path), [path], False
+    if path.is_dir():
+        found = sorted((one for one in path.iterdir() if _is_shard(one)), key=natural)
+        if not found:
+            raise UserError(
+                f"{path}: no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
+            )
+    elif glob.has_magic(str(path)):
+        # Path.glob refuses absolute patterns.
+        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
+        found = sorted((one for one in matches if one.is_file()), key=natural)
+        found = [one for one in found if not one.name.startswith((".", "_"))]
+        if not found:
+            raise UserError(f"{path}: no file matches; check the pattern and the folder")
+    else:
+        beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"{path}: no such file{did_you_mean(path.name, beside) or '; check the path'}")
+    formats = {format_of(one): one for one in reversed(found)}
+    if len(formats) > 1:
+        names = listed(one.name for one in formats.values())
+        raise UserError(
+            f"{path}: shards of several formats ({names}); give a glob, e.g. '*{found[0].suffix}'"
+        )
+    return next(iter(formats)), found, True
+
+
+def _is_shard(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in FORMATS and not path.name.startswith((".", "_"))
+
+
+def format_of(path: Path) -> str:
+    """The format that a file's ending names.
+
+    >>> format_of(Path("train.NDJSON"))
+    'jsonl'
+    """
+    found = FORMATS.get(path.suffix.lower())
+    if found is None:
+        raise UserError(
+            f"{path}: format not known from the ending '{path.suffix}'; use one of {listed(FORMATS)}"
+        )
+    return found
+
+
+def natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key that reads digits as numbers.
+
+    >>> [one.name for one in sorted([Path("part-10.csv"), Path("part-9.csv")], key=natural)]
+    ['part-9.csv', 'part-10.csv']
+    """
+    pieces = re.split(r"([0-9]+)", str(path))
+    return [(piece.isdigit(), int(piece) if piece.isdigit() else 0, piece) for piece in pieces]
+
+
+def names_of(paths: list[Path]) -> list[str]:
+    """Names of the shards below their common folder.
+
+    >>> names_of([Path("/data/a/part-0.csv"), Path("/data/b/part-0.csv")])
+    ['a/part-0.csv', 'b/part-0.csv']
+    """
+    folder = os.path.commonpath([path.parent for path in paths])
+    return [path.relative_to(folder).as_posix() for path in paths]

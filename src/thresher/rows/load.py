@@ -1,0 +1,237 @@
+"""Rows in: any source to one checked table."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.rows import validate
+from thresher.rows.find import find, names_of
+from thresher.rows.ids import content_ids
+from thresher.rows.origin import dataset_parts, part_of
+from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
+from thresher.rows.read.sheet import Sheet
+from thresher.rows.table import ID, Rows, Source
+from thresher.rows.wording import did_you_mean, listed, shown
+
+_READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
+    "jsonl": json_lines.read,
+    "json": json_array.read,
+    "csv": delimited.read_csv,
+    "tsv": delimited.read_tsv,
+    "parquet": arrow.read_parquet,
+}
+
+
+def load(
+    source: Any,
+    *,
+    text: str | Sequence[str],
+    label: str,
+    id: str | None = None,
+    groups: str | Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+) -> Rows:
+    """Read and check labelled texts.
+
+    Parameters
+    ----------
+    source
+        a path to a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file; a folder or a glob of such files (read in
+        natural order, part-2 before part-10); a folder saved by `datasets`; a `datasets.Dataset`; a frame of pandas or
+        polars; an Arrow table.
+    text
+        the name of the text column, or of two.
+    label
+        the name of the label column: strings, integers or booleans (a `datasets` ClassLabel becomes its names).
+    id
+        the name of an id column; without it ids are made from the content (`content_ids`).
+    groups
+        names of columns to report by (source, domain, ...); a missing value is the empty string.
+    classes
+        the class names of the training rows, where these are test rows: other labels are then an error.
+
+    Returns
+    -------
+    Rows
+        in input order. An empty text is let through, for the audit to count.
+
+    Raises
+    ------
+    UserError
+        one line that names file, line or column and the remedy.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "train.csv"
+    ...     _ = path.write_text("text,label\\nplay jazz,music\\nstop,music\\nnine am,alarm\\n")
+    ...     rows = load(path, text="text", label="label")
+    >>> len(rows), rows.classes, rows.labels().tolist()
+    (3, ('alarm', 'music'), [1, 1, 0])
+    """
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    names = (groups,) if isinstance(groups, str) else tuple(groups)
+    _check_names(texts, label, id, names)
+    wanted = list(dict.fromkeys((*texts, label, *names, *([id] if id else []))))
+    sheets, origin = _read(source, wanted)
+    if not any(map(len, sheets)):
+        raise UserError(f"{origin.name}: no rows in it; give a source that holds labelled rows")
+    sheets = [sheet for sheet in sheets if len(sheet)]
+    place = _places(sheets)
+
+    columns = {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in texts}
+    columns[label], kind = _labels(sheets, label)
+    columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
+    known = _classes(columns[label], kind, classes, origin.name, place)
+    ids = (
+        _unique(pl.concat([validate.given_ids(sheet, id) for sheet in sheets]).to_list(), place)
+        if id
+        else content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
+    )
+    if origin.format == "frame":
+        origin = Source(
+            "frame",
+            memory=origin.memory if memory.kind(origin.memory) == "arrow" else memory.as_arrow(origin.memory),
+        )
+    return Rows(
+        table=pl.DataFrame({ID: pl.Series(ids, dtype=pl.String), **columns}),
+        text=texts,
+        label=label,
+        groups=names,
+        classes=known,
+        source=origin,
+        integer_labels=kind == "integer",
+    )
+
+
+def _check_names(texts: tuple[str, ...], label: str, id: str | None, groups: tuple[str, ...]) -> None:
+    if not 1 <= len(texts) <= 2:
+        raise UserError(
+            f"{len(texts)} text columns given ({listed(texts)}); give one, or two for pairs of texts"
+        )
+    names = (*texts, label, *groups)
+    if ID in names:
+        raise UserError(
+            f"column '{ID}' cannot be text, label or group: the row ids are called so; rename it in the data"
+        )
+    for name in names:
+        if names.count(name) > 1:
+            rest = "; the label is reported as a group anyway" if name == label and name in groups else ""
+            raise UserError(f"column '{shown(name)}' is given twice; name it once{rest}")
+    if id in names:
+        raise UserError(
+            f"column '{shown(id)}' is given as id and as something else; give the id a column of its own"
+        )
+
+
+def _read(source: Any, wanted: list[str]) -> tuple[list[Sheet], Source]:
+    """The wanted columns, a sheet per file, and where they came from."""
+    kind = memory.kind(source)
+    if kind == "splits":
+        raise UserError(
+            f"the dataset: holds the splits {listed(source)}; give one of them, e.g. ['{next(iter(source))}']"
+        )
+    if kind == "dataset":
+        return [memory.read_dataset(source, wanted)], Source("dataset", memory=source)
+    if kind == "arrow":
+        return [arrow.read_table(source, "the table", wanted)], Source("frame", memory=source)
+    if kind is not None:
+        frame = source.collect() if isinstance(source, pl.LazyFrame) else source
+        return [memory.read_frame(frame, wanted)], Source("frame", memory=frame)
+    if not isinstance(source, (str, Path)):
+        raise UserError(
+            f"rows cannot be read from a {type(source).__name__}; give a path, a datasets.Dataset, or a frame of pandas"
+            " or polars"
+        )
+    folder = Path(source).expanduser()
+    if memory.is_dataset_folder(folder):
+        sheet = memory.read_dataset(memory.open_dataset(folder), wanted, str(folder))
+        return [sheet], Source("dataset", str(source), True, dataset_parts(folder.resolve(), len(sheet)))
+    form, paths, sharded = find(source)
+    sheets, parts = [], []
+    for path, name in zip(paths, names_of([path.resolve() for path in paths]), strict=True):
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        sheets.append(_READERS[form](raw, str(path), wanted))
+        parts.append(part_of(path, name, raw, len(sheets[-1])))
+    return sheets, Source(form, str(source), sharded, tuple(parts))
+
+
+def _places(sheets: list[Sheet]) -> Callable[[int], str]:
+    """Where the n-th row of all sheets together stands."""
+    starts = [0, *accumulate(map(len, sheets))]
+
+    def place(row: int) -> str:
+        sheet = bisect_right(starts, row) - 1
+        return sheets[sheet].place(row - starts[sheet])
+
+    return place
+
+
+def _labels(sheets: list[Sheet], column: str) -> tuple[pl.Series, str]:
+    """The labels of all sheets, and what they are: string, integer or boolean."""
+    found = [validate.labels(sheet, column) for sheet in sheets]
+    kind = found[0][1]
+    for sheet, (_, other) in zip(sheets, found, strict=True):
+        if other != kind:
+            raise UserError(
+                f"{sheet.place(0)}: the labels (column '{shown(column)}') are {other}s here and {kind}s in"
+                f" {sheets[0].name}; write all labels as one type"
+            )
+    labels = pl.concat([series for series, _ in found])
+    if kind == "untyped":
+        kind, decimal = validate.untyped_kind(set(labels.unique().to_list()))
+        if decimal is not None:
+            raise UserError(
+                f"{_places(sheets)(labels.to_list().index(decimal))}: label {decimal} (column '{shown(column)}') is a"
+                " decimal number; labels are strings or integers"
+            )
+    return labels, kind
+
+
+def _classes(
+    labels: pl.Series, kind: str, given: Sequence[str] | None, name: str, place: Callable[[int], str]
+) -> tuple[str, ...]:
+    """The class names, sorted (integers as numbers), or those given."""
+    found = labels.unique().to_list()
+    if given is not None:
+        known = tuple(map(str, given))
+        unseen = sorted(set(found) - set(known))
+        if unseen:
+            first = labels.is_in(unseen).arg_max() or 0
+            near = did_you_mean(unseen[0], known)
+            raise UserError(
+                f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} never seen in the training rows:"
+                f" {listed(unseen, 5)}{near or '; drop those test rows, or add training rows'}"
+            )
+        return known
+    if len(found) == 1:
+        raise UserError(
+            f"{name}: every label is '{shown(found[0])}' (column '{shown(labels.name)}'); a classifier needs two"
+        )
+    if len(found) == len(labels):
+        raise UserError(
+            f"{name}: each of the {len(found):,} rows has a label of its own (column '{shown(labels.name)}'), as ids or"
+            " a regression target have; name the column of the classes"
+        )
+    return tuple(sorted(found, key=int) if kind == "integer" else sorted(found))
+
+
+def _unique(ids: list[str], place: Callable[[int], str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        first: dict[str, int] = {}
+        for row, one in enumerate(ids):
+            if first.setdefault(one, row) != row:
+                raise UserError(
+                    f"{place(row)}: id '{shown(one)}' was given already ({place(first[one])}); make the ids unique, or"
+                    " leave --id out"
+                )
+    return ids

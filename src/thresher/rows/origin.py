@@ -1,0 +1,39 @@
+"""The files behind rows: as they were when read, and whether they still are."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from thresher.errors import UserError
+from thresher.rows.table import Part
+from thresher.run_folder import file_digest
+
+
+def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
+    """One file of a source."""
+    return Part(str(path.resolve()), name, len(raw), hashlib.blake2b(raw, digest_size=12).hexdigest(), rows)
+
+
+def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:
+    """The data files of a saved dataset folder. They are read together, so the first one counts all rows."""
+    files = sorted(folder.glob("*.arrow"))
+    return tuple(
+        Part(str(path), path.name, path.stat().st_size, file_digest(path), rows if index == 0 else 0)
+        for index, path in enumerate(files)
+    )
+
+
+def check_unchanged(part: Part) -> None:
+    """The file is what it was when the rows were read: row numbers mean nothing otherwise.
+
+    Raises
+    ------
+    UserError
+        it is gone or has changed.
+    """
+    path = Path(part.path)
+    if not path.is_file():
+        raise UserError(f"{path}: gone since its rows were read; put it back, or load the rows anew")
+    if path.stat().st_size != part.size or file_digest(path) != part.digest:
+        raise UserError(f"{path}: changed since its rows were read; put it back, or load the rows anew")

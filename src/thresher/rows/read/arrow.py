@@ -1,0 +1,78 @@
+"""Arrow tables, and what is read through them: Parquet files and `datasets`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from thresher.errors import UserError
+from thresher.rows.read.sheet import Sheet, need
+
+
+def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
+    """The wanted columns of a Parquet file.
+
+    Raises
+    ------
+    UserError
+        not a Parquet file, a broken one, or a column that it lacks.
+    """
+    if not raw:
+        return Sheet(name, {column: [] for column in wanted})
+    try:
+        file = pq.ParquetFile(pa.BufferReader(raw))
+        need(wanted, file.schema_arrow.names, name)
+        return read_table(file.read(columns=list(wanted)), name, wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{name}: not a readable Parquet file; write it again") from error
+
+
+def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
+    """The wanted columns of an Arrow table; class numbers of a `datasets` ClassLabel become names."""
+    need(wanted, table.column_names, name)
+    columns = {column: table[column].to_pylist() for column in wanted}
+    for column, names in _class_names(table.schema).items():
+        if column in columns:
+            columns[column] = [_named(value, names) for value in columns[column]]
+    return Sheet(name, columns)
+
+
+def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Names of the classes per column, from the metadata that `datasets` leaves in a schema."""
+    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = metadata.get("info", {}).get("features") or {}
+    return {
+        column: feature["names"]
+        for column, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+    }
+
+
+def _named(value: Any, names: list[str]) -> str | None:
+    """A class number's name. -1 is how `datasets` writes that there is no label."""
+    return None if value is None or not 0 <= value < len(names) else names[value]
+
+
+def write_parquet(source: Path, keep: NDArray[np.bool_], destination: Path) -> None:
+    """Copy a Parquet file's rows to keep: same schema, columns, metadata and compression, row group by row group."""
+    with pq.ParquetFile(source) as file:
+        codecs = {}
+        if file.metadata.num_row_groups:
+            group = file.metadata.row_group(0)
+            chunks = [group.column(index) for index in range(group.num_columns)]
+            codecs = {chunk.path_in_schema: chunk.compression for chunk in chunks}
+        with pq.ParquetWriter(destination, file.schema_arrow, compression=codecs or "snappy") as writer:
+            start = 0
+            for index in range(file.metadata.num_row_groups):
+                group_table = file.read_row_group(index)
+                kept = group_table.filter(pa.array(keep[start : start + group_table.num_rows]))
+                start += group_table.num_rows
+                if kept.num_rows:
+                    writer.write_table(kept)

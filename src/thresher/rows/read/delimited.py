@@ -1,0 +1,123 @@
+"""CSV and TSV: a header, then a record a line, or several lines where a quoted field holds line ends."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from thresher.errors import UserError
+from thresher.rows.read.sheet import Pieces, Sheet, need, utf8, without_mark
+
+_NAMES = {",": "comma", "\t": "tab"}
+
+
+def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sheet:
+    """The wanted columns of a file with a header line. Blank lines are no rows, an empty cell is an empty string.
+
+    Raises
+    ------
+    UserError
+        a record of more or fewer fields than the header, a quote that is never closed, not UTF-8 (each with its
+        line), or a column that the header lacks.
+    """
+    _, body = without_mark(raw, name)
+    columns: dict[str, list[Any]] = {column: [] for column in wanted}
+    lines: list[int] = []
+    with _any_length():
+        records = _records(body, name, delimiter, _quoting(body, name, delimiter))
+        _, _, header = next(records, (0, 0, []))
+        if header:
+            need(wanted, header, name, _hint(header, delimiter))
+            appends = [(header.index(column), values.append) for column, values in columns.items()]
+            for start, _, cells in records:
+                lines.append(start + 1)
+                for index, append in appends:
+                    append(cells[index])
+    return Sheet(name, columns, lines, typed=False)
+
+
+def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
+    """The file's header and records, byte for byte, line ends included."""
+    mark, body = without_mark(raw, name)
+    lines = list(io.BytesIO(body))
+    with _any_length():
+        records = _records(body, name, delimiter, _quoting(body, name, delimiter))
+        pieces = [b"".join(lines[start:end]) for start, end, _ in records]
+    return Pieces(mark + pieces[0], pieces[1:]) if pieces else Pieces(mark, [])
+
+
+read_csv, split_csv = partial(_read, delimiter=","), partial(_split, delimiter=",")
+read_tsv, split_tsv = partial(_read, delimiter="\t"), partial(_split, delimiter="\t")
+
+
+def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[tuple[int, int, list[str]]]:
+    """Each record with the physical lines [start, end) that it takes, counted from 0."""
+    texts = (utf8(line, name, number) for number, line in enumerate(io.BytesIO(body), 1))
+    reader = csv.reader(texts, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    width = 0
+    while True:
+        start = reader.line_num
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(_why(error, name, start + 1, reader.line_num)) from error
+        if cells:
+            width = width or len(cells)
+            if len(cells) != width:
+                raise UserError(
+                    f"{name} line {start + 1}: {len(cells)} fields, the header has {width};"
+                    f' put fields that hold a {_NAMES[delimiter]} or a line end in "quotes"'
+                )
+            yield start, reader.line_num, cells
+
+
+def _why(error: csv.Error, name: str, start: int, line: int) -> str:
+    message = str(error)
+    if "unexpected end of data" in message:
+        return f'{name} line {start}: a quote (") is opened and never closed; close it, or double it where it is text'
+    if "expected after" in message:
+        return f'{name} line {line}: text follows a closing quote ("); write "" for a quote inside a quoted field'
+    return f"{name} line {line}: a bare carriage return outside quotes; end lines with \\n or \\r\\n"
+
+
+def _quoting(body: bytes, name: str, delimiter: str) -> int:
+    """Whether quotes quote. In many TSV files they are plain characters.
+
+    They are taken for plain characters where every line of a TSV has as many tabs as the header, and reading them as
+    quotes fails or would swallow line ends.
+    """
+    if delimiter != "\t" or b'"' not in body:
+        return csv.QUOTE_MINIMAL
+    tabs = [line.count(b"\t") for line in io.BytesIO(body) if line.strip(b"\r\n")]
+    if len(set(tabs)) != 1:
+        return csv.QUOTE_MINIMAL
+    try:
+        quoted = sum(1 for _ in _records(body, name, delimiter, csv.QUOTE_MINIMAL))
+    except UserError:
+        return csv.QUOTE_NONE
+    return csv.QUOTE_MINIMAL if quoted == len(tabs) else csv.QUOTE_NONE
+
+
+def _hint(header: list[str], delimiter: str) -> str:
+    """Why a column may be missing: the file is separated by something else."""
+    for other, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "commas")):
+        if len(header) == 1 and other != delimiter and other in header[0]:
+            return f" (the header looks separated by {word}; a {_NAMES[delimiter]} is needed)"
+    return " (the first line is taken for the header)"
+
+
+@contextlib.contextmanager
+def _any_length() -> Iterator[None]:
+    """Texts of any length: the csv module stops at 131,072 characters otherwise."""
+    before = csv.field_size_limit(sys.maxsize)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

@@ -1,0 +1,125 @@
+"""JSON: an array of objects. A file named .json that holds one object a line is read as JSON Lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from thresher.errors import UserError
+from thresher.rows.read import json_lines
+from thresher.rows.read.sheet import Pieces, Sheet, need, utf8, without_mark
+from thresher.rows.wording import shown
+
+_decode = json.JSONDecoder().raw_decode
+_space = re.compile(r"[ \t\r\n]*")
+
+
+def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
+    """The wanted columns of a JSON array of objects. A key that an object lacks is None there.
+
+    Raises
+    ------
+    UserError
+        broken JSON, no array, an element that is no object, not UTF-8 (each with its line), or a column that no
+        object has.
+    """
+    text = _text(raw, name)
+    if _holds_lines(text, name):
+        return json_lines.read(raw, name, wanted)
+    columns: dict[str, list[Any]] = {column: [] for column in wanted}
+    lines: list[int] = []
+    seen: dict[str, Any] = {}
+    line, counted = 1, 0
+    for start, end, record in _elements(text, name):
+        line += text.count("\n", counted, start)
+        counted = start
+        if not isinstance(record, dict):
+            raise UserError(
+                f"{name} line {line}: {shown(text[start:end])} is not a JSON object; a row is an object"
+            )
+        seen.update(record)
+        lines.append(line)
+        for column, values in columns.items():
+            values.append(record.get(column))
+    if lines:
+        need(wanted, seen, name)
+    return Sheet(name, columns, lines)
+
+
+def split(raw: bytes, name: str) -> Pieces:
+    """The array's elements, byte for byte, with the commas between them apart."""
+    text = _text(raw, name)
+    if _holds_lines(text, name):
+        return json_lines.split(raw, name)
+    spans = [(start, end) for start, end, _ in _elements(text, name)]
+    if not spans:
+        return Pieces(raw, [], joints=[])
+    mark, _ = without_mark(raw, name)
+    ends = [spans[0][0], *(end for _, end in spans)]
+    return Pieces(
+        head=mark + text[: spans[0][0]].encode(),
+        records=[text[start:end].encode() for start, end in spans],
+        tail=text[spans[-1][1] :].encode(),
+        joints=[text[before:start].encode() for before, (start, _) in zip(ends, spans, strict=False)],
+    )
+
+
+def _text(raw: bytes, name: str) -> str:
+    _, body = without_mark(raw, name)
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        start = body.rfind(b"\n", 0, error.start) + 1
+        return utf8(body[start:].split(b"\n", 1)[0], name, body.count(b"\n", 0, start) + 1)
+
+
+def _holds_lines(text: str, name: str) -> bool:
+    """Whether this is JSON Lines, or nothing at all.
+
+    Raises
+    ------
+    UserError
+        neither an array nor lines of objects.
+    """
+    start = _space.match(text).end()  # type: ignore[union-attr]
+    if start == len(text):
+        return True
+    if text[start] == "[":
+        return False
+    try:
+        if isinstance(json.loads(text[start:].split("\n", 1)[0]), dict):
+            return True
+    except (ValueError, RecursionError):
+        pass
+    raise UserError(
+        f"{name}: not an array of objects; write [{{...}}, {{...}}], or one object a line in a .jsonl file"
+    )
+
+
+def _elements(text: str, name: str) -> Iterator[tuple[int, int, Any]]:
+    """Start, end and value of each element of the outermost array."""
+
+    def skip(at: int) -> int:
+        return _space.match(text, at).end()  # type: ignore[union-attr]
+
+    try:
+        at = skip(skip(0) + 1)
+        if not text.startswith("]", at):
+            while True:
+                value, end = _decode(text, at)
+                yield at, end, value
+                at = skip(end)
+                if not text.startswith(",", at):
+                    break
+                at = skip(at + 1)
+        if not text.startswith("]", at):
+            raise json.JSONDecodeError("Expecting ',' delimiter or ']'", text, at)
+        if skip(at + 1) < len(text):
+            raise json.JSONDecodeError("Extra data", text, skip(at + 1))
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else text.count("\n", 0, at) + 1
+        raise UserError(
+            f"{name} line {line}: broken JSON ({json_lines.why(error)}); mend the file"
+        ) from error

@@ -1,0 +1,108 @@
+"""What is already in memory or in a saved dataset folder: frames of pandas and polars, Arrow tables, datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from thresher.errors import UserError
+from thresher.rows.read.arrow import read_table
+from thresher.rows.read.sheet import Sheet, need
+from thresher.rows.wording import listed, shown
+
+
+def kind(source: Any) -> str | None:
+    """Which library an object is from: arrow, polars, pandas, dataset, splits; None for none of them.
+
+    Told by the name of its module, so that neither pandas nor datasets is imported for it.
+
+    >>> kind(pl.DataFrame()), kind("train.jsonl")
+    ('polars', None)
+    """
+    if isinstance(source, pa.Table):
+        return "arrow"
+    if isinstance(source, (pl.DataFrame, pl.LazyFrame)):
+        return "polars"
+    names = {(one.__module__.split(".")[0], one.__name__) for one in type(source).__mro__}
+    if ("pandas", "DataFrame") in names:
+        return "pandas"
+    if ("datasets", "Dataset") in names:
+        return "dataset"
+    return "splits" if names & {("datasets", "DatasetDict"), ("datasets", "IterableDatasetDict")} else None
+
+
+def read_frame(frame: Any, wanted: Sequence[str]) -> Sheet:
+    """The wanted columns of a pandas or polars frame."""
+    name = "the frame"
+    need(wanted, list(frame.columns), name)
+    if isinstance(frame, pl.DataFrame):
+        return Sheet(name, {column: frame[column].to_list() for column in wanted})
+    return Sheet(name, {column: _plain(frame[column].tolist()) for column in wanted})
+
+
+def _plain(values: list[Any]) -> list[Any]:
+    """NumPy's scalars, which a pandas object column may hold, as Python's own."""
+    if any(issubclass(one, np.generic) for one in set(map(type, values))):
+        return [value.item() if isinstance(value, np.generic) else value for value in values]
+    return values
+
+
+def as_arrow(frame: Any) -> pa.Table:
+    """All columns of a frame as an Arrow table, so that they can be written as Parquet later.
+
+    Raises
+    ------
+    UserError
+        a pandas column that holds values of several types.
+    """
+    if isinstance(frame, pl.DataFrame):
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    try:
+        return pa.Table.from_pandas(frame)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise UserError(
+            f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type,"
+            " e.g. frame['column'].astype(str)"
+        ) from error
+
+
+def read_dataset(dataset: Any, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
+    """The wanted columns of a `datasets.Dataset`."""
+    need(wanted, dataset.column_names, name)
+    part = dataset.select_columns(list(wanted))
+    table = part.with_format("arrow")[:]
+    return read_table(table.replace_schema_metadata(part.features.arrow_schema.metadata), name, wanted)
+
+
+def is_dataset_folder(path: Path) -> bool:
+    """Whether a folder was written by `save_to_disk`."""
+    return (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
+
+
+def open_dataset(path: Path) -> Any:
+    """The dataset in a folder written by `Dataset.save_to_disk`.
+
+    Raises
+    ------
+    UserError
+        the folder holds several splits, or is broken.
+    """
+    import datasets
+
+    try:
+        found = datasets.load_from_disk(str(path))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise UserError(
+            f"{path}: not a readable dataset folder ({shown(error, 120)}); save it again"
+        ) from error
+    if isinstance(found, datasets.DatasetDict):
+        splits = list(found)
+        raise UserError(
+            f"{path}: holds the splits {listed(splits)}; give one of them, e.g. {path / splits[0]}"
+        )
+    return found

@@ -1,0 +1,46 @@
+"""Words for messages: what comes from data is made safe for a terminal, cut to size and kept on one line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Control characters, bidirectional overrides, line and paragraph separators, lone surrogates, the byte order mark.
+# The zero-width joiners stay: Persian and emoji need them.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    r"""A value as it may be printed: control characters become spaces, long text is cut with an ellipsis.
+
+    >>> shown("red\x1b[31m\nalarm")
+    'red [31m alarm'
+    >>> shown("abcdefgh", limit=5)
+    'abcd…'
+    """
+    text = _UNSAFE.sub(" ", str(value)[: 4 * limit]).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def listed(names: Iterable[Any], limit: int = 8) -> str:
+    """Names in a row, the first few of them.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    head = ", ".join(shown(name) or "''" for name in names[:limit])
+    return head if len(names) <= limit else f"{head} and {len(names) - limit:,} more"
+
+
+def did_you_mean(name: str, known: Iterable[Any]) -> str:
+    """The end of a message: the known name nearest to a mistyped one, or nothing.
+
+    >>> did_you_mean("lable", ["text", "label"])
+    "; did you mean 'label'?"
+    """
+    names = {str(one).casefold(): str(one) for one in known}
+    near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
+    return f"; did you mean '{shown(names[near[0]])}'?" if near else ""
