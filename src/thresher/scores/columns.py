@@ -38,6 +38,8 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
                 f"column '{by}' is {suffix}-normalised; leave normalise at auto or select by '{base}'"
             )
         name, score = by, base
+    elif by in available and normalise in SUFFIXES:
+        raise UserError(f"column '{by}' has no {normalise}-normalised form; leave normalise at auto")
     else:
         name, score = by, ""
     if name not in available:

@@ -6,6 +6,8 @@ import math
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "none"}
+
 
 def convert(value: Any, annotation: Any) -> Any:
     """`value` as `annotation`, an int, float, bool, str, None, Literal, tuple[T, ...] or a union of those.
@@ -45,22 +47,19 @@ def describe(annotation: Any) -> str:
     >>> describe(Literal["all", "late"] | tuple[int, ...])
     'all, late or whole numbers separated by commas'
     """
-    origin = get_origin(annotation)
+    *others, last = _alternatives(annotation)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _alternatives(annotation: Any) -> list[str]:
+    origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        parts = [describe(part) for part in get_args(annotation)]
-        return " or ".join([", ".join(parts[:-1]), parts[-1]])
+        return [text for part in inner for text in _alternatives(part)]
     if origin is Literal:
-        return ", ".join(str(choice) for choice in get_args(annotation))
+        return [str(choice) for choice in inner]
     if origin is tuple:
-        return f"{describe(get_args(annotation)[0]).removeprefix('a ')}s separated by commas"
-    words = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "a text",
-        type(None): "none",
-    }
-    return words[annotation]
+        return [f"{describe(inner[0]).removeprefix('a ')}s separated by commas"]
+    return [WORDS[annotation]]
 
 
 def _first_fit(value: Any, annotations: tuple[Any, ...]) -> Any:

@@ -58,9 +58,7 @@ def pvi(
     label = labels(signals)
     logits = array(signals, "logits")  # (N, C, K)
     informed = _log2_probability(logits[:, checkpoint_at(checkpoints, checkpoint, epoch)], label)
-    uninformed = (
-        _null_of_model(signals, label) if null == "model" else np.log2(np.bincount(label)[label] / len(label))
-    )
+    uninformed = _null_of_model(signals, label) if null == "model" else _null_of_prior(label)
     return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
 
 
@@ -68,6 +66,11 @@ def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.N
     if "null_logits" not in signals.columns:
         raise MissingSignal("no model was trained on empty input; the option null=prior does without")
     return _log2_probability(array(signals, "null_logits"), label)
+
+
+def _null_of_prior(label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    share: npt.NDArray[np.float64] = np.bincount(label)[label] / len(label)
+    return np.log2(share)
 
 
 def _log2_probability(

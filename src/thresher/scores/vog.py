@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.scores.read import array, by_index
+from thresher.scores.read import MissingSignal, array, by_index
 from thresher.scores.registry import score
 
 WINDOWS = ("all", "early", "late")
@@ -58,10 +58,10 @@ def vog(
     Raises
     ------
     MissingSignal
-        the signals lack `gradient_gram` (variance), `gradient_std` (std), or `hidden` of the checkpoints
-        (mean).
+        `gradient_gram` (variance), `gradient_std` (std) or `hidden` of the checkpoints (mean) is not there, or
+        there are too few checkpoints for a named window.
     UserError
-        a window of fewer than two checkpoints, of unknown ones, or a list for the standard deviation.
+        a list of fewer than two checkpoints, of unknown ones, or for the standard deviation.
 
     >>> gram = [[[1.0, 0.0], [0.0, 1.0]], [[4.0, 4.0], [4.0, 4.0]]]
     >>> kind = {"gradient_gram": pl.Array(pl.Float64, (2, 2))}
@@ -115,5 +115,6 @@ def _indices(window: str | tuple[int, ...], count: int) -> npt.NDArray[np.int64]
             f"score 'vog': window {','.join(map(str, chosen))}: the run has checkpoints 0 to {count - 1}"
         )
     if len(chosen) < 2:
-        raise UserError(f"score 'vog': window '{window}' has {len(chosen)} checkpoints; a variance needs two")
+        problem = f"window '{window}' has {len(chosen)} checkpoints; a variance needs two"
+        raise MissingSignal(problem) if isinstance(window, str) else UserError(f"score 'vog': {problem}")
     return np.array(chosen, dtype=np.int64)
