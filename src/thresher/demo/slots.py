@@ -12,7 +12,7 @@ AREAS = (
     "garden", "terrace", "balcony", "conservatory", "workshop", "gym", "pantry", "playroom",
 )  # fmt: skip
 
-FLOORS = ("upstairs", "downstairs", "basement", "loft", "mezzanine", "ground", "second")
+FLOORS = ("upstairs", "downstairs", "basement", "loft", "mezzanine", "cellar")
 
 WORDS: dict[str, tuple[str, ...]] = {
     "area": AREAS,
@@ -76,10 +76,10 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "person": ("anna", "james", "maria", "tom", "priya", "grandma", "dad", "lucy", "omar", "mum"),
     "weather": (
-        "london", "new york", "berlin", "home", "the beach house", "madrid", "oslo", "chicago", "sydney",
+        "london", "new york", "berlin", "home", "paris", "madrid", "oslo", "chicago", "sydney",
     ),
     "lawn_mower": (
-        "mowbot", "goat", "grasshopper", "robo mower", "lawnie", "daisy", "turf king", "shear genius",
+        "mowbot", "goat", "grasshopper", "robbie", "lawnie", "daisy", "turf king", "shear genius",
     ),
     "vacuum": ("rosie", "dusty", "robot vacuum", "roomba", "hoover", "dustin", "sir sucks a lot", "jeeves"),
     "scene": (
@@ -114,6 +114,6 @@ NUMBERS: dict[str, range] = {
     "volume_step_up": range(2, 31),
     "volume_step_down": range(2, 31),
     "timer_seconds": range(5, 61, 5),
-    "timer_minutes": range(1, 61),
-    "timer_hours": range(1, 13),
+    "timer_minutes": range(2, 61),
+    "timer_hours": range(2, 13),
 }
