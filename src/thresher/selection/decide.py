@@ -71,8 +71,8 @@ def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Co
         raise UserError(f"prune {request.prune:g} of {n_rows} rows keeps nothing; prune less")
     if n_kept > n_target:
         warnings.warn(
-            f"{request.where}: floors and protected rows keep {n_kept} of {n_rows} rows, {n_kept - n_target} more"
-            f" than prune {request.prune:g} asks for",
+            f"{request.where}: floors and protected rows keep {n_kept} of {n_rows} rows,"
+            f" {n_kept - n_target} more than prune {request.prune:g} asks for",
             stacklevel=2,
         )
     cut = find_cut(_pieces(raised_passes, "stratum"), quota)

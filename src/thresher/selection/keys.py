@@ -54,8 +54,8 @@ def survey(source: Source, request: Request) -> tuple[int, Spread]:
         )
     if without_score:
         raise UserError(
-            f"{request.where}: column '{request.by}' is missing, NaN or infinite in {_rows(without_score)}, the"
-            f" first with id '{_first_without_score(source, request)}'; score them or leave them out"
+            f"{request.where}: column '{request.by}' is missing, NaN or infinite in {_rows(without_score)},"
+            f" the first with id {_first_without_score(source, request)!r}; score them or leave them out"
         )
     if not request.strategy.reads_score:
         return n_rows, Spread(0.0, 0.0)

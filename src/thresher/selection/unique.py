@@ -13,8 +13,8 @@ from thresher.selection.keys import Source
 from thresher.selection.request import Request
 from thresher.selection.row_hash import hash_ids
 
-# Hashes sorted at a time (128 MiB); longer tables are looked at in several passes, by the range of the hash.
-_AT_ONCE = 1 << 24
+# Hashes sorted at a time (256 MiB); longer tables are looked at in several passes, by the range of the hash.
+_AT_ONCE = 1 << 25
 # Equal hashes looked up at most; of different ids there are far fewer, so one of these is a repeated id.
 _LOOKED_UP = 1000
 
@@ -35,13 +35,13 @@ def refuse_repeated_ids(source: Source, passes: Passes, request: Request, n_rows
     repeated = [row_id for row_id, count in found.items() if count > 1]
     if repeated:
         raise UserError(
-            f"{request.where}: id '{repeated[0]}' stands in {found[repeated[0]]} rows;"
+            f"{request.where}: id {repeated[0]!r} stands in {found[repeated[0]]} rows;"
             f" the ids in column '{request.id}' must be unique"
         )
 
 
 def _repeated_hashes(passes: Passes, n_rows: int) -> NDArray[np.uint64]:
-    ranges = max(1, (2 * n_rows) // _AT_ONCE)
+    ranges = -(-n_rows // _AT_ONCE)
     edges = [(1 << 64) * i // ranges for i in range(ranges)]
     repeated = []
     for low, high in zip(edges, [*edges[1:], 1 << 64], strict=True):
