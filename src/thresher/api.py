@@ -1,13 +1,14 @@
 """The steps on a run folder, as the command line and notebooks call them.
 
-    rows = th.load("train.jsonl", text="text", label="label")
-    run = th.train(rows, out="RUN", test="test.jsonl")
-    th.measure(run); th.score(run); th.select(run, prune=0.45, by="vog"); th.compare(run); th.report(run)
+rows = th.load("train.jsonl", text="text", label="label")
+run = th.train(rows, out="RUN", test="test.jsonl")
+th.measure(run); th.score(run); th.select(run, prune=0.45, by="vog"); th.compare(run); th.report(run)
+
+or all of them in one call: th.run(rows, out="RUN", test="test.jsonl", prune=0.45)
 """
 
 from __future__ import annotations
 
-import platform
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -17,15 +18,77 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.config import CompareConfig, DataConfig, RunConfig, SelectConfig, checked, with_settings
-from thresher.errors import UserError
-from thresher.progress import say
-from thresher.rows import Rows, audit, audit_lines, load, read_rows, save_rows, write_back
-from thresher.run_folder import digest, finish, lock, read_manifest, require, stamp, state
+from thresher.begin import (
+    begin,
+    change_config,
+    changed,
+    check_selection,
+    clear,
+    data_config,
+    go_on,
+    load_test,
+    refuse_other,
+    request_of,
+    set_test,
+    train_settings,
+    write_manifest,
+)
+from thresher.config import RunConfig, with_settings
+from thresher.progress import say, warn
+from thresher.rows import Rows, load, read_rows, write_back
+from thresher.rows.wording import listed
+from thresher.run_folder import file_digest, finish, lock, read_manifest, redo, require, stamp, state
 
-__all__ = ["compare", "load", "measure", "report", "score", "select", "train"]
+__all__ = ["compare", "load", "measure", "report", "run", "score", "select", "train"]
 
 RunPath = str | Path
+
+
+def run(
+    rows: Rows,
+    *,
+    out: RunPath,
+    test: Rows | str | Path | None = None,
+    config: RunConfig | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """The whole job: train, measure, score, select, compare (where there are test rows) and report.
+
+    Takes what `train` takes, and the settings of the other steps by name: `prune`, `by`, `end`, `seeds`, ...; finished
+    steps are skipped.
+
+    Returns
+    -------
+    {"run", "n_rows", "n_kept", "selection", "kept", "dropped", "report", "compare"}: the counts, the paths, and what
+    `compare` returned, None without test rows.
+
+    Raises
+    ------
+    UserError
+        what any of the steps refuses; an impossible selection before anything is trained.
+    """
+    base = config or RunConfig(data=data_config(rows, test))
+    resolved = with_settings(base, **settings)
+    check_selection(resolved.select, rows.groups, rows.label)
+    folder = train(rows, out=out, test=test, config=resolved, force=force)
+    measure(folder, **resolved.measure.model_dump())
+    score(folder, options=resolved.scores)
+    select(folder, **resolved.select.model_dump())
+    tested = (folder / "test.parquet").is_file()
+    entry = compare(folder, **resolved.compare.model_dump()) if tested else None
+    page = report(folder)
+    selected = require(folder, "select")
+    return {
+        "run": str(folder),
+        "n_rows": len(rows),
+        "n_kept": selected["n_kept"],
+        "selection": selected["name"],
+        "kept": selected["kept"],
+        "dropped": selected["dropped"],
+        "report": str(page),
+        "compare": entry,
+    }
 
 
 def train(
@@ -46,11 +109,12 @@ def train(
     out
         the run folder; made if it is not there.
     test
-        rows of a test set (or its path, read with the same columns), for `compare`.
+        rows of a test set (or its path, read with the same columns), for `compare`. A run that is there already
+        gets them, too: they change nothing about its training.
     config
         a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ...
     force
-        start over where the folder holds a run of other data or settings.
+        start over where the folder holds a run of other data or settings, or this one.
 
     Returns
     -------
@@ -59,103 +123,36 @@ def train(
     Raises
     ------
     UserError
-        bad rows, an unknown model or setting, or a folder that holds another run.
+        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
-    run = Path(out)
-    base = config or RunConfig(data=data_config(rows, test))
-    resolved = with_settings(base, **settings)
+    folder = Path(out)
+    resolved = with_settings(config or RunConfig(data=data_config(rows, test)), **settings)
     if isinstance(test, str | Path):
-        test = load(test, text=list(rows.text), label=rows.label, id=resolved.data.id, groups=list(rows.groups), classes=rows.classes)
-    with lock(run):
-        made_with = {
-            "rows": rows.hash(),
-            "test": test.hash() if test is not None else None,
-            "model": resolved.model.model_dump(mode="json"),
-            "train": resolved.train.model_dump(mode="json"),
-        }
-        begin(run, rows, test, resolved, made_with, force)
-        if state(run, "train", made_with) == "done":
-            say(f"train: already done in {run}; --force redoes it")
-            return run
+        test = load_test(test, rows, resolved.data.id)
+    made_with = train_settings(rows, resolved)
+    there = (folder / "run.yaml").is_file() if force else refuse_other(folder, made_with)
+    if force or not there:
+        from thresher.model.encoder import load_encoder
+
+        load_encoder(resolved.model)
+    with lock(folder):
+        if force and there:
+            clear(folder)
+        if refuse_other(folder, made_with):
+            go_on(folder, rows, test, resolved.data)
+        else:
+            begin(folder, rows, test, resolved, made_with)
+        if state(folder, "train", made_with) == "done":
+            say(f"train: already done in {folder}; --force redoes it")
+            return folder
         from thresher.training.train import train_runs
 
         started = time.monotonic()
-        facts = train_runs(run)
-        finish(run, "train", made_with, seconds=round(time.monotonic() - started, 1), **{"trained": facts})
-        say(f"train: {facts['steps']:,} steps, {resolved.train.runs} run(s), {time.monotonic() - started:,.0f} s")
-    return run
-
-
-def data_config(rows: Rows, test: Any) -> DataConfig:
-    """The data section for rows that were loaded by hand."""
-    where = str(test) if isinstance(test, str | Path) else None
-    return DataConfig(train=rows.source.describe(), test=where, text=rows.text, label=rows.label, groups=rows.groups)
-
-
-def begin(run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with: dict[str, Any], force: bool) -> None:
-    """Report what the rows hold, and write what describes the run; refuse a folder of another run."""
-    if (run / "run.yaml").is_file() or force:
-        if not force:
-            manifest = read_manifest(run)
-            if manifest.get("made_with") == digest(made_with):
-                return
-            same_rows = manifest["rows_hash"] == made_with["rows"] and manifest["test_hash"] == made_with["test"]
-            other = "settings" if same_rows else "data"
-            raise UserError(f"{run}: holds a run of other {other}; choose another --out, or --force to start over")
-        clear(run)
-    found = audit(rows, test)
-    for line in audit_lines(found):
-        say(line)
-    import torch
-    import transformers
-
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "transformers": transformers.__version__}
-    save_rows(rows, run / "rows.parquet")
-    if test is not None:
-        save_rows(test, run / "test.parquet")
-    run_folder.write(run / "audit.json", run_folder.as_json(found))
-    run_folder.write_manifest(
-        run,
-        {
-            "thresher": version(),
-            "versions": versions,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "made_with": digest(made_with),
-            "rows_hash": made_with["rows"],
-            "test_hash": made_with["test"],
-            "n_rows": len(rows),
-            "n_test": len(test) if test is not None else 0,
-            "classes": list(rows.classes),
-            "config": config.model_dump(mode="json"),
-        },
-    )
-
-
-def clear(run: Path) -> None:
-    """Remove what thresher wrote into a run folder, and nothing else."""
-    for name in ("checkpoints", "evaluations", "training", "signals", "selections", "cells", "steps"):
-        shutil.rmtree(run / name, ignore_errors=True)
-    for name in ("run.yaml", "rows.parquet", "test.parquet", "scores.parquet", "scores.json", "results.json", "report.html"):
-        (run / name).unlink(missing_ok=True)
-
-
-def version() -> str:
-    """The version of the installed package."""
-    from importlib.metadata import version as installed
-
-    return installed("thresher")
-
-
-def change_config(run: Path, section: str, **changes: Any) -> dict[str, Any]:
-    """Write changed settings of one section to `run.yaml`; returns the section."""
-    manifest = read_manifest(run)
-    config = manifest["config"]
-    config[section] = {**config[section], **{name: value for name, value in changes.items() if value is not None}}
-    manifest["config"] = checked(config).model_dump(mode="json")
-    manifest.pop("format")
-    run_folder.write_manifest(run, manifest)
-    section_now: dict[str, Any] = manifest["config"][section]
-    return section_now
+        facts = train_runs(folder)
+        seconds = time.monotonic() - started
+        finish(folder, "train", made_with, seconds=round(seconds, 1), trained=facts)
+        say(f"train: {facts['steps']:,} steps, {resolved.train.runs} run(s), {seconds:,.0f} s")
+    return folder
 
 
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
@@ -171,18 +168,19 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     run = Path(run)
     before = require(run, "train")
     with lock(run):
-        from thresher.signals.measure import measure_run
-
         used = change_config(run, "measure", **settings)
         made_with = {"train": before["hash"], "chunk_rows": used["chunk_rows"], "dtype": used["dtype"]}
+        done = stamp(run, "measure")
+        if done and not force and state(run, "measure", made_with) == "done":
+            say(f"measure: already done in {run}; --force redoes it")
+            return dict(done["measured"])
+        from thresher.signals.measure import measure_run
+
+        redo(run, "measure")
         if force:
             shutil.rmtree(run / "signals", ignore_errors=True)
-        elif state(run, "measure", made_with) == "done":
-            say(f"measure: already done in {run}; --force redoes it")
-            done = stamp(run, "measure")
-            return dict(done["measured"]) if done else {}
         started = time.monotonic()
-        facts = measure_run(run)
+        facts = measure_run(run, say)
         seconds = time.monotonic() - started
         finish(run, "measure", made_with, seconds=round(seconds, 1), measured=facts)
         for reason in facts["refused"].values():
@@ -193,27 +191,41 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     return facts
 
 
-def score(run: RunPath, *, options: Mapping[str, Mapping[str, Any]] | None = None, force: bool = False) -> pl.DataFrame:
+def score(
+    run: RunPath, *, options: Mapping[str, Mapping[str, Any]] | None = None, force: bool = False
+) -> pl.DataFrame:
     """Every score that the signals can give, raw and normalised, written to `scores.parquet` and returned.
 
-    `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`.
+    `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
+
+    Raises
+    ------
+    UserError
+        nothing was measured yet, or an unknown score, option or value.
     """
     run = Path(run)
     before = require(run, "measure")
     with lock(run):
-        from thresher.scores import score_runs
-        from thresher.signals.measure import read_signals, run_names
+        from thresher.scores import check_options
 
-        chosen = {name: dict(values) for name, values in (options or read_manifest(run)["config"]["scores"]).items()}
-        made_with = {"measure": before["hash"], "options": chosen}
+        manifest = read_manifest(run)
+        given = manifest["config"]["scores"] if options is None else options
+        chosen = {name: dict(values) for name, values in given.items()}
+        made_with = {"measure": before["hash"], "options": check_options(chosen)}
         if not force and state(run, "score", made_with) == "done":
             say(f"score: already done in {run}; --force redoes it")
             return pl.read_parquet(run / "scores.parquet")
+        from thresher.scores import score_runs
+        from thresher.signals.measure import read_signals, run_names
+
         table, about = score_runs([read_signals(run, name) for name in run_names(run)], chosen)
-        groups = [name for name in read_manifest(run)["config"]["data"]["groups"] if name not in table.columns]
+        groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
         rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups])
         table = table.join(rows, on="id", how="left", maintain_order="left")
-        table = table.with_columns(class_names(table["label"], read_manifest(run)["classes"]))
+        table = table.with_columns(class_names(table["label"], manifest["classes"]))
+        redo(run, "score")
+        manifest["config"]["scores"] = chosen
+        write_manifest(run, manifest)
         run_folder.write(run / "scores.parquet", table.write_parquet)
         run_folder.write(run / "scores.json", run_folder.as_json(about))
         finish(run, "score", made_with)
@@ -231,81 +243,96 @@ def class_names(labels: pl.Series, classes: Sequence[str]) -> pl.Series:
 def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFrame:
     """Choose the rows to keep, and write them and the dropped ones in the format of the input.
 
-    `settings`: `prune`, `by`, `end`, `normalise`, `strategy`, `options`, `stratify`, `floor`, `floor_group`, `protect`, `seed`.
-    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`.
-    """
-    from thresher.scores import column
-    from thresher.selection import select as choose
+    `settings`: `prune`, `by`, `end`, `normalise`, `strategy`, `options`, `stratify`, `floor`, `floor_group`, `protect`,
+    `seed`. Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. A class of which pruning would keep
+    no row keeps `floor` of them, with a warning.
 
+    Raises
+    ------
+    UserError
+        nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
+    """
     run = Path(run)
     before = require(run, "score")
     with lock(run):
-        used = SelectConfig(**change_config(run, "select", **settings))
+        from thresher.scores import column
+        from thresher.selection import select as choose
+
+        manifest, config = changed(run, "select", settings)
+        used = config.select
         scores = pl.read_parquet(run / "scores.parquet")
         by, hard = column(used.by, used.normalise, scores.columns)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
         name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"
         path = run / "selections" / f"{name}.parquet"
-        if not force and path.is_file() and state(run, "select", made_with) == "done":
+        done = stamp(run, "select")
+        if done and not force and path.is_file() and state(run, "select", made_with) == "done":
             say(f"select: already done in {run}; --force redoes it")
             return pl.read_parquet(path)
-        selection = choose(
-            scores,
-            by=by,
-            prune=used.prune,
-            end=used.end,
-            hard=hard,
-            strategy=used.strategy,
-            options=used.options,
-            stratify=used.stratify,
-            floor=used.floor,
-            floor_group=("label", *used.floor_group),
-            protect=used.protect,
-            seed=used.seed,
-        )
+        request = request_of(used, config.data.label)
+        selection = choose(scores, by=by, hard=hard, **request)
+        bare = choose(scores, by=by, hard=hard, **{**request, "floor": 0}) if used.floor else selection
+        warn_of_floor(scores["label"], bare["kept"], used.prune, used.floor)
         rows = read_rows(run / "rows.parquet")
         aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
+        redo(run, "select")
         kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run / "kept")
+        write_manifest(run, manifest)
         run_folder.write(path, selection.write_parquet)
         n_kept = int(selection["kept"].sum())
-        facts = {
-            **used.model_dump(mode="json"),
-            "column": by,
-            "hard": hard,
-            "n_rows": len(rows),
-            "n_kept": n_kept,
-            "kept": str(kept_path),
-            "dropped": str(dropped_path),
-        }
+        places = {"n_kept": n_kept, "kept": str(kept_path), "dropped": str(dropped_path)}
+        facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
-        finish(run, "select", made_with, name=name, **{"n_kept": n_kept, "kept": str(kept_path), "dropped": str(dropped_path)})
-        say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy}): {kept_path}")
+        finish(run, "select", made_with, name=name, **places)
+        say(
+            f"select: {n_kept:,} of {len(rows):,} rows kept by {by}"
+            f" ({used.end} end pruned, {used.strategy}): {kept_path}"
+        )
     return selection
 
 
-def compare(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
+def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) -> None:
+    """Say which classes pruning alone would leave without a row, and what the floor does about it."""
+    lost = sorted(set(labels.unique()) - set(labels.filter(kept).unique()))
+    if lost:
+        what = f"the floor keeps up to {floor} of each" if floor else "a model cannot learn them; give --floor 1"
+        classes = "class" if len(lost) == 1 else "classes"
+        warn(f"prune {prune:g} keeps no row of {len(lost)} {classes} ({listed(lost)}): {what}")
+
+
+def compare(run: RunPath, *, test: Rows | None = None, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
 
-    `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. Returns arms, differences with 95% intervals, groups, verdict.
+    `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. `test`: test rows, where the run has none or should have
+    others. Returns arms, differences with 95% intervals, groups, verdict.
+
+    Raises
+    ------
+    UserError
+        nothing was selected yet, or there are no test rows.
     """
     run = Path(run)
     before = require(run, "select")
     with lock(run):
-        from thresher.study.compare import compare_selection
-        from thresher.study.similarity import similarity_table
-
-        used = CompareConfig(**change_config(run, "compare", **settings))
-        shown = used.model_dump(mode="json", exclude={"workers"})
-        made_with = {"select": before["hash"], **shown}
+        if test is not None and test.hash() != read_manifest(run)["test_hash"]:
+            set_test(run, read_rows(run / "rows.parquet"), test, test.source.name)
+        used = changed(run, "compare", settings)[1].compare
+        tested = {"test": read_manifest(run)["test_hash"]}
+        made_with = {"select": before["hash"], **tested, **used.model_dump(mode="json", exclude={"workers"})}
         name = before["name"]
         results = run_folder.read_results(run)
         if not force and state(run, "compare", made_with) == "done" and name in results.get("compare", {}):
             say(f"compare: already done in {run}; --force redoes it")
             return dict(results["compare"][name])
+        from thresher.study.compare import compare_selection
+        from thresher.study.similarity import similarity_table
+
+        redo(run, "compare")
         if force:
             run_folder.update_results(run, cells={})
         started = time.monotonic()
         entry = compare_selection(run, name, used)
+        change_config(run, "compare", **settings)
         selected = read_manifest(run)["config"]["select"]["prune"]
         table = similarity_table(pl.read_parquet(run / "scores.parquet"), selected)
         run_folder.update_results(run, similarity=table.to_dicts())
@@ -314,13 +341,28 @@ def compare(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     return entry
 
 
-def report(run: RunPath) -> Path:
-    """Write the report of a run folder, one self-contained HTML page, and return its path."""
+def report(run: RunPath, *, force: bool = False) -> Path:
+    """Write the report of a run folder, one self-contained HTML page, and return its path.
+
+    Raises
+    ------
+    UserError
+        not a run folder, or it cannot be written.
+    """
     run = Path(run)
-    read_manifest(run)
+    manifest = read_manifest(run)
     with lock(run):
+        steps = {step: (stamp(run, step) or {}).get("hash") for step in run_folder.STEPS[:-1]}
+        results = run / "results.json"
+        read = {"results": file_digest(results) if results.is_file() else None, "manifest": manifest}
+        made_with = {"steps": steps, **read}
+        path = run / "report.html"
+        if not force and path.is_file() and state(run, "report", made_with) == "done":
+            say(f"report: already done in {run}; --force redoes it")
+            return path
         from thresher.report.page import write as write_page
 
-        path = write_page(run)
-        say(f"report: {path}")
-    return path
+        written = write_page(run)
+        finish(run, "report", made_with)
+        say(f"report: {written}")
+    return written

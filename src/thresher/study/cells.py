@@ -27,8 +27,15 @@ Cell = dict[str, Any]
 def cell_key(manifest: dict[str, Any], cell: Cell) -> str:
     """The name of a cell: a hash of rows, test rows, model, recipe, choice of rows, steps and seed."""
     config = manifest["config"]
-    recipe = {name: value for name, value in config["train"].items() if name not in ("runs", "seed", "report_to")}
-    made_of = {"rows": manifest["rows_hash"], "test": manifest["test_hash"], "model": config["model"], "train": recipe}
+    recipe = {
+        name: value for name, value in config["train"].items() if name not in ("runs", "seed", "report_to")
+    }
+    made_of = {
+        "rows": manifest["rows_hash"],
+        "test": manifest["test_hash"],
+        "model": config["model"],
+        "train": recipe,
+    }
     chosen = {name: cell[name] for name in ("kept", "seed", "max_steps")}
     return digest({**made_of, **chosen})
 
@@ -69,13 +76,23 @@ def cell_job(run: Path, key: str, cell: Cell) -> dict[str, Any]:
         model.load_state_dict(load_weights(last))
         n_train, steps = len(rows), steps_of(config, len(rows))
     else:
-        keep = np.arange(len(rows)) if cell["ids"] is None else np.flatnonzero(rows.table["id"].is_in(cell["ids"]).to_numpy())
+        keep = (
+            np.arange(len(rows))
+            if cell["ids"] is None
+            else np.flatnonzero(rows.table["id"].is_in(cell["ids"]).to_numpy())
+        )
         model, tokenizer = new_classifier(model_config, len(rows.classes), cell["seed"])
-        tokens = tokenise([rows.table[column].gather(keep).to_list() for column in rows.text], tokenizer, model_config.max_length)
+        tokens = tokenise(
+            [rows.table[column].gather(keep).to_list() for column in rows.text],
+            tokenizer,
+            model_config.max_length,
+        )
         config = config.model_copy(update={"max_steps": cell["max_steps"]})
         steps = fit(model, tokens, rows.labels()[keep], config, cell["seed"], run / "training" / key)
         n_train = len(keep)
-    tokens = tokenise([test.table[column].to_list() for column in test.text], tokenizer, model_config.max_length)
+    tokens = tokenise(
+        [test.table[column].to_list() for column in test.text], tokenizer, model_config.max_length
+    )
     predicted = predict_logits(model, tokens).argmax(1).astype(np.int32)
     frame = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
     write(run / "cells" / f"{key}.parquet", frame.write_parquet)
@@ -103,4 +120,9 @@ def scored_run(run: Path, config: TrainConfig, cell: Cell) -> str | None:
 
 def predictions(run: Path, results: Sequence[dict[str, Any]]) -> np.ndarray:
     """Predicted classes (seeds, test rows) of some cells."""
-    return np.stack([pl.read_parquet(run / "cells" / f"{result['key']}.parquet")["predicted"].to_numpy() for result in results])
+    return np.stack(
+        [
+            pl.read_parquet(run / "cells" / f"{result['key']}.parquet")["predicted"].to_numpy()
+            for result in results
+        ]
+    )

@@ -11,7 +11,7 @@ import polars as pl
 
 from thresher.config import CompareConfig
 from thresher.errors import UserError
-from thresher.rows import Rows, overlapping, read_rows
+from thresher.rows import Rows, normalised, read_rows
 from thresher.run_folder import digest, read_manifest, read_results, update_results
 from thresher.selection import select
 from thresher.study.cells import Cell, predictions, run_cells
@@ -46,7 +46,9 @@ def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str
         raise UserError(f"{run}: no test rows to prove it on; give --test FILE to train")
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
     selection = pl.read_parquet(run / "selections" / f"{name}.parquet")
-    kept = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")["kept"].to_numpy()
+    kept = (
+        rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")["kept"].to_numpy()
+    )
     cells = arm_cells(run, manifest, name, selection, settings)
     results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers)
     by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
@@ -100,7 +102,9 @@ def arm_cells(
 
     cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
     for seed in range(recipe.seed, recipe.seed + settings.seeds):
-        drawn = select(scores, by=column, prune=prune, strategy="random", seed=seed).filter("kept")["id"].sort()
+        drawn = (
+            select(scores, by=column, prune=prune, strategy="random", seed=seed).filter("kept")["id"].sort()
+        )
         cells["full"].append(cell("full", seed, None))
         cells["kept"].append(cell("kept", seed, ids))
         cells["random"].append(cell("random", seed, drawn))
@@ -122,11 +126,15 @@ def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int
         arms[arm] = {}
         for metric, measure in METRICS.items():
             values = [float(measure(truth, row)) for row in classes]
-            arms[arm][metric] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "values": values}
+            arms[arm][metric] = {
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values, ddof=1)),
+                "values": values,
+            }
     differences = {
         f"{a}-{b}": {
-            metric: paired_interval(predicted[a], predicted[b], truth, metric=metric, bootstrap=bootstrap)
-            for metric in METRICS
+            metric: dict(paired_interval(predicted[a], predicted[b], truth, measure, bootstrap=bootstrap))
+            for metric, measure in METRICS.items()
         }
         for a, b in DIFFERENCES
     }
@@ -137,11 +145,18 @@ def unseen_contrast(
     rows: Rows, test: Rows, predicted: dict[str, np.ndarray], bootstrap: int
 ) -> dict[str, Any] | None:
     """The same over the test rows whose text does not stand in train; None where no test text does."""
-    seen = overlapping(test, rows)
+    train_texts = set(wordings(rows))
+    seen = np.array([text in train_texts for text in wordings(test)])
     if not seen.any() or seen.all():
         return None
     part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
     return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap)}
+
+
+def wordings(rows: Rows) -> list[tuple[str, ...]]:
+    """The normalised text, or pair of texts, of every row."""
+    columns = [[normalised(text) for text in rows.table[column]] for column in rows.text]
+    return list(zip(*columns, strict=True))
 
 
 def group_contrast(
@@ -162,7 +177,7 @@ def group_contrast(
                 part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
                 for arm, classes in part.items():
                     entry[arm] = float((classes == truth[in_test]).mean())
-                entry["kept-full"] = paired_interval(part["kept"], part["full"], truth[in_test], metric="accuracy")
+                entry["kept-full"] = dict(paired_interval(part["kept"], part["full"], truth[in_test]))
             result[name][str(value)] = entry
     return result
 

@@ -71,11 +71,19 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
     rows = []
     for index, path in enumerate(list_checkpoints(folder)):
         if not (path / "model.safetensors").is_file():
-            raise UserError(f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force")
+            raise UserError(
+                f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force"
+            )
         rows.append({"index": index, **json.loads((path / "checkpoint.json").read_text()), "hidden": hidden})
     if not rows:
         raise UserError(f"{folder}: no checkpoints; run train first")
-    schema = {"index": pl.Int32, "step": pl.Int64, "epoch": pl.Float64, "encoder_lr": pl.Float64, "head_lr": pl.Float64}
+    schema = {
+        "index": pl.Int32,
+        "step": pl.Int64,
+        "epoch": pl.Float64,
+        "encoder_lr": pl.Float64,
+        "head_lr": pl.Float64,
+    }
     return pl.DataFrame(rows, schema={**schema, "hidden": pl.Int32})
 
 
@@ -94,7 +102,9 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
         raise UserError(f"{file}: cannot be read ({error}); run train again with --force") from error
 
 
-def save_architecture(folder: Path, encoder: Any, tokenizer: Any, config: ModelConfig, n_classes: int) -> None:
+def save_architecture(
+    folder: Path, encoder: Any, tokenizer: Any, config: ModelConfig, n_classes: int
+) -> None:
     """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head."""
 
     def fill(temporary: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
@@ -66,7 +67,9 @@ class _OrderedTrainer(Trainer):
 class _Recorder(TrainerCallback):
     """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume."""
 
-    def __init__(self, record: Record, tokens: Tokens, labels: np.ndarray, saves: list[int], evaluates: list[int]) -> None:
+    def __init__(
+        self, record: Record, tokens: Tokens, labels: np.ndarray, saves: list[int], evaluates: list[int]
+    ) -> None:
         self.record, self.tokens, self.labels = record, tokens, labels
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
         self.rates = (0.0, 0.0)
@@ -87,11 +90,18 @@ class _Recorder(TrainerCallback):
             table = pl.DataFrame({"id": self.record.ids, "correct": correct})
             write(self.record.evaluations / f"step-{step:08d}.parquet", table.write_parquet)
         if step in self.saves:
-            facts = {"step": step, "epoch": state.epoch, "encoder_lr": self.rates[0], "head_lr": self.rates[1]}
+            facts = {
+                "step": step,
+                "epoch": state.epoch,
+                "encoder_lr": self.rates[0],
+                "head_lr": self.rates[1],
+            }
             save_checkpoint(self.record.checkpoints / f"step-{step:08d}", model, facts)
             control.should_save = step < state.max_steps
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
         write(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE, "")
 
 
@@ -165,7 +175,9 @@ def fit(
         the disk is full or cannot be written.
     """
     total = steps_of(config, len(tokens))
-    optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
+    )
     callbacks: list[TrainerCallback] = [_Progress(advance)] if advance else []
     if record:
         per_epoch = math.ceil(len(tokens) / config.batch_size)
@@ -199,15 +211,8 @@ def fit(
                 optimizers=(optimizer, None),
                 callbacks=callbacks,
             )
-            trainer.remove_callback(transformers_printer())
+            trainer.remove_callback(PrinterCallback)
             trainer.train(resume_from_checkpoint=resume_point(folder) if record else None)
     except OSError as error:
         raise unwritable(folder, error) from error
     return int(trainer.state.global_step)
-
-
-def transformers_printer() -> type[TrainerCallback]:
-    """The callback that prints raw log dictionaries where bars are off."""
-    from transformers.trainer_callback import PrinterCallback
-
-    return PrinterCallback

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import torch
+from loky import ProcessPoolExecutor
 
 from thresher.errors import UserError
 
@@ -25,6 +29,10 @@ def default_workers() -> int:
 
 
 def _start_worker(threads: int) -> None:
+    if sys.platform == "linux":
+        # A killed parent must not leave workers that go on writing beside the next attempt.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(threads)
 
@@ -54,8 +62,8 @@ def run_jobs(
         finally:
             torch.set_num_threads(before)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(threads,))
+    # loky's processes do not import the caller's script, so it needs no `if __name__ == "__main__"`.
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads,))
     try:
         pending: dict[Future[Any], int] = {pool.submit(job, *given): i for i, given in enumerate(arguments)}
         while pending:
@@ -67,4 +75,4 @@ def run_jobs(
             "a worker process was killed (out of memory?); run the same command again with --workers 1"
         ) from error
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=True, kill_workers=True)

@@ -48,11 +48,11 @@ def train_runs(run: Path) -> dict[str, Any]:
     model, tokenizer = new_classifier(model_config, len(manifest["classes"]), config.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if not (run / "checkpoints" / "model").is_dir():
-        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, len(manifest["classes"]))
+        save_architecture(
+            run / "checkpoints" / "model", model.encoder, tokenizer, model_config, len(manifest["classes"])
+        )
     del model
-    jobs = [
-        (run, f"{kind}-{i}", config.seed + i) for i in range(config.runs) for kind in ("run", "null")
-    ]
+    jobs = [(run, f"{kind}-{i}", config.seed + i) for i in range(config.runs) for kind in ("run", "null")]
     jobs = [job for job in jobs if not finished(run, job[1])]
     check_disk(run, parameters, config, len(jobs))
     several = config.runs > 1 and not torch.cuda.is_available()
@@ -66,7 +66,9 @@ def train_runs(run: Path) -> dict[str, Any]:
         with track("train", total, "steps") as advance:
             for _ in run_jobs(train_job, [(*job, advance) for job in jobs], 1, threads):
                 pass
-    done = {path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")}
+    done = {
+        path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
+    }
     return {
         "steps": done["run-0"]["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
@@ -87,7 +89,9 @@ def finished(run: Path, name: str) -> bool:
 def recipe(config: TrainConfig, name: str) -> TrainConfig:
     """The recipe of a run; a model on empty input takes its own number of epochs and keeps its last weights only."""
     if name.startswith("null"):
-        return config.model_copy(update={"epochs": config.null_epochs, "checkpoints": 1, "checkpoint_every": None})
+        return config.model_copy(
+            update={"epochs": config.null_epochs, "checkpoints": 1, "checkpoint_every": None}
+        )
     return config
 
 
