@@ -1,0 +1,51 @@
+"""Which rows of a fine-tuning set can your language model do without? Scored, pruned, and proved by retraining.
+
+>>> import thresher as th
+>>> sorted(th.__all__)[:3]
+['UserError', '__version__', 'compare']
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.metadata import version as _installed
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from thresher.errors import UserError
+
+if TYPE_CHECKING:
+    from thresher.api import compare, load, measure, report, run, score, select, train
+
+__version__ = _installed("thresher")
+__all__ = [
+    "UserError",
+    "__version__",
+    "compare",
+    "load",
+    "measure",
+    "report",
+    "run",
+    "score",
+    "select",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The steps, imported on first use: the import of the package itself takes no time."""
+    if name in __all__:
+        return getattr(import_module("thresher.api"), name)
+    raise AttributeError(f"module 'thresher' has no attribute '{name}'")
+
+
+class _Package(ModuleType):
+    """Keeps `thresher.report` the function: importing the folder `report/` would put its module in that place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name == "report" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -295,12 +295,16 @@ def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) 
     """Say which classes pruning alone would leave without a row, and what the floor does about it."""
     lost = sorted(set(labels.unique()) - set(labels.filter(kept).unique()))
     if lost:
-        what = f"the floor keeps up to {floor} of each" if floor else "a model cannot learn them; give --floor 1"
+        what = (
+            f"the floor keeps up to {floor} of each" if floor else "a model cannot learn them; give --floor 1"
+        )
         classes = "class" if len(lost) == 1 else "classes"
         warn(f"prune {prune:g} keeps no row of {len(lost)} {classes} ({listed(lost)}): {what}")
 
 
-def compare(run: RunPath, *, test: Rows | None = None, force: bool = False, **settings: Any) -> dict[str, Any]:
+def compare(
+    run: RunPath, *, test: Rows | None = None, force: bool = False, **settings: Any
+) -> dict[str, Any]:
     """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
 
     `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. `test`: test rows, where the run has none or should have

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from thresher.errors import UserError
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -29,79 +33,96 @@ class DataConfig(_Section):
 class ModelConfig(_Section):
     """Encoder and classification head."""
 
-    name: str = Field("minilm", description="'minilm' (bundled), a Hugging Face name, or a local folder")
+    name: str = Field(
+        default="minilm", description="'minilm' (bundled), a Hugging Face name, or a local folder"
+    )
     layers: int | Literal["auto", "all"] = Field(
-        "auto", description="keep the first n encoder layers; auto is 3 for the bundled encoder, else all"
+        default="auto",
+        description="keep the first n encoder layers; auto is 3 for the bundled encoder, else all",
     )
-    max_length: int = Field(128, ge=2, description="tokens per row; longer rows are cut and counted")
+    max_length: int = Field(default=128, ge=2, description="tokens per row; longer rows are cut and counted")
     pooling: Literal["auto", "mean", "first", "last"] = Field(
-        "auto", description="auto: mean for encoders, last token for decoder-only models"
+        default="auto", description="auto: mean for encoders, last token for decoder-only models"
     )
-    head_hidden: tuple[int, ...] = Field((256, 256), description="hidden widths; two make a 3-layer MLP")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    head_hidden: tuple[int, ...] = Field(
+        default=(256, 256), description="hidden widths; two make a 3-layer MLP"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     trust_remote_code: bool = False
 
 
 class TrainConfig(_Section):
     """The recipe. The same recipe trains the scored model and every model of `compare`."""
 
-    epochs: float = Field(3, gt=0)
-    max_steps: int | None = Field(None, ge=1, description="overrides epochs")
-    batch_size: int = Field(32, ge=1)
-    encoder_lr: float = Field(1e-4, ge=0)
-    head_lr: float = Field(1e-3, ge=0)
-    weight_decay: float = Field(0.0, ge=0)
-    schedule: str = Field("linear", description="a transformers scheduler name")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
-    seed: int = Field(0, ge=0)
-    runs: int = Field(1, ge=1, description="trainings with other seeds for the averaged scores")
-    checkpoints: int = Field(10, ge=2, description="evenly spaced over the run")
-    checkpoint_every: int | None = Field(None, ge=1, description="steps; overrides checkpoints")
+    epochs: float = Field(default=3, gt=0)
+    max_steps: int | None = Field(default=None, ge=1, description="overrides epochs")
+    batch_size: int = Field(default=32, ge=1)
+    encoder_lr: float = Field(default=1e-4, ge=0)
+    head_lr: float = Field(default=1e-3, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: str = Field(default="linear", description="a transformers scheduler name")
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
+    seed: int = Field(default=0, ge=0)
+    runs: int = Field(default=1, ge=1, description="trainings with other seeds for the averaged scores")
+    checkpoints: int = Field(default=10, ge=2, description="evenly spaced over the run")
+    checkpoint_every: int | None = Field(default=None, ge=1, description="steps; overrides checkpoints")
     forgetting_evaluations: int = Field(
-        10, ge=0, description="whole-set evaluations, evenly spaced over forgetting_epochs"
+        default=10, ge=0, description="whole-set evaluations, evenly spaced over forgetting_epochs"
     )
-    forgetting_every: int | None = Field(None, ge=1, description="steps (the paper: 50); overrides the count")
-    forgetting_epochs: float = Field(2, gt=0)
-    null_epochs: float = Field(2, gt=0, description="epochs of PVI's model on empty input")
+    forgetting_every: int | None = Field(
+        default=None, ge=1, description="steps (the paper: 50); overrides the count"
+    )
+    forgetting_epochs: float = Field(default=2, gt=0)
+    null_epochs: float = Field(default=2, gt=0, description="epochs of PVI's model on empty input")
     bf16: bool = False
-    report_to: tuple[str, ...] = Field((), description="loggers of transformers: tensorboard, wandb, mlflow, ...")
-    threads: int | None = Field(None, ge=1, description="CPU threads of one training process; default: all")
+    report_to: tuple[str, ...] = Field(
+        default=(), description="loggers of transformers: tensorboard, wandb, mlflow, ..."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of one training process; default: all"
+    )
 
 
 class MeasureConfig(_Section):
     """The one pass over the rows. None of these may change a score."""
 
-    chunk_rows: int = Field(1024, ge=1, description="rows per part file: the unit of work and of resume")
-    batch_tokens: int = Field(2048, ge=1, description="padded tokens per batch")
+    chunk_rows: int = Field(
+        default=1024, ge=1, description="rows per part file: the unit of work and of resume"
+    )
+    batch_tokens: int = Field(default=2048, ge=1, description="padded tokens per batch")
     dtype: Literal["float32", "float64"] = "float32"
-    workers: int | None = Field(None, ge=1, description="processes; default: one per core")
+    workers: int | None = Field(default=None, ge=1, description="processes; default: one per core")
 
 
 class SelectConfig(_Section):
     """What to prune."""
 
-    by: str = Field("vog", description="a score, or a column of scores.parquet")
+    by: str = Field(default="vog", description="a score, or a column of scores.parquet")
     normalise: Literal["auto", "raw", "class", "dataset"] = Field(
-        "auto", description="auto: class for VoG, raw for the others"
+        default="auto", description="auto: class for VoG, raw for the others"
     )
-    prune: float = Field(0.45, gt=0, lt=1)
+    prune: float = Field(default=0.45, gt=0, lt=1)
     end: Literal["easy", "hard"] = "easy"
     strategy: str = "cutoff"
     options: dict[str, float] = Field(default_factory=dict, description="strategy options, e.g. temperature")
-    stratify: str | None = Field(None, description="column whose proportions stratified strategies keep")
-    floor: int = Field(1, ge=0, description="rows kept of every class, whatever the score")
-    floor_group: tuple[str, ...] = Field((), description="columns whose values keep the floor too")
-    protect: tuple[str, ...] = Field((), description="COLUMN=VALUE rows that are never dropped")
-    seed: int = Field(0, ge=0)
+    stratify: str | None = Field(
+        default=None, description="column whose proportions stratified strategies keep"
+    )
+    floor: int = Field(default=1, ge=0, description="rows kept of every class, whatever the score")
+    floor_group: tuple[str, ...] = Field(default=(), description="columns whose values keep the floor too")
+    protect: tuple[str, ...] = Field(default=(), description="COLUMN=VALUE rows that are never dropped")
+    seed: int = Field(default=0, ge=0)
 
 
 class CompareConfig(_Section):
     """The proof by retraining."""
 
-    seeds: int = Field(3, ge=2)
-    same_steps: bool = Field(False, description="as many steps as full data takes, instead of as many epochs")
-    workers: int | None = Field(None, ge=1, description="trainings at a time; default: one per core")
-    bootstrap: int = Field(1000, ge=100)
+    seeds: int = Field(default=3, ge=2)
+    same_steps: bool = Field(
+        default=False, description="as many steps as full data takes, instead of as many epochs"
+    )
+    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+    bootstrap: int = Field(default=1000, ge=100)
 
 
 class RunConfig(_Section):
@@ -125,10 +146,16 @@ class RunConfig(_Section):
         return data
 
 
+_SECTIONS: dict[str, type[_Section]] = {
+    "train": TrainConfig,
+    "model": ModelConfig,
+    "measure": MeasureConfig,
+    "select": SelectConfig,
+    "compare": CompareConfig,
+}
+# Of two sections that share a name, the first has it: `seed` is the training's, `workers` are the measuring ones.
 SETTINGS: dict[str, str] = {
-    name: section
-    for section, model in (("train", TrainConfig), ("model", ModelConfig), ("measure", MeasureConfig))
-    for name in model.model_fields
+    name: section for section, model in reversed(_SECTIONS.items()) for name in model.model_fields
 }
 
 
@@ -155,24 +182,98 @@ def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
     return checked(changed)
 
 
-def checked(settings: dict[str, Any], where: str = "settings") -> RunConfig:
-    """A whole configuration from plain values.
+def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:
+    """A whole configuration from plain values; `name` gives the name of a setting (`select.prune`) in messages.
 
     Raises
     ------
     UserError
         one line that names the setting and what it takes.
+
+    >>> data = {"train": "train.jsonl", "text": ["text"], "label": "label"}
+    >>> checked({"data": data, "select": {"prune": 1.5}})
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: select.prune must lie between 0 and 1 (got 1.5)
     """
     try:
         return RunConfig.model_validate(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{where}: {place}: {first['msg'].lower()} (got {first['input']!r})") from error
+        raise UserError(_problem(error.errors()[0], name)) from error
+
+
+def setting(place: str) -> FieldInfo | None:
+    """The field of a setting by its place, None where there is no such setting.
+
+    >>> setting("select.prune").default
+    0.45
+    """
+    section, _, field = place.partition(".")
+    found = RunConfig.model_fields.get(section)
+    kind = found.annotation if found else None
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind.model_fields.get(field.partition(".")[0])
+    return found
+
+
+def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
+    """One line for what pydantic found: which setting, what it takes, what it got."""
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{name(place)} is missing"
+    if error["type"] == "extra_forbidden":
+        section, _, field = place.rpartition(".")
+        known = _SECTIONS[section].model_fields if section in _SECTIONS else DataConfig.model_fields
+        names = known if section else RunConfig.model_fields
+        return f"{name(place)}: no setting is called '{field}'; there are {', '.join(names)}"
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    field_info = setting(place)
+    wanted = _takes(field_info) if field_info else error["msg"].lower()
+    short = ".".join(place.split(".")[:2])
+    return f"{name(short)} must {wanted} (got {error['input']!r})"
+
+
+def _takes(field: FieldInfo) -> str:
+    """What a setting takes, in words."""
+    bounds = {
+        kind: getattr(one, kind)
+        for one in field.metadata
+        for kind in ("gt", "ge", "lt", "le", "min_length", "max_length")
+        if getattr(one, kind, None) is not None
+    }
+    if "min_length" in bounds:
+        return f"hold {bounds['min_length']} to {bounds['max_length']} names"
+    low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt")
+    kind = "be " + " or ".join(_kinds(field.annotation))
+    if high is not None:
+        return f"lie between {low} and {high}" + (f", {high} not included" if "ge" in bounds else "")
+    if low is not None:
+        return f"{kind} {'above' if 'gt' in bounds else 'of at least'} {low}"
+    return kind
+
+
+def _kinds(annotation: Any) -> list[str]:
+    """The types of an annotation, in words.
+
+    >>> _kinds(int | Literal["auto", "all"])
+    ['a whole number', "'auto'", "'all'"]
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return [repr(choice) for choice in inner]
+    if origin is tuple:
+        return ["a list"]
+    if origin is dict:
+        return ["a mapping of names to numbers"]
+    if inner:
+        return [words for part in inner if part is not NoneType for words in _kinds(part)]
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    return [words.get(annotation, "a section of settings")]
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run.yaml written by a user: any part of `RunConfig`, as plain values.
+    """A run.yaml, by a user (any part of `RunConfig`) or of a run folder, as plain values.
 
     Raises
     ------
@@ -186,5 +287,8 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: needs sections such as data, model, train; it holds {type(content).__name__}")
-    return content
+        raise UserError(
+            f"{path}: needs sections such as data, model, train; it holds {type(content).__name__}"
+        )
+    written_by_run = "format" in content and isinstance(content.get("config"), dict)
+    return dict(content["config"]) if written_by_run else content

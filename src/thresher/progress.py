@@ -53,4 +53,22 @@ def say(line: str) -> None:
     >>> say("nothing is printed to stdout")
     """
     if not _quiet:
-        print("".join(character for character in line if character.isprintable()), file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def warn(line: str) -> None:
+    """A line that is printed when quiet, too: what was asked for and what was done differ.
+
+    >>> warn("nothing is printed to stdout")
+    """
+    print(f"warning: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    r"""A text on one line without control characters, safe for a terminal.
+
+    >>> printable("red\x1b[31m alarm\r\nnext")
+    'red[31m alarm next'
+    """
+    text = " ".join(text.splitlines())
+    return "".join(character for character in text if character.isprintable())

@@ -81,7 +81,9 @@ def unwritable(path: Path, error: Exception) -> UserError:
     """The one line for a disk that is full or a place that cannot be written."""
     if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error):
         return UserError(f"{path}: the disk is full; free some space and run the same command again")
-    return UserError(f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another --out")
+    return UserError(
+        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another --out"
+    )
 
 
 def as_json(value: Any) -> str:
@@ -115,20 +117,26 @@ def read_manifest(run: Path) -> dict[str, Any]:
     """
     path = run / "run.yaml"
     if not path.is_file():
-        raise UserError(f"{run}: not a run folder (no run.yaml); make one with `thresher run` or `thresher train`")
+        raise UserError(
+            f"{run}: not a run folder (no run.yaml); make one with `thresher run` or `thresher train`"
+        )
     try:
         manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: broken YAML ({error}); restore it or start anew with --out") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
-        raise UserError(f"{run}: run folder of format {found}, this version reads {FORMAT}; start anew with --out")
+        raise UserError(
+            f"{run}: run folder of format {found}, this version reads {FORMAT}; start anew with --out"
+        )
     return manifest
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
     """Write `run.yaml`."""
-    write(run / "run.yaml", yaml.safe_dump({"format": FORMAT, **manifest}, sort_keys=False, allow_unicode=True))
+    write(
+        run / "run.yaml", yaml.safe_dump({"format": FORMAT, **manifest}, sort_keys=False, allow_unicode=True)
+    )
 
 
 def stamp(run: Path, step: str) -> dict[str, Any] | None:
@@ -147,8 +155,18 @@ def state(run: Path, step: str, settings: dict[str, Any]) -> Literal["absent", "
 
 def finish(run: Path, step: str, settings: dict[str, Any], **facts: Any) -> None:
     """Stamp a step as finished; `facts` (seconds taken, counts) are kept beside the settings."""
-    content = {"hash": digest(settings), "settings": settings, "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **facts}
+    content = {
+        "hash": digest(settings),
+        "settings": settings,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **facts,
+    }
     write(run / "steps" / f"{step}.json", as_json(content))
+
+
+def redo(run: Path, step: str) -> None:
+    """Take a step's stamp away before its files change, so that one killed halfway does not pass for finished."""
+    (run / "steps" / f"{step}.json").unlink(missing_ok=True)
 
 
 def require(run: Path, step: str) -> dict[str, Any]:
@@ -191,5 +209,7 @@ def lock(run: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{run}: another thresher process works on this folder; wait for it to end") from error
+            raise UserError(
+                f"{run}: another thresher process works on this folder; wait for it to end"
+            ) from error
         yield
