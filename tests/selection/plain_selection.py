@@ -20,7 +20,9 @@ def hash_of(row_id: object, seed: int) -> int:
     return xxhash.xxh64_intdigest(str(row_id).encode(), seed)
 
 
-def keys_of(rows: list[Row], by: str, strategy: str, turn: int, seed: int, options: dict[str, float]) -> list[float]:
+def keys_of(
+    rows: list[Row], by: str, strategy: str, turn: int, seed: int, options: dict[str, float]
+) -> list[float]:
     """One key per row; `turn` is +1 where large scores are to be kept and -1 where small ones are."""
     wanted = [turn * float(row[by]) for row in rows]
     us = [u_of(row["id"], seed) for row in rows]
@@ -30,7 +32,9 @@ def keys_of(rows: list[Row], by: str, strategy: str, turn: int, seed: int, optio
         return us
     if strategy == "softmax":
         temperature = options.get("temperature", 1.0)
-        return [(s - max(wanted)) / temperature - math.log(-math.log(u)) for s, u in zip(wanted, us, strict=True)]
+        return [
+            (s - max(wanted)) / temperature - math.log(-math.log(u)) for s, u in zip(wanted, us, strict=True)
+        ]
     if strategy == "linear":
         eps, low, high = options.get("eps", 0.01), min(wanted), max(wanted)
         share = [1.0 if high == low else (s - low) / (high - low) for s in wanted]

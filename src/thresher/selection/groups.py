@@ -19,7 +19,8 @@ def encode(values: pl.Series, codes: Codes) -> NDArray[np.int32]:
     >>> encode(pl.Series(["b", "a", None, "b"]), codes).tolist(), codes
     ([0, 1, 2, 0], {'b': 0, 'a': 1, None: 2})
     """
-    array: Any = values.cast(pl.String).rechunk().to_arrow().dictionary_encode(null_encoding="encode")
+    text: Any = values.cast(pl.String).rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    array = text.dictionary_encode(null_encoding="encode")
     numbers = [codes.setdefault(value, len(codes)) for value in array.dictionary.to_pylist()]
     local = array.indices.to_numpy(zero_copy_only=False)
     coded: NDArray[np.int32] = np.array(numbers, dtype=np.int32)[local]

@@ -101,7 +101,9 @@ def check(
         )
     for column in (stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and (schema[column].is_nested() or schema[column] in (pl.Binary, pl.Object)):
-            raise UserError(f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values")
+            raise UserError(
+                f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values"
+            )
     if by is not None and entry.reads_score and not schema[by].is_numeric():
         raise UserError(f"{where}: column '{by}' is {schema[by]}, not a number; give by a numeric column")
     # The end that is pruned is turned to be the small one.

@@ -83,7 +83,7 @@ def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
     schema = pa.schema([shards.schema.field(name) for name in columns])
     for path in shards.paths:
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
                     yield pa.Table.from_batches([batch]).select(columns).cast(schema)
         except (OSError, pa.ArrowException) as error:

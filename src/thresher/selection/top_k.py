@@ -19,7 +19,9 @@ Words = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 Groups = NDArray[np.int32]
 
-# Counters per pass (8 MiB), and the number of words from which on they are sorted in memory instead.
+# A digit has at most 16 bits, and fewer where that many counters for every group would take more than 8 MiB. Once as few
+# words as `_GATHER` are left, they are sorted in memory.
+_DIGIT_BITS = 16
 _COUNTER_BITS = 20
 _GATHER = 1 << 21
 
@@ -114,7 +116,7 @@ def nth_largest(
     equal = np.zeros(groups, dtype=np.int64)
     known = 0
     while known < 64:
-        width = min(64 - known, max(1, _COUNTER_BITS - (groups - 1).bit_length()))
+        width = min(64 - known, _DIGIT_BITS, max(1, _COUNTER_BITS - (groups - 1).bit_length()))
         counts = np.zeros(groups << width, dtype=np.int64)
         for word, group in _candidates(words(), prefix, known, left):
             digit = ((word >> np.uint64(64 - known - width)) & np.uint64((1 << width) - 1)).astype(np.int64)

@@ -141,14 +141,16 @@ def test_options_outside_their_range_are_refused(name: str, options: dict[str, f
 def test_options_are_numbers_that_the_strategy_knows() -> None:
     assert check_options("softmax") == {"temperature": 1.0}
     assert check_options("linear", {"eps": "0.2"}) == {"eps": 0.2}
-    with pytest.raises(UserError, match="^unknown strategy 'top'; known strategies: cutoff, .*linear, .*random"):
+    with pytest.raises(
+        UserError, match=r"^unknown strategy 'top'; known strategies: cutoff, .*linear, .*random"
+    ):
         check_options("top")
-    with pytest.raises(UserError, match="^strategy 'softmax' has no option 'eps'; it has temperature$"):
+    with pytest.raises(UserError, match=r"^strategy 'softmax' has no option 'eps'; it has temperature$"):
         check_options("softmax", {"eps": 1})
-    with pytest.raises(UserError, match="^strategy 'random' has no option 'eps'; it has none$"):
+    with pytest.raises(UserError, match=r"^strategy 'random' has no option 'eps'; it has none$"):
         check_options("random", {"eps": 1})
     for value in ("warm", "nan", "inf", None, [1]):
-        with pytest.raises(UserError, match="option 'temperature' is .*; it takes a number"):
+        with pytest.raises(UserError, match=r"option 'temperature' is .*; it takes a number"):
             check_options("softmax", {"temperature": value})
 
 
@@ -186,6 +188,10 @@ def test_a_new_strategy_is_one_new_file_and_nothing_else(tmp_path: Path) -> None
         "print(select(table, by='s', prune=0.6, strategy='middle').filter('kept')['id'].to_list())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.splitlines() == ["{'power': 1.0}", "['b']"], done.stderr

@@ -22,7 +22,7 @@ words = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data(), st.sampled_from([0, 3, 10**6]))
 def test_nth_largest_equals_sorting(data: st.DataObject, gather: int) -> None:
     groups = data.draw(st.integers(1, 5))
@@ -47,7 +47,7 @@ def test_nth_largest_equals_sorting(data: st.DataObject, gather: int) -> None:
         assert equal[group] == ordered.count(value)
 
 
-@pytest.mark.parametrize("groups", [1, 7, 1000, 3_000_000])
+@pytest.mark.parametrize("groups", [1, 7, 1000, 200_000])
 def test_the_counters_fit_any_number_of_groups(groups: int) -> None:
     generator = np.random.default_rng(0)
     word = generator.integers(0, 2**64, 2000, dtype=np.uint64)
@@ -62,7 +62,9 @@ def test_the_counters_fit_any_number_of_groups(groups: int) -> None:
 @given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=30))
 def test_order_bits_order_like_the_numbers(numbers: list[float]) -> None:
     bits = order_bits(np.array(numbers)).tolist()
-    for (a, x), (b, y) in zip(zip(numbers, bits, strict=True), zip(numbers[1:], bits[1:], strict=True), strict=False):
+    for (a, x), (b, y) in zip(
+        zip(numbers, bits, strict=True), zip(numbers[1:], bits[1:], strict=True), strict=False
+    ):
         assert (a < b, a == b) == (x < y, x == y)
 
 
@@ -75,7 +77,9 @@ def test_order_bits_reach_every_float_and_never_the_mark_for_nothing() -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_the_cut_keeps_the_largest_key_and_tie_pairs(data: st.DataObject) -> None:
-    keys = data.draw(st.lists(st.sampled_from([-0.0, 0.0, 1.5, math.inf, -2.0, 1e-300]), min_size=1, max_size=30))
+    keys = data.draw(
+        st.lists(st.sampled_from([-0.0, 0.0, 1.5, math.inf, -2.0, 1e-300]), min_size=1, max_size=30)
+    )
     ties = data.draw(st.lists(words, min_size=len(keys), max_size=len(keys), unique=True))
     group = data.draw(st.lists(st.integers(0, 2), min_size=len(keys), max_size=len(keys)))
     quota = [data.draw(st.integers(0, group.count(g))) for g in range(3)]

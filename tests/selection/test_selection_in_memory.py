@@ -1,0 +1,329 @@
+"""`select` keeps the rows that the definition keeps, and they depend on the ids, the scores and the settings alone."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plain_selection import keys_of, plain_select
+from selection_tables import frame, quietly, requests, tables
+
+from thresher.errors import UserError
+from thresher.selection import in_memory, select, strategies, unique
+
+
+def kept_ids(selected: pl.DataFrame) -> set[Any]:
+    return set(selected.filter("kept")["id"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(tables(), requests())
+def test_keeps_what_the_plain_implementation_keeps(
+    rows: list[dict[str, Any]], request: dict[str, Any]
+) -> None:
+    expected = plain_select(rows, by="s", **request)
+    if not expected:
+        with pytest.raises(UserError, match="keeps nothing"):
+            quietly(frame(rows), by="s", **request)
+        return
+    selected = quietly(frame(rows), by="s", **request)
+    assert selected.schema == {"id": pl.String, "key": pl.Float64, "kept": pl.Boolean}
+    assert selected["id"].to_list() == [row["id"] for row in rows]
+    assert kept_ids(selected) == expected
+
+
+@settings(max_examples=80, deadline=None)
+@given(tables(), requests(), st.randoms(use_true_random=False), st.integers(1, 7))
+def test_row_order_and_pieces_change_nothing(
+    rows: list[dict[str, Any]], request: dict[str, Any], random: Any, piece: int
+) -> None:
+    try:
+        first = quietly(frame(rows), by="s", **request)
+    except UserError:
+        return
+    mixed = random.sample(rows, len(rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_memory, "_PIECE", piece)
+        patch.setattr(unique, "_AT_ONCE", 4)
+        second = quietly(frame(mixed).lazy(), by="s", **request)
+    assert second.sort("id").equals(first.sort("id"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), requests())
+def test_counts_floors_and_protection(rows: list[dict[str, Any]], request: dict[str, Any]) -> None:
+    try:
+        selected = quietly(frame(rows), by="s", **request)
+    except UserError:
+        return
+    kept = kept_ids(selected)
+    total = round((1 - request["prune"]) * len(rows))
+    raised = int(selected["key"].is_infinite().sum())
+    assert len(kept) == max(total, raised)
+    for column in request["floor_group"]:
+        for value in {row[column] for row in rows}:
+            members = {row["id"] for row in rows if row[column] == value}
+            assert len(kept & members) >= min(request["floor"], len(members))
+    for pair in request["protect"]:
+        column, value = pair.split("=")
+        assert {row["id"] for row in rows if row[column] == value} <= kept
+    if len(kept) == total and request["stratify"] and not raised:
+        for value in {row[request["stratify"]] for row in rows}:
+            members = {row["id"] for row in rows if row[request["stratify"]] == value}
+            assert abs(len(kept & members) - total * len(members) / len(rows)) < 1
+
+
+@pytest.mark.parametrize("strategy", strategies())
+def test_golden_selections_do_not_change(strategy: str) -> None:
+    # Written down once from the plain implementation, so that both changing together is seen.
+    golden = {
+        "cutoff": [9, 10, 11],
+        "linear": [4, 9, 11],
+        "random": [0, 3, 4],
+        "softmax": [0, 4, 9],
+        "stratified": [0, 4, 6],
+    }
+    table = pl.DataFrame(
+        {
+            "id": range(12),
+            "s": [0.1, 0.1, 0.1, 0.2, 0.3, 0.3, 0.5, 0.6, 0.9, 0.9, 0.9, 2.0],
+            "g": list("aaabbbaaabbb"),
+        }
+    )
+    stratify = "g" if strategy == "stratified" else None
+    selected = select(table, by="s", prune=0.75, strategy=strategy, stratify=stratify, seed=8)
+    assert sorted(kept_ids(selected)) == golden[strategy]
+
+
+@pytest.mark.parametrize(
+    ("end", "hard", "kept"),
+    [
+        ("easy", "high", {"d", "e"}),
+        ("hard", "high", {"a", "b"}),
+        ("easy", "low", {"a", "b"}),
+        ("hard", "low", {"d", "e"}),
+    ],
+)
+def test_the_end_that_is_pruned(end: Any, hard: Any, kept: set[str]) -> None:
+    table = pl.DataFrame({"id": list("abcde"), "s": [1, 2, 3, 4, 5]})
+    assert kept_ids(select(table, by="s", prune=0.6, end=end, hard=hard)) == kept
+    for strategy in ("softmax", "linear"):
+        times: dict[str, int] = dict.fromkeys("abcde", 0)
+        for seed in range(300):
+            for row_id in kept_ids(
+                select(table, by="s", prune=0.6, end=end, hard=hard, strategy=strategy, seed=seed)
+            ):
+                times[row_id] += 1
+        ranked = sorted(times, key=lambda row_id: times[row_id], reverse=True)
+        assert set(ranked[:2]) == kept
+
+
+@pytest.mark.parametrize("strategy", strategies())
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32, pl.Int16, pl.UInt64])
+def test_constant_scores_are_drawn_at_random_by_the_hash(strategy: str, dtype: pl.DataType) -> None:
+    table = pl.DataFrame({"id": range(1000), "s": pl.Series([7] * 1000).cast(dtype), "g": ["x"] * 1000})
+    stratify = "g" if strategy == "stratified" else None
+    same = select(table, by="s", prune=0.3, strategy=strategy, stratify=stratify, seed=4)
+    random = select(table, by="s", prune=0.3, strategy="random", seed=4)
+    assert kept_ids(same) == kept_ids(random)
+    # Not the first or the last rows of the file.
+    assert 450 < np.mean(sorted(kept_ids(same))) < 550
+
+
+def test_ties_do_not_follow_the_order_of_the_file() -> None:
+    table = pl.DataFrame({"id": [f"r{i}" for i in range(2000)], "s": [0.0] * 1500 + [1.0] * 500})
+    selected = select(table, by="s", prune=0.5)
+    among_ties = selected[:1500]["kept"].to_numpy()
+    assert selected[1500:]["kept"].all()
+    assert among_ties.sum() == 500
+    halves = among_ties[:750].sum(), among_ties[750:].sum()
+    assert abs(int(halves[0]) - int(halves[1])) < 5 * math.sqrt(500)
+
+
+def test_zero_and_minus_zero_are_equal_scores() -> None:
+    ids = list(range(200))
+    plus = pl.DataFrame({"id": ids, "s": [0.0] * 200})
+    mixed = pl.DataFrame({"id": ids, "s": [0.0, -0.0] * 100})
+    for end in ("easy", "hard"):
+        assert kept_ids(select(plus, by="s", prune=0.5, end=end)) == kept_ids(
+            select(mixed, by="s", prune=0.5, end=end)
+        )
+
+
+def test_ids_come_back_as_they_were_and_numbers_draw_like_their_text() -> None:
+    numbers = pl.DataFrame({"id": pl.Series(range(50), dtype=pl.UInt32), "s": [1.0] * 50})
+    selected = select(numbers, by="s", prune=0.5)
+    text = select(numbers.with_columns(pl.col("id").cast(pl.String)), by="s", prune=0.5)
+    assert selected.schema["id"] == pl.UInt32
+    assert selected["kept"].to_list() == text["kept"].to_list()
+
+
+def test_random_needs_no_score() -> None:
+    table = pl.DataFrame({"id": list("abcd"), "s": [None, math.nan, 1.0, 2.0], "g": list("xxyy")})
+    assert select(table, by=None, prune=0.5, strategy="random")["kept"].sum() == 2
+    assert (
+        select(table, by="s", prune=0.5, strategy="stratified", stratify="g")["kept"].to_list().count(True)
+        == 2
+    )
+    with pytest.raises(UserError, match="strategy 'cutoff' needs a score column"):
+        select(table, by=None, prune=0.5)
+
+
+def test_stratify_works_with_every_strategy() -> None:
+    table = pl.DataFrame({"id": range(100), "s": range(100), "g": ["small"] * 20 + ["large"] * 80})
+    for strategy in strategies():
+        kept = (
+            select(table, by="s", prune=0.5, strategy=strategy, stratify="g")
+            .filter("kept")
+            .join(table, on="id")
+        )
+        assert dict(kept.group_by("g").len().iter_rows()) == {"small": 10, "large": 40}
+    # Cut-off within groups: the hard half of each.
+    by_group = select(table, by="s", prune=0.5, stratify="g")
+    assert kept_ids(by_group) == {*range(10, 20), *range(60, 100)}
+
+
+def test_floors_raise_the_highest_keys_of_a_small_class_and_keep_the_total() -> None:
+    # The class "rare" is all easy: a cut-off alone would drop it.
+    table = pl.DataFrame({"id": range(100), "s": range(100), "label": ["rare"] * 6 + ["common"] * 94})
+    selected = select(table, by="s", prune=0.5, floor=4, floor_group=("label",))
+    kept = kept_ids(selected)
+    assert {2, 3, 4, 5} <= kept and not {0, 1} & kept
+    assert len(kept) == 50
+    # The four rows it cost are the easiest of those that would have been kept.
+    assert kept == {2, 3, 4, 5, *range(54, 100)}
+    assert set(selected.filter(pl.col("key").is_infinite())["id"]) == {2, 3, 4, 5, 96, 97, 98, 99}
+
+
+def test_floors_of_more_than_the_total_keep_more_and_say_so() -> None:
+    table = pl.DataFrame({"id": range(10), "s": range(10), "label": list("aabbccddee")})
+    with pytest.warns(
+        UserWarning, match=r"floors and protected rows keep 10 of 10 rows, 5 more than prune 0\.5"
+    ):
+        selected = select(table, by="s", prune=0.5, floor=2, floor_group=("label",))
+    assert selected["kept"].all()
+
+
+def test_protected_rows_count_towards_the_total_and_the_floors() -> None:
+    table = pl.DataFrame(
+        {"id": range(10), "s": range(10), "label": ["a"] * 5 + ["b"] * 5, "source": ["synthetic", "live"] * 5}
+    )
+    selected = select(
+        table, by="s", prune=0.5, floor=2, floor_group=("label",), protect=("source=synthetic",)
+    )
+    # 0, 2, 4 of label a and 6, 8 of label b are protected: five rows, and the floors are met by them.
+    assert kept_ids(selected) == {0, 2, 4, 6, 8}
+
+
+def test_a_protection_that_matches_nothing_is_said() -> None:
+    table = pl.DataFrame({"id": [1, 2], "s": [1, 2], "source": ["live", None]})
+    with pytest.warns(UserWarning, match="protect 'source=synthetc' matches no row"):
+        select(table, by="s", prune=0.5, protect=("source=synthetc",))
+
+
+def test_a_missing_group_is_a_group_of_its_own() -> None:
+    table = pl.DataFrame({"id": range(8), "s": range(8), "g": [None, None, "", "", "null", "null", "x", "x"]})
+    assert kept_ids(select(table, by="s", prune=0.5, floor=1, floor_group=("g",))) == {1, 3, 5, 7}
+    assert kept_ids(select(table, by="s", prune=0.5, stratify="g")) == {1, 3, 5, 7}
+
+
+def test_keys_are_the_plain_ones() -> None:
+    rows = [{"id": f"r{i}", "s": float(i % 7)} for i in range(60)]
+    table = pl.DataFrame(rows)
+    for strategy in ("cutoff", "softmax", "linear", "random"):
+        key = select(table, by="s", prune=0.5, strategy=strategy, end="hard", seed=3)["key"]
+        np.testing.assert_allclose(key, keys_of(rows, "s", strategy, -1, 3, {}), rtol=1e-13)
+
+
+GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nested": [[1], [2], [3]]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"prune": 0.0}, "prune is 0.0; it must lie between 0 and 1, for example 0.45"),
+        ({"prune": 1}, "prune is 1; it must lie between 0 and 1, for example 0.45"),
+        ({"prune": math.nan}, "prune is nan; it must lie between 0 and 1, for example 0.45"),
+        ({"prune": 45}, "prune is 45; it must lie between 0 and 1, for example 0.45"),
+        ({"prune": "0.5"}, "prune is 0.5; it must lie between 0 and 1, for example 0.45"),
+        ({"prune": 0.9}, "prune 0.9 of 3 rows keeps nothing; prune less"),
+        ({"by": "vgo"}, "scores: no column 'vgo'; it has id, s, g, nested"),
+        ({"by": "g"}, "scores: column 'g' is String, not a number; give by a numeric column"),
+        (
+            {"strategy": "top"},
+            "unknown strategy 'top'; known strategies: cutoff, linear, random, softmax, stratified",
+        ),
+        ({"options": {"eps": 0.1}}, "strategy 'cutoff' has no option 'eps'; it has none"),
+        ({"end": "low"}, "end is 'low'; it is one of easy, hard"),
+        ({"hard": "easy"}, "hard is 'easy'; it is one of high, low"),
+        (
+            {"strategy": "stratified"},
+            "strategy 'stratified' needs a column to stratify by; give stratify, for example the label",
+        ),
+        ({"stratify": "h"}, "scores: no column 'h'; it has id, s, g, nested"),
+        (
+            {"stratify": "nested"},
+            "scores: column 'nested' is List(Int64); groups are text, numbers or truth values",
+        ),
+        ({"floor": 1}, "floor is 1 but no group column is named; give floor_group, for example the label"),
+        ({"floor": -1}, "floor is -1; it must be 0 or more rows"),
+        ({"floor": 1, "floor_group": ("h",)}, "scores: no column 'h'; it has id, s, g, nested"),
+        ({"protect": ("g",)}, "protect 'g': write COLUMN=VALUE, for example source=synthetic"),
+        ({"protect": ("h=1",)}, "scores: no column 'h'; it has id, s, g, nested"),
+        ({"seed": -1}, "seed is -1; it must be a whole number from 0 to 2**64 - 1"),
+    ],
+)
+def test_mistakes_get_one_line(request_: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        select(pl.DataFrame(GOOD), **{"by": "s", "prune": 0.5, **request_})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf])
+def test_scores_that_are_no_number_are_counted_and_the_first_is_named(bad: float | None) -> None:
+    table = pl.DataFrame({"id": ["a", "b", "c\nd", "e"], "s": [1.0, 2.0, bad, bad]})
+    with pytest.raises(UserError) as caught:
+        select(table, by="s", prune=0.5)
+    assert str(caught.value) == (
+        r"scores: column 's' is missing, NaN or infinite in 2 rows, the first with id 'c\nd';"
+        " score them or leave them out"
+    )
+    with pytest.raises(UserError, match="in 1 row, the first with id 'e'"):
+        select(table.filter(pl.col("id") != "c\nd"), by="s", prune=0.5)
+
+
+def test_broken_ids_and_tables_are_refused() -> None:
+    def refused(**columns: Any) -> str:
+        with pytest.raises(UserError) as caught:
+            select(pl.DataFrame(columns), by="s", prune=0.5)
+        return str(caught.value)
+
+    assert refused(s=[1.0]) == "scores: no column 'id'; it has s"
+    assert refused(id=[], s=[]).startswith("scores: ids are text or whole numbers")
+    assert refused(id=[0.5], s=[1.0]).startswith(
+        "scores: ids are text or whole numbers, column 'id' is Float64"
+    )
+    assert (
+        refused(id=["a", None, None], s=[1.0] * 3)
+        == "scores: column 'id' is empty in 2 rows; every row needs an id"
+    )
+    assert refused(id=["a", "b", "a", "c"], s=[1.0, 2, 3, 4]) == (
+        "scores: id 'a' stands in 2 rows; the ids in column 'id' must be unique"
+    )
+    assert refused(id=["a", "b"], s=[-1.7e308, 1.7e308]) == (
+        "scores: column 's' spans more than a float64 holds; rescale it"
+    )
+    with pytest.raises(UserError, match="no rows"):
+        select(pl.DataFrame(schema={"id": pl.String, "s": pl.Float64}), by="s", prune=0.5)
+
+
+def test_different_ids_of_one_hash_are_no_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 64 bits hardly ever collide, so every hash is put under suspicion here: the ids themselves must clear it.
+    monkeypatch.setattr(unique, "_repeated_hashes", lambda passes, n_rows: next(iter(passes()))["tie"])
+    table = pl.DataFrame({"id": [f"r{i}" for i in range(100)], "s": [float(i) for i in range(100)]})
+    assert kept_ids(select(table, by="s", prune=0.5)) == {f"r{i}" for i in range(50, 100)}
