@@ -284,10 +284,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
         finish(run, "select", made_with, name=name, **places)
-        say(
-            f"select: {n_kept:,} of {len(rows):,} rows kept by {by}"
-            f" ({used.end} end pruned, {used.strategy}): {kept_path}"
-        )
+        say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection
 
 
@@ -303,7 +300,7 @@ def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) 
 
 
 def compare(
-    run: RunPath, *, test: Rows | None = None, force: bool = False, **settings: Any
+    run: RunPath, *, test: Rows | str | Path | None = None, force: bool = False, **settings: Any
 ) -> dict[str, Any]:
     """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
 
@@ -318,8 +315,12 @@ def compare(
     run = Path(run)
     before = require(run, "select")
     with lock(run):
-        if test is not None and test.hash() != read_manifest(run)["test_hash"]:
-            set_test(run, read_rows(run / "rows.parquet"), test, test.source.name)
+        if test is not None:
+            rows = read_rows(run / "rows.parquet")
+            data = read_manifest(run)["config"]["data"]
+            found = test if isinstance(test, Rows) else load_test(test, rows, data["id"])
+            if found.hash() != read_manifest(run)["test_hash"]:
+                set_test(run, rows, found, found.source.name)
         used = changed(run, "compare", settings)[1].compare
         tested = {"test": read_manifest(run)["test_hash"]}
         made_with = {"select": before["hash"], **tested, **used.model_dump(mode="json", exclude={"workers"})}
@@ -328,7 +329,7 @@ def compare(
         if not force and state(run, "compare", made_with) == "done" and name in results.get("compare", {}):
             say(f"compare: already done in {run}; --force redoes it")
             return dict(results["compare"][name])
-        from thresher.study.compare import compare_selection
+        from thresher.study.compare import ARMS, compare_selection
         from thresher.study.similarity import similarity_table
 
         redo(run, "compare")
@@ -340,8 +341,9 @@ def compare(
         selected = read_manifest(run)["config"]["select"]["prune"]
         table = similarity_table(pl.read_parquet(run / "scores.parquet"), selected)
         run_folder.update_results(run, similarity=table.to_dicts())
-        finish(run, "compare", made_with, name=name, seconds=round(time.monotonic() - started, 1))
-        say(f"compare: {entry['verdict']}")
+        seconds = time.monotonic() - started
+        finish(run, "compare", made_with, name=name, seconds=round(seconds, 1))
+        say(f"compare: {len(ARMS)} x {used.seeds} trainings, {seconds:,.0f} s")
     return entry
 
 
@@ -368,5 +370,5 @@ def report(run: RunPath, *, force: bool = False) -> Path:
 
         written = write_page(run)
         finish(run, "report", made_with)
-        say(f"report: {written}")
+        say("report: written")
     return written

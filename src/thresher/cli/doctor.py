@@ -1,0 +1,28 @@
+"""`thresher doctor`: what is there, and the line that installs what is not."""
+
+from __future__ import annotations
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import Json
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(doctor)
+
+
+def doctor(json: Json = False) -> None:
+    """Show versions, device, threads, memory and disk, what is missing and the line that installs it."""
+    from thresher.doctor import examine, missing_lines, rows
+
+    found = examine()
+    if json:
+        terminal.as_json(found)
+    else:
+        terminal.pairs(rows(found))
+        for text in missing_lines(found) or ["nothing is missing"]:
+            terminal.line(text)
+    if found["broken"]:
+        raise typer.Exit(1)

@@ -1,0 +1,102 @@
+"""`thresher run`: the whole job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import (
+    COMPARE,
+    DATA,
+    FLOOR_GROUP,
+    MEASURE,
+    MODEL,
+    SEED,
+    SELECT,
+    TRAIN,
+    WORKERS,
+    ConfigFile,
+    Force,
+    Json,
+    Out,
+    Overrides,
+    Quiet,
+    ScoreOptions,
+    takes,
+)
+from thresher.cli.settings import resolve
+from thresher.config import RunConfig
+
+Train = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TRAIN", help="labelled rows: .jsonl .json .csv .tsv .parquet, a folder or a glob"
+    ),
+]
+RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *FLOOR_GROUP, *COMPARE)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(run)
+
+
+@takes(*RUN)
+def run(
+    context: typer.Context,
+    *,
+    train: Train = None,
+    out: Out,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    score_option: ScoreOptions = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.
+
+    Finished steps are skipped: the same command goes on where it was, and another --prune redoes only what follows it.
+    """
+    terminal.start(quiet)
+    more = {"data.train": train} if train is not None else {}
+    resolved = resolve(RUN, context.params, config, set, score_option, more)
+    result = whole_job(resolved, out, force)
+    if json:
+        terminal.as_json(result)
+    else:
+        show(result)
+
+
+def whole_job(config: RunConfig, out: Any, force: bool) -> dict[str, Any]:
+    """The rows that a configuration names, and everything on them."""
+    from thresher import api
+    from thresher.begin import check_selection
+
+    check_selection(config.select, config.data.groups, config.data.label)
+    rows, test = loaded(config)
+    return api.run(rows, out=out, test=test, config=config, force=force)
+
+
+def loaded(config: RunConfig) -> tuple[Any, Any]:
+    """Training rows and test rows, checked before anything is trained or written."""
+    from thresher.begin import load_test
+    from thresher.rows import load
+
+    data = config.data
+    rows = load(data.train, text=data.text, label=data.label, id=data.id, groups=data.groups)
+    return rows, load_test(data.test, rows, data.id) if data.test else None
+
+
+def show(result: dict[str, Any]) -> None:
+    """The end of a run: what was proved, and where the files are."""
+    if result["compare"]:
+        terminal.proof(result["compare"])
+    else:
+        terminal.unproved(result["run"])
+    n_kept, n_rows = result["n_kept"], result["n_rows"]
+    terminal.line(f"kept rows ({n_kept:,} of {n_rows:,}): {result['kept']}")
+    terminal.line(f"dropped rows ({n_rows - n_kept:,}): {result['dropped']}")
+    terminal.line(f"report: {result['report']}")

@@ -1,0 +1,90 @@
+"""The border to the terminal: exit codes, errors on one line, warnings, interruption."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.metadata import version as installed
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from thresher.cli import demo, doctor, job, steps
+from thresher.errors import UserError
+from thresher.progress import printable, warn
+
+# Where typer keeps it depends on its version.
+UsageError: Any = typer.BadParameter.__bases__[0]
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="thresher",
+    epilog="Start with `thresher demo --out demo-run`.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for module in (job, steps, demo, doctor):
+    module.add_to(app)
+
+
+@app.callback(invoke_without_command=True)
+def thresher(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="print the version and exit")] = False,
+) -> None:
+    """Which rows of a fine-tuning set can your language model do without? Scored, pruned, proved by retraining."""
+    if version:
+        print(installed("thresher"))
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 a mistake in what was given, 130 interrupted.
+
+    Anything else is a defect of thresher; it keeps its traceback and exits with 1.
+    """
+    warnings.showwarning = _show_warning
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except UserError as error:
+        _fail(str(error))
+    except Exception as error:
+        if not isinstance(error, UsageError):
+            raise
+        _fail(_usage(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    print(f"error: {printable(message)}", file=sys.stderr)
+    sys.exit(USER_MISTAKE)
+
+
+def _usage(error: Any) -> str:
+    """A mistake in the options on one line, with the command whose help tells more."""
+    message = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx else "thresher"
+    return f"{message}; `{command} --help` lists what there is"
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Our own warnings are for the user; those of libraries are for us."""
+    if f"{os.sep}thresher{os.sep}" in filename:
+        warn(str(message))

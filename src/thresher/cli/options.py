@@ -1,0 +1,181 @@
+"""The options, each one a setting of `RunConfig`: a table, from which commands take what they need."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+
+from thresher.config import setting
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: the settings it stands for, its flag, and how help shows it."""
+
+    places: tuple[str, ...]
+    flag: str
+    metavar: str
+    panel: str
+    help: str = ""
+    alias: str = ""
+
+    @property
+    def several(self) -> bool:
+        """Whether it may be given more than once."""
+        field = setting(self.places[0])
+        return field is not None and get_origin(field.annotation) in (tuple, dict)
+
+    @property
+    def parameter(self) -> str:
+        """The name of the command's parameter."""
+        return self.flag.strip("-").replace("-", "_").lower()
+
+
+def _option(flag: str, places: str, metavar: str, panel: str, help: str = "", alias: str = "") -> Option:
+    return Option(tuple(places.split()), flag, metavar, panel, help, alias)
+
+
+DATA = (
+    _option("--text", "data.text", "COL[,COL]", "Data", "the text column, or two for pairs of texts"),
+    _option("--label", "data.label", "COL", "Data", "the label column"),
+    _option("--id", "data.id", "COL", "Data", "a column of unique ids; else they are made from the content"),
+    _option("--group", "data.groups", "COL[,COL]", "Data", "columns to report by: source, domain, ..."),
+    _option("--test", "data.test", "FILE", "Data", "labelled test rows, to prove the pruning on"),
+)
+MODEL = (
+    _option("--model", "model.name", "NAME|FOLDER", "Model"),
+    _option("--layers", "model.layers", "N", "Model"),
+    _option("--max-length", "model.max_length", "N", "Model"),
+)
+TRAIN = (
+    _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),
+    _option("--batch-size", "train.batch_size", "N", "Training", "rows per step"),
+    _option("--encoder-lr", "train.encoder_lr", "X", "Training", "peak learning rate of the encoder"),
+    _option("--head-lr", "train.head_lr", "X", "Training", "peak learning rate of the head"),
+    _option("--runs", "train.runs", "N", "Training"),
+    _option("--checkpoints", "train.checkpoints", "N", "Training"),
+    _option("--threads", "train.threads", "N", "Training"),
+)
+SEED = (
+    _option("--seed", "train.seed select.seed", "N", "Training", "of training and of sampled selections"),
+)
+TRAIN_SEED = (_option("--seed", "train.seed", "N", "Training", "of the first run; the next ones follow it"),)
+MEASURE = (
+    _option("--chunk-rows", "measure.chunk_rows", "N", "Measuring"),
+    _option("--batch-tokens", "measure.batch_tokens", "N", "Measuring"),
+)
+MEASURE_WORKERS = (_option("--workers", "measure.workers", "N", "Measuring"),)
+SELECT: tuple[Option, ...] = (
+    _option("--prune", "select.prune", "P", "Selection", "share of the rows to drop, between 0 and 1"),
+    _option("--by", "select.by", "SCORE", "Selection"),
+    _option("--end", "select.end", "easy|hard", "Selection", "which end of the score is dropped"),
+    _option("--strategy", "select.strategy", "NAME", "Selection", "how rows are chosen by their score"),
+    _option("--strategy-option", "select.options", "NAME=X", "Selection", "e.g. temperature=0.5"),
+    _option("--normalise", "select.normalise", "auto|raw|class|dataset", "Selection"),
+    _option("--stratify", "select.stratify", "COL", "Selection"),
+    _option("--floor", "select.floor", "N", "Selection"),
+    _option("--protect", "select.protect", "COL=VALUE", "Selection", "rows that are never dropped"),
+)
+FLOOR_GROUP = (_option("--floor-group", "select.floor_group", "COL[,COL]", "Selection"),)
+SELECT_ALONE = (
+    *SELECT,
+    _option("--floor-group", "select.floor_group", "COL[,COL]", "Selection", alias="--group"),
+    _option("--seed", "select.seed", "N", "Selection", "of sampled selections and of ties"),
+)
+COMPARE = (
+    _option("--seeds", "compare.seeds", "N", "Proof", "trainings per arm"),
+    _option("--same-steps", "compare.same_steps", "", "Proof"),
+)
+COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
+WORKERS = (_option("--workers", "measure.workers compare.workers", "N", "Training", "processes at a time"),)
+
+Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
+Force = Annotated[bool, typer.Option("--force", help="do it anew, even where it is done already")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False)]
+Out = Annotated[
+    Path, typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False)
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="settings in YAML; options win over it")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SETTING=VALUE", help="any other setting, e.g. train.weight_decay=0.01"),
+]
+ScoreOptions = Annotated[
+    list[str] | None,
+    typer.Option("--score-option", metavar="SCORE.OPTION=VALUE", help="e.g. vog.window=late"),
+]
+
+
+def takes(*options: Option) -> Callable[[Command], Command]:
+    """Give a command these options, as parameters that it finds in `context.params`."""
+
+    def give(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True)
+        added = [
+            inspect.Parameter(
+                option.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option)
+            )
+            for option in options
+        ]
+
+        def called(**given: Any) -> None:
+            names = {option.parameter for option in options}
+            command(**{name: value for name, value in given.items() if name not in names})
+
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        first = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()]
+        called.__signature__ = own.replace(parameters=[*first, *added])  # type: ignore[attr-defined]
+        called.__annotations__ = {one.name: one.annotation for one in (*first, *added)}
+        return called
+
+    return give
+
+
+def _annotation(option: Option) -> Any:
+    field = setting(option.places[0])
+    assert field is not None, option.flag
+    help = option.help or field.description or ""
+    default = field.get_default(call_default_factory=True) if not field.is_required() else None
+    shown = default not in (None, (), {}) and not isinstance(default, bool)
+    info: Any = {
+        "help": help,
+        "rich_help_panel": option.panel,
+        "show_default": f"{default}" if shown else False,
+    }
+    if bool in (field.annotation, *get_args(field.annotation)):
+        return Annotated[bool | None, typer.Option(f"{option.flag}/--no-{option.flag[2:]}", **info)]
+    flags = (option.flag, *([option.alias] if option.alias else []))
+    kind = list[str] | None if option.several else str | None
+    return Annotated[kind, typer.Option(*flags, metavar=option.metavar, **info)]
+
+
+def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given on the command line: value by place (`select.prune`), absent where it was not given."""
+    found: dict[str, Any] = {}
+    for option in options:
+        value = parameters.get(option.parameter)
+        if value is None or value == []:
+            continue
+        if option.metavar == "NAME=X":
+            from thresher.selection import parse_options
+
+            value = parse_options(value)
+        elif "," in option.metavar:
+            value = [name.strip() for text in value for name in text.split(",") if name.strip()]
+        found |= dict.fromkeys(option.places, value)
+    return found
+
+
+def flag_of(options: tuple[Option, ...]) -> dict[str, str]:
+    """The flag of every place."""
+    return {place: option.flag for option in reversed(options) for place in option.places}

@@ -1,0 +1,145 @@
+"""From a configuration file, options and `--set` to checked settings; the later of these win."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+import yaml
+
+from thresher.cli.options import Option, flag_of, given
+from thresher.config import RunConfig, checked, read_config, setting
+from thresher.errors import UserError
+
+NOTHING = ("null", "none", "~")
+
+
+def resolve(
+    options: tuple[Option, ...],
+    parameters: Mapping[str, Any],
+    config: Path | None,
+    overrides: Iterable[str] | None,
+    score_options: Iterable[str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The whole configuration of a run, checked before anything is read or written.
+
+    Raises
+    ------
+    UserError
+        a setting that is missing, unknown or not what it takes, named as the user gave it.
+    """
+    by_file = read_config(config) if config else {}
+    by_option = given(options, parameters) | dict(more or {})
+    by_set = parsed(overrides or ())
+    settings: dict[str, Any] = {"data": {}, **by_file}
+    for place, value in (by_option | by_set).items():
+        _put(settings, place, value)
+    for name, values in scores_of(score_options).items():
+        for option, value in values.items():
+            _put(settings, f"scores.{name}.{option}", value)
+    if isinstance(settings.get("data"), dict) and isinstance(settings["data"].get("text"), str):
+        settings["data"]["text"] = [settings["data"]["text"]]
+    now = checked(settings, named(options, by_set, config))
+    if now.scores:
+        from thresher.scores import check_options
+
+        check_options(now.scores)
+    return now
+
+
+def changes(
+    run: Path, section: str, options: tuple[Option, ...], parameters: Mapping[str, Any], overrides: Any
+) -> dict[str, Any]:
+    """The settings of one section that a step on a run folder was given.
+
+    Raises
+    ------
+    UserError
+        not a run folder, or a setting of another section, unknown or not what it takes.
+    """
+    from thresher.begin import changed
+
+    by_set = parsed(overrides or ())
+    places: dict[str, Any] = {section: {}}
+    for place, value in (given(options, parameters) | by_set).items():
+        if place.partition(".")[0] != section:
+            raise UserError(f"--set {place}: this step takes settings of '{section}' only")
+        _put(places, place, value)
+    changed(run, section, places[section], named(options, by_set, None))
+    found: dict[str, Any] = places[section]
+    return found
+
+
+def named(
+    options: tuple[Option, ...], by_set: Mapping[str, Any], config: Path | None
+) -> Callable[[str], str]:
+    """How a setting is called in messages: by its option, by `--set`, or by its place in the file."""
+    flags = {**flag_of(options), "data.train": "TRAIN, the file of the training rows,"}
+
+    def name(place: str) -> str:
+        if place in by_set:
+            return f"--set {place}"
+        return flags.get(place) or (f"{config}: {place}" if config else place)
+
+    return name
+
+
+def parsed(texts: Iterable[str]) -> dict[str, Any]:
+    """`SETTING=VALUE` texts as values by place.
+
+    Raises
+    ------
+    UserError
+        a text of another form, or an unknown setting.
+
+    >>> parsed(["train.encoder_lr=2e-5", "model.head_hidden=128,64", "select.stratify=none"])
+    {'train.encoder_lr': '2e-5', 'model.head_hidden': ['128', '64'], 'select.stratify': None}
+    """
+    found = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        place = place.strip()
+        if not equals or "." not in place:
+            raise UserError(f"--set '{text}': write SECTION.SETTING=VALUE, for example train.encoder_lr=2e-5")
+        field = setting(place)
+        found[place] = _value(value.strip(), field.annotation if field else None)
+    return found
+
+
+def scores_of(texts: Iterable[str] | None) -> dict[str, dict[str, str]]:
+    """The `--score-option` texts; the scores are imported only where there are any."""
+    if not texts:
+        return {}
+    from thresher.scores import parse_options
+
+    return parse_options(texts)
+
+
+def _value(text: str, annotation: Any) -> Any:
+    kinds = (annotation, *get_args(annotation))
+    if NoneType in kinds and text.lower() in NOTHING:
+        return None
+    if get_origin(annotation) is tuple:
+        return [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
+    if get_origin(annotation) is dict and text.startswith("{"):
+        return yaml.safe_load(text)
+    return text
+
+
+def _put(settings: dict[str, Any], place: str, value: Any) -> None:
+    """Set a value at `section.setting`, or `section.setting.option`.
+
+    >>> settings = {"select": {"prune": 0.3}}
+    >>> _put(settings, "select.options.temperature", "2")
+    >>> settings
+    {'select': {'prune': 0.3, 'options': {'temperature': '2'}}}
+    """
+    *path, last = place.split(".")
+    for name in path:
+        settings = settings.setdefault(name, {})
+        if not isinstance(settings, dict):
+            raise UserError(f"{place}: '{name}' is not a section of settings")
+    settings[last] = value

@@ -1,0 +1,226 @@
+"""The steps of the job alone, each on a run folder."""
+
+from __future__ import annotations
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.job import Train, loaded
+from thresher.cli.options import (
+    COMPARE,
+    COMPARE_WORKERS,
+    DATA,
+    MEASURE,
+    MEASURE_WORKERS,
+    MODEL,
+    SELECT_ALONE,
+    TRAIN,
+    TRAIN_SEED,
+    ConfigFile,
+    Force,
+    Json,
+    Out,
+    Overrides,
+    Quiet,
+    RunFolder,
+    ScoreOptions,
+    takes,
+)
+from thresher.cli.settings import changes, parsed, resolve, scores_of
+from thresher.errors import UserError
+
+TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED)
+MEASURING = (*MEASURE, *MEASURE_WORKERS)
+COMPARING = (*COMPARE, *COMPARE_WORKERS)
+Scored = Annotated[
+    str, typer.Argument(metavar="RUN|SCORES", help="a run folder, or parquet files with an id and a score")
+]
+KeptFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="where the kept rows of SCORES go")
+]
+HardEnd = Annotated[
+    str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
+]
+Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of SCORES")]
+Test = Annotated[
+    Path | None, typer.Option("--test", metavar="FILE", help="test rows, where the run has none or others")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (train, measure, score, select, compare, report):
+        app.command()(command)
+
+
+@takes(*TRAINING)
+def train(
+    context: typer.Context,
+    *,
+    train: Train = None,
+    out: Out,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Start a run folder: check the rows and train the model(s) that scores are taken from."""
+    terminal.start(quiet)
+    more = {"data.train": train} if train is not None else {}
+    resolved = resolve(TRAINING, context.params, config, set, more=more)
+    rows, test = loaded(resolved)
+    from thresher import api
+    from thresher.run_folder import require
+
+    folder = api.train(rows, out=out, test=test, config=resolved, force=force)
+    result = {"run": str(folder), "n_rows": len(rows), **require(folder, "train")["trained"]}
+    show(result, json, f"trained; next: thresher measure {folder}")
+
+
+@takes(*MEASURING)
+def measure(
+    context: typer.Context,
+    *,
+    run: RunFolder,
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure what the scores need, in one pass over the rows."""
+    terminal.start(quiet)
+    settings = changes(run, "measure", MEASURING, context.params, set)
+    from thresher import api
+
+    facts = api.measure(run, force=force, **settings)
+    show({"run": str(run), **facts}, json, f"measured; next: thresher score {run}")
+
+
+def score(
+    run: RunFolder,
+    score_option: ScoreOptions = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compute every score that was measured, raw and normalised."""
+    terminal.start(quiet)
+    from thresher import api
+
+    api.score(run, options=scores_of(score_option) if score_option else None, force=force)
+    about = json_format.loads((run / "scores.json").read_text(encoding="utf-8"))
+    result = {"run": str(run), "file": str(run / "scores.parquet"), **about}
+    show(result, json, f"scores: {run / 'scores.parquet'}")
+
+
+@takes(*SELECT_ALONE)
+def select(
+    context: typer.Context,
+    *,
+    source: Scored,
+    out: KeptFile = None,
+    hard: HardEnd = None,
+    id: Id = "id",
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Choose the rows to keep, of a run or of anyone's table of scores."""
+    terminal.start(quiet)
+    if out is not None:
+        result = select_of_table(context.params, set)
+        show(result, json, f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}")
+        return
+    run = Path(source)
+    if run.suffix == ".parquet":
+        raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
+    settings = changes(run, "select", SELECT_ALONE, context.params, set)
+    from thresher import api
+    from thresher.run_folder import require
+
+    api.select(run, force=force, **settings)
+    done = require(run, "select")
+    facts = json_format.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+    n_kept, n_rows = facts["n_kept"], facts["n_rows"]
+    show(
+        {"run": str(run), "selection": done["name"], **facts},
+        json,
+        f"kept rows ({n_kept:,} of {n_rows:,}): {facts['kept']}",
+        f"dropped rows ({n_rows - n_kept:,}): {facts['dropped']}",
+    )
+
+
+def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
+    """The kept rows of a table of scores, written beside nothing but themselves."""
+    from thresher.cli.options import given
+    from thresher.cli.settings import named
+    from thresher.config import checked
+    from thresher.scores import scores
+    from thresher.selection import select_from_table
+
+    by_set = parsed(overrides or ())
+    settings = {"floor": 0}
+    for place, value in (given(SELECT_ALONE, parameters) | by_set).items():
+        settings[place.removeprefix("select.")] = value
+    data = {"train": "-", "text": ["-"], "label": "label"}
+    used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set, None)).select
+    by = used.by if used.normalise in ("auto", "raw") else f"{used.by}_{used.normalise}"
+    known = scores()
+    score = known.get(by) or known.get(by.rpartition("_")[0])
+    end = parameters["hard"] or (score.hard if score else "high")
+    counts = select_from_table(
+        parameters["source"],
+        out=parameters["out"],
+        id=parameters["id"],
+        by=by,
+        hard=end,
+        **used.model_dump(exclude={"by", "normalise"}),
+    )
+    return {**counts, "kept": str(parameters["out"]), "by": by, "hard": end}
+
+
+@takes(*COMPARING)
+def compare(
+    context: typer.Context,
+    *,
+    run: RunFolder,
+    test: Test = None,
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Prove the selection: retrain on the kept rows and on as many random ones, beside all rows."""
+    terminal.start(quiet)
+    settings = changes(run, "compare", COMPARING, context.params, set)
+    from thresher import api
+
+    entry = api.compare(run, test=test, force=force, **settings)
+    if json:
+        terminal.as_json({"run": str(run), **entry})
+    else:
+        terminal.proof(entry)
+
+
+def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:
+    """Write the report, one HTML page that needs no network."""
+    terminal.start(quiet)
+    from thresher import api
+
+    page = api.report(run, force=force)
+    show({"run": str(run), "report": str(page)}, json, f"report: {page}")
+
+
+def show(result: dict[str, Any], json: bool, *lines: str) -> None:
+    """The result of a step: its facts as JSON, or the line that tells where it is."""
+    if json:
+        terminal.as_json(result)
+        return
+    for text in lines:
+        terminal.line(text)

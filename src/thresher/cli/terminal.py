@@ -1,0 +1,92 @@
+"""Results on stdout: a table, plain where it is not a terminal, or JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from thresher.progress import be_quiet, printable
+
+ARM_HEAD = (
+    "trained on",
+    "rows",
+    "accuracy %",
+    "macro-F1 %",
+    "accuracy less that of all rows, with 95% interval",
+)
+ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
+
+
+def start(quiet: bool) -> None:
+    """Set how much this command says on stderr."""
+    be_quiet(quiet)
+
+
+def as_json(result: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(result, ensure_ascii=False, default=str))
+
+
+def line(text: str = "") -> None:
+    """One line on stdout, safe for a terminal."""
+    print(printable(text))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout: ruled on a terminal, columns of plain text elsewhere. The first column is left-aligned."""
+    if sys.stdout.isatty():
+        _ruled(head, rows)
+        return
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        first, *rest = zip(row, widths, strict=True)
+        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+        print("  ".join(padded).rstrip())
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values on stdout, one pair per line."""
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        line(f"{name:<{width}}  {value}")
+
+
+def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    ruled = Table(box=SIMPLE_HEAD)
+    for index, name in enumerate(head):
+        ruled.add_column(Text(printable(name)), justify="right" if index else "left")
+    for row in rows:
+        # Text is taken as it is: brackets in data are no markup.
+        ruled.add_row(*(Text(printable(cell)) for cell in row))
+    Console().print(ruled)
+
+
+def proof(entry: dict[str, Any]) -> None:
+    """What `compare` found: the arms, the recipe that all of them had, the verdict."""
+    from thresher.study.compare import arm_lines
+
+    table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
+    facts = entry["settings"]
+    rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
+    line(
+        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} test rows; {rule} on fewer rows: "
+        f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones"
+    )
+    line(entry["verdict"])
+
+
+def unproved(run: str | Path) -> None:
+    """What is said where there was nothing to test on."""
+    line(
+        "Nothing is proved: there are no test rows. Give --test FILE with labelled rows that are not in the training"
+        f" rows, or run `thresher compare {run} --test FILE`."
+    )
