@@ -107,7 +107,7 @@ def test_macro_f1_is_resampled_exactly_as_any_other_metric():
 
 
 def test_the_closed_form_of_accuracy_is_what_a_bootstrap_finds():
-    a, b, truth = random_answers(5, 3, 40)
+    a, b, truth = random_answers(5, 3, 8)
     closed = paired_interval(a, b, truth)
     bootstrapped = paired_interval(a, b, truth, lambda t, p: accuracy(t, p), bootstrap=4000)
     assert bootstrapped["se"] == pytest.approx(closed["se"], rel=0.04)

@@ -70,7 +70,7 @@ def chance_similarity(rows: int, selected: int) -> float:
     """
     if not 0 < selected <= rows:
         raise ValueError(f"{selected} of {rows} rows selected; the chance level needs at least one")
-    shared = np.arange(max(0, 2 * selected - rows), selected + 1)
+    shared = np.arange(selected + 1)
     probability = stats.hypergeom.pmf(shared, rows, selected, selected)
     return float(probability @ (shared / (2 * selected - shared)))
 
