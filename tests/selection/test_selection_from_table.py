@@ -222,6 +222,22 @@ def test_a_shard_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
     assert refused(table, tmp_path / "out" / "kept.parquet").startswith(f"{table}: cannot be read")
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_a_shard_that_changes_meanwhile_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    def table(count: int) -> pl.DataFrame:
+        return pl.DataFrame({"id": range(count), "s": [float(i) for i in range(count)]})
+
+    table(4).write_parquet(tmp_path / "s.parquet")
+    # The moment between the reading and the writing pass.
+    monkeypatch.setattr(
+        from_table, "refuse_repeated_ids", lambda *_: table(rows).write_parquet(tmp_path / "s.parquet")
+    )
+    message = refused(tmp_path / "s.parquet", tmp_path / "out" / "kept.parquet")
+    assert message == f"{tmp_path}: the shards changed while they were read; run it again"
+
+
 def test_a_write_that_fails_leaves_the_old_result(tmp_path: Path) -> None:
     # A real process with a limit on the size of the files it may write stands for a disk that fills up.
     table, out = tmp_path / "s.parquet", tmp_path / "kept.parquet"

@@ -275,6 +275,7 @@ GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nest
         ({"floor": 1, "floor_group": ("h",)}, "scores: no column 'h'; it has id, s, g, nested"),
         ({"protect": ("g",)}, "protect 'g': write COLUMN=VALUE, for example source=synthetic"),
         ({"protect": ("h=1",)}, "scores: no column 'h'; it has id, s, g, nested"),
+        ({"seed": 0.5}, "seed is 0.5; it must be a whole number from 0 to 2**64 - 1"),
         ({"seed": -1}, "seed is -1; it must be a whole number from 0 to 2**64 - 1"),
     ],
 )

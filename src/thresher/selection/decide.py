@@ -20,8 +20,7 @@ Passes = Callable[[], Iterator[Records]]
 
 
 class Decision(NamedTuple):
-    """The cut of each floor column and of the strata, and the counts: `n_raised` rows are kept whatever their
-    key."""
+    """The cut of each floor column and of the strata, and the counts; `n_raised` rows are kept in any case."""
 
     floors: Mapping[str, Cut]
     strata: Cut
@@ -32,8 +31,7 @@ class Decision(NamedTuple):
 
 
 def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Codes]) -> Decision:
-    """Find the cuts that keep round((1 - prune) N) rows, and more where floors and protected rows alone are
-    more.
+    """Find the cuts that keep round((1 - prune) N) rows, or the floors and protected rows if they are more.
 
     The `floor` largest keys of every value of every floor column are raised to +inf; protected rows already
     have that key and count towards the floors. The strata then share the total by the largest remainder, each

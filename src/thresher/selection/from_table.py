@@ -132,12 +132,14 @@ def _read(spill: Path, layout: np.dtype[Any]) -> Iterator[Records]:
 def _write_kept(
     temporary: Path, shards: Shards, spill: Path, layout: np.dtype[Any], decision: Decision
 ) -> None:
+    written = 0
     with pq.ParquetWriter(temporary, shards.schema) as writer, spill.open("rb") as handle:
         for batch in batches(shards, shards.schema.names):
             piece = np.fromfile(handle, dtype=layout, count=batch.num_rows)
             if len(piece) != batch.num_rows:
-                raise UserError(
-                    f"{shards.paths[0].parent}: the shards changed while they were read; run it again"
-                )
+                break
             keep = kept(raised(piece, decision.floors), decision)
             writer.write_table(batch.filter(pa.array(keep)))
+            written += batch.num_rows
+    if written != decision.n_rows:
+        raise UserError(f"{shards.paths[0].parent}: the shards changed while they were read; run it again")

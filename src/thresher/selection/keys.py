@@ -22,8 +22,7 @@ Records = NDArray[Any]
 
 
 def record_type(request: Request) -> np.dtype[Any]:
-    """The record of one row: key, tie, stratum, and the number of its group in each column that keeps a
-    floor."""
+    """The record of one row: key, tie, and the number of its group in `stratify` and in each floor column."""
     floors = [(f"floor {column}", np.int32) for column in dict.fromkeys(request.floor_group)]
     return np.dtype([("key", np.float64), ("tie", np.uint64), ("stratum", np.int32), *floors], align=True)
 

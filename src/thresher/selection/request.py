@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import polars as pl
@@ -14,8 +15,7 @@ from thresher.selection.registry import Strategy, check_options, find
 
 @dataclass(frozen=True)
 class Request:
-    """A checked selection. `where` names the table in messages; `sign` turns scores so that large means
-    "keep"."""
+    """A checked selection; `where` names the table, and sign * score is large where rows are to be kept."""
 
     where: str
     id: str
@@ -74,9 +74,9 @@ def check(
     settings = check_options(strategy, options)
     _among("end", end, ("easy", "hard"))
     _among("hard", hard, ("high", "low"))
-    if not (isinstance(prune, int | float) and 0 < prune < 1):
+    if not (isinstance(prune, Real) and 0 < prune < 1):
         raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
-    if not 0 <= seed < 1 << 64:
+    if not (isinstance(seed, Integral) and 0 <= seed < 1 << 64):
         raise UserError(f"seed is {seed}; it must be a whole number from 0 to 2**64 - 1")
     if floor < 0:
         raise UserError(f"floor is {floor}; it must be 0 or more rows")
@@ -108,7 +108,9 @@ def check(
         raise UserError(f"{where}: column '{by}' is {schema[by]}, not a number; give by a numeric column")
     # The end that is pruned is turned to be the small one.
     sign = 1.0 if (end == "easy") == (hard == "high") else -1.0
-    return Request(where, id, by, prune, sign, entry, settings, stratify, floor, groups, pairs, seed)
+    return Request(
+        where, id, by, float(prune), sign, entry, settings, stratify, floor, groups, pairs, int(seed)
+    )
 
 
 def target(n_rows: int, prune: float) -> int:

@@ -35,8 +35,7 @@ class Pieces(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """The smallest (key, tie) that is still among the k largest, for each of G groups; keys as
-    `order_bits`."""
+    """The smallest (key, tie) that is still kept, for each of G groups; keys as `order_bits`."""
 
     key_bits: Words
     tie: Words
@@ -140,8 +139,7 @@ def nth_largest(
 def _candidates(
     words: Iterator[tuple[Words, Groups]], prefix: Words, known: int, left: Counts
 ) -> Iterator[tuple[Words, Groups]]:
-    """The words that begin with the `known` leading bits of their group's `prefix`, of groups not yet
-    settled."""
+    """The words of unsettled groups that begin with the `known` leading bits of their group's `prefix`."""
     for word, group in words:
         candidate = left[group] > 0
         if known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
@@ -31,7 +32,7 @@ def refuse_repeated_ids(source: Source, passes: Passes, request: Request, n_rows
     found: Counter[str] = Counter()
     for frame in source([request.id]):
         ids = frame[request.id]
-        found.update(ids.filter(np.isin(hash_ids(ids, request.seed), suspects)).cast(str).to_list())
+        found.update(ids.filter(np.isin(hash_ids(ids, request.seed), suspects)).cast(pl.String).to_list())
     repeated = [row_id for row_id, count in found.items() if count > 1]
     if repeated:
         raise UserError(
