@@ -34,6 +34,7 @@ from thresher.begin import (
     write_manifest,
 )
 from thresher.config import RunConfig, with_settings
+from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import Rows, load, read_rows, write_back
 from thresher.rows.wording import listed
@@ -141,7 +142,11 @@ def train(
         if refuse_other(folder, made_with):
             go_on(folder, rows, test, resolved.data)
         else:
-            begin(folder, rows, test, resolved, made_with)
+            try:
+                begin(folder, rows, test, resolved, made_with)
+            except UserError:
+                clear(folder)
+                raise
         if state(folder, "train", made_with) == "done":
             say(f"train: already done in {folder}; --force redoes it")
             return folder

@@ -54,7 +54,9 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        if not failed_to_write(error):
+            raise
         raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
@@ -71,19 +73,38 @@ def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        if not failed_to_write(error):
+            raise
         raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def failed_to_write(error: Exception) -> bool:
+    """Whether an error is one of writing a file: polars and torch have their own classes for it.
+
+    >>> failed_to_write(OSError(28, "No space left on device")), failed_to_write(RuntimeError("shapes differ"))
+    (True, False)
+    """
+    return isinstance(error, OSError | SafetensorError) or any(
+        sign in str(error) for sign in ("(os error ", "inline_container.cc")
+    )
+
+
 def unwritable(path: Path, error: Exception) -> UserError:
     """The one line for a disk that is full or a place that cannot be written."""
-    if getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error):
+    full = getattr(error, "errno", None) == errno.ENOSPC or "os error 28" in str(error)
+    # torch does not say why it could not write.
+    if full or ("inline_container.cc" in str(error) and _free(path) < 1 << 20):
         return UserError(f"{path}: the disk is full; free some space and run the same command again")
-    return UserError(
-        f"{path}: cannot be written ({getattr(error, 'strerror', None) or error}); choose another --out"
-    )
+    reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+    return UserError(f"{path}: cannot be written ({reason}); choose another --out")
+
+
+def _free(path: Path) -> int:
+    there = next(one for one in (path, *path.absolute().parents) if one.exists())
+    return shutil.disk_usage(there).free
 
 
 def as_json(value: Any) -> str:
@@ -193,13 +214,16 @@ def update_results(run: Path, **parts: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def lock(run: Path) -> Iterator[None]:
-    """Hold the run folder: a second process on it is told so and leaves.
+    """Hold the run folder, made if need be: a second process on it is told so and leaves.
+
+    A folder that was made here and that nothing was written into is removed again.
 
     Raises
     ------
     UserError
         another process holds it.
     """
+    new = not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
         handle = (run / ".lock").open("a+")
@@ -212,4 +236,8 @@ def lock(run: Path) -> Iterator[None]:
             raise UserError(
                 f"{run}: another thresher process works on this folder; wait for it to end"
             ) from error
-        yield
+        try:
+            yield
+        finally:
+            if new and [path.name for path in run.iterdir()] == [".lock"]:
+                shutil.rmtree(run)

@@ -21,7 +21,7 @@ from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import unwritable, write
+from thresher.run_folder import failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
 from thresher.training.order import LengthGroupedOrder
 
@@ -213,6 +213,8 @@ def fit(
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train(resume_from_checkpoint=resume_point(folder) if record else None)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        if not failed_to_write(error):
+            raise
         raise unwritable(folder, error) from error
     return int(trainer.state.global_step)
