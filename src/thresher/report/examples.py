@@ -1,0 +1,106 @@
+"""The rows at either end of each score."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.report.format import count, score_value
+from thresher.report.read import RunFiles, Selection
+
+SHOWN = 10
+MOST_CHARACTERS = 12_000  # of one text on the page
+CLAMP = 280  # characters, from which on a text is folded
+
+
+def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any]]:
+    """Per score, the ten hardest and the ten easiest rows of the column it selects by.
+
+    Rows of equal score are ordered by a hash of their id, so that the ones shown are not simply the first of the file.
+    """
+    if files.scores is None:
+        return []
+    data = files.manifest["config"]["data"]
+    table = files.scores.select("id", "label", *_score_columns(files))
+    if files.rows is not None:
+        texts = files.rows.select(
+            "id",
+            *(pl.col(name).alias(f"text:{name}") for name in data["text"] if name in files.rows.columns),
+            *(pl.col(name).alias(f"group:{name}") for name in data["groups"] if name in files.rows.columns),
+        )
+        table = table.join(texts, on="id", how="left", maintain_order="left")
+    if selection is not None:
+        table = table.join(selection.table.select("id", "kept"), on="id", how="left", maintain_order="left")
+    hashes = [hashlib.blake2b(str(one).encode(), digest_size=8).digest() for one in table["id"].to_list()]
+    tie = np.argsort(np.argsort(np.array(hashes, dtype="S8"), kind="stable"), kind="stable")
+    table = table.with_columns(pl.Series("tie:", tie))
+    return [
+        _ends(table, name, facts) for name, facts in files.about["scores"].items() if name in table.columns
+    ]
+
+
+def default_column(name: str, facts: dict[str, Any]) -> str:
+    """The column that a score selects by.
+
+    >>> default_column("vog", {"normalise": "class"}), default_column("pvi", {"normalise": "raw"})
+    ('vog_class', 'pvi')
+    """
+    form = facts.get("normalise", "raw")
+    return name if form == "raw" else f"{name}_{form}"
+
+
+def _score_columns(files: RunFiles) -> list[str]:
+    present = files.scores.columns if files.scores is not None else []
+    wanted = [
+        one for name, facts in files.about["scores"].items() for one in (name, default_column(name, facts))
+    ]
+    return [name for name in dict.fromkeys(wanted) if name in present]
+
+
+def _ends(table: pl.DataFrame, name: str, facts: dict[str, Any]) -> dict[str, Any]:
+    column = default_column(name, facts)
+    column = column if column in table.columns else name
+    hard_is_high = facts["hard"] == "high"
+    ends = []
+    for end in ("hard", "easy"):
+        highest_first = (end == "hard") == hard_is_high
+        found = table.sort(column, "tie:", descending=[highest_first, False]).head(SHOWN)
+        edge = found[column][-1]
+        tied = int((table[column] == edge).sum())
+        shown = int((found[column] == edge).sum())
+        more = tied - shown
+        ends.append(
+            {
+                "end": end,
+                "direction": "highest" if highest_first else "lowest",
+                "ties": f"{count(tied, 'row')} share the value {score_value(edge)}; {shown} of them are shown."
+                if more
+                else None,
+                "rows": [_row(row, column) for row in found.iter_rows(named=True)],
+            }
+        )
+    return {"name": name, "column": column, "hard": facts["hard"], "ends": ends}
+
+
+def _row(row: dict[str, Any], column: str) -> dict[str, Any]:
+    return {
+        "id": str(row["id"]),
+        "value": score_value(row[column]),
+        "label": str(row["label"]),
+        "groups": [(key[6:], str(value)) for key, value in row.items() if key.startswith("group:")],
+        "texts": [_text(key[5:], str(value)) for key, value in row.items() if key.startswith("text:")],
+        "kept": row.get("kept"),
+    }
+
+
+def _text(column: str, text: str) -> dict[str, Any]:
+    more = len(text) - MOST_CHARACTERS
+    return {
+        "column": column,
+        "text": text[:MOST_CHARACTERS],
+        "more": f"{count(more, 'character')} more in the run folder" if more > 0 else None,
+        "long": len(text) > CLAMP or text.count("\n") > 4,
+    }

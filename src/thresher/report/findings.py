@@ -1,0 +1,152 @@
+"""What the audit of the rows found, as findings that say whether they ask for a look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thresher.report.format import count, isolated, percent
+
+MOST_NAMES = 12
+
+
+def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """One entry per question that the audit asked: `name`, `figure`, `text`, `look` and `examples`.
+
+    >>> audit = {"n": 4, "classes": {"a": 3, "b": 1}, "groups": {}, "duplicates": {"rows": 1, "examples": []},
+    ...          "conflicting": {"texts": 0, "rows": 0, "examples": []}, "empty": {"rows": 0, "ids": []},
+    ...          "singletons": ["b"], "overlap": None, "test": None}
+    >>> [(found["name"], found["figure"], found["look"]) for found in findings(audit)][:3]
+    [('Rows', '4', False), ('Repeated rows', '1', True), ('Conflicting labels', '0', False)]
+    """
+    if audit is None:
+        return []
+    duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
+    return [
+        _rows(audit),
+        _found(
+            "Repeated rows",
+            duplicates["rows"],
+            "rows repeat the text and label of an earlier row",
+            "No row repeats the text and label of another.",
+            audit["n"],
+            duplicates.get("examples", []),
+        ),
+        _found(
+            "Conflicting labels",
+            conflicting["rows"],
+            f"rows: {count(conflicting['texts'], 'text')} with more than one label",
+            "No text carries two labels.",
+            audit["n"],
+            conflicting.get("examples", []),
+        ),
+        _found(
+            "Empty texts",
+            empty["rows"],
+            "rows have an empty text",
+            "No text is empty.",
+            audit["n"],
+            [],
+            empty.get("ids", []),
+        ),
+        _singletons(audit["singletons"]),
+        *_test(audit),
+    ]
+
+
+def _rows(audit: dict[str, Any]) -> dict[str, Any]:
+    sizes = sorted(audit["classes"].items(), key=lambda item: item[1])
+    groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
+    (small, few), (large, many) = sizes[0], sizes[-1]
+    ends = f"{count(len(sizes), 'class')}, from {count(few)} ({isolated(small)}) to {count(many)} rows ({isolated(large)})."
+    return {
+        "name": "Rows",
+        "figure": count(audit["n"]),
+        "text": ends + (f" Groups: {', '.join(groups)}." if groups else ""),
+        "look": False,
+        "examples": [],
+        "names": [],
+    }
+
+
+def _found(
+    name: str,
+    number: int,
+    what: str,
+    nothing: str,
+    of: int,
+    examples: list[dict[str, Any]],
+    ids: list[str] | None = None,
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "figure": count(number),
+        "text": f"{percent(number / of)} of the {what}." if number else nothing,
+        "look": number > 0,
+        "examples": [
+            {
+                "texts": [str(text) for text in example.get("texts", [])],
+                "labels": [(str(label), count(n)) for label, n in example.get("labels", {}).items()],
+                "rows": count(example.get("rows", 0), "row"),
+            }
+            for example in examples
+        ],
+        "names": [str(one) for one in ids or []],
+    }
+
+
+def _singletons(names: list[str]) -> dict[str, Any]:
+    return {
+        "name": "Classes of one row",
+        "figure": count(len(names)),
+        "text": "Nothing to learn such a class from once its row is gone."
+        if names
+        else "Every class has more than one row.",
+        "look": bool(names),
+        "examples": [],
+        "names": _some(names),
+    }
+
+
+def _some(names: list[str]) -> list[str]:
+    more = len(names) - MOST_NAMES
+    return [*map(str, names[:MOST_NAMES]), *([f"and {count(more)} more"] if more > 0 else [])]
+
+
+def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    test, overlap = audit.get("test"), audit.get("overlap")
+    blank: dict[str, Any] = {"examples": [], "names": []}
+    if not test:
+        return [
+            {
+                "name": "Test rows",
+                "figure": "0",
+                "text": "None were given, so nothing can be proved.",
+                "look": True,
+                **blank,
+            }
+        ]
+    shared, absent = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
+    seen = (
+        f"{percent(shared / test['n'])} of the {count(test['n'])} test rows stand in train too; read the figures on unseen text."
+        if shared
+        else f"None of the {count(test['n'])} test rows stands in train."
+    )
+    return [
+        {
+            "name": "Test rows seen in train",
+            "figure": count(shared),
+            "text": seen,
+            "look": shared > 0,
+            **blank,
+        },
+        {
+            "name": "Classes without a test row",
+            "figure": count(len(absent)),
+            "text": "Nothing can be said about what pruning does to them."
+            if absent
+            else "Every class is tested.",
+            "look": bool(absent),
+            "examples": [],
+            "names": _some(absent),
+        },
+    ]

@@ -1,0 +1,52 @@
+"""How alike the scores' selections are, as square tables beside their chance level."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thresher.report.format import share
+
+
+def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One table per end and fraction: `scores`, `chance`, and cells with the index and how far it is from chance to one.
+
+    >>> pairs = [{"score_a": a, "score_b": b, "end": "hard", "fraction": 0.05, "similarity": 0.4, "chance": 0.03}
+    ...          for a, b in (("el2n", "vog"), ("vog", "el2n"))]
+    >>> table = overlap_tables(pairs)[0]
+    >>> table["scores"], table["rows"][0][1]["text"], table["rows"][0][0]
+    (['el2n', 'vog'], '0.40', None)
+    """
+    tables = []
+    for fraction, end in sorted(
+        {(pair["fraction"], pair["end"]) for pair in listed}, key=lambda key: (key[0], key[1] != "hard")
+    ):
+        pairs = {
+            (pair["score_a"], pair["score_b"]): pair
+            for pair in listed
+            if pair["fraction"] == fraction and pair["end"] == end
+        }
+        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        chance = next(iter(pairs.values()))["chance"]
+        tables.append(
+            {
+                "end": end,
+                "fraction": share(fraction),
+                "chance": f"{chance:.2f}",
+                "scores": names,
+                "rows": [[_cell(pairs, a, b) for b in names] for a in names],
+            }
+        )
+    return tables
+
+
+def _cell(pairs: dict[tuple[str, str], dict[str, Any]], a: str, b: str) -> dict[str, Any] | None:
+    pair = pairs.get((a, b)) or pairs.get((b, a))
+    if a == b or pair is None:
+        return None
+    lift = (pair["similarity"] - pair["chance"]) / (1 - pair["chance"]) if pair["chance"] < 1 else 0.0
+    return {
+        "text": f"{pair['similarity']:.2f}",
+        "tint": round(100 * max(0.0, min(1.0, lift))),
+        "times": f"{pair['similarity'] / pair['chance']:.1f}×" if pair["chance"] else "",
+        "below": pair["similarity"] < pair["chance"],
+    }

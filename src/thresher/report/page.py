@@ -1,0 +1,169 @@
+"""The page: a template filled with what the run folder holds, with its style, its script and its charting library inside."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from thresher import run_folder
+from thresher.report import arms, findings, settings
+from thresher.report.distributions import distributions
+from thresher.report.examples import examples
+from thresher.report.format import interval, percent, points, score_value, script_json, visible
+from thresher.report.groups import groups
+from thresher.report.overlap import overlap_tables
+from thresher.report.read import RunFiles, Selection, next_command, read_run, score_order, shown_selection
+from thresher.report.verdict import selection_words, verdict
+
+TEMPLATE = Path(__file__).with_name("template")
+
+
+def write(run: Path) -> Path:
+    """Write RUN/report.html, one page with everything inside, and return its path.
+
+    Reads run.yaml, audit.json, rows.parquet, scores.parquet, scores.json, selections/, results.json and steps/; what is not there
+    yet is named on the page with the command that makes it. The same files give the same bytes.
+
+    Text from the data is escaped for HTML and for the JSON inside the page, its control characters are made visible and
+    its direction is isolated. A content security policy in the page lets no script run but its own two, and nothing be
+    loaded from anywhere.
+
+    Raises
+    ------
+    UserError
+        not a run folder, one of another format, a damaged file in it, or a place that cannot be written.
+    """
+    run = Path(run)
+    path = run / "report.html"
+    run_folder.write(path, render(read_run(run)))
+    return path
+
+
+def render(files: RunFiles) -> str:
+    """The page as a string."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: (
+            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        ),
+    )
+    environment.filters |= {"percent": percent, "points": points, "interval": interval, "number": score_value}
+    return environment.get_template("page.html.j2").render(content(files))
+
+
+def content(files: RunFiles) -> dict[str, Any]:
+    """Everything that the template prints."""
+    selection = shown_selection(files)
+    entry = files.compared.get(selection.name) if selection else None
+    script, library = _asset("page.js"), _library()
+    charts = (
+        None
+        if files.scores is None
+        else distributions(files.scores, files.about["scores"], _kept(files.scores, selection))
+    )
+    return {
+        "files": files,
+        "config": files.manifest["config"],
+        "source": Path(files.manifest["config"]["data"]["train"]).name or "rows",
+        "selection": selection,
+        "words": _words(selection),
+        "verdict": verdict(selection, entry) if selection and entry else None,
+        "newer": _newer(files, selection),
+        "entry": entry,
+        "figures": _figures(entry) if entry else [],
+        "arms_table": arms.arms_table(entry) if entry else [],
+        "compared": arms.compared_table(
+            files.compared, {name: one.facts for name, one in files.selections.items()}
+        ),
+        "facts": settings.facts(files),
+        "times": settings.times(files),
+        "score_facts": settings.score_facts(files.about),
+        "findings": findings.findings(files.audit),
+        "charts": charts,
+        "charts_json": Markup(script_json(charts)),
+        "first_score": _first_score(files, selection),
+        "score_colours": {name: index % 8 for index, name in enumerate(score_order(files.about["scores"]))},
+        "examples": examples(files, selection),
+        "overlaps": overlap_tables(files.similarity),
+        "groups": groups(files, selection, entry),
+        "command": lambda step: next_command(files, step),
+        "style": Markup(_asset("page.css")),
+        "script": Markup(script),
+        "library": Markup(library[0]) if charts else "",
+        "script_hashes": Markup(" ".join(f"'sha256-{one}'" for one in (_sha256(script), library[1]))),
+    }
+
+
+def _words(selection: Selection | None) -> dict[str, Any] | None:
+    return (
+        selection_words(selection, selection.facts["n_kept"], selection.facts["n_rows"])
+        if selection
+        else None
+    )
+
+
+def _newer(files: RunFiles, shown: Selection | None) -> str | None:
+    """The last selection, where the page shows an older one because that one was compared."""
+    chosen = files.stamps.get("select", {}).get("name")
+    return chosen if shown and chosen in files.selections and chosen != shown.name else None
+
+
+def _kept(scores: pl.DataFrame, selection: Selection | None) -> Any:
+    if selection is None:
+        return None
+    joined = scores.select("id").join(
+        selection.table.select("id", "kept"), on="id", how="left", maintain_order="left"
+    )
+    return joined["kept"].fill_null(True).to_numpy()
+
+
+def _figures(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "metric": metric,
+            "name": name,
+            "arms": arms.arms_figure(entry, metric),
+            "differences": arms.differences_figure(entry, metric),
+        }
+        for metric, name in arms.METRICS.items()
+    ]
+
+
+def _first_score(files: RunFiles, selection: Selection | None) -> str | None:
+    """The score that the page shows first: the one that selected, else the first of all."""
+    column = str(selection.facts.get("column")) if selection else ""
+    names = list(files.about["scores"])
+    return next(
+        (name for name in names if column in (name, f"{name}_class", f"{name}_dataset")),
+        names[0] if names else None,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (TEMPLATE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _library() -> tuple[str, str]:
+    """The charting library, compressed to a fifth for the page, and the hash of its source that the policy lets run."""
+    source = get_plotlyjs()
+    packed = gzip.compress(source.encode(), compresslevel=9, mtime=0)
+    return base64.b64encode(packed).decode(), _sha256(source)
+
+
+def _sha256(source: str) -> str:
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

@@ -1,0 +1,146 @@
+"""What a run folder holds so far, read for the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.run_folder import STEPS, read_manifest
+
+# The paper's scores come first and keep their colours, whatever else was computed.
+USUAL = ("vog", "el2n", "forgetting", "pvi", "tracin")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A choice of rows: its settings, and per row whether it is kept."""
+
+    name: str
+    facts: dict[str, Any]
+    table: pl.DataFrame  # id, key, kept
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run folder as tables and plain values; None or empty where a step has not been run yet."""
+
+    run: Path
+    manifest: dict[str, Any]
+    audit: dict[str, Any] | None
+    rows: pl.DataFrame | None
+    scores: pl.DataFrame | None
+    about: dict[str, Any]
+    selections: dict[str, Selection]
+    compared: dict[str, dict[str, Any]]
+    similarity: list[dict[str, Any]]
+    stamps: dict[str, dict[str, Any]]
+
+
+def read_run(run: Path) -> RunFiles:
+    """Read what is there.
+
+    Raises
+    ------
+    UserError
+        not a run folder, one of another format, or a damaged file in it.
+    """
+    manifest = read_manifest(run)
+    results = _json(run / "results.json") or {}
+    facts = {path.stem: _json(path) or {} for path in sorted((run / "selections").glob("*.json"))}
+    tables = {name: _parquet(run / "selections" / f"{name}.parquet") for name in facts}
+    return RunFiles(
+        run=run,
+        manifest=manifest,
+        audit=_json(run / "audit.json"),
+        rows=_parquet(run / "rows.parquet"),
+        scores=_parquet(run / "scores.parquet"),
+        about=_about(_json(run / "scores.json")),
+        selections={
+            name: Selection(name, facts[name], table) for name, table in tables.items() if table is not None
+        },
+        compared=results.get("compare") or {},
+        similarity=results.get("similarity") or [],
+        stamps={step: found for step in STEPS if (found := _json(run / "steps" / f"{step}.json"))},
+    )
+
+
+def shown_selection(files: RunFiles) -> Selection | None:
+    """The selection that the page is about: the last one chosen if it was compared, else the last one compared, else the last
+    one chosen."""
+    chosen = files.stamps.get("select", {}).get("name")
+    proved = files.stamps.get("compare", {}).get("name")
+    compared = [name for name in files.compared if name in files.selections]
+    wanted = [chosen] if chosen in compared else [proved if proved in compared else None, *compared[::-1]]
+    for name in [*wanted, chosen, *list(files.selections)[::-1]]:
+        if name in files.selections:
+            return files.selections[name]
+    return None
+
+
+def next_command(files: RunFiles, step: str) -> str:
+    """The command that makes what is missing for a step, which may be an earlier step.
+
+    A comparison without test rows needs them first, so it starts at `train`.
+    """
+    run = shlex.quote(str(files.run))
+    if step == "compare" and not files.manifest.get("test_hash"):
+        return f"{_train(files)} --test FILE --out NEW_RUN"
+    done = {
+        "train": "train" in files.stamps,
+        "measure": "measure" in files.stamps,
+        "score": files.scores is not None,
+        "select": bool(files.selections),
+    }
+    first = next((name for name in STEPS[: STEPS.index(step)] if not done[name]), step)
+    return f"{_train(files)} --out {run}" if first == "train" else f"thresher {first} {run}"
+
+
+def _train(files: RunFiles) -> str:
+    data = files.manifest["config"]["data"]
+    groups = [part for name in data["groups"] for part in ("--group", name)]
+    words = [data["train"], "--text", ",".join(data["text"]), "--label", data["label"], *groups]
+    return f"thresher train {shlex.join(words)}"
+
+
+def score_order(names: Iterable[str]) -> list[str]:
+    """The paper's scores in the paper's order, all five, then the others.
+
+    >>> score_order(["aum", "pvi"])
+    ['vog', 'el2n', 'forgetting', 'pvi', 'tracin', 'aum']
+    """
+    return [*USUAL, *sorted(set(names) - set(USUAL))]
+
+
+def _about(found: dict[str, Any] | None) -> dict[str, Any]:
+    scores = (found or {}).get("scores", {})
+    return {
+        "scores": {name: scores[name] for name in score_order(scores) if name in scores},
+        "skipped": (found or {}).get("skipped", {}),
+    }
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(
+            f"{path}: damaged ({error}); run the step that writes it again with --force"
+        ) from error
+
+
+def _parquet(path: Path) -> pl.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{path}: damaged; run the step that writes it again with --force") from error

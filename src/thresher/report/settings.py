@@ -1,0 +1,119 @@
+"""What was measured with what: data, model, recipe, versions, time, and what each score is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thresher.report.format import count, duration, score_value
+from thresher.report.read import RunFiles
+from thresher.run_folder import STEPS
+
+Facts = list[tuple[str, str]]
+
+
+def facts(files: RunFiles) -> dict[str, Facts]:
+    """Name and value pairs, by subject."""
+    manifest, config = files.manifest, files.manifest["config"]
+    return {
+        "Data": _data(files),
+        "Model": _model(files),
+        "Training": _training(config["train"], files.stamps.get("train", {})),
+        "Versions": [
+            ("thresher", str(manifest.get("thresher", ""))),
+            *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
+        ],
+    }
+
+
+def moment(written: Any) -> str:
+    """A time stamp as people write it.
+
+    >>> moment("2026-02-03T10:11:12+0000")
+    '2026-02-03 10:11'
+    """
+    return str(written)[:16].replace("T", " ")
+
+
+def _data(files: RunFiles) -> Facts:
+    manifest, data = files.manifest, files.manifest["config"]["data"]
+    return [
+        ("Training rows", f"{data['train']} ({count(manifest['n_rows'], 'row')})"),
+        ("Test rows", _test_rows(files)),
+        ("Text", ", ".join(data["text"])),
+        ("Label", f"{data['label']} ({count(len(manifest['classes']), 'class')})"),
+        ("Groups", ", ".join(data["groups"]) or "none given"),
+        ("Hash of the rows", str(manifest.get("rows_hash", ""))),
+        ("Started", moment(manifest.get("created", ""))),
+    ]
+
+
+def _test_rows(files: RunFiles) -> str:
+    if not files.manifest.get("test_hash"):
+        return "none given"
+    number = files.manifest.get("n_test") or ((files.audit or {}).get("test") or {}).get("n")
+    name = files.manifest["config"]["data"].get("test") or "given in memory"
+    return f"{name} ({count(number, 'row')})" if number else name
+
+
+def _model(files: RunFiles) -> Facts:
+    model = files.manifest["config"]["model"]
+    parameters = files.stamps.get("train", {}).get("trained", {}).get("parameters")
+    measured = files.stamps.get("measure", {}).get("measured", {})
+    pairs = [
+        ("Encoder", str(model["name"])),
+        ("Layers", str(model["layers"])),
+        ("Pooling", str(model["pooling"])),
+        ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),
+        ("Longest row", count(model["max_length"], "token")),
+    ]
+    if parameters:
+        pairs.append(("Parameters", f"{parameters / 1e6:.1f} million"))
+    if "truncated" in measured:
+        pairs.append(("Rows cut", count(measured["truncated"])))
+    return pairs
+
+
+def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
+    length = f"{count(train['max_steps'])} steps" if train.get("max_steps") else f"{train['epochs']:g} epochs"
+    steps = stamp.get("trained", {}).get("steps")
+    every = train.get("checkpoint_every")
+    return [
+        ("Length", f"{length} ({count(steps)} steps)" if steps and not train.get("max_steps") else length),
+        ("Batch", count(train["batch_size"], "row")),
+        ("Learning rates", f"encoder {train['encoder_lr']:g}, head {train['head_lr']:g}"),
+        ("Schedule", f"{train['schedule']}, {100 * train['warmup']:g}% warm-up"),
+        ("Weight decay", f"{train['weight_decay']:g}"),
+        ("Checkpoints", f"every {count(every)} steps" if every else f"{train['checkpoints']}, evenly spaced"),
+        ("Scored runs", f"{count(train['runs'], 'training')}, first seed {train['seed']}"),
+    ]
+
+
+def times(files: RunFiles) -> list[dict[str, str]]:
+    """The finished steps, with the time that each took where it was taken."""
+    return [
+        {"step": step, "took": duration(found.get("seconds")), "finished": moment(found.get("finished", ""))}
+        for step in STEPS
+        if (found := files.stamps.get(step))
+    ]
+
+
+def score_facts(about: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per score: which end is hard, how it is normalised, how many runs it was averaged over, its options and source."""
+    return [
+        {
+            "name": name,
+            "hard": found["hard"],
+            "normalise": found.get("normalise", "raw"),
+            "runs": found.get("runs_used", ""),
+            "options": ", ".join(
+                f"{key} {_option(value)}" for key, value in (found.get("options") or {}).items()
+            ),
+            "cost": found.get("cost", ""),
+            "source": found.get("source", ""),
+        }
+        for name, found in about["scores"].items()
+    ]
+
+
+def _option(value: Any) -> str:
+    return score_value(value) if isinstance(value, float) else "auto" if value is None else str(value)

@@ -1,0 +1,141 @@
+"""The outcome in words: what was lost or gained, how sure that is, and what was held fixed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thresher.report.format import count, digits_for, interval, percent, points
+from thresher.report.read import Selection
+
+FEW_SEEDS = 5
+
+
+def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
+    """What the head of the page says about a comparison.
+
+    `removed` and `column` and `end` name the selection; `loss` and `random` complete the sentence; `against_full` and
+    `against_random` are the two differences that decide, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
+    lists of sentences.
+    """
+    settings, differences = entry["settings"], entry["differences"]
+    full, beaten, random = (
+        differences[name]["accuracy"] for name in ("kept-full", "kept-random", "random-full")
+    )
+    digits = digits_for(full)
+    return {
+        **selection_words(selection, settings["n_kept"], settings["n_full"]),
+        "digits": digits,
+        "accuracy": percent(entry["arms"]["kept"]["accuracy"]["mean"], digits),
+        "loss": _against(full, digits),
+        "loss_interval": interval(full, digits),
+        "random": f"{_moves(random, digits)} {interval(random, digits)}",
+        "against_full": {
+            "found": full,
+            "badge": _badge(full, "Loses accuracy", "No loss detected", "Gains accuracy"),
+            "tone": _badge(full, "bad", "open", "good"),
+            "reading": _reading_full(full, digits),
+        },
+        "against_random": {
+            "found": beaten,
+            "badge": _badge(
+                beaten, "Worse than random rows", "Not told apart from random rows", "Better than random rows"
+            ),
+            "tone": _badge(beaten, "bad", "open", "good"),
+            "reading": _reading_random(beaten, digits),
+        },
+        "sure": _sure(settings),
+        "fixed": _fixed(settings),
+        "unseen": _unseen(entry.get("unseen"), digits),
+    }
+
+
+def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
+    """Which rows were removed, in words."""
+    return {
+        "removed": percent(1 - n_kept / n_rows),
+        "n_removed": count(n_rows - n_kept),
+        "n_rows": count(n_rows),
+        "column": str(selection.facts.get("column") or selection.facts.get("by")),
+        "end": selection.facts.get("end", "easy"),
+        "strategy": selection.facts.get("strategy", "cutoff"),
+    }
+
+
+def _badge(found: dict[str, Any], below: str, around: str, above: str) -> str:
+    return below if found["high"] < 0 else above if found["low"] > 0 else around
+
+
+def _against(found: dict[str, Any], digits: int) -> str:
+    size = points(abs(found["mean"]), digits).lstrip("+")
+    if not float(size):
+        return "level with full data"
+    return f"{size} points {'below' if found['mean'] < 0 else 'above'} full data"
+
+
+def _moves(found: dict[str, Any], digits: int) -> str:
+    size = points(abs(found["mean"]), digits).lstrip("+")
+    if not float(size):
+        return "lose nothing"
+    return f"{'lose' if found['mean'] < 0 else 'gain'} {size} points"
+
+
+def _reading_full(found: dict[str, Any], digits: int) -> str:
+    worst = points(abs(found["low"]), digits).lstrip("+")
+    if found["high"] < 0:
+        return f"The whole interval lies below zero: accuracy is lost, by up to {worst} points."
+    if found["low"] > 0:
+        return "The whole interval lies above zero: the kept rows alone train the better model."
+    return f"The interval holds zero: no loss was detected, and one of more than {worst} points is unlikely."
+
+
+def _reading_random(found: dict[str, Any], digits: int) -> str:
+    if found["high"] < 0:
+        return (
+            "The whole interval lies below zero: random rows of the same number do better than the kept ones."
+        )
+    if found["low"] > 0:
+        return "The whole interval lies above zero: choosing rows by this score beats drawing them at random."
+    return "The interval holds zero: this comparison does not tell the score's choice apart from random rows."
+
+
+def _sure(settings: dict[str, Any]) -> list[str]:
+    seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
+    lines = [
+        f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
+        f"{count(settings['n_test'], 'test row')}: another seed and other test rows are both allowed for."
+    ]
+    if seeds < FEW_SEEDS:
+        lines.append(
+            f"With {count(seeds, 'seed')} they can still be somewhat too narrow; five or more make them firm."
+        )
+    return lines
+
+
+def _fixed(settings: dict[str, Any]) -> list[str]:
+    steps = f"{count(settings['steps_full'])} on full data, {count(settings['steps_pruned'])} on the kept or random rows"
+    if settings["same_steps"]:
+        epochs = settings.get("epochs_pruned")
+        passes = (
+            f", so the fewer rows were seen more often ({epochs:g} epochs against {settings['epochs']:g})"
+            if epochs
+            else ""
+        )
+        return [f"Held fixed: model, recipe, seeds and the number of steps ({steps}){passes}."]
+    return [
+        f"Held fixed: model, recipe, seeds and the number of epochs ({settings['epochs']:g}).",
+        f"Not fixed: fewer rows in as many epochs also means fewer training steps ({steps}).",
+    ]
+
+
+def _unseen(found: dict[str, Any] | None, digits: int) -> str | None:
+    if not found:
+        return None
+    full, random = (
+        found["differences"]["kept-full"]["accuracy"],
+        found["differences"]["kept-random"]["accuracy"],
+    )
+    rows = f" ({count(found['n_test'], 'row')})" if "n_test" in found else ""
+    return (
+        f"On the test rows whose text does not stand in train{rows}: {points(full['mean'], digits)} points against full data "
+        f"{interval(full, digits)}, {points(random['mean'], digits)} against random rows {interval(random, digits)}."
+    )
