@@ -72,7 +72,8 @@ def run(
     base = config or RunConfig(data=data_config(rows, test))
     resolved = with_settings(base, **settings)
     check_selection(resolved.select, rows.groups, rows.label)
-    folder = train(rows, out=out, test=test, config=resolved, force=force)
+    proof_seeds = resolved.compare.seeds if test is not None else 0
+    folder = train(rows, out=out, test=test, config=resolved, force=force, proof_seeds=proof_seeds)
     measure(folder, **resolved.measure.model_dump())
     score(folder, options=resolved.scores)
     select(folder, **resolved.select.model_dump())
@@ -99,6 +100,7 @@ def train(
     test: Rows | str | Path | None = None,
     config: RunConfig | None = None,
     force: bool = False,
+    proof_seeds: int = 0,
     **settings: Any,
 ) -> Path:
     """Check the rows, start a run folder and train the model(s) that scores are taken from.
@@ -116,6 +118,8 @@ def train(
         a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ...
     force
         start over where the folder holds a run of other data or settings, or this one.
+    proof_seeds
+        trainings on full data that `compare` will ask for: trained side by side with the scored run where cores are free.
 
     Returns
     -------
@@ -153,7 +157,7 @@ def train(
         from thresher.training.train import train_runs
 
         started = time.monotonic()
-        facts = train_runs(folder)
+        facts = train_runs(folder, proof_seeds)
         seconds = time.monotonic() - started
         finish(folder, "train", made_with, seconds=round(seconds, 1), trained=facts)
         say(f"train: {facts['steps']:,} steps, {resolved.train.runs} run(s), {seconds:,.0f} s")

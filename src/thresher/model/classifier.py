@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ def pooling_of(config: ModelConfig, encoder: nn.Module) -> str:
     """`auto` is the last token for decoder-only models, else the mean over true tokens."""
     if config.pooling != "auto":
         return config.pooling
-    return "last" if encoder.config.model_type in DECODERS else "mean"  # type: ignore[union-attr]
+    config_of_encoder: Any = encoder.config
+    return "last" if config_of_encoder.model_type in DECODERS else "mean"
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
@@ -54,7 +56,7 @@ class Classifier(nn.Module):
         self.pooling = pooling_of(config, encoder)
         widths = [int(encoder.config.hidden_size), *config.head_hidden]  # type: ignore[union-attr, arg-type]
         layers: list[nn.Module] = [nn.Dropout(config.dropout)]
-        for wide, narrow in zip(widths, widths[1:], strict=False):
+        for wide, narrow in pairwise(widths):
             layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(config.dropout)]
         self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
 

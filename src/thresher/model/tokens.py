@@ -35,7 +35,9 @@ class Tokens:
     def take(self, rows: Sequence[int] | np.ndarray) -> Tokens:
         """The same for chosen rows."""
         types = None if self.types is None else [self.types[i] for i in rows]
-        return Tokens([self.ids[i] for i in rows], types, self.truncated[np.asarray(rows, np.int64)], self.pad)
+        return Tokens(
+            [self.ids[i] for i in rows], types, self.truncated[np.asarray(rows, np.int64)], self.pad
+        )
 
 
 def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) -> Tokens:
@@ -54,9 +56,18 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     if n == 0:
         return Tokens([], None, np.zeros(0, bool), 0)
     columns = [list(column) for column in texts]
-    encoded = tokenizer(*columns, truncation="longest_first", max_length=max_length, return_attention_mask=False)
+    encoded = tokenizer(
+        *columns, truncation="longest_first", max_length=max_length, return_attention_mask=False
+    )
     # A text without any token (an empty one, in a vocabulary without special tokens) still needs a position to pool.
-    start = next((t for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id) if t is not None), 0)
+    start = next(
+        (
+            t
+            for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+            if t is not None
+        ),
+        0,
+    )
     ids = [np.asarray(row if row else [start], np.int64) for row in encoded["input_ids"]]
     truncated = np.fromiter((bool(encoded.encodings[i].overflowing) for i in range(n)), bool, n)
     types = None
@@ -82,7 +93,9 @@ def length_sorted_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.nda
     return batches
 
 
-def pad_batch(tokens: Tokens, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+def pad_batch(
+    tokens: Tokens, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
     """A right-padded batch of the given rows, as the model takes it."""
     width = max(len(tokens.ids[i]) for i in rows)
     ids = np.full((len(rows), width), tokens.pad, np.int64)

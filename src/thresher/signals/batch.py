@@ -24,7 +24,9 @@ def swap_weights(model: nn.Module, weights: Weights) -> None:
             buffer.data = weights[name]
 
 
-def measure_logits(model: Classifier, checkpoints: Sequence[Weights], batch: dict[str, Tensor]) -> dict[str, np.ndarray]:
+def measure_logits(
+    model: Classifier, checkpoints: Sequence[Weights], batch: dict[str, Tensor]
+) -> dict[str, np.ndarray]:
     """Logits (batch, checkpoints, classes) only: what the averaged scores need of further runs."""
     logits = []
     with torch.no_grad():

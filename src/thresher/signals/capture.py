@@ -46,7 +46,9 @@ def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tenso
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if module in flow:
-            raise UserError(f"self-influence: {type(module).__name__} is called twice in one pass; not supported")
+            raise UserError(
+                f"self-influence: {type(module).__name__} is called twice in one pass; not supported"
+            )
         flow[module] = (inputs[0].detach(), output)
 
     handles = [module.register_forward_hook(keep) for module in modules]

@@ -29,7 +29,10 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
     precision = getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
     weights = [
-        {key: value.to(precision) if value.is_floating_point() else value for key, value in load_weights(path, device).items()}
+        {
+            key: value.to(precision) if value.is_floating_point() else value
+            for key, value in load_weights(path, device).items()
+        }
         for path in list_checkpoints(run / "checkpoints" / name)
     ]
     return model, tokenizer, weights
@@ -76,12 +79,16 @@ def measure_tokens(
         try:
             batch = pad_batch(tokens, rows, device)
             if gradients:
-                values = measure_batch(model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers)
+                values = measure_batch(
+                    model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers
+                )
             else:
                 values = measure_logits(model, weights, batch)
         except torch.cuda.OutOfMemoryError as error:
             if len(rows) == 1:
-                raise UserError("the GPU has no memory for a single row; give a smaller max_length") from error
+                raise UserError(
+                    "the GPU has no memory for a single row; give a smaller max_length"
+                ) from error
             torch.cuda.empty_cache()
             queue[:0] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
             continue
@@ -90,7 +97,9 @@ def measure_tokens(
     return results
 
 
-def signal_frame(ids: pl.Series, labels: np.ndarray, tokens: Tokens, values: dict[str, np.ndarray]) -> pl.DataFrame:
+def signal_frame(
+    ids: pl.Series, labels: np.ndarray, tokens: Tokens, values: dict[str, np.ndarray]
+) -> pl.DataFrame:
     """The signals table of some rows."""
     columns: dict[str, Any] = {
         "id": ids,
@@ -107,7 +116,9 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
     data, classes = manifest["config"]["data"], manifest["classes"]
     first, count = plan.rows_of(chunk)
     rows = pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
-    labels = rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
+    labels = (
+        rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
+    )
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     max_length = manifest["config"]["model"]["max_length"]
     tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)

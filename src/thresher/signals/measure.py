@@ -17,7 +17,7 @@ from thresher.signals.chunk import loaded, measure_chunk, usable_layers
 from thresher.signals.plan import Plan, make_plan, part_fault, read_part, write_null_logits
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import predict_logits
-from thresher.training.parallel import default_workers, run_jobs
+from thresher.training.parallel import run_jobs, share_cores
 
 
 def run_names(run: Path) -> list[str]:
@@ -36,7 +36,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     manifest = read_manifest(run)
-    workers = manifest["config"]["measure"]["workers"] or default_workers()
+    workers = share_cores(manifest["n_rows"], manifest["config"]["measure"]["workers"])[0]
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")
@@ -110,11 +110,21 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     null = json.loads((folder / "null_logits.json").read_text())
     if null is not None:
         kind = pl.Array(pl.Float32, len(null))
-        signals = signals.with_columns(pl.lit(pl.Series("null_logits", [null], dtype=kind)).first().alias("null_logits"))
+        signals = signals.with_columns(
+            pl.lit(pl.Series("null_logits", [null], dtype=kind)).first().alias("null_logits")
+        )
     evaluations = sorted((run / "evaluations" / name).glob("step-*.parquet"))
     if evaluations:
         tables = [pl.read_parquet(path).rename({"correct": path.stem}) for path in evaluations]
         steps = [path.stem for path in evaluations]
-        correct = pl.concat([tables[0].select("id"), *(table.select(step) for table, step in zip(tables, steps, strict=True))], how="horizontal")
-        signals = signals.join(correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left")
+        correct = pl.concat(
+            [
+                tables[0].select("id"),
+                *(table.select(step) for table, step in zip(tables, steps, strict=True)),
+            ],
+            how="horizontal",
+        )
+        signals = signals.join(
+            correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
+        )
     return signals, pl.read_parquet(folder / "checkpoints.parquet")

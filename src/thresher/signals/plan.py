@@ -56,7 +56,10 @@ def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -
     `batch_tokens` and the number of workers are not in the hash: they may not change a score.
     """
     measure = manifest["config"]["measure"]
-    checkpoints = [[path.name, file_digest(path / "model.safetensors")] for path in list_checkpoints(run / "checkpoints" / name)]
+    checkpoints = [
+        [path.name, file_digest(path / "model.safetensors")]
+        for path in list_checkpoints(run / "checkpoints" / name)
+    ]
     made_with = {
         "rows": manifest["rows_hash"],
         "checkpoints": checkpoints,
@@ -73,7 +76,10 @@ def write_part(plan: Plan, chunk: int, table: pl.DataFrame) -> None:
     """Write one part with page checksums and the hash of what it was made with."""
     arrow = table.to_arrow()
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), PLAN_KEY: plan.hash.encode()})
-    write(plan.part(chunk), lambda path: pq.write_table(arrow, path, compression="zstd", write_page_checksum=True))
+    write(
+        plan.part(chunk),
+        lambda path: pq.write_table(arrow, path, compression="zstd", write_page_checksum=True),
+    )
 
 
 def read_part(path: Path) -> pl.DataFrame:

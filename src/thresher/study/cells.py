@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ from thresher.rows import read_rows
 from thresher.run_folder import digest, read_manifest, read_results, update_results, write
 from thresher.study.metrics import accuracy, macro_f1
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
-from thresher.training.fit import fit, predict_logits, steps_of
-from thresher.training.parallel import default_workers, run_jobs
+from thresher.training.fit import fit, predict_logits, progress_file, steps_of
+from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.train import configs, finished, new_classifier
 
 Cell = dict[str, Any]
@@ -43,7 +44,8 @@ def cell_key(manifest: dict[str, Any], cell: Cell) -> str:
 def run_cells(run: Path, cells: Sequence[Cell], workers: int | None) -> list[dict[str, Any]]:
     """The results of cells, training those that `results.json` does not hold yet; each is written as it finishes.
 
-    A cell is {"arm", "selection", "seed", "max_steps", "kept": hash of the kept ids or "all", "ids": kept ids or None}.
+    A cell is {"arm", "selection", "seed", "max_steps", "kept": hash of the kept ids or "all", "ids": kept ids or
+    None, "n": number of rows}.
     """
     manifest = read_manifest(run)
     keys = [cell_key(manifest, cell) for cell in cells]
@@ -54,12 +56,18 @@ def run_cells(run: Path, cells: Sequence[Cell], workers: int | None) -> list[dic
         if key not in known or not (run / "cells" / f"{key}.parquet").is_file()
     }
     jobs = [(run, key, cell) for key, cell in left.items()]
-    with track("retrain", len(jobs), "trainings") as advance:
-        for _, result in run_jobs(cell_job, jobs, workers or default_workers()):
+    _, config = configs(manifest)
+    at_a_time, threads = share_cores(len(cells), workers)
+    total = sum(
+        steps_of(config.model_copy(update={"max_steps": cell["max_steps"]}), cell["n"])
+        for cell in left.values()
+    )
+    files = [progress_file(run / "training" / key) for key in left]
+    with track("retrain", total, "steps") as advance, steps_watched(files, advance):
+        for _, result in run_jobs(cell_job, jobs, at_a_time, config.threads or threads):
             key = result.pop("key")
             known[key] = {**result, "predictions": f"cells/{key}.parquet"}
             update_results(run, cells=known)
-            advance(1)
     return [{"key": key, **known[key], "arm": cell["arm"]} for key, cell in zip(keys, cells, strict=True)]
 
 
@@ -88,7 +96,9 @@ def cell_job(run: Path, key: str, cell: Cell) -> dict[str, Any]:
             model_config.max_length,
         )
         config = config.model_copy(update={"max_steps": cell["max_steps"]})
-        steps = fit(model, tokens, rows.labels()[keep], config, cell["seed"], run / "training" / key)
+        folder = run / "training" / key
+        steps = fit(model, tokens, rows.labels()[keep], config, cell["seed"], folder)
+        shutil.rmtree(folder, ignore_errors=True)
         n_train = len(keep)
     tokens = tokenise(
         [test.table[column].to_list() for column in test.text], tokenizer, model_config.max_length
@@ -112,10 +122,11 @@ def cell_job(run: Path, key: str, cell: Cell) -> dict[str, Any]:
 
 
 def scored_run(run: Path, config: TrainConfig, cell: Cell) -> str | None:
-    """The scored run that is the very training a full-data cell asks for, if there is one."""
-    name = f"run-{cell['seed'] - config.seed}"
-    same = cell["ids"] is None and cell["max_steps"] == config.max_steps
-    return name if same and finished(run, name) else None
+    """The finished training on full data that is the very one a cell asks for, if there is one."""
+    if cell["ids"] is not None or cell["max_steps"] != config.max_steps:
+        return None
+    number = cell["seed"] - config.seed
+    return next((name for name in (f"run-{number}", f"full-{number}") if finished(run, name)), None)
 
 
 def predictions(run: Path, results: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -98,6 +98,7 @@ def arm_cells(
         steps_here = recipe.max_steps if chosen is None else steps
         listed = None if chosen is None else chosen.to_list()
         base = {"arm": arm, "seed": seed, "max_steps": steps_here, "kept": kept, "ids": listed}
+        base["n"] = n if listed is None else len(listed)
         return {**base, "selection": name if arm == "kept" else None}
 
     cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}

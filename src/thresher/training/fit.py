@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,13 +106,22 @@ class _Recorder(TrainerCallback):
 
 
 class _Progress(TrainerCallback):
-    def __init__(self, advance: Callable[[float], None]) -> None:
-        self.advance = advance
+    """Leaves the number of the step in a file, once a second, for whoever watches."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.told = file, 0.0
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        self.advance(1)
+        if time.monotonic() - self.told > 1:
+            self.told = time.monotonic()
+            self.file.write_text(str(state.global_step))
+
+
+def progress_file(folder: Path) -> Path:
+    """Where a training in `folder` says how far it is."""
+    return folder / "progress"
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:
@@ -162,7 +171,6 @@ def fit(
     seed: int,
     folder: Path,
     record: Record | None = None,
-    advance: Callable[[float], None] | None = None,
 ) -> int:
     """Fine-tune `model` in place; returns the number of optimiser steps.
 
@@ -178,7 +186,8 @@ def fit(
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
     )
-    callbacks: list[TrainerCallback] = [_Progress(advance)] if advance else []
+    folder.mkdir(parents=True, exist_ok=True)
+    callbacks: list[TrainerCallback] = [_Progress(progress_file(folder))]
     if record:
         per_epoch = math.ceil(len(tokens) / config.batch_size)
         evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []

@@ -7,9 +7,11 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,9 +25,43 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def default_workers() -> int:
-    """Processes at a time: one per core, but one in all where there is a GPU to share."""
-    return 1 if torch.cuda.is_available() else cores()
+def share_cores(jobs: int, workers: int | None = None) -> tuple[int, int]:
+    """How many of `jobs` to run at a time, and the threads of each, so that all cores are used and none twice.
+
+    It depends on how many jobs there are in all, not on how many are left after an interruption: floating-point sums
+    depend on the number of threads, and a resumed run must give the same numbers. On a GPU jobs run one by one.
+
+    >>> workers, threads = share_cores(10**6)
+    >>> workers == cores(), threads
+    (True, 1)
+    """
+    if torch.cuda.is_available():
+        return workers or 1, cores()
+    at_a_time = max(1, min(workers or cores(), jobs))
+    return at_a_time, max(1, cores() // max(1, min(cores(), jobs)))
+
+
+@contextlib.contextmanager
+def steps_watched(files: Sequence[Path], advance: Callable[[float], None]) -> Iterator[None]:
+    """Inside the block, tell `advance` how far the counts in some files have come: other processes write them."""
+    seen = dict.fromkeys(files, 0)
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            for file in files:
+                with contextlib.suppress(OSError, ValueError):
+                    count = int(file.read_text())
+                    advance(max(0, count - seen[file]))
+                    seen[file] = max(seen[file], count)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _start_worker(threads: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest, write
 from thresher.training.checkpoints import save_architecture
-from thresher.training.fit import Record, fit, steps_of
-from thresher.training.parallel import cores, default_workers, run_jobs
+from thresher.training.fit import Record, fit, progress_file, steps_of
+from thresher.training.parallel import run_jobs, share_cores, steps_watched
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -31,8 +30,16 @@ def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Clas
     return Classifier(encoder, n_classes, config), tokenizer
 
 
-def train_runs(run: Path) -> dict[str, Any]:
-    """Train every run that is not finished yet; an interrupted one goes on from its last checkpoint.
+def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
+    """Train every run that is not finished yet, side by side; an interrupted one goes on from its last checkpoint.
+
+    Parameters
+    ----------
+    run
+        a run folder with rows.
+    proof_seeds
+        trainings on full data, in all, that a later comparison will ask for: those beyond the scored runs are trained in the
+        same go, so that no core idles, and only their last weights are kept.
 
     Returns
     -------
@@ -45,27 +52,23 @@ def train_runs(run: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(run)
     model_config, config = configs(manifest)
-    model, tokenizer = new_classifier(model_config, len(manifest["classes"]), config.seed)
+    classes = len(manifest["classes"])
+    model, tokenizer = new_classifier(model_config, classes, config.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     if not (run / "checkpoints" / "model").is_dir():
-        save_architecture(
-            run / "checkpoints" / "model", model.encoder, tokenizer, model_config, len(manifest["classes"])
-        )
+        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, classes)
     del model
-    jobs = [(run, f"{kind}-{i}", config.seed + i) for i in range(config.runs) for kind in ("run", "null")]
-    jobs = [job for job in jobs if not finished(run, job[1])]
-    check_disk(run, parameters, config, len(jobs))
-    several = config.runs > 1 and not torch.cuda.is_available()
-    threads = config.threads or (1 if several else cores())
-    if several:
-        with track("train", len(jobs), "models") as advance:
-            for _ in run_jobs(train_job, jobs, default_workers(), threads):
-                advance(1)
-    else:
-        total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for _, name, _ in jobs)
-        with track("train", total, "steps") as advance:
-            for _ in run_jobs(train_job, [(*job, advance) for job in jobs], 1, threads):
-                pass
+    names = [f"run-{i}" for i in range(config.runs)]
+    names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
+    names += [f"null-{i}" for i in range(config.runs)]
+    left = [name for name in names if not finished(run, name)]
+    check_disk(run, parameters, config, left)
+    workers, threads = share_cores(len(names))
+    total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
+    files = [progress_file(run / "training" / name) for name in left]
+    with track("train", total, "steps") as advance, steps_watched(files, advance):
+        for _ in run_jobs(train_job, [(run, name) for name in left], workers, config.threads or threads):
+            pass
     done = {
         path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
     }
@@ -87,36 +90,42 @@ def finished(run: Path, name: str) -> bool:
 
 
 def recipe(config: TrainConfig, name: str) -> TrainConfig:
-    """The recipe of a run; a model on empty input takes its own number of epochs and keeps its last weights only."""
-    if name.startswith("null"):
-        return config.model_copy(
-            update={"epochs": config.null_epochs, "checkpoints": 1, "checkpoint_every": None}
-        )
-    return config
+    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep checkpoints."""
+    if name.startswith("run"):
+        return config
+    last_only = {
+        "checkpoints": 1,
+        "checkpoint_every": None,
+        "forgetting_evaluations": 0,
+        "forgetting_every": None,
+    }
+    null = {"epochs": config.null_epochs} if name.startswith("null") else {}
+    return config.model_copy(update={**last_only, **null})
 
 
-def train_job(run: Path, name: str, seed: int, advance: Callable[[float], None] | None = None) -> None:
-    """Train one run, `run-i` on the rows or `null-i` on empty texts, and mark it as finished."""
+def train_job(run: Path, name: str) -> None:
+    """Train one model and mark it as finished: `run-i` and `full-i` on the rows, `null-i` on empty texts, with seed i."""
     manifest = read_manifest(run)
     model_config, config = configs(manifest)
+    kind, _, number = name.partition("-")
+    seed = config.seed + int(number)
     rows = read_rows(run / "rows.parquet")
     model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-    null = name.startswith("null")
-    texts = [[""] * len(rows) if null else rows.table[column].to_list() for column in rows.text]
+    texts = [[""] * len(rows) if kind == "null" else rows.table[column].to_list() for column in rows.text]
     tokens = tokenise(texts, tokenizer, model_config.max_length)
     folder = run / "training" / name
-    evaluations = None if null else run / "evaluations" / name
-    record = Record(run / "checkpoints" / name, evaluations, rows.table["id"])
+    record = Record(run / "checkpoints" / name, run / "evaluations" / name, rows.table["id"])
     started = time.monotonic()
-    steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record, advance)
+    steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record)
     shutil.rmtree(folder, ignore_errors=True)
     facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
     write(run / "checkpoints" / name / "done.json", json.dumps(facts))
 
 
-def check_disk(run: Path, parameters: int, config: TrainConfig, jobs: int) -> None:
-    """Refuse to start where checkpoints and Trainer's own state will not fit."""
-    need = 4 * parameters * (jobs * (config.checkpoints + 1) + 6) if jobs else 0
+def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
+    """Refuse to start where checkpoints and Trainer's own state (two copies of weights and two moments) will not fit."""
+    kept = sum(recipe(config, name).checkpoints for name in names)
+    need = 4 * parameters * (kept + 6 * len(names))
     free = shutil.disk_usage(run).free
     if need > free:
         raise UserError(

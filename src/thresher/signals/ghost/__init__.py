@@ -49,7 +49,9 @@ def supported_modules(layer: nn.Module) -> list[nn.Module]:
     modules = [module for module in layer.modules() if any(True for _ in module.parameters(recurse=False))]
     for module in modules:
         if rule_for(module) is None:
-            raise UserError(f"self-influence: no gradient-norm rule for {type(module).__name__}; known: {', '.join(RULES)}")
+            raise UserError(
+                f"self-influence: no gradient-norm rule for {type(module).__name__}; known: {', '.join(RULES)}"
+            )
     return modules
 
 
