@@ -22,11 +22,15 @@ def normalised(text: str) -> str:
     >>> normalised("  ＰＬＡＹ \\n Straße ")
     'play strasse'
     """
-    text = text.casefold() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
-    # Folding can undo the normalisation of a few letters.
-    while not unicodedata.is_normalized("NFKC", text):
-        text = unicodedata.normalize("NFKC", text).casefold()
+    text = text.casefold() if text.isascii() else _folded(unicodedata.normalize("NFKC", text))
     return " ".join(text.split())
+
+
+def _folded(text: str) -> str:
+    """Case folding and normalisation can each undo the other for a few letters, so both until nothing changes."""
+    while (folded := unicodedata.normalize("NFKC", text.casefold())) != text:
+        text = folded
+    return text
 
 
 def _keys(rows: Rows) -> pl.Series:
