@@ -151,7 +151,7 @@ def test_what_pandas_and_polars_write_as_csv_is_read_as_they_read_it(
 @given(
     records=tables(),
     group=st.integers(1, 5),
-    codec=st.sampled_from(["snappy", "zstd", "none"]),
+    codec=st.sampled_from(["snappy", "zstd", "lz4", "gzip", "none"]),
     data=st.data(),
 )
 def test_parquet_keeps_schema_columns_metadata_and_compression(
@@ -165,6 +165,7 @@ def test_parquet_keeps_schema_columns_metadata_and_compression(
     )  # fmt: skip
     table = pa.Table.from_pylist([one | {"deep": [{"a": 1}, {"a": None}]} for one in records], schema=schema)
     pq.write_table(table, folder / "a.parquet", row_group_size=group, compression=codec)
+    table = pq.read_table(folder / "a.parquet")
     rows = load(folder / "a.parquet", text="t", label="y")
     keep = data.draw(st.lists(st.booleans(), min_size=len(records), max_size=len(records)))
     for path, mask in zip(

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from thresher.errors import UserError
 from thresher.rows.read.sheet import Sheet, need
 
+# A file names these codecs otherwise than the writer takes them.
+_CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
+
 
 def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a Parquet file.
@@ -67,7 +70,9 @@ def write_parquet(source: Path, keep: NDArray[np.bool_], destination: Path) -> N
         if file.metadata.num_row_groups:
             group = file.metadata.row_group(0)
             chunks = [group.column(index) for index in range(group.num_columns)]
-            codecs = {chunk.path_in_schema: chunk.compression for chunk in chunks}
+            codecs = {
+                chunk.path_in_schema: _CODECS.get(chunk.compression, chunk.compression) for chunk in chunks
+            }
         with pq.ParquetWriter(destination, file.schema_arrow, compression=codecs or "snappy") as writer:
             start = 0
             for index in range(file.metadata.num_row_groups):
