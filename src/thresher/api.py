@@ -135,13 +135,14 @@ def train(
     if isinstance(test, str | Path):
         test = load_test(test, rows, resolved.data.id)
     made_with = train_settings(rows, resolved)
-    there = (folder / "run.yaml").is_file() if force else refuse_other(folder, made_with)
-    if force or not there:
+    overwrite = force and (folder / "run.yaml").is_file()
+    there = overwrite or refuse_other(folder, made_with)
+    if overwrite or not there:
         from thresher.model.encoder import load_encoder
 
         load_encoder(resolved.model)
     with lock(folder):
-        if force and there:
+        if overwrite:
             clear(folder)
         if refuse_other(folder, made_with):
             go_on(folder, rows, test, resolved.data)

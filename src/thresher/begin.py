@@ -92,6 +92,8 @@ def refuse_other(run: Path, made_with: dict[str, Any]) -> bool:
     UserError
         it holds another run, one of another format, or files of thresher's names that are no run.
     """
+    if run.exists() and not run.is_dir():
+        raise UserError(f"{run}: is a file, and a run is a folder; choose another --out")
     if not (run / "run.yaml").is_file():
         strange = [name for name in FOLDERS if (run / name).exists()]
         if strange:
@@ -186,7 +188,7 @@ def changed(
     """
     manifest = read_manifest(run)
     config = manifest["config"]
-    now = checked({**config, section: {**config[section], **changes}}, name)
+    now = checked({**config, section: {**config.get(section, {}), **changes}}, name)
     return {**manifest, "config": now.model_dump(mode="json")}, now
 
 

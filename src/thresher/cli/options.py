@@ -164,7 +164,7 @@ def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[st
     found: dict[str, Any] = {}
     for option in options:
         value = parameters.get(option.parameter)
-        if value is None or value == []:
+        if value is None or (option.several and not value):
             continue
         if option.metavar == "NAME=X":
             from thresher.selection import parse_options

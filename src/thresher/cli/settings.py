@@ -42,7 +42,7 @@ def resolve(
             _put(settings, f"scores.{name}.{option}", value)
     if isinstance(settings.get("data"), dict) and isinstance(settings["data"].get("text"), str):
         settings["data"]["text"] = [settings["data"]["text"]]
-    now = checked(settings, named(options, by_set, config))
+    now = checked(settings, named(options, by_set, config, by_option))
     if now.scores:
         from thresher.scores import check_options
 
@@ -68,21 +68,33 @@ def changes(
         if place.partition(".")[0] != section:
             raise UserError(f"--set {place}: this step takes settings of '{section}' only")
         _put(places, place, value)
-    changed(run, section, places[section], named(options, by_set, None))
+    changed(run, section, places[section], named(options, by_set))
     found: dict[str, Any] = places[section]
     return found
 
 
 def named(
-    options: tuple[Option, ...], by_set: Mapping[str, Any], config: Path | None
+    options: tuple[Option, ...],
+    by_set: Mapping[str, Any],
+    config: Path | None = None,
+    by_option: Mapping[str, Any] | None = None,
 ) -> Callable[[str], str]:
-    """How a setting is called in messages: by its option, by `--set`, or by its place in the file."""
+    """How a setting is called in messages: by `--set`, by its option, or by its place in the file, as it was given."""
     flags = {**flag_of(options), "data.train": "TRAIN, the file of the training rows,"}
+    in_file = read_config(config) if config else {}
 
     def name(place: str) -> str:
+        section, _, field = place.partition(".")
         if place in by_set:
             return f"--set {place}"
-        return flags.get(place) or (f"{config}: {place}" if config else place)
+        told = in_file.get(section)
+        if (
+            place not in (by_option or {})
+            and section in in_file
+            and (not isinstance(told, dict) or field in told)
+        ):
+            return f"{config}: {place}"
+        return flags.get(place, place)
 
     return name
 

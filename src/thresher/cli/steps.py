@@ -169,7 +169,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     for place, value in (given(SELECT_ALONE, parameters) | by_set).items():
         settings[place.removeprefix("select.")] = value
     data = {"train": "-", "text": ["-"], "label": "label"}
-    used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set, None)).select
+    used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     by = used.by if used.normalise in ("auto", "raw") else f"{used.by}_{used.normalise}"
     known = scores()
     score = known.get(by) or known.get(by.rpartition("_")[0])

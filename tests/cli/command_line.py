@@ -1,0 +1,83 @@
+"""The command line as a user meets it: what it printed where, and how it exited."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiny import WORDS
+
+CUES = {
+    "light": ["turn", "on", "light"],
+    "music": ["play", "some", "music"],
+    "weather": ["what", "is", "weather"],
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """stdout as one JSON document."""
+        return json.loads(self.out)
+
+
+Call = Callable[..., Answer]
+
+
+def process(*arguments: object, cwd: Path, **options: Any) -> Answer:
+    """Run a command as a process of its own."""
+    command = [sys.executable, "-m", "thresher", *map(str, arguments)]
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, stdin=subprocess.DEVNULL, **options
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def commands(n: int, seed: int) -> list[dict[str, str]]:
+    """Voice commands of three intents in two rooms; the words are those that the tiny models know."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(n):
+        intent = draw.choice(list(CUES))
+        words = [*draw.sample(WORDS, 3), draw.choice(CUES[intent])]
+        rows.append(
+            {"utterance": " ".join(words), "intent": intent, "room": draw.choice(["hall", "kitchen"])}
+        )
+    return rows
+
+
+def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def training(material: Path, out: Path) -> list[object]:
+    """The options of a training that takes a moment."""
+    columns = ["--text", "utterance", "--label", "intent", "--group", "room"]
+    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 4, "--threads", 1]
+    return [material / "train.jsonl", *columns, "--model", material / "tiny", *quick, "--out", out]
+
+
+def whole_run(material: Path, out: Path) -> list[object]:
+    """The options of a whole run that takes seconds, in one process."""
+    proof = ["--test", material / "test.jsonl", "--seeds", 2, "--workers", 1]
+    return [*training(material, out), *proof, "--prune", 0.4]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, but for the lock."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
