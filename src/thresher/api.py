@@ -339,8 +339,9 @@ def compare(
         if not force and state(run, "compare", made_with) == "done" and name in results.get("compare", {}):
             say(f"compare: already done in {run}; --force redoes it")
             return dict(results["compare"][name])
-        from thresher.study.compare import ARMS, compare_selection
+        from thresher.study.compare import compare_selection
         from thresher.study.similarity import similarity_table
+        from thresher.study.wording import ARMS
 
         redo(run, "compare")
         if force:

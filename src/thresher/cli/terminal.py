@@ -72,7 +72,7 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def proof(entry: dict[str, Any]) -> None:
     """What `compare` found: the arms, the recipe that all of them had, the verdict."""
-    from thresher.study.compare import arm_lines
+    from thresher.study.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
     facts = entry["settings"]

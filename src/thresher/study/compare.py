@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from thresher.selection import select
 from thresher.study.cells import Cell, predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy, macro_f1
+from thresher.study.wording import ARMS, verdict
 from thresher.training.fit import steps_of
 from thresher.training.train import configs
 
-ARMS = ("full", "kept", "random")
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
 
@@ -181,39 +181,3 @@ def group_contrast(
                 entry["kept-full"] = dict(paired_interval(part["kept"], part["full"], truth[in_test]))
             result[name][str(value)] = entry
     return result
-
-
-def verdict(entry: dict[str, Any]) -> str:
-    """The comparison in a sentence, with its interval and what random rows do."""
-    facts, arms = entry["settings"], entry["arms"]
-    share = 1 - facts["n_kept"] / facts["n_full"]
-
-    def points(name: str) -> str:
-        found = entry["differences"][name]["accuracy"]
-        return f"{100 * found['mean']:+.2f} points [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
-
-    return (
-        f"Without {share:.1%} of the rows accuracy is {arms['kept']['accuracy']['mean']:.2%} against "
-        f"{arms['full']['accuracy']['mean']:.2%} on all of them: {points('kept-full')}; as many random rows instead: "
-        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}."
-    )
-
-
-def arm_lines(entry: dict[str, Any]) -> Sequence[tuple[str, ...]]:
-    """The comparison as a short table: arm, rows, accuracy, macro-F1, difference to full data with its interval."""
-    lines = []
-    for arm in ARMS:
-        found = entry["arms"][arm]
-        spread = [f"{100 * found[m]['mean']:.2f} ± {100 * found[m]['std']:.2f}" for m in METRICS]
-        change = "" if arm == "full" else interval_text(entry["differences"][f"{arm}-full"]["accuracy"])
-        lines.append((arm, f"{found['n_train']:,}", *spread, change))
-    return lines
-
-
-def interval_text(found: dict[str, float]) -> str:
-    """A difference in points with its interval.
-
-    >>> interval_text({"mean": -0.004, "low": -0.01, "high": 0.002})
-    '-0.40 [-1.00, +0.20]'
-    """
-    return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
