@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -245,5 +246,40 @@ def test_groups_are_single_values() -> None:
 
 
 def test_what_is_no_source_at_all_says_so() -> None:
-    assert "rows cannot be read from a dict" in refusal({"t": ["a"]})
-    assert "rows cannot be read from a list" in refusal([json.loads(line) for line in GOOD.splitlines()])
+    assert "rows cannot be read from an object of type dict" in refusal({"t": ["a"]})
+    assert "rows cannot be read from an object of type list" in refusal(
+        [json.loads(line) for line in GOOD.splitlines()]
+    )
+
+
+def test_training_and_held_out_files_in_one_folder_are_no_shards(tmp_path: Path) -> None:
+    for name in ("train-0.jsonl", "train-1.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(GOOD)
+    message = refusal(tmp_path)
+    assert "holds splits (train-0.jsonl, test.jsonl), not shards of one set" in message
+    assert len(load(str(tmp_path / "train-*.jsonl"), text="t", label="y")) == 4
+
+
+def test_an_array_named_jsonl_is_told_its_ending(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('[\n{"t": "a", "y": "0"}\n]')
+    assert refusal(tmp_path / "a.jsonl").endswith("a JSON array belongs in a .json file")
+
+
+def test_a_text_given_for_a_path_is_no_such_file() -> None:
+    assert "cannot be read" in refusal("x" * 5000)
+    assert "no such file" in refusal("wake me\x1b\nat nine")
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(GOOD)
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        path.unlink()
+        path.symlink_to("/proc/self/mem")
+    assert "a.jsonl: cannot be read" in refusal(path)
+
+
+def test_python_objects_in_a_polars_frame_are_refused() -> None:
+    data = pl.DataFrame({"t": list("abc"), "y": [0, 1, 1], "o": pl.Series([object()] * 3, dtype=pl.Object)})
+    assert "the frame: column 'o' holds Python objects" in refusal(data)

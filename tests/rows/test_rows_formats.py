@@ -256,3 +256,19 @@ def test_reading_a_file_needs_neither_torch_nor_pandas_nor_datasets(tmp_path: Pa
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_columns_of_a_headless_pandas_frame_are_called_by_number() -> None:
+    data = pd.DataFrame([["a", 0], ["b", 1], ["c", 1]])
+    assert load(data, text="0", label="1").table["0"].to_list() == ["a", "b", "c"]
+
+
+def test_class_numbers_that_were_turned_into_names_are_not_looked_up_again(tmp_path: Path) -> None:
+    features = datasets.Features(
+        {"t": datasets.Value("string"), "y": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    schema = features.arrow_schema
+    named = pa.table({"t": ["a", "b", "c"], "y": ["neg", "pos", "pos"]}).replace_schema_metadata(
+        schema.metadata
+    )
+    assert load(named, text="t", label="y").classes == ("neg", "pos")

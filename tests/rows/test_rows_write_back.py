@@ -389,3 +389,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     rows = load(tmp_path / "a.jsonl", text="t", label="y")
     with pytest.raises(UserError, match="cannot be written"):
         write_back(rows, KEEP, tmp_path / "file" / "kept")
+
+
+def test_a_linked_file_keeps_its_own_name_and_ending(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_text("".join(json.dumps(one) + "\n" for one in RECORDS))
+    (tmp_path / "train.jsonl").symlink_to(tmp_path / "blob")
+    rows = load(tmp_path / "train.jsonl", text="t", label="y")
+    kept, _ = write_back(rows, [True] * 5, tmp_path / "kept")
+    assert kept.name == "kept.jsonl"
+    assert kept.read_bytes() == (tmp_path / "blob").read_bytes()
+    with pytest.raises(UserError, match="would overwrite"):
+        write_back(rows, KEEP, tmp_path / "train")
+
+
+def test_saving_a_dataset_draws_no_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = load(
+        datasets.Dataset.from_list([{"t": one["t"], "y": one["y"]} for one in RECORDS]), text="t", label="y"
+    )
+    save_rows(rows, tmp_path / "rows.parquet")
+    write_back(rows, KEEP, tmp_path / "kept")
+    assert capfd.readouterr() == ("", "")

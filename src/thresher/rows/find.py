@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.rows.wording import did_you_mean, listed
+from thresher.rows.wording import did_you_mean, listed, shown
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -20,6 +20,10 @@ FORMATS = {
 }
 
 
+_TRAIN = ("train", "training")
+_HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
+
+
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
     """Format and files of a path, and whether it stands for shards (a folder or a glob) rather than one file.
 
@@ -28,34 +32,47 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     Raises
     ------
     UserError
-        nothing there, an ending that is not known, or shards of several formats.
+        nothing there, an ending that is not known, shards of several formats, or a folder of splits.
     """
     path = Path(source).expanduser()
+    name = shown(path, 1000)
     if path.is_file():
         return format_of(path), [path], False
     if path.is_dir():
         found = sorted((one for one in path.iterdir() if _is_shard(one)), key=natural)
         if not found:
             raise UserError(
-                f"{path}: no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
+                f"{name}: no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
             )
+        _refuse_splits(path, found)
     elif glob.has_magic(str(path)):
         # Path.glob refuses absolute patterns.
         matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
         found = sorted((one for one in matches if one.is_file()), key=natural)
         found = [one for one in found if not one.name.startswith((".", "_"))]
         if not found:
-            raise UserError(f"{path}: no file matches; check the pattern and the folder")
+            raise UserError(f"{name}: no file matches; check the pattern and the folder")
     else:
         beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"{path}: no such file{did_you_mean(path.name, beside) or '; check the path'}")
-    formats = {format_of(one): one for one in reversed(found)}
+        raise UserError(f"{name}: no such file{did_you_mean(path.name, beside) or '; check the path'}")
+    formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
-        names = listed(one.name for one in formats.values())
         raise UserError(
-            f"{path}: shards of several formats ({names}); give a glob, e.g. '*{found[0].suffix}'"
+            f"{name}: shards of several formats ({listed(formats.values())}); give a glob of one, e.g. *{found[0].suffix}"
         )
     return next(iter(formats)), found, True
+
+
+def _refuse_splits(folder: Path, found: list[Path]) -> None:
+    """Training rows and held-out rows in one folder are no shards of one set: to train on both would prove nothing."""
+    words = {re.split(r"[^a-z]", one.name.casefold())[0]: one.name for one in reversed(found)}
+    train, held = (
+        next((words[word] for word in some if word in words), None) for some in (_TRAIN, _HELD_OUT)
+    )
+    if train and held:
+        raise UserError(
+            f"{shown(folder, 1000)}: holds splits ({listed([train, held])}), not shards of one set; give one, e.g. {shown(train)}"
+        )
 
 
 def _is_shard(path: Path) -> bool:

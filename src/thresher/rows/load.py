@@ -146,21 +146,28 @@ def _read(source: Any, wanted: list[str]) -> tuple[list[Sheet], Source]:
         return [memory.read_frame(frame, wanted)], Source("frame", memory=frame)
     if not isinstance(source, (str, Path)):
         raise UserError(
-            f"rows cannot be read from a {type(source).__name__}; give a path, a datasets.Dataset, or a frame of pandas"
-            " or polars"
+            f"rows cannot be read from an object of type {type(source).__name__}; give a path, a datasets.Dataset, or a"
+            " frame of pandas or polars"
         )
+    try:
+        return _read_path(source, wanted)
+    except OSError as error:
+        place = shown(error.filename or source, 1000)
+        raise UserError(
+            f"{place}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
+
+
+def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Source]:
     folder = Path(source).expanduser()
     if memory.is_dataset_folder(folder):
-        sheet = memory.read_dataset(memory.open_dataset(folder), wanted, str(folder))
-        return [sheet], Source("dataset", str(source), True, dataset_parts(folder.resolve(), len(sheet)))
+        sheet = memory.read_dataset(memory.open_dataset(folder), wanted, shown(folder, 1000))
+        return [sheet], Source("dataset", str(source), True, dataset_parts(folder.absolute(), len(sheet)))
     form, paths, sharded = find(source)
     sheets, parts = [], []
-    for path, name in zip(paths, names_of([path.resolve() for path in paths]), strict=True):
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-        sheets.append(_READERS[form](raw, str(path), wanted))
+    for path, name in zip(paths, names_of([path.absolute() for path in paths]), strict=True):
+        raw = path.read_bytes()
+        sheets.append(_READERS[form](raw, shown(path, 1000), wanted))
         parts.append(part_of(path, name, raw, len(sheets[-1])))
     return sheets, Source(form, str(source), sharded, tuple(parts))
 

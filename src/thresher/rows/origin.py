@@ -12,7 +12,7 @@ from thresher.run_folder import file_digest
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
     """One file of a source."""
-    return Part(str(path.resolve()), name, len(raw), hashlib.blake2b(raw, digest_size=12).hexdigest(), rows)
+    return Part(str(path.absolute()), name, len(raw), hashlib.blake2b(raw, digest_size=12).hexdigest(), rows)
 
 
 def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from thresher.errors import UserError
 from thresher.rows.origin import dataset_parts, part_of
+from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
 from thresher.run_folder import write, write_folder
 
@@ -67,7 +68,7 @@ def _save_memory(rows: Rows, path: Path) -> Source:
     memory = rows.source.memory
     if rows.source.format == "dataset":
         folder = path.with_suffix(".original")
-        write_folder(folder, lambda temporary: memory.save_to_disk(str(temporary)))
+        write_folder(folder, lambda temporary: write_dataset(memory, temporary))
         parts = dataset_parts(folder, len(rows))
         relative = tuple(
             Part(f"{folder.name}/{one.name}", one.name, one.size, one.digest, one.rows) for one in parts

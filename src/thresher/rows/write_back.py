@@ -112,7 +112,7 @@ def _spare_source(path: Path, source: Source) -> None:
     """Writing the result must not destroy what it is made from."""
     target = path.resolve()
     for part in source.parts:
-        if Path(part.path).is_relative_to(target) or target.is_relative_to(part.path):
+        if target in (origin := Path(part.path).resolve(), *origin.parents):
             raise UserError(f"{path}: would overwrite the rows' own source; choose another place")
 
 
@@ -131,7 +131,7 @@ def _write_dataset(source: Source, mask: NDArray[np.bool_], folder: Path) -> Non
     dataset = (
         source.memory if source.memory is not None else memory.open_dataset(Path(source.parts[0].path).parent)
     )
-    dataset.select(np.flatnonzero(mask)).save_to_disk(str(folder))
+    memory.write_dataset(dataset.select(np.flatnonzero(mask)), folder)
 
 
 def _write_shards(source: Source, mask: NDArray[np.bool_], folder: Path) -> None:

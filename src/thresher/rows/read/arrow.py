@@ -42,7 +42,7 @@ def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
     need(wanted, table.column_names, name)
     columns = {column: table[column].to_pylist() for column in wanted}
     for column, names in _class_names(table.schema).items():
-        if column in columns:
+        if column in columns and pa.types.is_integer(table.schema.field(column).type):
             columns[column] = [_named(value, names) for value in columns[column]]
     return Sheet(name, columns)
 

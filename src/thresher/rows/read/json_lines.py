@@ -47,7 +47,8 @@ def _object(text: str, place: str) -> dict[str, Any]:
         if end < len(text):
             raise json.JSONDecodeError("Extra data", text, end)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: broken JSON ({why(error)}); mend or remove the line") from error
+        remedy = "a JSON array belongs in a .json file" if text.startswith("[") else "mend or remove the line"
+        raise UserError(f"{place}: broken JSON ({why(error)}); {remedy}") from error
     if not isinstance(record, dict):
         raise UserError(f"{place}: {shown(text)} is not a JSON object; write one object a line")
     return record

@@ -39,10 +39,12 @@ def kind(source: Any) -> str | None:
 def read_frame(frame: Any, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a pandas or polars frame."""
     name = "the frame"
-    need(wanted, list(frame.columns), name)
+    names = [str(one) for one in frame.columns]
+    need(wanted, names, name)
     if isinstance(frame, pl.DataFrame):
         return Sheet(name, {column: frame[column].to_list() for column in wanted})
-    return Sheet(name, {column: _plain(frame[column].tolist()) for column in wanted})
+    # By place: pandas columns may be called 0 and 1 rather than "0" and "1".
+    return Sheet(name, {column: _plain(frame.iloc[:, names.index(column)].tolist()) for column in wanted})
 
 
 def _plain(values: list[Any]) -> list[Any]:
@@ -58,9 +60,15 @@ def as_arrow(frame: Any) -> pa.Table:
     Raises
     ------
     UserError
-        a pandas column that holds values of several types.
+        a column that holds values of several types.
     """
     if isinstance(frame, pl.DataFrame):
+        for name, dtype in frame.schema.items():
+            if dtype == pl.Object:
+                raise UserError(
+                    f"the frame: column '{shown(name)}' holds Python objects, which Parquet cannot store; drop the"
+                    " column, or turn it into strings"
+                )
         return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     try:
         return pa.Table.from_pandas(frame)
@@ -77,6 +85,19 @@ def read_dataset(dataset: Any, wanted: Sequence[str], name: str = "the dataset")
     part = dataset.select_columns(list(wanted))
     table = part.with_format("arrow")[:]
     return read_table(table.replace_schema_metadata(part.features.arrow_schema.metadata), name, wanted)
+
+
+def write_dataset(dataset: Any, folder: Path) -> None:
+    """Save a dataset as a folder, without the bars that `datasets` draws even where nobody watches."""
+    import datasets
+
+    drawn = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        dataset.save_to_disk(str(folder))
+    finally:
+        if drawn:
+            datasets.enable_progress_bars()
 
 
 def is_dataset_folder(path: Path) -> bool:
