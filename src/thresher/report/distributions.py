@@ -30,12 +30,11 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
     `outside` rows counted in the outermost bins, `counts` [kept, removed] of shape (1 + classes, B) with all rows first,
     `summary` (1 + classes, 7): mean, standard deviation, and the 5, 25, 50, 75, 95% quantiles}.
     """
-    counted = (
-        scores["label"].value_counts().sort("count", "label", descending=[True, False]).head(MOST_CLASSES)
-    )
+    labels = scores["label"].cast(pl.String)
+    counted = labels.value_counts().sort("count", "label", descending=[True, False]).head(MOST_CLASSES)
     names = counted["label"].to_list()
     place = {name: index for index, name in enumerate(names)}
-    label = np.array([place.get(name, len(names)) for name in scores["label"].to_list()], dtype=np.int64)
+    label = np.array([place.get(name, len(names)) for name in labels.to_list()], dtype=np.int64)
     keep = np.ones(len(label), dtype=np.bool_) if kept is None else kept
     return {
         "classes": [visible(name) for name in names],
@@ -60,7 +59,7 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
 def bins(values: Floats) -> tuple[Floats, Floats | None]:
     """Edges (B + 1,) of the bins; and, where there are few distinct values, those values, one per bin.
 
-    Otherwise 48 bins between the 0.2% and the 99.8% quantile, so that a few far values do not flatten the picture.
+    Otherwise 48 bins between the 0.5% and the 99.5% quantile, so that a few far values do not flatten the picture.
 
     >>> bins(np.array([0.0, 1.0, 1.0, 3.0]))
     (array([-0.5,  0.5,  2. ,  4. ]), array([0., 1., 3.]))
@@ -73,7 +72,7 @@ def bins(values: Floats) -> tuple[Floats, Floats | None]:
         middle = (distinct[1:] + distinct[:-1]) / 2
         first, last = 2 * distinct[0] - middle[0], 2 * distinct[-1] - middle[-1]
         return np.concatenate([[first], middle, [last]]), distinct
-    low, high = np.quantile(values, [0.002, 0.998])
+    low, high = np.quantile(values, [0.005, 0.995])
     # Where nearly all rows share one value the quantiles meet.
     low, high = (low, high) if high > low else (distinct[0], distinct[-1])
     return np.linspace(low, high, BINS + 1), None

@@ -112,11 +112,12 @@ def count(number: int, noun: str = "") -> str:
 def score_value(value: float | None) -> str:
     """A score with four significant digits.
 
-    >>> score_value(3.0), score_value(-0.0123456), score_value(123456.7), score_value(0.0000123)
-    ('3', '−0.01235', '123,457', '1.23e−05')
+    >>> score_value(-0.0), score_value(-0.0123456), score_value(123456.7), score_value(0.0000123)
+    ('0', '−0.01235', '123,457', '1.23e−05')
     """
     if value is None or not known(value):
         return ABSENT
+    value += 0.0  # a negative zero is a zero
     text = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return text.replace("-", "−")
 

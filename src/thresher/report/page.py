@@ -88,7 +88,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "compared": arms.compared_table(
             files.compared, {name: one.facts for name, one in files.selections.items()}
         ),
-        "facts": settings.facts(files),
+        "facts": settings.facts(files, entry),
         "times": settings.times(files),
         "score_facts": settings.score_facts(files.about),
         "findings": findings.findings(files.audit),

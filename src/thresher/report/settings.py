@@ -11,13 +11,13 @@ from thresher.run_folder import STEPS
 Facts = list[tuple[str, str]]
 
 
-def facts(files: RunFiles) -> dict[str, Facts]:
+def facts(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, Facts]:
     """Name and value pairs, by subject."""
     manifest, config = files.manifest, files.manifest["config"]
     return {
         "Data": _data(files),
         "Model": _model(files),
-        "Training": _training(config["train"], files.stamps.get("train", {})),
+        "Training": [*_training(config["train"], files.stamps.get("train", {})), *_compared(entry)],
         "Versions": [
             ("thresher", str(manifest.get("thresher", ""))),
             *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
@@ -86,6 +86,12 @@ def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
         ("Checkpoints", f"every {count(every)} steps" if every else f"{train['checkpoints']}, evenly spaced"),
         ("Scored runs", f"{count(train['runs'], 'training')}, first seed {train['seed']}"),
     ]
+
+
+def _compared(entry: dict[str, Any] | None) -> Facts:
+    if not entry:
+        return []
+    return [("Compared with", f"seeds {', '.join(map(str, entry['settings']['seeds']))} for each arm")]
 
 
 def times(files: RunFiles) -> list[dict[str, str]]:

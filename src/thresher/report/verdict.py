@@ -8,12 +8,14 @@ from thresher.report.format import count, digits_for, interval, percent, points
 from thresher.report.read import Selection
 
 FEW_SEEDS = 5
+BLIND = ("random", "stratified")  # strategies that look at no score
+WIDE = 0.02  # a possible loss beyond which an interval that holds zero settles nothing
 
 
 def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
     """What the head of the page says about a comparison.
 
-    `removed` and `column` and `end` name the selection; `loss` and `random` complete the sentence; `against_full` and
+    `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
     `against_random` are the two differences that decide, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
     lists of sentences.
     """
@@ -31,7 +33,7 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
         "random": f"{_moves(random, digits)} {interval(random, digits)}",
         "against_full": {
             "found": full,
-            "badge": _badge(full, "Loses accuracy", "No loss detected", "Gains accuracy"),
+            "badge": _badge(full, "Loses accuracy", _around(full), "Gains accuracy"),
             "tone": _badge(full, "bad", "open", "good"),
             "reading": _reading_full(full, digits),
         },
@@ -50,19 +52,32 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
-    """Which rows were removed, in words."""
+    """Which rows were removed, in words; `by` is empty where no score had a say."""
+    strategy, end = selection.facts.get("strategy", "cutoff"), selection.facts.get("end", "easy")
+    by = "" if strategy in BLIND else str(selection.facts.get("column") or selection.facts.get("by"))
+    sampled = "" if strategy == "cutoff" else f", {strategy} sampling"
     return {
         "removed": percent(1 - n_kept / n_rows),
         "n_removed": count(n_rows - n_kept),
         "n_rows": count(n_rows),
-        "column": str(selection.facts.get("column") or selection.facts.get("by")),
-        "end": selection.facts.get("end", "easy"),
-        "strategy": selection.facts.get("strategy", "cutoff"),
+        "by": by,
+        "manner": f", {end} end{sampled}" if by else f"{strategy} draw",
+        "explained": _explained(strategy, end) if by else "No score had a say in which.",
     }
+
+
+def _explained(strategy: str, end: str) -> str:
+    if strategy == "cutoff":
+        return f"Cut off at the {end} end."
+    return f"Drawn by {strategy} sampling, which removes more of the {end} end."
 
 
 def _badge(found: dict[str, Any], below: str, around: str, above: str) -> str:
     return below if found["high"] < 0 else above if found["low"] > 0 else around
+
+
+def _around(found: dict[str, Any]) -> str:
+    return "Not settled" if found["low"] < -WIDE else "No loss detected"
 
 
 def _against(found: dict[str, Any], digits: int) -> str:
@@ -85,6 +100,12 @@ def _reading_full(found: dict[str, Any], digits: int) -> str:
         return f"The whole interval lies below zero: accuracy is lost, by up to {worst} points."
     if found["low"] > 0:
         return "The whole interval lies above zero: the kept rows alone train the better model."
+    if found["low"] < -WIDE:
+        best = points(found["high"], digits).lstrip("+")
+        return (
+            f"The interval reaches from a loss of {worst} points to a gain of {best}: nothing is settled. "
+            "More seeds or test rows would narrow it."
+        )
     return f"The interval holds zero: no loss was detected, and one of more than {worst} points is unlikely."
 
 

@@ -1,0 +1,269 @@
+"""The page as HTML: nothing from the data is markup, nothing is loaded, and what is missing is said."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from fake_run import HOSTILE, add_comparison, add_selection, class_names, fake_run
+from html_tree import Element, parse
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from thresher.errors import UserError
+from thresher.report import write
+from thresher.report.format import visible
+from thresher.report.page import render
+from thresher.report.read import read_run
+
+Page = Callable[[str], Path]
+SECTIONS = [
+    "verdict-title",
+    "arms-title",
+    "settings-title",
+    "audit-title",
+    "scores-title",
+    "examples-title",
+    "similarity-title",
+    "groups-title",
+]
+
+
+def tree(path: Path) -> Element:
+    return parse(path.read_text(encoding="utf-8"))
+
+
+def shown_texts(root: Element) -> list[str]:
+    return [element.text for element in root.one("examples").all("div", "text")]
+
+
+@pytest.mark.parametrize("stage", ["whole", "pair", "many"])
+def test_hostile_texts_stand_as_texts(page: Page, stage: str) -> None:
+    texts = shown_texts(tree(page(stage)))
+    for hostile in HOSTILE:
+        assert any(visible(hostile) in text for text in texts), hostile[:60]
+
+
+@pytest.mark.parametrize("stage", ["whole", "many", "pair", "selected", "scored", "trained", "untested"])
+def test_only_the_page_s_own_scripts_and_no_handlers(page: Page, stage: str) -> None:
+    root = tree(page(stage))
+    kinds = [script.attributes.get("type") for script in root.all("script")]
+    assert kinds == ["application/json", "text/plain", None]
+    for element in root.walk():
+        assert not [name for name in element.attributes if name.startswith("on")], element.attributes
+        assert element.tag not in {"img", "iframe", "object", "embed", "base", "b-b", "i-i", "svg", "form"}
+    assert "window.hacked" not in root.all("script")[2].text
+
+
+@pytest.mark.parametrize("stage", ["whole", "many", "trained"])
+def test_nothing_is_loaded(page: Page, stage: str) -> None:
+    root = tree(page(stage))
+    for element in root.walk():
+        for name in ("src", "href", "srcset", "action", "poster", "data", "xlink:href"):
+            target = element.attributes.get(name)
+            assert target is None or target.startswith("#") or target == "data:,", (element.tag, target)
+    style = root.all("style")[0].text
+    assert "url(" not in style and "@import" not in style
+    (policy,) = [meta.attributes["content"] for meta in root.all("meta") if "http-equiv" in meta.attributes]
+    assert policy is not None and policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy and "'unsafe-inline'" not in policy.partition("style-src")[0]
+
+
+def test_size_with_15_000_rows_and_150_classes(page: Page) -> None:
+    assert page("many").stat().st_size < 4_000_000
+
+
+def test_size_where_every_shown_text_is_huge(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=300, pair=True)
+    rows = pl.read_parquet(run / "rows.parquet")
+    rows.with_columns(utterance=pl.lit("a tale " * 50_000), reply=pl.lit("عربي " * 60_000)).write_parquet(
+        run / "rows.parquet"
+    )
+    path = write(run)
+    assert path.stat().st_size < 10_000_000
+    assert "338,000 characters more in the run folder" in tree(path).one("examples").text
+
+
+@pytest.mark.parametrize("stage", ["whole", "many", "selected", "scored", "trained"])
+def test_sections_stand_in_order_whatever_is_missing(page: Page, stage: str) -> None:
+    root = tree(page(stage))
+    titles = [
+        one.attributes["id"] for one in root.walk() if one.tag in ("h1", "h2") and "id" in one.attributes
+    ]
+    assert titles == SECTIONS
+    levels = [int(one.tag[1]) for one in root.walk() if re.fullmatch("h[1-6]", one.tag)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize(
+    ("stage", "command"),
+    [
+        ("selected", "thresher compare {run}"),
+        ("scored", "thresher select {run}"),
+        ("trained", "thresher measure {run}"),
+        (
+            "untested",
+            "thresher train 'data/<train>.jsonl' --text utterance --label intent --group domain --test FILE --out NEW_RUN",
+        ),
+    ],
+)
+def test_the_command_that_makes_what_is_missing(page: Page, stage: str, command: str) -> None:
+    path = page(stage)
+    commands = {code.text for code in tree(path).all("pre")}
+    assert commands and command.format(run=path.parent) in commands
+
+
+def test_a_whole_run_asks_for_nothing(page: Page) -> None:
+    assert not tree(page("whole")).all("div", "todo")
+
+
+def test_the_command_survives_a_folder_with_a_space(tmp_path: Path) -> None:
+    path = write(fake_run(tmp_path / "my run", n=60, upto="score"))
+    assert f"thresher select '{path.parent}'" in {code.text for code in tree(path).all("pre")}
+
+
+def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    results = json.loads((run / "results.json").read_text())
+    (entry,) = results["compare"].values()
+    for name, mean, low, high in (
+        ("kept-full", -0.003, -0.008, 0.002),
+        ("random-full", -0.012, -0.019, -0.005),
+        ("kept-random", 0.009, 0.001, 0.017),
+    ):
+        entry["differences"][name]["accuracy"] = {"mean": mean, "low": low, "high": high}
+    entry["arms"]["kept"]["accuracy"]["mean"] = 0.849
+    (run / "results.json").write_text(json.dumps(results))
+    root = tree(write(run))
+    assert root.one("verdict-title").text == (
+        "Without 45.0% of the rows (vog_class, easy end), test accuracy is 84.9%, 0.3 points below full data [−0.8, +0.2]; "
+        "random rows of the same number lose 1.2 points [−1.9, −0.5]."
+    )
+    text = root.all("section", "verdict")[0].text
+    assert "84 on full data, 46 on the kept or random rows" in text
+    assert "from 3 trainings of each kind and 225 test rows" in text
+    assert (
+        "No loss detected" in text
+        and "one of more than 0.8 points is unlikely" in text
+        and "Better than random rows" in text
+    )
+
+
+def test_the_arms_table_holds_every_figure(page: Page) -> None:
+    path = page("whole")
+    (entry,) = json.loads((path.parent / "results.json").read_text())["compare"].values()
+    text = tree(path).one("arms").all("table")[0].text
+    for arm in entry["arms"].values():
+        for metric in ("accuracy", "macro_f1"):
+            assert f"{100 * arm[metric]['mean']:.2f}% ± {100 * arm[metric]['std']:.2f}" in text
+            for value in arm[metric]["values"]:
+                assert f"{100 * value:.2f}" in text
+
+
+def test_the_page_shows_the_last_selection_that_was_compared_and_names_a_newer_one(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    newer = add_selection(run, 0.3, "el2n")
+    root = tree(write(run))
+    assert "Without 45.0% of the rows (vog_class" in root.one("verdict-title").text
+    assert newer in root.all("section", "verdict")[0].all("div", "todo")[0].text
+    add_comparison(run, np.random.default_rng(1), newer, class_names(3))
+    root = tree(write(run))
+    assert "Without 30.0% of the rows (el2n, easy end)" in root.one("verdict-title").text
+    assert not root.all("div", "todo")
+    assert "vog_class-easy-cutoff-0.45" in root.one("arms").text
+
+
+def test_every_table_has_a_caption_and_every_heading_a_scope(page: Page) -> None:
+    root = tree(page("many"))
+    for table in root.all("table"):
+        assert len(table.all("caption")) == 1
+        assert all(heading.attributes.get("scope") for heading in table.all("th"))
+    for region in root.all("div", "scroll"):
+        assert region.attributes["role"] == "region" and region.attributes["tabindex"] == "0"
+        assert root.one(str(region.attributes["aria-labelledby"]))
+
+
+def test_every_class_has_its_line_and_a_small_group_its_mark(page: Page) -> None:
+    table = tree(page("many")).one("group-table")
+    lines = {line.all("bdi", "value")[0].text: line for line in table.all("tbody")[0].all("tr")}
+    assert set(class_names(150)) <= set(lines)
+    assert lines["<i>tiny</i>"].all("span", "badge")[0].text == "small"
+    small = [
+        name for name, line in lines.items() if "small" in [badge.text for badge in line.all("span", "small")]
+    ]
+    rows = pl.read_parquet(page("many").parent / "rows.parquet")
+    sizes = {
+        **dict(rows["intent"].value_counts().iter_rows()),
+        **dict(rows["domain"].value_counts().iter_rows()),
+    }
+    assert sorted(small) == sorted(name for name in lines if sizes.get(name, 0) < 20)
+
+
+def test_the_same_files_give_the_same_bytes(page: Page) -> None:
+    path = page("whole")
+    assert write(path.parent).read_bytes() == render(read_run(path.parent)).encode()
+
+
+def test_writing_needs_no_other_part_of_the_run_folder(tmp_path: Path, page: Page) -> None:
+    whole = page("whole").parent
+    names = [
+        "run.yaml",
+        "audit.json",
+        "rows.parquet",
+        "scores.parquet",
+        "scores.json",
+        "results.json",
+        "selections",
+        "steps",
+    ]
+    (tmp_path / "run").mkdir()
+    for name in names:
+        copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
+        copy(whole / name, tmp_path / "run" / name)
+    again = write(tmp_path / "run").read_text().replace(str(tmp_path / "run"), str(whole))
+    assert again == (whole / "report.html").read_text()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a run folder"):
+        write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name", ["results.json", "scores.json", "scores.parquet", "rows.parquet", "steps/select.json"]
+)
+def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path: Path, name: str) -> None:
+    run = fake_run(tmp_path / "run", n=60)
+    before = write(run).read_bytes()
+    (run / name).write_bytes(b"{damaged")
+    with pytest.raises(UserError, match=re.escape(str(run / name)) + ": damaged"):
+        write(run)
+    assert (run / "report.html").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fake_run(tmp_path_factory.mktemp("twenty") / "run", n=20, upto="score")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(texts=st.lists(st.text(max_size=80), min_size=20, max_size=20), name=st.text(min_size=1, max_size=20))
+def test_any_text_comes_out_as_it_went_in(twenty: Path, texts: list[str], name: str) -> None:
+    rows = pl.read_parquet(twenty / "rows.parquet").with_columns(
+        utterance=pl.Series(texts), domain=pl.lit(name)
+    )
+    rows.write_parquet(twenty / "rows.parquet")
+    root = tree(write(twenty))
+    shown = shown_texts(root)
+    assert len(shown) == 5 * 20
+    assert set(shown) == {visible(text) for text in texts}
+    assert visible(name) in {element.text for element in root.one("examples").all("bdi")}
