@@ -1,0 +1,67 @@
+"""Encoders come from names and folders: first layers, safetensors only, one line for what cannot be loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import SHAPES, tiny_model
+
+from thresher.config import ModelConfig
+from thresher.errors import UserError
+from thresher.model.encoder import embedding_layer, layer_stack, load_encoder
+
+
+def load(name: str | Path, **options: object):
+    return load_encoder(ModelConfig(name=str(name), **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", sorted(SHAPES))
+def test_the_first_layers_are_the_same_layers(kind, tmp_path):
+    folder = tiny_model(kind, tmp_path / kind)
+    whole, _ = load(folder)
+    first, _ = load(folder, layers=1)
+    assert (len(layer_stack(whole)), len(layer_stack(first))) == (2, 1)
+    kept = first.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in whole.state_dict().items() if name in kept)
+    assert embedding_layer(first) is not first
+
+
+def test_the_bundled_encoder_keeps_three_of_its_six_layers():
+    encoder, tokenizer = load("minilm")
+    assert len(layer_stack(encoder)) == 3
+    assert len(layer_stack(load("minilm", layers="all")[0])) == 6
+    assert tokenizer.pad_token_id is not None
+    assert encoder.pooler is None
+
+
+@pytest.mark.parametrize(
+    ("break_it", "says"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "pickled weights are refused",
+        ),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"not weights"), "cannot be loaded"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_gets_one_line(break_it, says, tmp_path):
+    folder = tiny_model("bert", tmp_path / "bert")
+    break_it(folder)
+    with pytest.raises(UserError, match=says) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "no-such-name-on-any-hub"])
+def test_an_unknown_model_gets_one_line(name):
+    with pytest.raises(UserError, match=name) as caught:
+        load(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_more_layers_than_there_are_is_refused(tmp_path):
+    with pytest.raises(UserError, match="has 2 layers"):
+        load(tiny_model("bert", tmp_path / "bert"), layers=5)
