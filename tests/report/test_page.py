@@ -153,7 +153,7 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
     assert (
         "No loss detected" in text
         and "one of more than 0.8 points is unlikely" in text
-        and "Better than random rows" in text
+        and "Better than random" in text
     )
 
 
@@ -267,3 +267,11 @@ def test_any_text_comes_out_as_it_went_in(twenty: Path, texts: list[str], name: 
     assert len(shown) == 5 * 20
     assert set(shown) == {visible(text) for text in texts}
     assert visible(name) in {element.text for element in root.one("examples").all("bdi")}
+
+
+def test_the_encoder_s_own_configuration_says_how_many_layers_auto_was(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=60, upto="train")
+    assert "Layersauto" in tree(write(run)).one("settings").text
+    (run / "checkpoints" / "model").mkdir(parents=True)
+    (run / "checkpoints" / "model" / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 384}')
+    assert "Layers3 of width 384 (asked for: auto)" in tree(write(run)).one("settings").text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from thresher.report.format import share
+from thresher.report.read import score_order
 
 
 def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -14,7 +15,7 @@ def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ...          for a, b in (("el2n", "vog"), ("vog", "el2n"))]
     >>> table = overlap_tables(pairs)[0]
     >>> table["scores"], table["rows"][0][1]["text"], table["rows"][0][0]
-    (['el2n', 'vog'], '0.40', None)
+    (['vog', 'el2n'], '0.40', None)
     """
     tables = []
     for fraction, end in sorted(
@@ -25,7 +26,8 @@ def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for pair in listed
             if pair["fraction"] == fraction and pair["end"] == end
         }
-        names = list(dict.fromkeys(name for pair in pairs for name in pair))
+        listed_names = {name for pair in pairs for name in pair}
+        names = [name for name in score_order(listed_names) if name in listed_names]
         chance = next(iter(pairs.values()))["chance"]
         tables.append(
             {

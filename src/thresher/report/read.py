@@ -40,7 +40,8 @@ class RunFiles:
     selections: dict[str, Selection]
     compared: dict[str, dict[str, Any]]
     similarity: list[dict[str, Any]]
-    stamps: dict[str, dict[str, Any]]
+    stamps: dict[str, dict[str, Any]]  # of every step but the report's own
+    encoder: dict[str, Any]  # its Hugging Face configuration
 
 
 def read_run(run: Path) -> RunFiles:
@@ -67,7 +68,8 @@ def read_run(run: Path) -> RunFiles:
         },
         compared=results.get("compare") or {},
         similarity=results.get("similarity") or [],
-        stamps={step: found for step in STEPS if (found := _json(run / "steps" / f"{step}.json"))},
+        stamps={step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))},
+        encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
     )
 
 

@@ -8,6 +8,8 @@ from thresher.report.format import count, duration, score_value
 from thresher.report.read import RunFiles
 from thresher.run_folder import STEPS
 
+# What encoders call their number of layers.
+LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
 Facts = list[tuple[str, str]]
 
 
@@ -61,7 +63,7 @@ def _model(files: RunFiles) -> Facts:
     measured = files.stamps.get("measure", {}).get("measured", {})
     pairs = [
         ("Encoder", str(model["name"])),
-        ("Layers", str(model["layers"])),
+        ("Layers", _layers(files)),
         ("Pooling", str(model["pooling"])),
         ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),
         ("Longest row", count(model["max_length"], "token")),
@@ -71,6 +73,17 @@ def _model(files: RunFiles) -> Facts:
     if "truncated" in measured:
         pairs.append(("Rows cut", count(measured["truncated"])))
     return pairs
+
+
+def _layers(files: RunFiles) -> str:
+    asked = str(files.manifest["config"]["model"]["layers"])
+    used = next((files.encoder[key] for key in LAYER_KEYS if key in files.encoder), None)
+    width = files.encoder.get("hidden_size") or files.encoder.get("dim")
+    return (
+        asked
+        if used is None
+        else f"{used}" + (f" of width {width}" if width else "") + f" (asked for: {asked})"
+    )
 
 
 def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
@@ -112,7 +125,7 @@ def score_facts(about: dict[str, Any]) -> list[dict[str, Any]]:
             "normalise": found.get("normalise", "raw"),
             "runs": found.get("runs_used", ""),
             "options": ", ".join(
-                f"{key} {_option(value)}" for key, value in (found.get("options") or {}).items()
+                f"{key}={_option(value)}" for key, value in (found.get("options") or {}).items()
             ),
             "cost": found.get("cost", ""),
             "source": found.get("source", ""),

@@ -39,9 +39,7 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
         },
         "against_random": {
             "found": beaten,
-            "badge": _badge(
-                beaten, "Worse than random rows", "Not told apart from random rows", "Better than random rows"
-            ),
+            "badge": _badge(beaten, "Worse than random", "Not told from random", "Better than random"),
             "tone": _badge(beaten, "bad", "open", "good"),
             "reading": _reading_random(beaten, digits),
         },
