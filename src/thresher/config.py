@@ -74,12 +74,17 @@ class TrainConfig(_Section):
     )
     forgetting_epochs: float = Field(default=2, gt=0)
     null_epochs: float = Field(default=2, gt=0, description="epochs of PVI's model on empty input")
-    bf16: bool = False
+    bf16: bool | Literal["auto"] = Field(
+        "auto", description="bfloat16 autocast in training; auto: where the processor or GPU computes in it"
+    )
     report_to: tuple[str, ...] = Field(
         default=(), description="loggers of transformers: tensorboard, wandb, mlflow, ..."
     )
     threads: int | None = Field(
         default=None, ge=1, description="CPU threads of one training process; default: all"
+    )
+    workers: int | None = Field(
+        default=None, ge=1, description="trainings at a time, which changes no result; default: one per core"
     )
 
 
@@ -153,16 +158,18 @@ _SECTIONS: dict[str, type[_Section]] = {
     "select": SelectConfig,
     "compare": CompareConfig,
 }
-# Of two sections that share a name, the first has it: `seed` is the training's, `workers` are the measuring ones.
-SETTINGS: dict[str, str] = {
-    name: section for section, model in reversed(_SECTIONS.items()) for name in model.model_fields
+# The sections that have a setting of this name.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    name: tuple(section for section, model in _SECTIONS.items() if name in model.model_fields)
+    for kind in _SECTIONS.values()
+    for name in kind.model_fields
 }
 
 
 def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
     """A configuration with some settings changed by name; `model` stands for the encoder's name.
 
-    Names that two sections share (`seed`, `workers`) mean the training's seed and the measuring workers.
+    A name that several sections share (`seed`, `workers`) is set in all of them.
 
     Raises
     ------
@@ -175,10 +182,11 @@ def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
     """
     changed = config.model_dump()
     for name, value in settings.items():
-        section, field = ("model", "name") if name == "model" else (SETTINGS.get(name), name)
-        if section is None:
+        sections, field = (("model",), "name") if name == "model" else (SETTINGS.get(name), name)
+        if sections is None:
             raise UserError(f"unknown setting '{name}'; there are model, {', '.join(sorted(SETTINGS))}")
-        changed[section][field] = value
+        for section in sections:
+            changed[section][field] = value
     return checked(changed)
 
 

@@ -129,6 +129,15 @@ def steps_of(config: TrainConfig, n_rows: int) -> int:
     return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
 
 
+def trains_in_bf16(config: TrainConfig) -> bool:
+    """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
+    if config.bf16 != "auto":
+        return config.bf16
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
 def predict_logits(model: nn.Module, tokens: Tokens, batch_tokens: int = EVALUATION_TOKENS) -> np.ndarray:
     """Logits (N, K) in eval mode, without gradients; the model's mode is put back."""
     device, training = next(model.parameters()).device, model.training
@@ -199,7 +208,7 @@ def fit(
         seed=seed,
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup,
-        bf16=config.bf16,
+        bf16=trains_in_bf16(config),
         save_strategy="no",
         save_total_limit=2,
         logging_steps=max(1, total // 50),

@@ -19,7 +19,7 @@ from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest, write
 from thresher.training.checkpoints import save_architecture
-from thresher.training.fit import Record, fit, progress_file, steps_of
+from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 
 
@@ -43,7 +43,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
 
     Returns
     -------
-    {"steps", "seconds": {name: seconds}, "parameters"}
+    {"steps", "seconds": {name: seconds}, "parameters", "bf16"}
 
     Raises
     ------
@@ -63,7 +63,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     names += [f"null-{i}" for i in range(config.runs)]
     left = [name for name in names if not finished(run, name)]
     check_disk(run, parameters, config, left)
-    workers, threads = share_cores(len(names))
+    workers, threads = share_cores(len(names), config.workers)
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
     files = [progress_file(run / "training" / name) for name in left]
     with track("train", total, "steps") as advance, steps_watched(files, advance):
@@ -76,6 +76,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
         "steps": done["run-0"]["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
         "parameters": parameters,
+        "bf16": trains_in_bf16(config),
     }
 
 
