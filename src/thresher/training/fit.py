@@ -209,6 +209,7 @@ def fit(
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup,
         bf16=trains_in_bf16(config),
+        use_cpu=not torch.accelerator.is_available(),
         save_strategy="no",
         save_total_limit=2,
         logging_steps=max(1, total // 50),
