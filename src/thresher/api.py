@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,8 @@ def run(
         "n_rows": len(rows),
         "n_kept": selected["n_kept"],
         "selection": selected["name"],
-        "kept": selected["kept"],
-        "dropped": selected["dropped"],
+        "kept": str(folder / selected["kept"]),
+        "dropped": str(folder / selected["dropped"]),
         "report": str(page),
         "compare": entry,
     }
@@ -290,7 +291,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         write_manifest(run, manifest)
         run_folder.write(path, selection.write_parquet)
         n_kept = int(selection["kept"].sum())
-        places = {"n_kept": n_kept, "kept": str(kept_path), "dropped": str(dropped_path)}
+        places = {"n_kept": n_kept, "kept": kept_path.name, "dropped": dropped_path.name}
         facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
         finish(run, "select", made_with, name=name, **places)
@@ -372,7 +373,7 @@ def report(run: RunPath, *, force: bool = False) -> Path:
         steps = {step: (stamp(run, step) or {}).get("hash") for step in run_folder.STEPS[:-1]}
         results = run / "results.json"
         read = {"results": file_digest(results) if results.is_file() else None, "manifest": manifest}
-        made_with = {"steps": steps, **read}
+        made_with = {"thresher": installed("thresher"), "steps": steps, **read}
         path = run / "report.html"
         if not force and path.is_file() and state(run, "report", made_with) == "done":
             say(f"report: already done in {run}; --force redoes it")

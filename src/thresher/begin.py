@@ -80,7 +80,7 @@ def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:
         "rows": rows.hash(),
         "columns": [*rows.text, rows.label, *rows.groups],
         "model": config.model.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude={"workers"}),
     }
 
 
@@ -111,8 +111,7 @@ def refuse_other(run: Path, made_with: dict[str, Any]) -> bool:
 def clear(run: Path) -> None:
     """Remove what thresher wrote into a run folder, and nothing else; `run.yaml` goes last, so it can be told apart."""
     selected = stamp(run, "select") or {}
-    for path in (Path(selected[name]) for name in ("kept", "dropped") if name in selected):
-        place = run / path.name
+    for place in (run / selected[name] for name in ("kept", "dropped") if name in selected):
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
     for name in (*FOLDERS, "rows.original", "test.original"):
         shutil.rmtree(run / name, ignore_errors=True)

@@ -67,13 +67,13 @@ def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> Path:
 def training(material: Path, out: Path) -> list[object]:
     """The options of a training that takes a moment."""
     columns = ["--text", "utterance", "--label", "intent", "--group", "room"]
-    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 4, "--threads", 1]
+    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 4, "--threads", 1, "--workers", 1]
     return [material / "train.jsonl", *columns, "--model", material / "tiny", *quick, "--out", out]
 
 
 def whole_run(material: Path, out: Path) -> list[object]:
     """The options of a whole run that takes seconds, in one process."""
-    proof = ["--test", material / "test.jsonl", "--seeds", 2, "--workers", 1]
+    proof = ["--test", material / "test.jsonl", "--seeds", 2]
     return [*training(material, out), *proof, "--prune", 0.4]
 
 

@@ -94,7 +94,12 @@ COMPARE = (
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
-WORKERS = (_option("--workers", "measure.workers compare.workers", "N", "Training", "processes at a time"),)
+WORKERS = (
+    _option(
+        "--workers", "train.workers measure.workers compare.workers", "N", "Training", "processes at a time"
+    ),
+)
+TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]

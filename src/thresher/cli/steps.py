@@ -20,6 +20,7 @@ from thresher.cli.options import (
     SELECT_ALONE,
     TRAIN,
     TRAIN_SEED,
+    TRAIN_WORKERS,
     ConfigFile,
     Force,
     Json,
@@ -33,7 +34,7 @@ from thresher.cli.options import (
 from thresher.cli.settings import changes, parsed, resolve, scores_of
 from thresher.errors import UserError
 
-TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED)
+TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
 MEASURING = (*MEASURE, *MEASURE_WORKERS)
 COMPARING = (*COMPARE, *COMPARE_WORKERS)
 Scored = Annotated[
@@ -147,6 +148,7 @@ def select(
     api.select(run, force=force, **settings)
     done = require(run, "select")
     facts = json_format.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+    facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
     n_kept, n_rows = facts["n_kept"], facts["n_rows"]
     show(
         {"run": str(run), "selection": done["name"], **facts},

@@ -1,0 +1,287 @@
+"""The whole job and its steps on real files, with a tiny random model, start to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from command_line import Call, commands, contents, process, training, whole_run, write_jsonl
+
+import thresher as th
+
+pytestmark = pytest.mark.slow
+
+STEPS = ("train", "measure", "score", "select", "compare", "report")
+
+
+@pytest.fixture(scope="module")
+def first(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, by a process of its own; it is read only, and beside it `run.json` is what it printed."""
+    folder = tmp_path_factory.mktemp("first")
+    answer = process("run", *whole_run(material, folder / "R"), "--json", cwd=folder)
+    assert answer.code == 0, answer.err
+    (folder / "run.json").write_text(answer.out)
+    return folder / "R"
+
+
+@pytest.fixture
+def finished(first: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run, to go on with."""
+    return shutil.copytree(first, tmp_path / "R")
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_kept_and_dropped_rows_are_the_input_in_its_order(first: Path, material: Path) -> None:
+    kept, dropped = lines(first / "kept.jsonl"), lines(first / "dropped.jsonl")
+    assert (len(kept), len(dropped)) == (36, 24)
+    selection = pl.read_parquet(first / "selections/vog_class-easy-cutoff-0.4.parquet")
+    chosen = dict(selection.select("id", "kept").iter_rows())
+    ids = pl.read_parquet(first / "rows.parquet")["id"]
+    given = lines(material / "train.jsonl")
+    assert [row for row, id in zip(given, ids, strict=True) if chosen[id]] == kept
+    assert [row for row, id in zip(given, ids, strict=True) if not chosen[id]] == dropped
+
+
+def test_the_easy_rows_of_each_class_are_those_dropped(first: Path) -> None:
+    scores = pl.read_parquet(first / "scores.parquet").sort("vog_class")
+    selection = pl.read_parquet(first / "selections/vog_class-easy-cutoff-0.4.parquet")
+    assert set(selection.filter(~pl.col("kept"))["id"]) == set(scores["id"][:24])
+
+
+def test_the_folder_holds_what_the_contract_says(first: Path) -> None:
+    manifest = yaml.safe_load((first / "run.yaml").read_text())
+    assert (manifest["format"], manifest["n_rows"], manifest["n_test"]) == (1, 60, 24)
+    assert manifest["classes"] == ["light", "music", "weather"]
+    assert manifest["config"]["select"]["prune"] == 0.4
+    for name in (
+        "rows.parquet",
+        "test.parquet",
+        "audit.json",
+        "scores.parquet",
+        "scores.json",
+        "report.html",
+    ):
+        assert (first / name).is_file(), name
+    assert {path.stem for path in (first / "steps").glob("*.json")} == set(STEPS)
+    assert not list(first.rglob("*.tmp"))
+
+
+def test_json_is_one_document_with_the_proof(first: Path) -> None:
+    result = json.loads((first.parent / "run.json").read_text())
+    assert (result["n_rows"], result["n_kept"]) == (60, 36)
+    assert Path(result["kept"]).samefile(first / "kept.jsonl")
+    assert Path(result["report"]).samefile(first / "report.html")
+    arms = result["compare"]["arms"]
+    assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 60, "kept": 36, "random": 36}
+    assert all(len(found["accuracy"]["values"]) == 2 for found in arms.values())
+    stored = json.loads((first / "results.json").read_text())
+    assert stored["compare"][result["selection"]] == result["compare"]
+
+
+def test_the_same_seed_gives_the_same_bytes(first: Path, material: Path, tmp_path: Path) -> None:
+    answer = process("run", *whole_run(material, tmp_path / "R"), cwd=tmp_path)
+    assert answer.code == 0, answer.err
+    for name in ("scores.parquet", "kept.jsonl", "dropped.jsonl"):
+        assert (tmp_path / "R" / name).read_bytes() == (first / name).read_bytes(), name
+    results = [json.loads((run / "results.json").read_text()) for run in (first, tmp_path / "R")]
+    names = ("arms", "differences", "groups", "verdict")
+    one, two = ({n: r["compare"]["vog_class-easy-cutoff-0.4"][n] for n in names} for r in results)
+    assert one == two
+
+
+def test_a_finished_run_does_nothing_and_says_so(finished: Path, material: Path, call: Call) -> None:
+    before = contents(finished)
+    answer = call("run", *whole_run(material, finished))
+    assert answer.code == 0
+    assert [line.split(":")[0] for line in answer.err.splitlines()] == list(STEPS)
+    assert answer.err.count("already done") == len(STEPS)
+    assert contents(finished) == before
+
+
+def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, material: Path, call: Call) -> None:
+    shown = call("run", *whole_run(material, finished), "--quiet")
+    entry = json.loads((finished / "results.json").read_text())["compare"]["vog_class-easy-cutoff-0.4"]
+    assert shown.err == ""
+    head, *arms = shown.out.splitlines()[:4]
+    assert head.split()[:3] == ["trained", "on", "rows"]
+    for line, arm, rows in zip(arms, ("full", "kept", "random"), (60, 36, 36), strict=True):
+        accuracy = entry["arms"][arm]["accuracy"]
+        assert f" {rows}  " in line
+        assert f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['std']:.2f}" in line
+    assert entry["verdict"] in shown.out
+    assert f"kept rows (36 of 60): {finished / 'kept.jsonl'}\n" in shown.out
+    assert f"report: {finished / 'report.html'}\n" in shown.out
+    assert "\x1b" not in shown.out
+
+
+def test_another_prune_redoes_only_what_follows_it(finished: Path, material: Path, call: Call) -> None:
+    before = contents(finished)
+    answer = call("run", *whole_run(material, finished), "--prune", 0.25)
+    assert answer.code == 0, answer.err
+    done = [line.split(":")[0] for line in answer.err.splitlines() if "already done" in line]
+    assert done == ["train", "measure", "score"]
+    after = contents(finished)
+    assert len(after["kept.jsonl"].splitlines()) == 45
+    unchanged = ("rows.parquet", "scores.parquet", "checkpoints/run-0/done.json")
+    assert all(after[name] == before[name] for name in unchanged)
+    assert after["report.html"] != before["report.html"]
+    cells = json.loads(after["results.json"])["cells"]
+    assert sum(cell["arm"] == "full" for cell in cells.values()) == 2
+
+
+@pytest.mark.parametrize("step", ["measure", "score", "select", "report"])
+def test_force_redoes_a_step_and_gives_the_same(finished: Path, call: Call, step: str) -> None:
+    before = contents(finished)
+    answer = call(step, finished, "--force")
+    assert answer.code == 0, answer.err
+    assert "already done" not in answer.err
+    after = contents(finished)
+    assert after.keys() == before.keys()
+    same = ("scores.parquet", "kept.jsonl", "selections/vog_class-easy-cutoff-0.4.parquet")
+    assert all(after[name] == before[name] for name in same)
+    assert call(step, finished).err.count("already done") == 1
+
+
+def test_other_data_needs_force_and_then_starts_over(finished: Path, material: Path, call: Call) -> None:
+    (finished / "notes.txt").write_text("mine")
+    other = write_jsonl(finished.parent / "other.jsonl", commands(40, seed=9))
+    arguments = [other, *training(material, finished)[1:]]
+    before = contents(finished)
+    refused = call("run", *arguments)
+    assert refused.code == 2 and "other data" in refused.err
+    assert contents(finished) == before
+    answer = call("run", *arguments, "--prune", 0.5, "--force")
+    assert answer.code == 0, answer.err
+    assert len(lines(finished / "kept.jsonl")) == 20
+    assert (finished / "notes.txt").read_text() == "mine"
+    assert not (finished / "test.parquet").exists()
+
+
+def test_other_settings_of_training_need_force(finished: Path, material: Path, call: Call) -> None:
+    answer = call("run", *whole_run(material, finished), "--epochs", 3)
+    assert answer.code == 2
+    assert "other settings" in answer.err and "--force" in answer.err
+
+
+def test_steps_alone_make_the_same_as_the_whole_job(
+    first: Path, material: Path, tmp_path: Path, call: Call
+) -> None:
+    out = tmp_path / "R"
+    trained = call("train", *training(material, out), "--test", material / "test.jsonl", "--json").json
+    assert trained["steps"] == 16
+    assert call("measure", out, "--json").json["rows"] == 60
+    scored = call("score", out, "--json").json
+    assert set(scored["scores"]) == {"vog", "el2n", "forgetting", "pvi", "tracin"}
+    selected = call("select", out, "--prune", 0.4, "--json").json
+    assert (selected["n_kept"], selected["column"], selected["hard"]) == (36, "vog_class", "high")
+    compared = call("compare", out, "--seeds", 2, "--workers", 1, "--json").json
+    assert compared["settings"]["seeds"] == [0, 1]
+    assert Path(call("report", out, "--json").json["report"]).is_file()
+    for name in ("scores.parquet", "kept.jsonl"):
+        assert (out / name).read_bytes() == (first / name).read_bytes(), name
+
+
+def test_without_test_rows_nothing_is_proved_and_they_can_come_later(
+    material: Path, tmp_path: Path, call: Call
+) -> None:
+    out = tmp_path / "R"
+    answer = call("run", *training(material, out), "--prune", 0.4)
+    assert answer.code == 0, answer.err
+    assert "Nothing is proved" in answer.out and "--test FILE" in answer.out
+    assert call("compare", out).err.startswith("error: ")
+    proved = call("compare", out, "--test", material / "test.jsonl", "--seeds", 2, "--workers", 1)
+    assert proved.code == 0, proved.err
+    assert "kept rows" in proved.out
+    again = call("run", *whole_run(material, out))
+    assert again.err.count("already done") == 5, again.err
+    assert "Nothing is proved" not in again.out
+
+
+def test_a_prune_that_keeps_nothing_of_a_class_keeps_the_floor_and_warns(finished: Path, call: Call) -> None:
+    scores = pl.read_parquet(finished / "scores.parquet")
+    lowest = scores.group_by("label").agg(pl.max("vog")).sort("vog")["label"][0]
+    raw = ["--normalise", "raw", "--prune", 0.95]
+    answer = call("select", finished, *raw, "--quiet")
+    assert answer.code == 0
+    (line,) = answer.err.splitlines()
+    assert line.startswith("warning: prune 0.95 keeps no row of ") and lowest in line and "floor" in line
+    kept = [json.loads(row)["intent"] for row in lines(finished / "kept.jsonl")]
+    assert len(kept) == 3 and set(kept) == {"light", "music", "weather"}
+    answer = call("select", finished, *raw, "--floor", 0)
+    assert "--floor 1" in answer.err
+    assert lowest not in {json.loads(row)["intent"] for row in lines(finished / "kept.jsonl")}
+
+
+def test_protected_rows_and_floors_of_groups_take_the_users_column_names(finished: Path, call: Call) -> None:
+    options = ["--protect", "intent=music", "--floor-group", "room", "--floor", 2, "--prune", 0.6]
+    answer = call("select", finished, *options)
+    assert answer.code == 0, answer.err
+    dropped = [json.loads(row) for row in lines(finished / "dropped.jsonl")]
+    assert dropped and not [row for row in dropped if row["intent"] == "music"]
+    answer = call("select", finished, "--strategy", "stratified", "--stratify", "intent", "--prune", 0.5)
+    assert answer.code == 0, answer.err
+
+
+def test_select_is_refused_before_anything_changes(finished: Path, call: Call) -> None:
+    before = contents(finished)
+    for option, value, says in (
+        ("--by", "vogg", "vogg"),
+        ("--strategy", "best", "best"),
+        ("--prune", "1.5", "--prune must lie between 0 and 1"),
+        ("--set", "train.epochs=2", "select"),
+        ("--protect", "shop=x", "shop"),
+    ):
+        answer = call("select", finished, option, value)
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert says in answer.err
+    assert contents(finished) == before
+
+
+def test_a_source_that_changed_is_refused(material: Path, tmp_path: Path, call: Call) -> None:
+    shutil.copy(material / "train.jsonl", tmp_path)
+    arguments = [tmp_path / "train.jsonl", *training(material, tmp_path / "R")[1:]]
+    assert call("run", *arguments).code == 0
+    write_jsonl(tmp_path / "train.jsonl", commands(60, seed=5))
+    before = contents(tmp_path / "R")
+    answer = call("select", tmp_path / "R", "--prune", 0.3)
+    assert answer.code == 2 and "changed since" in answer.err
+    kept = {name: content for name, content in contents(tmp_path / "R").items() if "steps/" not in name}
+    assert kept == {name: content for name, content in before.items() if "steps/" not in name}
+
+
+def test_a_moved_source_is_found_where_it_is_now(material: Path, tmp_path: Path, call: Call) -> None:
+    shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl")
+    options = training(material, tmp_path / "R")[1:]
+    assert call("run", tmp_path / "a.jsonl", *options).code == 0
+    (tmp_path / "a.jsonl").rename(tmp_path / "b.jsonl")
+    answer = call("run", tmp_path / "b.jsonl", *options, "--prune", 0.3)
+    assert answer.code == 0, answer.err
+    assert len(lines(tmp_path / "R/kept.jsonl")) == 42
+
+
+def test_the_python_interface_does_the_same(first: Path, material: Path, tmp_path: Path) -> None:
+    rows = th.load(material / "train.jsonl", text="utterance", label="intent", groups="room")
+    settings = {"epochs": 2, "batch_size": 8, "checkpoints": 4, "threads": 1, "seeds": 2, "workers": 1}
+    result = th.run(
+        rows,
+        out=tmp_path / "R",
+        test=material / "test.jsonl",
+        model=str(material / "tiny"),
+        prune=0.4,
+        **settings,
+    )
+    assert (tmp_path / "R/kept.jsonl").read_bytes() == (first / "kept.jsonl").read_bytes()
+    assert result["compare"]["arms"]["kept"]["n_train"] == 36
+    again = th.select(tmp_path / "R", prune=0.2)
+    assert again["kept"].sum() == 48
+    assert th.report(tmp_path / "R").is_file()
+    assert th.report(tmp_path / "R").is_file()
+    with pytest.raises(th.UserError, match=r"select\.prune must lie between 0 and 1"):
+        th.select(tmp_path / "R", prune=2)
