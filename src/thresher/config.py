@@ -219,7 +219,7 @@ def setting(place: str) -> FieldInfo | None:
     section, _, field = place.partition(".")
     found = RunConfig.model_fields.get(section)
     kind = found.annotation if found else None
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if field and isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind.model_fields.get(field.partition(".")[0])
     return found
 
