@@ -38,6 +38,7 @@ from thresher.config import RunConfig, with_settings
 from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import Rows, load, read_rows, write_back
+from thresher.rows.origin import check_unchanged
 from thresher.rows.wording import listed
 from thresher.run_folder import file_digest, finish, lock, read_manifest, redo, require, stamp, state
 
@@ -286,10 +287,12 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         warn_of_floor(scores["label"], bare["kept"], used.prune, used.floor)
         rows = read_rows(run / "rows.parquet")
         aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
+        for part in rows.source.parts:
+            check_unchanged(part)
         redo(run, "select")
+        run_folder.write(path, selection.write_parquet)
         kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run / "kept")
         write_manifest(run, manifest)
-        run_folder.write(path, selection.write_parquet)
         n_kept = int(selection["kept"].sum())
         places = {"n_kept": n_kept, "kept": kept_path.name, "dropped": dropped_path.name}
         facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}

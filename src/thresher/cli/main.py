@@ -54,14 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        code = INTERRUPTED
     except UserError as error:
         _fail(str(error))
     except Exception as error:
         if not isinstance(error, UsageError):
             raise
         _fail(_usage(error))
+    if code == INTERRUPTED:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 
 
