@@ -287,7 +287,7 @@ def span(mean: float, half: float, seeds: int, rows: int) -> dict[str, float]:
 
 
 def group(rng: np.random.Generator, part: pl.DataFrame) -> dict[str, Any]:
-    n_test = part.height // 4
+    n_test = part.height // 8  # none for the tiny group
     entry: dict[str, Any] = {"n_train": part.height, "n_test": n_test}
     entry["removed"] = float((~part["kept"]).mean()) if part.height else None
     if n_test:

@@ -232,10 +232,16 @@ def test_the_group_table_sorts_both_ways_and_keeps_what_is_empty_last(
     assert [int(value) for value in column(browser, "Train rows")] == sorted(rows)
     press(browser, "Full data")
     full = column(browser, "Full data")
+    assert "" in full, "the tiny group has no test row"
     measured = [float(value) for value in full if value]
     assert measured == sorted(measured, reverse=True) and full[: len(measured)] == [
         value for value in full if value
     ]
+    assert press(browser, "Full data") == "ascending"
+    full = column(browser, "Full data")
+    assert [float(value) for value in full[: len(measured)]] == sorted(measured) and set(
+        full[len(measured) :]
+    ) == {""}
     assert press(browser, "Name") == "ascending"
     assert len(browser.find_elements(By.CSS_SELECTOR, "#group-table th[aria-sort]")) == 1
 
