@@ -69,6 +69,8 @@ def _start_worker(threads: int) -> None:
         # A killed parent must not leave workers that go on writing beside the next attempt.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    # Ctrl-C reaches the whole group; the parent alone answers it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(threads)
 
