@@ -10,11 +10,34 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoModel, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-WORDS = ["play", "some", "music", "turn", "on", "the", "light", "in", "kitchen", "what", "is", "weather", "a", "of", "set", "alarm"]
+WORDS = [
+    "play",
+    "some",
+    "music",
+    "turn",
+    "on",
+    "the",
+    "light",
+    "in",
+    "kitchen",
+    "what",
+    "is",
+    "weather",
+    "a",
+    "of",
+    "set",
+    "alarm",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = {word: index for index, word in enumerate(SPECIAL + WORDS)}
 
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 64}
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "max_position_embeddings": 64,
+}
 SHAPES: dict[str, dict[str, Any]] = {
     "bert": SMALL,
     "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24, "max_position_embeddings": 64},
@@ -35,7 +58,9 @@ def tokenizer_of(kind: str) -> PreTrainedTokenizerFast:
     if kind in ENCODERS:
         pair = "[CLS] $A [SEP] $B:1 [SEP]:1"
         marks = [("[CLS]", VOCABULARY["[CLS]"]), ("[SEP]", VOCABULARY["[SEP]"])]
-        tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=marks)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", pair=pair, special_tokens=marks
+        )
     if kind == "bert":
         names.insert(1, "token_type_ids")
     return PreTrainedTokenizerFast(

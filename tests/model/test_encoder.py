@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SHAPES, tiny_model
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
 from thresher.model.encoder import embedding_layer, layer_stack, load_encoder
+from tiny import SHAPES, tiny_model
 
 
 def load(name: str | Path, **options: object):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import ENCODERS, tokenizer_of
 
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from tiny import ENCODERS, tokenizer_of
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(1, 300))

@@ -34,14 +34,18 @@ def last_layer_of(model: Classifier) -> nn.Module:
     raise AssertionError(type(encoder))
 
 
-def row_signals(model: Classifier, checkpoints: list[dict], tokens: Tokens, label: int, row: int) -> dict[str, np.ndarray]:
+def row_signals(
+    model: Classifier, checkpoints: list[dict], tokens: Tokens, label: int, row: int
+) -> dict[str, np.ndarray]:
     """What `measure_tokens` gives for one row."""
     gradients, logits, encoder_norms, head_norms = [], [], [], []
     for weights in checkpoints:
         model.load_state_dict(weights)
         model.requires_grad_(True)
         kept = []
-        handle = embedding_of(model).register_forward_hook(lambda module, given, output, kept=kept: kept.append(output))
+        handle = embedding_of(model).register_forward_hook(
+            lambda module, given, output, kept=kept: kept.append(output)
+        )
         output = model(**inputs_of(tokens, row)).logits[0]
         handle.remove()
         gradients.append(torch.autograd.grad(output[label], kept[0], retain_graph=True)[0][0].double())

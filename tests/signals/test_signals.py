@@ -10,7 +10,6 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain import row_signals
-from tiny import SHAPES, WORDS, tiny_model, tokenizer_of
 
 from thresher.config import ModelConfig
 from thresher.model.classifier import Classifier
@@ -18,6 +17,7 @@ from thresher.model.encoder import load_encoder
 from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.signals.batch import measure_batch
 from thresher.signals.chunk import measure_tokens, usable_layers
+from tiny import SHAPES, WORDS, tiny_model, tokenizer_of
 
 CLASSES, CHECKPOINTS = 3, 4
 EXACT = {"logits", "gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"}
@@ -88,7 +88,9 @@ def test_float32_is_within_one_in_ten_thousand(setting):
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(order=st.permutations(range(6)), batch_tokens=st.sampled_from([1, 20, 64, 1000]), drop=st.integers(0, 4))
+@given(
+    order=st.permutations(range(6)), batch_tokens=st.sampled_from([1, 20, 64, 1000]), drop=st.integers(0, 4)
+)
 def test_row_order_batch_size_and_batch_mates_do_not_matter(setting, order, batch_tokens, drop):
     rows = order[: len(order) - drop]
     everything = measured(setting, dtype=torch.float64)
@@ -103,7 +105,10 @@ def test_padding_does_not_matter(setting):
     weights = [{k: v.double() if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
     layers = usable_layers(model, weights[0], tokens)[0]
     batch = pad_batch(tokens, range(len(tokens)))
-    wide = {name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0) for name, value in batch.items()}
+    wide = {
+        name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
+        for name, value in batch.items()
+    }
     padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers)
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)

@@ -16,7 +16,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from tiny import WORDS, tiny_model
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.model.tokens import pad_batch, tokenise
@@ -24,6 +23,7 @@ from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, ev
 from thresher.training.fit import Record, fit, predict_logits, steps_of
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.train import new_classifier
+from tiny import WORDS, tiny_model
 
 RECIPE = TrainConfig(
     epochs=3, batch_size=8, checkpoints=4, forgetting_evaluations=3, encoder_lr=1e-3, head_lr=1e-2

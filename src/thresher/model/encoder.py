@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -71,7 +72,7 @@ def load_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
             encoder = AutoModel.from_pretrained(
                 source, config=encoder_config, use_safetensors=True, **options
             )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model '{config.name}' cannot be loaded: {reason}") from error
     return without_pooler(encoder), tokenizer
