@@ -111,7 +111,7 @@ def test_sections_stand_in_order_whatever_is_missing(page: Page, stage: str) -> 
         ("trained", "thresher measure {run}"),
         (
             "untested",
-            "thresher train 'data/<train>.jsonl' --text utterance --label intent --group domain --test FILE --out NEW_RUN",
+            "thresher compare {run} --test FILE",
         ),
     ],
 )
@@ -119,6 +119,13 @@ def test_the_command_that_makes_what_is_missing(page: Page, stage: str, command:
     path = page(stage)
     commands = {code.text for code in tree(path).all("pre")}
     assert commands and command.format(run=path.parent) in commands
+
+
+def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_columns(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=60, upto="train", pair=True)
+    (run / "steps" / "train.json").unlink()
+    expected = f"thresher train 'data/<train>.jsonl' --text utterance,reply --label intent --group domain --out {run}"
+    assert expected in {code.text for code in tree(write(run)).all("pre")}
 
 
 def test_a_whole_run_asks_for_nothing(page: Page) -> None:

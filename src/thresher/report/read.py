@@ -89,11 +89,9 @@ def shown_selection(files: RunFiles) -> Selection | None:
 def next_command(files: RunFiles, step: str) -> str:
     """The command that makes what is missing for a step, which may be an earlier step.
 
-    A comparison without test rows needs them first, so it starts at `train`.
+    A comparison of a run without test rows asks for them.
     """
     run = shlex.quote(str(files.run))
-    if step == "compare" and not files.manifest.get("test_hash"):
-        return f"{_train(files)} --test FILE --out NEW_RUN"
     done = {
         "train": "train" in files.stamps,
         "measure": "measure" in files.stamps,
@@ -101,7 +99,8 @@ def next_command(files: RunFiles, step: str) -> str:
         "select": bool(files.selections),
     }
     first = next((name for name in STEPS[: STEPS.index(step)] if not done[name]), step)
-    return f"{_train(files)} --out {run}" if first == "train" else f"thresher {first} {run}"
+    test = " --test FILE" if first == "compare" and not files.manifest.get("test_hash") else ""
+    return f"{_train(files)} --out {run}" if first == "train" else f"thresher {first} {run}{test}"
 
 
 def _train(files: RunFiles) -> str:
