@@ -95,19 +95,19 @@ def test_a_disk_that_filled_up_between_steps(material: Path, disk: Disk, call: C
         assert now[name] == expected[name]
 
 
-@pytest.mark.parametrize("limit", [200_000, 400_000], ids=["weights", "optimizer"])
-def test_a_file_that_could_not_be_written_while_training(material: Path, tmp_path: Path, limit: int) -> None:
-    """Safetensors and torch each have their own error for it."""
-
-    def limited() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+def test_files_that_could_not_be_written_while_training(material: Path, tmp_path: Path, call: Call) -> None:
+    """Safetensors and torch each have their own error for it: first the weights are too large, then the optimizer."""
     arguments = ["run", *training(material, tmp_path / "R")]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    line = one_line(process(*arguments, cwd=tmp_path, preexec_fn=limited, env=environment))
-    assert str(tmp_path / "R") in line and "cannot be written" in line
-    assert not list((tmp_path / "R").rglob("*.tmp"))
-    assert process(*arguments, cwd=tmp_path).code == 0
-    assert process("run", *training(material, tmp_path / "S"), cwd=tmp_path).code == 0
-    one, two = ((tmp_path / run / "scores.parquet").read_bytes() for run in ("R", "S"))
+    for limit in (200_000, 400_000):
+
+        def limited(size: int = limit) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+        line = one_line(process(*arguments, cwd=tmp_path, preexec_fn=limited, env=environment))
+        assert str(tmp_path / "R") in line and "cannot be written" in line
+        assert not list((tmp_path / "R").rglob("*.tmp"))
+    assert call(*arguments).code == 0
+    assert call("run", *training(material, tmp_path / "undisturbed")).code == 0
+    one, two = ((tmp_path / run / "scores.parquet").read_bytes() for run in ("R", "undisturbed"))
     assert one == two
