@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,10 @@ from thresher.cli import terminal
 from thresher.cli.job import show, whole_job
 from thresher.cli.options import Force, Json, Quiet
 from thresher.config import RunConfig, checked
+from thresher.errors import UserError
+
+if TYPE_CHECKING:
+    from thresher.demo import DemoFiles
 
 DemoRun = Annotated[Path, typer.Option("--out", metavar="RUN", help="the run folder to write")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="of the data and of the training")]
@@ -30,28 +35,43 @@ def demo(
 ) -> None:
     """Try it: voice commands with planted label noise, pruned by VoG and proved, in a few minutes."""
     terminal.start(quiet)
-    from thresher.demo import generate
+    started = time.monotonic()
     from thresher.demo.commands import NOISE_SHARE
-    from thresher.demo.planted import planted_ids, planted_lines
+    from thresher.demo.planted import planted_facts, planted_ids, planted_lines
     from thresher.progress import say
 
-    files = generate(out / "data", seed)
+    files = data_of(out, seed, force)
     planted = planted_ids(files.planted)
-    say(
-        f"demo: voice commands from Home Assistant's sentence templates, label: intent, group: domain ({out / 'data'})"
-    )
+    say(f"demo: voice commands from Home Assistant's sentence templates, in {files.train.parent}")
+    say("demo: label: intent, group: domain; no sentence template of the test rows is in train")
     say(
         f"demo: noise is planted: {NOISE_SHARE:.0%} of the labels were redrawn at random, which made"
-        f" {len(planted):,} of them wrong; no sentence template of the test rows is in train"
+        f" {len(planted):,} of them wrong"
     )
     result = whole_job(settings(files.train, files.test, seed), out, force)
-    lines = planted_lines(out, planted)
+    facts = planted_facts(out, planted)
+    say(f"demo: {time.monotonic() - started:,.0f} s in all")
     if json:
-        terminal.as_json({**result, "planted": lines})
+        terminal.as_json({**result, "planted": facts})
         return
     show(result)
-    for text in lines:
+    for text in planted_lines(facts):
         terminal.line(text)
+
+
+def data_of(out: Path, seed: int, force: bool) -> DemoFiles:
+    """The demo's data, made where it is not there yet; another run's folder is refused before anything is written."""
+    from thresher.demo import DemoFiles, generate
+    from thresher.run_folder import read_manifest
+
+    folder = out / f"data-{seed}"
+    files = DemoFiles(*(folder / f"{name}.jsonl" for name in ("train", "test", "planted")))
+    if not force and (out / "run.yaml").is_file():
+        there = read_manifest(out)["config"]["data"]["train"]
+        if there != str(files.train):
+            raise UserError(f"{out}: holds a run on {there}; choose another --out, or --force to start over")
+    whole = all(path.is_file() for path in (files.train, files.test, files.planted))
+    return files if whole else generate(folder, seed)
 
 
 def settings(train: Path, test: Path, seed: int) -> RunConfig:

@@ -21,7 +21,7 @@ from thresher.run_folder import write
 if TYPE_CHECKING:
     from thresher.demo.templates import Command, Template
 
-TRAIN_PER_INTENT = 180
+TRAIN_PER_INTENT = 120
 TEST_PER_INTENT = 36
 TEST_SHARE = 0.2  # of the templates of each intent
 NOISE_SHARE = 0.04
@@ -48,7 +48,7 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
     `template` (the sentence template the text is drawn from). A fifth of every intent's templates is held out
     for the test set: no template, no wording (the text with its slots blanked) and no text of the test set
     is in train. Intents with fewer than 3 templates or fewer than 40 train rows are left out, for a test of
-    unseen wording says nothing about them. Every intent has at most 180 train rows and 36 test rows, drawn
+    unseen wording says nothing about them. Every intent has at most 120 train rows and 36 test rows, drawn
     from its templates in turn.
 
     In train, the labels of 4 % of the rows are redrawn over all intents (`thresher.rows.isotropic`), which leaves

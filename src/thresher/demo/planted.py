@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -54,24 +54,44 @@ def precision(scores: pl.DataFrame, about: Mapping[str, Any], planted: list[str]
     )
 
 
-def planted_lines(run: Path, planted: list[str]) -> list[str]:
-    """What became of the planted noise in a run, in sentences."""
+def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
+    """What became of the planted noise in a run.
+
+    Returns
+    -------
+    {"rows", "planted", "column", "prune", "kept": {"easy", "hard", "random"}, "precision": {score: share}, "chance"}:
+    `kept` is the number of planted rows that are left when that end of the column is pruned by cut-off, or, expected,
+    when random rows are.
+    """
     scores = pl.read_parquet(run / "scores.parquet")
     about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
     done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
     chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
-    n, by, hard, prune = len(planted), chosen["column"], chosen["hard"], chosen["prune"]
-    kept = {
-        end: int(
-            select(scores, by=by, hard=hard, prune=prune, end=end).filter("kept")["id"].is_in(planted).sum()
-        )
-        for end in ("easy", "hard")
+    by, hard, prune = chosen["column"], chosen["hard"], chosen["prune"]
+
+    def left(end: Literal["easy", "hard"]) -> int:
+        kept = select(scores, by=by, hard=hard, prune=prune, end=end).filter("kept")
+        return int(kept["id"].is_in(planted).sum())
+
+    found = precision(scores, about, planted)
+    return {
+        "rows": scores.height,
+        "planted": len(planted),
+        "column": by,
+        "prune": prune,
+        "kept": {"easy": left("easy"), "hard": left("hard"), "random": (1 - prune) * len(planted)},
+        "precision": dict(found.select("score", "precision").iter_rows()),
+        "chance": len(planted) / scores.height,
     }
-    table = precision(scores, about, planted)
-    shares = ", ".join(f"{row['score']} {row['precision']:.0%}" for row in table.to_dicts())
+
+
+def planted_lines(facts: dict[str, Any]) -> list[str]:
+    """`planted_facts` in sentences."""
+    n, kept = facts["planted"], facts["kept"]
+    shares = ", ".join(f"{score} {share:.0%}" for score, share in facts["precision"].items())
     return [
-        f"Planted noise: {n:,} of {scores.height:,} rows carry a wrong label. Pruning {prune:.0%} by {by}"
-        f" keeps {kept['easy']:,} of them from the easy end and {kept['hard']:,} from the hard end"
-        f" (random rows: {(1 - prune) * n:,.0f}).",
-        f"Share of planted rows among the {n:,} hardest by each score: {shares} (chance {n / scores.height:.0%}).",
+        f"Planted noise: {n:,} of {facts['rows']:,} rows carry a wrong label. Pruning {facts['prune']:.0%} by"
+        f" {facts['column']} keeps {kept['easy']:,} of them from the easy end and {kept['hard']:,} from the hard end;"
+        f" random pruning keeps {kept['random']:,.0f}.",
+        f"Of the {n:,} hardest rows by each score, this share is planted: {shares} (chance {facts['chance']:.0%}).",
     ]

@@ -29,7 +29,9 @@ def cell_key(manifest: dict[str, Any], cell: Cell) -> str:
     """The name of a cell: a hash of rows, test rows, model, recipe, choice of rows, steps and seed."""
     config = manifest["config"]
     recipe = {
-        name: value for name, value in config["train"].items() if name not in ("runs", "seed", "report_to", "workers")
+        name: value
+        for name, value in config["train"].items()
+        if name not in ("runs", "seed", "report_to", "workers")
     }
     made_of = {
         "rows": manifest["rows_hash"],
