@@ -75,7 +75,8 @@ class TrainConfig(_Section):
     forgetting_epochs: float = Field(default=2, gt=0)
     null_epochs: float = Field(default=2, gt=0, description="epochs of PVI's model on empty input")
     bf16: bool | Literal["auto"] = Field(
-        "auto", description="bfloat16 autocast in training; auto: where the processor or GPU computes in it"
+        default="auto",
+        description="bfloat16 autocast in training; auto: where the processor or GPU computes in it",
     )
     report_to: tuple[str, ...] = Field(
         default=(), description="loggers of transformers: tensorboard, wandb, mlflow, ..."
