@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -119,6 +121,14 @@ def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, materia
     assert f"kept rows (36 of 60): {finished / 'kept.jsonl'}\n" in shown.out
     assert f"report: {finished / 'report.html'}\n" in shown.out
     assert "\x1b" not in shown.out
+
+
+def test_a_terminal_without_the_characters_gets_others(finished: Path, material: Path) -> None:
+    answer = process(
+        "run", *whole_run(material, finished), cwd=finished, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert answer.code == 0, answer.err
+    assert re.search(r"^all rows +60 +[\d.]+ \? [\d.]+ ", answer.out, flags=re.MULTILINE)
 
 
 def test_another_prune_redoes_only_what_follows_it(finished: Path, material: Path, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
@@ -50,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Anything else is a defect of thresher; it keeps its traceback and exits with 1.
     """
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character is no reason to end.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)

@@ -10,13 +10,7 @@ from typing import Any
 
 from thresher.progress import be_quiet, printable
 
-ARM_HEAD = (
-    "trained on",
-    "rows",
-    "accuracy %",
-    "macro-F1 %",
-    "accuracy less that of all rows, with 95% interval",
-)
+ARM_HEAD = ("trained on", "rows", "accuracy %", "macro-F1 %", "accuracy to all rows [95%]")
 ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
 
 
