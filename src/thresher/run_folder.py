@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from thresher.errors import UserError
 
 FORMAT = 1
+RunPath = str | Path
 STEPS = ("train", "measure", "score", "select", "compare", "report")
 
 

@@ -1,0 +1,69 @@
+"""Prove a selection by retraining."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import run_folder
+from thresher.begin import (
+    change_config,
+    changed,
+    load_test,
+    set_test,
+)
+from thresher.progress import say
+from thresher.rows import Rows, read_rows
+from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+
+
+def compare(
+    run: RunPath, *, test: Rows | str | Path | None = None, force: bool = False, **settings: Any
+) -> dict[str, Any]:
+    """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
+
+    `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. `test`: test rows, where the run has none or should have
+    others. Returns arms, differences with 95% intervals, groups, verdict.
+
+    Raises
+    ------
+    UserError
+        nothing was selected yet, or there are no test rows.
+    """
+    run = Path(run)
+    before = require(run, "select")
+    with lock(run):
+        if test is not None:
+            rows = read_rows(run / "rows.parquet")
+            data = read_manifest(run)["config"]["data"]
+            found = test if isinstance(test, Rows) else load_test(test, rows, data["id"])
+            if found.hash() != read_manifest(run)["test_hash"]:
+                set_test(run, rows, found, found.source.name)
+        used = changed(run, "compare", settings)[1].compare
+        tested = {"test": read_manifest(run)["test_hash"]}
+        made_with = {"select": before["hash"], **tested, **used.model_dump(mode="json", exclude={"workers"})}
+        name = before["name"]
+        results = run_folder.read_results(run)
+        if not force and state(run, "compare", made_with) == "done" and name in results.get("compare", {}):
+            say(f"compare: already done in {run}; --force redoes it")
+            return dict(results["compare"][name])
+        from thresher.study.compare import compare_selection
+        from thresher.study.similarity import similarity_table
+        from thresher.study.wording import ARMS
+
+        redo(run, "compare")
+        if force:
+            run_folder.update_results(run, cells={})
+        started = time.monotonic()
+        entry = compare_selection(run, name, used)
+        change_config(run, "compare", **settings)
+        selected = read_manifest(run)["config"]["select"]["prune"]
+        table = similarity_table(pl.read_parquet(run / "scores.parquet"), selected)
+        run_folder.update_results(run, similarity=table.to_dicts())
+        seconds = time.monotonic() - started
+        finish(run, "compare", made_with, name=name, seconds=round(seconds, 1))
+        say(f"compare: {len(ARMS)} x {used.seeds} trainings, {seconds:,.0f} s")
+    return entry

@@ -1,0 +1,65 @@
+"""Turn signals into a table of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import run_folder
+from thresher.begin import (
+    write_manifest,
+)
+from thresher.progress import say
+from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+
+
+def score(
+    run: RunPath, *, options: Mapping[str, Mapping[str, Any]] | None = None, force: bool = False
+) -> pl.DataFrame:
+    """Every score that the signals can give, raw and normalised, written to `scores.parquet` and returned.
+
+    `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
+
+    Raises
+    ------
+    UserError
+        nothing was measured yet, or an unknown score, option or value.
+    """
+    run = Path(run)
+    before = require(run, "measure")
+    with lock(run):
+        from thresher.scores import check_options
+
+        manifest = read_manifest(run)
+        given = manifest["config"]["scores"] if options is None else options
+        chosen = {name: dict(values) for name, values in given.items()}
+        made_with = {"measure": before["hash"], "options": check_options(chosen)}
+        if not force and state(run, "score", made_with) == "done":
+            say(f"score: already done in {run}; --force redoes it")
+            return pl.read_parquet(run / "scores.parquet")
+        from thresher.scores import score_runs
+        from thresher.signals.measure import read_signals, run_names
+
+        table, about = score_runs([read_signals(run, name) for name in run_names(run)], chosen)
+        groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
+        rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups])
+        table = table.join(rows, on="id", how="left", maintain_order="left")
+        table = table.with_columns(class_names(table["label"], manifest["classes"]))
+        redo(run, "score")
+        manifest["config"]["scores"] = chosen
+        write_manifest(run, manifest)
+        run_folder.write(run / "scores.parquet", table.write_parquet)
+        run_folder.write(run / "scores.json", run_folder.as_json(about))
+        finish(run, "score", made_with)
+        for name, reason in about["skipped"].items():
+            say(f"score: no {name}: {reason}")
+        say(f"score: {', '.join(about['scores'])}")
+    return table
+
+
+def class_names(labels: pl.Series, classes: Sequence[str]) -> pl.Series:
+    """Class names for class indices."""
+    return labels.replace_strict(range(len(classes)), list(classes), return_dtype=pl.String).alias("label")

@@ -1,0 +1,81 @@
+"""Choose the rows to keep, and write them back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import run_folder
+from thresher.begin import (
+    changed,
+    request_of,
+    write_manifest,
+)
+from thresher.progress import say, warn
+from thresher.rows import read_rows, write_back
+from thresher.rows.origin import check_unchanged
+from thresher.rows.wording import listed
+from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
+
+
+def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFrame:
+    """Choose the rows to keep, and write them and the dropped ones in the format of the input.
+
+    `settings`: `prune`, `by`, `end`, `normalise`, `strategy`, `options`, `stratify`, `floor`, `floor_group`, `protect`,
+    `seed`. Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. A class of which pruning would keep
+    no row keeps `floor` of them, with a warning.
+
+    Raises
+    ------
+    UserError
+        nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
+    """
+    run = Path(run)
+    before = require(run, "score")
+    with lock(run):
+        from thresher.scores import column
+        from thresher.selection import select as choose
+
+        manifest, config = changed(run, "select", settings)
+        used = config.select
+        scores = pl.read_parquet(run / "scores.parquet")
+        by, hard = column(used.by, used.normalise, scores.columns)
+        made_with = {"score": before["hash"], **used.model_dump(mode="json")}
+        name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"
+        path = run / "selections" / f"{name}.parquet"
+        done = stamp(run, "select")
+        if done and not force and path.is_file() and state(run, "select", made_with) == "done":
+            say(f"select: already done in {run}; --force redoes it")
+            return pl.read_parquet(path)
+        request = request_of(used, config.data.label)
+        selection = choose(scores, by=by, hard=hard, **request)
+        bare = choose(scores, by=by, hard=hard, **{**request, "floor": 0}) if used.floor else selection
+        warn_of_floor(scores["label"], bare["kept"], used.prune, used.floor)
+        rows = read_rows(run / "rows.parquet")
+        aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
+        for part in rows.source.parts:
+            check_unchanged(part)
+        redo(run, "select")
+        run_folder.write(path, selection.write_parquet)
+        kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run / "kept")
+        write_manifest(run, manifest)
+        n_kept = int(selection["kept"].sum())
+        places = {"n_kept": n_kept, "kept": kept_path.name, "dropped": dropped_path.name}
+        facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}
+        run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
+        finish(run, "select", made_with, name=name, **places)
+        say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
+    return selection
+
+
+def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) -> None:
+    """Say which classes pruning alone would leave without a row, and what the floor does about it."""
+    lost = sorted(set(labels.unique()) - set(labels.filter(kept).unique()))
+    if lost:
+        what = (
+            f"the floor keeps up to {floor} of each" if floor else "a model cannot learn them; give --floor 1"
+        )
+        classes = "class" if len(lost) == 1 else "classes"
+        warn(f"prune {prune:g} keeps no row of {len(lost)} {classes} ({listed(lost)}): {what}")

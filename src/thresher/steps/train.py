@@ -1,0 +1,94 @@
+"""Check the rows, start a run folder and train."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from thresher.begin import (
+    begin,
+    clear,
+    data_config,
+    go_on,
+    load_test,
+    refuse_other,
+    train_settings,
+)
+from thresher.config import RunConfig, with_settings
+from thresher.errors import UserError
+from thresher.progress import say
+from thresher.rows import Rows
+from thresher.run_folder import RunPath, finish, lock, state
+
+
+def train(
+    rows: Rows,
+    *,
+    out: RunPath,
+    test: Rows | str | Path | None = None,
+    config: RunConfig | None = None,
+    force: bool = False,
+    proof_seeds: int = 0,
+    **settings: Any,
+) -> Path:
+    """Check the rows, start a run folder and train the model(s) that scores are taken from.
+
+    Parameters
+    ----------
+    rows
+        what `load` gave.
+    out
+        the run folder; made if it is not there.
+    test
+        rows of a test set (or its path, read with the same columns), for `compare`. A run that is there already
+        gets them, too: they change nothing about its training.
+    config
+        a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ...
+    force
+        start over where the folder holds a run of other data or settings, or this one.
+    proof_seeds
+        trainings on full data that `compare` will ask for: trained side by side with the scored run where cores are free.
+
+    Returns
+    -------
+    the run folder.
+
+    Raises
+    ------
+    UserError
+        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
+    """
+    folder = Path(out)
+    resolved = with_settings(config or RunConfig(data=data_config(rows, test)), **settings)
+    if isinstance(test, str | Path):
+        test = load_test(test, rows, resolved.data.id)
+    made_with = train_settings(rows, resolved)
+    overwrite = force and (folder / "run.yaml").is_file()
+    there = overwrite or refuse_other(folder, made_with)
+    if overwrite or not there:
+        from thresher.model.encoder import load_encoder
+
+        load_encoder(resolved.model)
+    with lock(folder):
+        if overwrite:
+            clear(folder)
+        if refuse_other(folder, made_with):
+            go_on(folder, rows, test, resolved.data)
+        else:
+            try:
+                begin(folder, rows, test, resolved, made_with)
+            except UserError:
+                clear(folder)
+                raise
+        if state(folder, "train", made_with) == "done":
+            say(f"train: already done in {folder}; --force redoes it")
+            return folder
+        from thresher.training.train import train_runs
+
+        started = time.monotonic()
+        facts = train_runs(folder, proof_seeds)
+        seconds = time.monotonic() - started
+        finish(folder, "train", made_with, seconds=round(seconds, 1), trained=facts)
+        say(f"train: {facts['steps']:,} steps, {resolved.train.runs} run(s), {seconds:,.0f} s")
+    return folder
