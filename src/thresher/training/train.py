@@ -20,7 +20,7 @@ from thresher.rows import read_rows
 from thresher.run_folder import read_manifest, write
 from thresher.training.checkpoints import save_architecture
 from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
-from thresher.training.parallel import run_jobs, share_cores, steps_watched
+from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -63,11 +63,13 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     names += [f"null-{i}" for i in range(config.runs)]
     left = [name for name in names if not finished(run, name)]
     check_disk(run, parameters, config, left)
-    workers, threads = share_cores(len(names), config.workers)
+    # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
+    threads = config.threads or share_cores(2 * config.runs)[1]
+    workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
     files = [progress_file(run / "training" / name) for name in left]
     with track("train", total, "steps") as advance, steps_watched(files, advance):
-        for _ in run_jobs(train_job, [(run, name) for name in left], workers, config.threads or threads):
+        for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
             pass
     done = {
         path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
