@@ -10,7 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
+from hypothesis import settings
 
+# Doctests are looked for in every module, and two modules called conftest cannot both be imported as one.
+collect_ignore_glob = ["*conftest.py"]
+# How long a test takes is the machine's business.
+settings.register_profile("thresher", deadline=None)
+settings.load_profile("thresher")
 CHECKOUT = Path(__file__).parents[1]
 
 
