@@ -19,7 +19,7 @@ from thresher.config import RunConfig, with_settings
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows
-from thresher.run_folder import RunPath, finish, lock, state
+from thresher.run_folder import RunPath, finish, lock, redo, state
 
 
 def train(
@@ -81,11 +81,14 @@ def train(
             except UserError:
                 clear(folder)
                 raise
-        if state(folder, "train", made_with) == "done":
+        from thresher.training.sound import faults
+
+        if state(folder, "train", made_with) == "done" and not any(faults(folder)):
             say(f"train: already done in {folder}; --force redoes it")
             return folder
         from thresher.training.train import train_runs
 
+        redo(folder, "train")
         started = time.monotonic()
         facts = train_runs(folder, proof_seeds)
         seconds = time.monotonic() - started

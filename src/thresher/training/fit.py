@@ -22,6 +22,7 @@ from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
 from thresher.run_folder import failed_to_write, unwritable, write
+from thresher.sealed import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
 from thresher.training.order import LengthGroupedOrder
 
@@ -88,7 +89,7 @@ class _Recorder(TrainerCallback):
         if step in self.evaluates and self.record.evaluations is not None:
             correct = predict_logits(model, self.tokens).argmax(1) == self.labels
             table = pl.DataFrame({"id": self.record.ids, "correct": correct})
-            write(self.record.evaluations / f"step-{step:08d}.parquet", table.write_parquet)
+            write_table(self.record.evaluations / f"step-{step:08d}.parquet", table)
         if step in self.saves:
             facts = {
                 "step": step,

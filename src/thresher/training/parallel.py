@@ -64,11 +64,18 @@ def steps_watched(files: Sequence[Path], advance: Callable[[float], None]) -> It
         thread.join()
 
 
-def _start_worker(threads: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process when its parent is killed: it must not go on writing beside the next attempt."""
     if sys.platform == "linux":
-        # A killed parent must not leave workers that go on writing beside the next attempt.
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    # The parent may have been killed while this process was starting; then nobody is told any more.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _start_worker(threads: int, parent: int) -> None:
+    die_with(parent)
     # Ctrl-C reaches the whole group; the parent alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -101,7 +108,7 @@ def run_jobs(
             torch.set_num_threads(before)
         return
     # loky's processes do not import the caller's script, so it needs no `if __name__ == "__main__"`.
-    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads,))
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads, os.getpid()))
     try:
         pending: dict[Future[Any], int] = {pool.submit(job, *given): i for i, given in enumerate(arguments)}
         while pending:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -15,12 +14,13 @@ from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
 from thresher.model.tokens import tokenise
-from thresher.progress import track
+from thresher.progress import say, track
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest, write
+from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import save_architecture
 from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
+from thresher.training.sound import faults, finished, mark_finished, read_facts
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -55,6 +55,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     classes = len(manifest["classes"])
     model, tokenizer = new_classifier(model_config, classes, config.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    remove_damaged(run)
     if not (run / "checkpoints" / "model").is_dir():
         save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, classes)
     del model
@@ -62,6 +63,8 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
     names += [f"null-{i}" for i in range(config.runs)]
     left = [name for name in names if not finished(run, name)]
+    for name in set(names) - set(left):
+        shutil.rmtree(run / "training" / name, ignore_errors=True)
     check_disk(run, parameters, config, left)
     # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
     threads = config.threads or share_cores(2 * config.runs)[1]
@@ -71,9 +74,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     with track("train", total, "steps") as advance, steps_watched(files, advance):
         for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
             pass
-    done = {
-        path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
-    }
+    done = {path.parent.name: read_facts(path) for path in (run / "checkpoints").glob("*/done.json")}
     return {
         "steps": done["run-0"]["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
@@ -82,14 +83,18 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     }
 
 
+def remove_damaged(run: Path) -> None:
+    """Remove the finished trainings that are not whole any more, each from its stamp on, and say so."""
+    for name, fault in list(faults(run)):
+        say(f"{fault}; {'saving' if name == 'model' else 'training'} it again")
+        (run / "checkpoints" / name / "done.json").unlink(missing_ok=True)
+        for kind in ("training", "evaluations", "checkpoints"):
+            shutil.rmtree(run / kind / name, ignore_errors=True)
+
+
 def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
     """The model and training settings of a run folder."""
     return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
-
-
-def finished(run: Path, name: str) -> bool:
-    """Whether a training ran to its end."""
-    return (run / "checkpoints" / name / "done.json").is_file()
 
 
 def recipe(config: TrainConfig, name: str) -> TrainConfig:
@@ -120,9 +125,8 @@ def train_job(run: Path, name: str) -> None:
     record = Record(run / "checkpoints" / name, run / "evaluations" / name, rows.table["id"])
     started = time.monotonic()
     steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record)
+    mark_finished(run, name, steps=steps, seconds=round(time.monotonic() - started, 1), seed=seed)
     shutil.rmtree(folder, ignore_errors=True)
-    facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
-    write(run / "checkpoints" / name / "done.json", json.dumps(facts))
 
 
 def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
