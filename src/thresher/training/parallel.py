@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +16,7 @@ import torch
 from loky import ProcessPoolExecutor
 
 from thresher.errors import UserError
+from thresher.training.processes import die_with, world
 
 
 def cores() -> int:
@@ -64,16 +63,6 @@ def steps_watched(files: Sequence[Path], advance: Callable[[float], None]) -> It
         thread.join()
 
 
-def die_with(parent: int) -> None:
-    """End this process when its parent is killed: it must not go on writing beside the next attempt."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    # The parent may have been killed while this process was starting; then nobody is told any more.
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _start_worker(threads: int, parent: int) -> None:
     die_with(parent)
     # Ctrl-C reaches the whole group; the parent alone answers it, and ends the workers.
@@ -93,8 +82,10 @@ def run_jobs(
     Raises
     ------
     UserError
-        a worker was killed (out of memory, most often).
+        a worker was killed (out of memory, most often), or torchrun started this process.
     """
+    if world() > 1:
+        raise UserError("torchrun is for `thresher train`; run the other steps once, without it")
     if not arguments:
         return
     workers = min(workers, len(arguments))
