@@ -183,9 +183,13 @@ def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
 
 
 def stamp(run: Path, step: str) -> dict[str, Any] | None:
-    """The stamp that a finished step left, or None."""
+    """The stamp that a finished step left, or None; one that cannot be read is none, and the step is done again."""
     path = run / "steps" / f"{step}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "hash" in found else None
 
 
 def state(run: Path, step: str, settings: dict[str, Any]) -> Literal["absent", "done", "other"]:
@@ -222,9 +226,22 @@ def require(run: Path, step: str) -> dict[str, Any]:
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """`results.json`, empty where nothing was measured yet."""
+    """`results.json`, empty where nothing was measured yet.
+
+    Raises
+    ------
+    UserError
+        it is damaged.
+    """
     path = run / "results.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"format": FORMAT}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {"format": FORMAT}
+    except ValueError as error:
+        raise UserError(
+            f"{path}: damaged ({error}); remove it, and `thresher compare {run}` measures again"
+        ) from error
 
 
 def update_results(run: Path, **parts: Any) -> dict[str, Any]:

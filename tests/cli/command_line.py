@@ -77,6 +77,11 @@ def whole_run(material: Path, out: Path) -> list[object]:
     return [*training(material, out), *proof, "--prune", 0.4]
 
 
+def small_parts(material: Path, out: Path) -> list[object]:
+    """A whole run whose signals are in several parts of equal length."""
+    return ["run", *whole_run(material, out), "--chunk-rows", 10]
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, but for the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Answer, Call, commands, write_jsonl
+from command_line import Answer, Call, commands, small_parts, write_jsonl
 
 from thresher.cli import main
 from thresher.progress import be_quiet
@@ -45,3 +45,13 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(folder / "test.jsonl", commands(24, seed=2))
     tiny_model("bert", folder / "tiny")
     return folder
+
+
+@pytest.fixture(scope="session")
+def measured_run(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of `small_parts`; it is copied from, and left as it is."""
+    out = tmp_path_factory.mktemp("measured") / "R"
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in small_parts(material, out)])
+    assert not left.value.code
+    return out

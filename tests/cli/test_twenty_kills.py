@@ -33,8 +33,8 @@ MEASURED = (
 
 
 def job(material: Path, out: Path, workers: int = 1) -> list[object]:
-    """A whole run with dropout, of many small files."""
-    more = ["--epochs", 3, "--checkpoints", 5, "--chunk-rows", 6, "--prune", 0.4, "--workers", workers]
+    """A whole run with dropout, of two scored trainings and many small files."""
+    more = ["--runs", 2, "--checkpoints", 5, "--chunk-rows", 10, "--prune", 0.4, "--workers", workers]
     return ["run", *training(material, out), "--test", material / "test.jsonl", "--seeds", 2, *more]
 
 

@@ -121,7 +121,7 @@ def test_a_row_that_fills_a_share_adds_nothing_to_the_loss():
 def test_torchrun_trains_as_one_process_does(rows_and_models, warm, tmp_path):
     """Without dropout the gradients differ by the order of summation; the step is Adam's, which magnifies the smallest."""
     alone, shared = tmp_path / "R-alone", tmp_path / "R-shared"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*command, "-m", "thresher", *map(str, training(rows_and_models, "still", shared))],
         capture_output=True,

@@ -68,19 +68,6 @@ def train(
 
         follow(train_job)
         return folder
-    with leading():
-        return _train(folder, rows, test, config, force, proof_seeds, settings)
-
-
-def _train(
-    folder: Path,
-    rows: Rows,
-    test: Rows | str | Path | None,
-    config: RunConfig | None,
-    force: bool,
-    proof_seeds: int,
-    settings: dict[str, Any],
-) -> Path:
     resolved = with_settings(config or RunConfig(data=data_config(rows, test)), **settings)
     if isinstance(test, str | Path):
         test = load_test(test, rows, resolved.data.id)
@@ -92,7 +79,7 @@ def _train(
         from thresher.model.encoder import load_encoder
 
         load_encoder(resolved.model)
-    with lock(folder):
+    with leading(), lock(folder):
         if overwrite:
             clear(folder)
         if refuse_other(folder, made_with):

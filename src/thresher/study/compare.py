@@ -46,6 +46,9 @@ def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str
     if not (run / "test.parquet").is_file():
         raise UserError(f"{run}: no test rows to prove it on; give --test FILE to train")
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    if test.hash() != manifest["test_hash"]:
+        # A command that gave other test rows was killed between writing them and noting them.
+        raise UserError(f"{run}: other test rows than those noted in run.yaml; give --test FILE again")
     again = f"`thresher select {run}` makes it again"
     selection = read_table(run / "selections" / f"{name}.parquet", again)
     kept = (
