@@ -102,7 +102,8 @@ class MeasureConfig(_Section):
     )
     engine: str = Field(default="local", description="local, or ray: the same on many machines")
     address: str | None = Field(
-        default=None, description="HOST:PORT of a Ray cluster; default: the one that runs on this machine, or a new one"
+        default=None,
+        description="HOST:PORT of a Ray cluster; default: the one that runs on this machine, or a new one",
     )
     store: str | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import shutil
 import signal
@@ -25,7 +26,7 @@ from tiny import WORDS, tiny_model
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
-PATIENCE = 120.0  # seconds, on a machine that does much else
+PATIENCE = 300.0  # seconds, on a machine that does much else
 NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
 
 
@@ -36,6 +37,7 @@ def bucket() -> Iterator[str]:
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
         # The nodes take their environment from here, as machines take theirs from whoever set them up.
@@ -64,10 +66,9 @@ def cluster(bucket: str) -> Iterator[object]:
     for _ in range(2):
         cluster.add_node(**NODE)
     yield cluster
-    ours = psutil.Process().children(recursive=True)
+    ours = [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
     cluster.shutdown()
-    psutil.wait_procs(ours, timeout=PATIENCE)
-    assert not [left for left in psutil.Process().children(recursive=True) if left in ours]
+    assert len(ours) > 3 and not psutil.wait_procs(ours, timeout=PATIENCE)[1]
 
 
 @pytest.fixture(scope="module")
@@ -145,14 +146,14 @@ def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capf
     there = part(run, 5)
     there.parent.mkdir(parents=True)
     shutil.copy2(part(local, 5), there)
-    before = there.stat()
+    before = there.stat().st_ino
     node = cluster.add_node(**NODE)
     remover = when(part(run, 20), lambda: cluster.remove_node(node, allow_graceful=False))
     facts = th.measure(run, engine="ray", address=cluster.address, store=f"{bucket}/prefix", workers=3)
     remover.join()
     assert signals(run) == signals(local)
     assert facts["measured_chunks"] == ROWS // CHUNK_ROWS - 1
-    assert there.stat() == before
+    assert there.stat().st_ino == before
     assert "a worker was lost" in capfd.readouterr().err
 
 

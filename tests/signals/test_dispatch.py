@@ -62,9 +62,7 @@ class FakeCluster:
         return list(dispatch(chunks, workers, self.start, self.give, self.first, self.result, **more))
 
 
-@given(
-    st.integers(0, 2**32), st.sets(st.integers(0, 500), max_size=40), st.integers(1, 9), st.floats(0, 0.6)
-)
+@given(st.integers(0, 2**32), st.sets(st.integers(0, 500), max_size=40), st.integers(1, 9), st.floats(0, 0.6))
 def test_every_chunk_once_though_workers_are_lost(seed, chunks, workers, losses):
     cluster, said = FakeCluster(seed, losses), []
     done = cluster.run(sorted(chunks), workers, say=said.append)

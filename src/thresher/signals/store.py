@@ -80,14 +80,15 @@ def put(store: Store, content: bytes | Path) -> str:
     UserError
         it could not be written.
     """
-    known = isinstance(content, bytes)
-    digest = bytes_digest(content) if known else file_digest(content)
-    size = len(content) if known else content.stat().st_size
+    if isinstance(content, bytes):
+        digest, size = bytes_digest(content), len(content)
+    else:
+        digest, size = file_digest(content), content.stat().st_size
     place = store.place(digest)
     try:
         if store.fs.exists(place) and store.fs.size(place) == size:
             return digest
-        if known:
+        if isinstance(content, bytes):
             store.fs.pipe_file(place, content)
         else:
             store.fs.put_file(str(content), place)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from thresher.signals.plan import Plan, part_fault
 from thresher.signals.store import check_store
 
 PATIENCE = 5.0  # seconds that a cluster may take to answer
+NO_NODE = 30.0  # seconds without a result after which it is told that there is no node left
 
 
 class Worker:
@@ -38,7 +40,9 @@ class Worker:
         found = versions()
         for name, version in wanted.items():
             if found[name] != version:
-                raise UserError(f"{here()} has {name} {found[name]}, not {version}; install the same everywhere")
+                raise UserError(
+                    f"{here()} has {name} {found[name]}, not {version}; install the same everywhere"
+                )
         with named():
             lay_out(self.things, self.plan, Path(self.folder.name))
 
@@ -53,7 +57,7 @@ def here() -> str:
     return f"node {socket.gethostname()}"
 
 
-@contextmanager
+@contextlib.contextmanager
 def named() -> Iterator[None]:
     """Say in a user's error on which machine it happened."""
     try:
@@ -81,7 +85,7 @@ def check(settings: MeasureConfig) -> None:
         check_store(settings.store)
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Any]:
     """Ray, connected to a cluster; one that the caller is connected to already is used and left as it is."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -97,7 +101,9 @@ def connected(address: str | None) -> Iterator[Any]:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"--address {address or 'auto'}: cannot join the Ray cluster ({line})") from error
     try:
-        yield ray
+        # Ray prints the end of a lost node's log on stdout, where the result of a command is expected.
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield ray
     finally:
         ray.shutdown()
 
@@ -133,17 +139,21 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
         def give(worker: Any, chunk: int) -> Any:
             return worker.measure.remote(chunk, send(chunk))
 
+        def first(tickets: list[Any]) -> Any:
+            done = ray.wait(tickets, timeout=NO_NODE)[0]
+            if not done and not ray.cluster_resources().get("CPU", 0) >= settings.cores:
+                say(f"measure: waiting for a node with {settings.cores} cores to join the Ray cluster")
+            return done[0] if done else ray.wait(tickets)[0][0]
+
         def result(ticket: Any) -> Any:
             try:
                 return ray.get(ticket)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from None
             except ray.exceptions.RayError as error:
-                raise Lost(f"a worker was lost ({reason(error)})") from error
+                raise Lost("a worker was lost (its process was killed, or its node left)") from error
 
-        for chunk, part in dispatch(
-            chunks, workers, start, give, lambda tickets: ray.wait(tickets)[0][0], result, say
-        ):
+        for chunk, part in dispatch(chunks, workers, start, give, first, result, say):
             write(plan.part(chunk), part)
             fault = part_fault(plan, chunk)
             if fault is not None:
@@ -152,13 +162,7 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
 
 
 def places(ray: Any, gpu: bool, cores: int) -> int:
-    """How many workers the machines of the cluster hold.
-
-    Raises
-    ------
-    UserError
-        none.
-    """
+    """How many workers the machines of the cluster hold; none is an error."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if gpu:
         return int(sum(min(node.get("GPU", 0), node.get("CPU", 0) // cores) for node in alive))
@@ -168,11 +172,3 @@ def places(ray: Any, gpu: bool, cores: int) -> int:
             f"no node of the Ray cluster has {cores} cores; give measure.cores, or --workers for nodes to come"
         )
     return count
-
-
-def reason(error: Exception) -> str:
-    """What Ray says of a lost worker, in a few words."""
-    text = str(error)
-    if "node" in text and ("died" in text or "dead" in text) and "worker process" not in text:
-        return "its node left"
-    return "its process died"
