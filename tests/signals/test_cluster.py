@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import random
 import shutil
 import signal
 import socket
@@ -14,15 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import polars as pl
 import psutil
 import pytest
 import yaml
+from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
 from thresher.signals import away
-from tiny import WORDS, tiny_model
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
@@ -74,17 +72,7 @@ def cluster(bucket: str) -> Iterator[object]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder that was trained and not measured."""
-    folder, draw = tmp_path_factory.mktemp("trained"), random.Random(1)
-    frame = pl.DataFrame(
-        {
-            "text": [" ".join(draw.choices(WORDS, k=draw.randint(2, 12))) for _ in range(ROWS)],
-            "label": [draw.choice(["a", "b", "c"]) for _ in range(ROWS)],
-        }
-    )
-    rows = th.load(frame, text="text", label="label")
-    model = str(tiny_model("bert", folder / "tiny"))
-    th.train(rows, out=folder / "R", model=model, epochs=1, checkpoints=4, threads=1, chunk_rows=CHUNK_ROWS)
-    return folder / "R"
+    return train_tiny(tmp_path_factory.mktemp("trained"), ROWS, CHUNK_ROWS)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,12 @@ from functools import cache
 from importlib.metadata import version as installed
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
+from thresher.progress import track
 from thresher.run_folder import file_digest
 from thresher.signals.chunk import measure_chunk
 from thresher.signals.plan import Plan
@@ -35,7 +37,7 @@ class Material:
     files: dict[str, str]
 
 
-def material(plan: Plan, store: str | None, advance: Callable[[float], None] = lambda done: None) -> Material:
+def material(plan: Plan, store: str | None) -> Material:
     """Settings, architecture and checkpoints of a plan, uploaded where there is a store. The rows follow chunk by chunk.
 
     Raises
@@ -50,11 +52,13 @@ def material(plan: Plan, store: str | None, advance: Callable[[float], None] = l
         for folder in list_checkpoints(checkpoints / plan.name)
         for name in ("model.safetensors", "checkpoint.json")
     )
+    paths = [plan.run / "run.yaml", *architecture, *weights]
     opened = open_store(store) if store else None
     files = {}
-    for path in (plan.run / "run.yaml", *architecture, *weights):
-        files[str(path.relative_to(plan.run))] = put(opened, path) if opened else file_digest(path)
-        advance(1)
+    with track(f"upload {plan.name}" if store else f"read {plan.name}", len(paths), "files") as advance:
+        for path in paths:
+            files[str(path.relative_to(plan.run))] = put(opened, path) if opened else file_digest(path)
+            advance(1)
     return Material(store, files)
 
 
@@ -71,8 +75,6 @@ def row_sender(plan: Plan, store: str | None) -> Callable[[int], str | None]:
 
     @cache
     def slab(index: int) -> str:
-        import polars as pl
-
         rows = pl.scan_parquet(plan.run / "rows.parquet").slice(index * size, size).collect().to_arrow()
         buffer = io.BytesIO()
         pq.write_table(
@@ -121,9 +123,11 @@ def measure_away(things: Material, plan: Plan, chunk: int, slab: str | None, fol
 
 def read_chunk_rows(store: Store, slab: str, group: int) -> pa.Table:
     """One row group of a slab, its checksums verified; the rest of the slab stays where it is."""
-    with store.fs.open(store.place(slab), "rb") as file:
-        table: pa.Table = pq.ParquetFile(file, page_checksum_verification=True).read_row_group(group)
-    return table
+    # Neither side reads ahead: the footer and the bytes of the group, in one request each.
+    with store.fs.open(store.place(slab), "rb", cache_type="none") as file:
+        slab_file = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
+        rows: pa.Table = slab_file.read_row_group(group)
+    return rows
 
 
 def versions() -> dict[str, str]:
