@@ -178,7 +178,7 @@ def test_an_address_where_nothing_answers(run):
 )
 def test_a_missing_package_is_named_with_its_remedy(run, monkeypatch, module, settings):
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("fsspec.registry._registry", {})
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(UserError, match=r'pip install "thresher\[ray\]"$'):
         th.measure(run, engine="ray", **settings)
 
