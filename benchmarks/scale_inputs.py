@@ -71,7 +71,7 @@ def snli(data: Path, n: int) -> pl.DataFrame:
 def rates(data: Path, folder: Path, layers: int) -> Found:
     """Rows per CPU second in training and in measuring, bytes of a checkpoint and of a row's part."""
     torch.set_num_threads(1)
-    rows = load(snli(data, 1280), **COLUMNS)
+    rows = load(snli(data, 384), **COLUMNS)
     recipe = {"max_steps": 10, "checkpoints": CHECKPOINTS, "forgetting_evaluations": 0, "null_epochs": 0.05}
     th.train(rows, out=folder / "R", layers=layers, threads=1, workers=1, **recipe)
     model, tokenizer = new_classifier(ModelConfig(layers=layers), CLASSES, 0)
@@ -79,20 +79,20 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
     config = TrainConfig(epochs=1, forgetting_evaluations=0)
     training = cpu(fit, model, tokens, rows.labels(), config, 0, folder / "state")[0]
     plan = make_plan(folder / "R", "run-0", read_manifest(folder / "R"), gradients=True)
-    few, many = replace(plan, chunk_rows=4), replace(plan, chunk_rows=256)
+    few, many = replace(plan, chunk_rows=4), replace(plan, chunk_rows=132)
     measure_chunk(few, 0)
     seconds = {
-        size: min(cpu(measure_chunk, plan, 0)[0] for _ in range(3)) for size, plan in ((4, few), (256, many))
+        size: min(cpu(measure_chunk, plan, 0)[0] for _ in range(3)) for size, plan in ((4, few), (132, many))
     }
     logits = cpu(measure_chunk, replace(many, gradients=False), 1)[0]
-    per_row = (seconds[256] - seconds[4]) / 252
+    per_row = (seconds[132] - seconds[4]) / 128
     measure_chunk(many, 0)
     return {
         "train_rows_per_s": len(rows) / training,
         "measure_rows_per_s": 1 / per_row,
-        "logits_rows_per_s": 256 / logits,
+        "logits_rows_per_s": 132 / logits,
         "chunk_s": max(0.0, seconds[4] - 4 * per_row),
-        "part_bytes_per_row": many.part(0).stat().st_size / 256,
+        "part_bytes_per_row": many.part(0).stat().st_size / 132,
         "checkpoint_bytes": next((folder / "R/checkpoints/run-0").glob("*/model.safetensors")).stat().st_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
@@ -185,8 +185,8 @@ class Echo(ray_engine.Worker):
     """A worker that has its part at once, so that what is left is the way there and back."""
 
     def ready(self, wanted: dict[str, str]) -> None:
-        write_part(replace(self.plan, run=Path(self.folder.name)), 0, signals_table(CHUNK_ROWS))
-        self.part = next(Path(self.folder.name).rglob("part-*")).read_bytes()
+        write_part(replace(self.plan, run=self.folder), 0, signals_table(CHUNK_ROWS))
+        self.part = next(self.folder.rglob("part-*")).read_bytes()
 
     def measure(self, chunk: int, slab: str | None) -> bytes:
         return self.part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,16 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=rf"^--store file://{tmp_path}/file/x: \S[^\n]*$"):
         store.check_store(f"file://{tmp_path}/file/x")
+
+
+def test_the_folder_of_a_killed_worker_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = store.cache_folder() / f"work-{gone.pid}"
+    (left / "signals").mkdir(parents=True)
+    mine = store.work_folder()
+    assert sorted(store.cache_folder().iterdir()) == [mine]
+    assert mine.parent.parent == tmp_path
+    assert mine.parent.stat().st_mode & 0o077 == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,6 +134,18 @@ def cache_folder() -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise UserError(f"{folder}: belongs to another user; set TMPDIR to a folder of yours")
+    return folder
+
+
+def work_folder() -> Path:
+    """An empty folder of this process below the cache; those of processes that were killed are removed."""
+    for left in cache_folder().glob("work-*"):
+        try:
+            os.kill(int(left.name[5:]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = cache_folder() / f"work-{os.getpid()}"
+    folder.mkdir()
     return folder
 
 

@@ -6,9 +6,7 @@ import contextlib
 import io
 import os
 import socket
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from thresher.config import MeasureConfig
@@ -18,7 +16,7 @@ from thresher.signals.away import Material, lay_out, material, measure_away, row
 from thresher.signals.dispatch import Lost, dispatch
 from thresher.signals.engines.registry import Say, engine
 from thresher.signals.plan import Plan, part_fault
-from thresher.signals.store import check_store
+from thresher.signals.store import check_store, work_folder
 
 PATIENCE = 5.0  # seconds that a cluster may take to answer
 NO_NODE = 30.0  # seconds without a result after which it is told that there is no node left
@@ -29,7 +27,7 @@ class Worker:
 
     def __init__(self, things: Material, plan: Plan) -> None:
         self.things, self.plan = things, plan
-        self.folder = tempfile.TemporaryDirectory(prefix="thresher-work-")
+        self.folder = work_folder()
 
     def ready(self, wanted: dict[str, str]) -> None:
         """Lay the folder out; refuse to work with other versions than the driver's."""
@@ -44,12 +42,12 @@ class Worker:
                     f"{here()} has {name} {found[name]}, not {version}; install the same everywhere"
                 )
         with named():
-            lay_out(self.things, self.plan, Path(self.folder.name))
+            lay_out(self.things, self.plan, self.folder)
 
     def measure(self, chunk: int, slab: str | None) -> bytes:
         """The part file of a chunk."""
         with named():
-            return measure_away(self.things, self.plan, chunk, slab, Path(self.folder.name))
+            return measure_away(self.things, self.plan, chunk, slab, self.folder)
 
 
 def here() -> str:
@@ -149,7 +147,7 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
             try:
                 return ray.get(ticket)
             except ray.exceptions.RayTaskError as error:
-                raise error.cause from None
+                raise error.cause if isinstance(error.cause, Exception) else error from None
             except ray.exceptions.RayError as error:
                 raise Lost("a worker was lost (its process was killed, or its node left)") from error
 
@@ -164,9 +162,10 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
 def places(ray: Any, gpu: bool, cores: int) -> int:
     """How many workers the machines of the cluster hold; none is an error."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if gpu:
-        return int(sum(min(node.get("GPU", 0), node.get("CPU", 0) // cores) for node in alive))
-    count = int(sum(node.get("CPU", 0) // cores for node in alive))
+    count = sum(
+        int(min(node.get("GPU", 0) if gpu else node.get("CPU", 0), node.get("CPU", 0) // cores))
+        for node in alive
+    )
     if not count:
         raise UserError(
             f"no node of the Ray cluster has {cores} cores; give measure.cores, or --workers for nodes to come"
