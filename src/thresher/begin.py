@@ -17,9 +17,9 @@ from thresher.config import DataConfig, RunConfig, SelectConfig, checked
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows, audit, audit_lines, load, save_rows
-from thresher.run_folder import digest, read_manifest, read_results, stamp, update_results
+from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, stamp, update_results
+from thresher.sealed import fault
 
-FOLDERS = ("steps", "checkpoints", "evaluations", "training", "signals", "selections", "cells")
 FILES = ("rows", "test", "scores", "audit", "results", "report")
 
 
@@ -153,10 +153,10 @@ def go_on(run: Path, rows: Rows, test: Rows | None, data: DataConfig) -> None:
     """Take up a run where its files are now, and with the test rows that are given now."""
     manifest = read_manifest(run)
     known = manifest["config"]["data"]
-    if known["train"] != data.train:
+    if known["train"] != data.train or fault(run / "rows.parquet"):
         save_rows(rows, run / "rows.parquet")
         change_config(run, "data", train=data.train)
-    if test is not None and test.hash() != manifest["test_hash"]:
+    if test is not None and (test.hash() != manifest["test_hash"] or fault(run / "test.parquet")):
         set_test(run, rows, test, data.test)
 
 

@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ from thresher.errors import UserError
 FORMAT = 1
 RunPath = str | Path
 STEPS = ("train", "measure", "score", "select", "compare", "report")
+FOLDERS = ("steps", "checkpoints", "evaluations", "training", "signals", "selections", "cells")
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
@@ -65,21 +68,39 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
 
 
 def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
-    """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name."""
+    """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name.
+
+    A folder that stood there is renamed away first: whoever is killed in between leaves none, and never half of one.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    former = path.with_name(f".{path.name}-former.{os.getpid()}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         fill(temporary)
         if path.exists():
-            shutil.rmtree(path)
+            path.replace(former)
         temporary.replace(path)
     except Exception as error:
+        if former.exists() and not path.exists():
+            former.replace(path)
         if not failed_to_write(error):
             raise
         raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+def sweep(run: Path) -> None:
+    """Remove the temporary files and folders that killed processes left; for who holds the lock."""
+    places = [run.iterdir(), *((run / name).rglob("*.tmp") for name in FOLDERS)]
+    for path in [path for found in places for path in found if TEMPORARY.fullmatch(path.name)]:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def failed_to_write(error: Exception) -> bool:
@@ -217,6 +238,8 @@ def update_results(run: Path, **parts: Any) -> dict[str, Any]:
 def lock(run: Path) -> Iterator[None]:
     """Hold the run folder, made if need be: a second process on it is told so and leaves.
 
+    What killed processes left half written is removed.
+
     A folder that was made here and that nothing was written into is removed again.
 
     Raises
@@ -237,6 +260,7 @@ def lock(run: Path) -> Iterator[None]:
             raise UserError(
                 f"{run}: another thresher process works on this folder; wait for it to end"
             ) from error
+        sweep(run)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Part files: a damaged, incomplete or foreign one is told apart, and never mixed in."""
+"""Part files: a damaged, incomplete, swapped or foreign one is told apart, and never mixed in."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from thresher.signals.plan import Plan, part_fault, read_part, write_part
+from thresher import sealed
+from thresher.errors import UserError
+from thresher.signals.plan import (
+    Plan,
+    part_fault,
+    read_part,
+    read_parts,
+    signals_fault,
+    write_part,
+    write_plan,
+)
+
+NOT_OF_THIS_RUN = "made with other rows, model or settings"
 
 
 @pytest.fixture
@@ -27,10 +40,11 @@ def plan(tmp_path: Path) -> Plan:
     )
 
 
-def table(rows: int) -> pl.DataFrame:
-    gram = np.arange(rows * 9, dtype=np.float64).reshape(rows, 3, 3)
+def table(rows: int, first: int = 0) -> pl.DataFrame:
+    gram = first + np.arange(rows * 9, dtype=np.float64).reshape(rows, 3, 3)
     logits = np.arange(rows * 6, dtype=np.float32).reshape(rows, 3, 2)
-    return pl.DataFrame({"id": [f"row {i}" for i in range(rows)], "gradient_gram": gram, "logits": logits})
+    ids = [f"row {first + i}" for i in range(rows)]
+    return pl.DataFrame({"id": ids, "gradient_gram": gram, "logits": logits})
 
 
 def test_chunks_cover_every_row_once(plan):
@@ -40,8 +54,8 @@ def test_chunks_cover_every_row_once(plan):
 def test_a_part_comes_back_as_it_was_written(plan):
     write_part(plan, 0, table(10))
     assert part_fault(plan, 0) is None
-    assert read_part(plan.part(0)).equals(table(10))
-    assert read_part(plan.part(0)).schema == table(10).schema
+    assert read_part(plan, 0).equals(table(10))
+    assert read_part(plan, 0).schema == table(10).schema
 
 
 def test_a_missing_an_incomplete_and_a_foreign_part_are_told_apart(plan):
@@ -49,23 +63,79 @@ def test_a_missing_an_incomplete_and_a_foreign_part_are_told_apart(plan):
     write_part(plan, 1, table(7))
     assert part_fault(plan, 1) == "incomplete"
     write_part(replace(plan, hash="b2"), 1, table(10))
-    assert part_fault(plan, 1) == "made with other rows, model or settings"
+    assert part_fault(plan, 1) == NOT_OF_THIS_RUN
+    table(10).write_parquet(plan.part(1))  # by nobody of ours
+    assert part_fault(plan, 1) == NOT_OF_THIS_RUN
 
 
-def test_any_damaged_byte_of_the_data_is_noticed(plan):
+def test_parts_of_equal_length_that_changed_places_are_noticed(plan):
+    for chunk in (0, 1):
+        write_part(plan, chunk, table(10, first=10 * chunk))
+    other = plan.part(0).with_name("other")
+    plan.part(0).rename(other)
+    plan.part(1).rename(plan.part(0))
+    other.rename(plan.part(1))
+    assert [part_fault(plan, chunk) for chunk in (0, 1)] == ["holds the rows of another part"] * 2
+
+
+@pytest.mark.slow
+def test_any_single_damaged_byte_is_noticed(plan):
+    """In the pages, the footer, the metadata, the checksum itself and the length at the end."""
     write_part(plan, 0, table(10))
     whole = plan.part(0).read_bytes()
-    columns = pq.ParquetFile(plan.part(0)).metadata.row_group(0)
-    end = max(columns.column(i).data_page_offset + columns.column(i).total_compressed_size for i in range(3))
-    for place in np.random.default_rng(0).integers(4, min(end, len(whole) - 8), 40):
+    for place in range(len(whole)):
         damaged = bytearray(whole)
-        damaged[place] ^= 0xFF
+        damaged[place] ^= 1 << place % 8
         plan.part(0).write_bytes(damaged)
-        fault = part_fault(plan, 0)
-        assert fault is not None or read_part(plan.part(0)).equals(table(10)), place
+        assert part_fault(plan, 0) is not None, place
+    with pytest.raises(
+        UserError, match=r"part-00000.parquet: damaged .*; `thresher measure .*` measures it again"
+    ):
+        read_part(plan, 0)
 
 
-def test_a_cut_file_is_noticed(plan):
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_cut_or_overwritten_file_is_noticed(plan, data):
     write_part(plan, 0, table(10))
-    plan.part(0).write_bytes(plan.part(0).read_bytes()[:-20])
-    assert str(part_fault(plan, 0)).startswith("damaged")
+    whole = plan.part(0).read_bytes()
+    first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(whole))] * 2)))
+    filling = data.draw(st.sampled_from([b"", b"\0", b"\xff"])) * (last - first)
+    damaged = whole[:first] + filling + whole[last:]
+    plan.part(0).write_bytes(damaged)
+    assert (part_fault(plan, 0) is None) == (damaged == whole)
+
+
+def test_a_finished_measurement_is_read_only_when_all_of_it_is_sound(plan):
+    def measured() -> None:
+        for chunk in range(plan.chunks):
+            first, rows = plan.rows_of(chunk)
+            write_part(plan, chunk, table(rows, first))
+        sealed.write_table(plan.folder / "checkpoints.parquet", pl.DataFrame({"step": [4, 9]}))
+        write_plan(plan, [0.5, -0.5])
+
+    measured()
+    rows, null_logits, checkpoints = read_parts(plan.run, plan.name)
+    assert rows["id"].to_list() == [f"row {i}" for i in range(25)]
+    assert (null_logits, checkpoints["step"].to_list()) == ([0.5, -0.5], [4, 9])
+    assert signals_fault(plan.run, plan.name) is None
+    for path in sorted(plan.folder.iterdir()):
+        whole = path.read_bytes()
+        for change in (None, whole[:-9], bytes([*whole[:90], whole[90] ^ 1, *whole[91:]])):
+            if change is None:
+                path.unlink()
+            else:
+                path.write_bytes(change)
+            fault = signals_fault(plan.run, plan.name)
+            assert fault is not None and (
+                path.name in fault or (path.name == "plan.json" and "no signals" in fault)
+            )
+            with pytest.raises(UserError, match=f"thresher measure {plan.run}"):
+                read_parts(plan.run, plan.name)
+        path.write_bytes(whole)
+
+
+def test_what_somebody_else_wrote_without_a_checksum_is_taken_as_it_is(tmp_path):
+    table(10).write_parquet(tmp_path / "scores.parquet")
+    assert sealed.fault(tmp_path / "scores.parquet") is None
+    assert sealed.read_table(tmp_path / "scores.parquet", "").equals(table(10))

@@ -15,6 +15,7 @@ import typer
 from thresher.cli import demo, doctor, job, steps
 from thresher.errors import UserError
 from thresher.progress import printable, warn
+from thresher.training import processes
 
 # Where typer keeps it depends on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]
@@ -40,6 +41,8 @@ def thresher(
     if version:
         print(installed("thresher"))
         raise typer.Exit
+    if processes.world() > 1 and context.invoked_subcommand not in (None, "train"):
+        raise UserError("torchrun is for `thresher train`; run the other steps once, without it")
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
@@ -57,7 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        if processes.rank() > 0:
+            from thresher.training.train import train_job
+
+            processes.follow(train_job)
+            code = 0
+        else:
+            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+            processes.dismiss()
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except UserError as error:
@@ -66,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not isinstance(error, UsageError):
             raise
         _fail(_usage(error))
-    if code == INTERRUPTED:
+    if code == INTERRUPTED and processes.rank() == 0:
         print("interrupted; the same command goes on where it was", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -4,7 +4,7 @@ from thresher.rows.audit import audit, audit_lines, normalised
 from thresher.rows.ids import content_ids
 from thresher.rows.load import load
 from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
-from thresher.rows.store import read_rows, save_rows
+from thresher.rows.store import check_rows, read_rows, save_rows
 from thresher.rows.table import Rows, Source
 from thresher.rows.write_back import write_back
 
@@ -14,6 +14,7 @@ __all__ = [
     "Source",
     "audit",
     "audit_lines",
+    "check_rows",
     "class_conditional",
     "content_ids",
     "group_conditional",

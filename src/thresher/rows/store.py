@@ -16,6 +16,7 @@ from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
 from thresher.run_folder import write, write_folder
+from thresher.sealed import check, write_table
 
 _KEY = b"thresher.rows"
 
@@ -59,8 +60,18 @@ def save_rows(rows: Rows, path: str | Path) -> None:
         },
     }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = table.replace_schema_metadata({_KEY: json.dumps(facts).encode()})
-    write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    write_table(path, table, {_KEY: json.dumps(facts).encode()})
+
+
+def check_rows(path: str | Path) -> None:
+    """Refuse rows that are not as `save_rows` wrote them, without reading them into memory.
+
+    Raises
+    ------
+    UserError
+        one line that names the file, what is wrong with it, and the remedy.
+    """
+    check(Path(path), "the `thresher train` command that made it writes it again")
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:
@@ -88,11 +99,10 @@ def read_rows(path: str | Path) -> Rows:
     Raises
     ------
     UserError
-        no such file, or not one of `save_rows`.
+        no such file, a damaged one, or not one of `save_rows`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; run `thresher train` first")
+    check_rows(path)
     try:
         table = pq.read_table(path)
         facts = json.loads((table.schema.metadata or {})[_KEY])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,14 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
-from thresher.run_folder import read_manifest, write
+from thresher.run_folder import read_manifest
+from thresher.sealed import read_table, write_table
 from thresher.signals.chunk import loaded, measure_chunk, usable_layers
-from thresher.signals.plan import Plan, make_plan, part_fault, read_part, write_null_logits
+from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import predict_logits
 from thresher.training.parallel import run_jobs, share_cores
+from thresher.training.sound import TRAIN_AGAIN
 
 
 def run_names(run: Path) -> list[str]:
@@ -76,7 +77,7 @@ def prepare(plan: Plan) -> None:
     model, tokenizer, _ = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     hidden = int(model.encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
     table = checkpoint_table(folder / plan.name, hidden)
-    write(plan.folder / "checkpoints.parquet", table.write_parquet)
+    write_table(plan.folder / "checkpoints.parquet", table)
     null = list_checkpoints(folder / plan.name.replace("run-", "null-"))
     logits = None
     if null:
@@ -86,7 +87,7 @@ def prepare(plan: Plan) -> None:
         weights = load_weights(null[-1], device)
         model.load_state_dict(weights, assign=True)
         logits = predict_logits(model.requires_grad_(False).eval(), tokens)[0].tolist()
-    write_null_logits(plan, logits)
+    write_plan(plan, logits)
 
 
 def refused_signals(plan: Plan) -> dict[str, str]:
@@ -102,12 +103,7 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     To the measured columns it adds `null_logits` (the same for every row) and `correct`, the whole-set evaluations in step
     order, where there are any.
     """
-    folder = run / "signals" / name
-    parts = sorted(folder.glob("part-*.parquet"))
-    if not parts:
-        raise UserError(f"{run}: no signals of {name}; run `thresher measure {run}` first")
-    signals = pl.concat([read_part(path) for path in parts])
-    null = json.loads((folder / "null_logits.json").read_text())
+    signals, null, checkpoints = read_parts(run, name)
     if null is not None:
         kind = pl.Array(pl.Float32, len(null))
         signals = signals.with_columns(
@@ -115,7 +111,7 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         )
     evaluations = sorted((run / "evaluations" / name).glob("step-*.parquet"))
     if evaluations:
-        tables = [pl.read_parquet(path).rename({"correct": path.stem}) for path in evaluations]
+        tables = [read_table(path, TRAIN_AGAIN).rename({"correct": path.stem}) for path in evaluations]
         steps = [path.stem for path in evaluations]
         correct = pl.concat(
             [
@@ -127,4 +123,4 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         signals = signals.join(
             correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
         )
-    return signals, pl.read_parquet(folder / "checkpoints.parquet")
+    return signals, checkpoints

@@ -11,7 +11,10 @@ from thresher.begin import (
     change_config,
 )
 from thresher.progress import say
+from thresher.rows import check_rows
 from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
+from thresher.signals.plan import signals_faults
+from thresher.training.sound import check_trainings
 
 
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
@@ -30,9 +33,12 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
         used = change_config(run, "measure", **settings)
         made_with = {"train": before["hash"], "chunk_rows": used["chunk_rows"], "dtype": used["dtype"]}
         done = stamp(run, "measure")
-        if done and not force and state(run, "measure", made_with) == "done":
+        same = done and not force and state(run, "measure", made_with) == "done"
+        if done and same and not signals_faults(run):
             say(f"measure: already done in {run}; --force redoes it")
             return dict(done["measured"])
+        check_rows(run / "rows.parquet")
+        check_trainings(run)
         from thresher.signals.measure import measure_run
 
         redo(run, "measure")

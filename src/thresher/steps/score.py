@@ -13,7 +13,9 @@ from thresher.begin import (
     write_manifest,
 )
 from thresher.progress import say
+from thresher.rows import check_rows
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.sealed import fault, write_table
 
 
 def score(
@@ -37,21 +39,23 @@ def score(
         given = manifest["config"]["scores"] if options is None else options
         chosen = {name: dict(values) for name, values in given.items()}
         made_with = {"measure": before["hash"], "options": check_options(chosen)}
-        if not force and state(run, "score", made_with) == "done":
+        path = run / "scores.parquet"
+        if not force and state(run, "score", made_with) == "done" and not fault(path):
             say(f"score: already done in {run}; --force redoes it")
-            return pl.read_parquet(run / "scores.parquet")
+            return pl.read_parquet(path)
         from thresher.scores import score_runs
         from thresher.signals.measure import read_signals, run_names
 
         table, about = score_runs([read_signals(run, name) for name in run_names(run)], chosen)
         groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
+        check_rows(run / "rows.parquet")
         rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups])
         table = table.join(rows, on="id", how="left", maintain_order="left")
         table = table.with_columns(class_names(table["label"], manifest["classes"]))
         redo(run, "score")
         manifest["config"]["scores"] = chosen
         write_manifest(run, manifest)
-        run_folder.write(run / "scores.parquet", table.write_parquet)
+        write_table(path, table)
         run_folder.write(run / "scores.json", run_folder.as_json(about))
         finish(run, "score", made_with)
         for name, reason in about["skipped"].items():

@@ -18,6 +18,7 @@ from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged
 from thresher.rows.wording import listed
 from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
+from thresher.sealed import fault, read_table, write_table
 
 
 def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFrame:
@@ -40,13 +41,13 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
 
         manifest, config = changed(run, "select", settings)
         used = config.select
-        scores = pl.read_parquet(run / "scores.parquet")
+        scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
         by, hard = column(used.by, used.normalise, scores.columns)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
         name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"
         path = run / "selections" / f"{name}.parquet"
         done = stamp(run, "select")
-        if done and not force and path.is_file() and state(run, "select", made_with) == "done":
+        if done and not force and not fault(path) and state(run, "select", made_with) == "done":
             say(f"select: already done in {run}; --force redoes it")
             return pl.read_parquet(path)
         request = request_of(used, config.data.label)
@@ -58,7 +59,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         for part in rows.source.parts:
             check_unchanged(part)
         redo(run, "select")
-        run_folder.write(path, selection.write_parquet)
+        write_table(path, selection)
         kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run / "kept")
         write_manifest(run, manifest)
         n_kept = int(selection["kept"].sum())

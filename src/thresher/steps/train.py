@@ -19,7 +19,8 @@ from thresher.config import RunConfig, with_settings
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows
-from thresher.run_folder import RunPath, finish, lock, state
+from thresher.run_folder import RunPath, finish, lock, redo, state
+from thresher.training.processes import check_shares, follow, leading, rank
 
 
 def train(
@@ -33,6 +34,8 @@ def train(
     **settings: Any,
 ) -> Path:
     """Check the rows, start a run folder and train the model(s) that scores are taken from.
+
+    Under torchrun every process calls it; the first one does what is described here, and the others help it train.
 
     Parameters
     ----------
@@ -60,9 +63,28 @@ def train(
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
     folder = Path(out)
+    if rank() > 0:
+        from thresher.training.train import train_job
+
+        follow(train_job)
+        return folder
+    with leading():
+        return _train(folder, rows, test, config, force, proof_seeds, settings)
+
+
+def _train(
+    folder: Path,
+    rows: Rows,
+    test: Rows | str | Path | None,
+    config: RunConfig | None,
+    force: bool,
+    proof_seeds: int,
+    settings: dict[str, Any],
+) -> Path:
     resolved = with_settings(config or RunConfig(data=data_config(rows, test)), **settings)
     if isinstance(test, str | Path):
         test = load_test(test, rows, resolved.data.id)
+    check_shares(resolved.train.batch_size, len(rows))
     made_with = train_settings(rows, resolved)
     overwrite = force and (folder / "run.yaml").is_file()
     there = overwrite or refuse_other(folder, made_with)
@@ -81,11 +103,14 @@ def train(
             except UserError:
                 clear(folder)
                 raise
-        if state(folder, "train", made_with) == "done":
+        from thresher.training.sound import faults
+
+        if state(folder, "train", made_with) == "done" and not any(faults(folder)):
             say(f"train: already done in {folder}; --force redoes it")
             return folder
         from thresher.training.train import train_runs
 
+        redo(folder, "train")
         started = time.monotonic()
         facts = train_runs(folder, proof_seeds)
         seconds = time.monotonic() - started

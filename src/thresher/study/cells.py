@@ -15,12 +15,14 @@ from thresher.config import TrainConfig
 from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import digest, read_manifest, read_results, update_results, write
+from thresher.run_folder import digest, read_manifest, read_results, update_results
+from thresher.sealed import fault, write_table
 from thresher.study.metrics import accuracy, macro_f1
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
 from thresher.training.fit import fit, predict_logits, progress_file, steps_of
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
-from thresher.training.train import configs, finished, new_classifier
+from thresher.training.sound import finished
+from thresher.training.train import configs, new_classifier
 
 Cell = dict[str, Any]
 
@@ -55,7 +57,7 @@ def run_cells(run: Path, cells: Sequence[Cell], workers: int | None) -> list[dic
     left = {
         key: cell
         for key, cell in zip(keys, cells, strict=True)
-        if key not in known or not (run / "cells" / f"{key}.parquet").is_file()
+        if key not in known or fault(run / "cells" / f"{key}.parquet")
     }
     jobs = [(run, key, cell) for key, cell in left.items()]
     _, config = configs(manifest)
@@ -107,7 +109,7 @@ def cell_job(run: Path, key: str, cell: Cell) -> dict[str, Any]:
     )
     predicted = predict_logits(model, tokens).argmax(1).astype(np.int32)
     frame = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
-    write(run / "cells" / f"{key}.parquet", frame.write_parquet)
+    write_table(run / "cells" / f"{key}.parquet", frame)
     truth = test.labels()
     return {
         "key": key,

@@ -13,6 +13,7 @@ from thresher.config import CompareConfig
 from thresher.errors import UserError
 from thresher.rows import Rows, normalised, read_rows
 from thresher.run_folder import digest, read_manifest, read_results, update_results
+from thresher.sealed import read_table
 from thresher.selection import select
 from thresher.study.cells import Cell, predictions, run_cells
 from thresher.study.intervals import paired_interval
@@ -45,7 +46,8 @@ def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str
     if not (run / "test.parquet").is_file():
         raise UserError(f"{run}: no test rows to prove it on; give --test FILE to train")
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
-    selection = pl.read_parquet(run / "selections" / f"{name}.parquet")
+    again = f"`thresher select {run}` makes it again"
+    selection = read_table(run / "selections" / f"{name}.parquet", again)
     kept = (
         rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")["kept"].to_numpy()
     )
@@ -88,7 +90,7 @@ def arm_cells(
     _, recipe = configs(manifest)
     n = manifest["n_rows"]
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
-    scores = pl.read_parquet(run / "scores.parquet")
+    scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
     ids = selection.filter("kept")["id"].sort()
     prune = 1 - len(ids) / n
     column = next(name for name, kind in scores.schema.items() if kind.is_float())

@@ -18,6 +18,16 @@ from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.quiet import quiet_transformers
 from thresher.run_folder import write, write_folder
+from thresher.training.sound import (
+    TRAIN_AGAIN,
+    file_digests,
+    folder_fault,
+    list_checkpoints,
+    read_facts,
+    with_checksum,
+)
+
+__all__ = ["list_checkpoints"]
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
@@ -45,19 +55,15 @@ def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> l
 
 
 def save_checkpoint(folder: Path, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr}) as one folder."""
+    """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, digests}) as one folder."""
 
     def fill(temporary: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        write(temporary / "checkpoint.json", json.dumps(facts))
+        described = with_checksum({**facts, "files": file_digests(temporary)})
+        write(temporary / "checkpoint.json", json.dumps(described))
 
     write_folder(folder, fill)
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoint folders of one run, in step order."""
-    return sorted(path for path in folder.glob("step-*") if (path / "checkpoint.json").is_file())
 
 
 def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
@@ -74,7 +80,8 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
             raise UserError(
                 f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force"
             )
-        rows.append({"index": index, **json.loads((path / "checkpoint.json").read_text()), "hidden": hidden})
+        facts = {key: value for key, value in read_facts(path / "checkpoint.json").items() if key != "files"}
+        rows.append({"index": index, **facts, "hidden": hidden})
     if not rows:
         raise UserError(f"{folder}: no checkpoints; run train first")
     schema = {
@@ -95,11 +102,10 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     UserError
         the file is missing or damaged.
     """
-    file = path / "model.safetensors"
-    try:
-        return load_file(file, device=str(device))
-    except Exception as error:
-        raise UserError(f"{file}: cannot be read ({error}); run train again with --force") from error
+    fault = folder_fault(path, "checkpoint.json")
+    if fault:
+        raise UserError(f"{fault}; {TRAIN_AGAIN}")
+    return load_file(path / "model.safetensors", device=str(device))
 
 
 def save_architecture(
@@ -111,14 +117,24 @@ def save_architecture(
         encoder.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         head = {"n_classes": n_classes, "model": config.model_dump(mode="json")}
-        write(temporary / "architecture.json", json.dumps(head, indent=1))
+        described = with_checksum({**head, "files": file_digests(temporary)})
+        write(temporary / "architecture.json", json.dumps(described, indent=1))
 
     write_folder(folder, fill)
 
 
 def build_classifier(folder: Path) -> tuple[Classifier, Any]:
-    """The classifier of a run, weights not loaded, and its tokenizer."""
-    saved = json.loads((folder / "architecture.json").read_text())
+    """The classifier of a run, weights not loaded, and its tokenizer.
+
+    Raises
+    ------
+    UserError
+        a file is missing or damaged.
+    """
+    fault = folder_fault(folder, "architecture.json")
+    if fault:
+        raise UserError(f"{fault}; {TRAIN_AGAIN}")
+    saved = read_facts(folder / "architecture.json")
     config = ModelConfig(**saved["model"])
     with quiet_transformers():
         encoder, tokenizer = build_encoder(folder, config.trust_remote_code)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import failed_to_write, unwritable, write
+from thresher.run_folder import failed_to_write, unwritable
+from thresher.sealed import fault, write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
 from thresher.training.order import LengthGroupedOrder
+from thresher.training.processes import agreed, from_the_first, gather, rank, world
+from thresher.training.resume import mark_whole, resume_point, step_of
+from thresher.training.shared import SharedBatches, interleaved, shared_loader, shared_loss
+from thresher.training.sound import folder_fault
 
 EVALUATION_TOKENS = 4096
-COMPLETE = "thresher-complete"
 
 
 @dataclass(frozen=True)
@@ -37,19 +42,29 @@ class Record:
     evaluations: Path | None
     ids: pl.Series
 
+    def checkpoint(self, step: int) -> Path:
+        """The folder of one checkpoint."""
+        return self.checkpoints / f"step-{step:08d}"
 
-class _TokenRows(Dataset[dict[str, Any]]):
+    def evaluation(self, step: int) -> Path:
+        """The file of one whole-set evaluation."""
+        assert self.evaluations is not None
+        return self.evaluations / f"step-{step:08d}.parquet"
+
+
+class _TokenRows(Dataset[Any]):
+    """Rows by their number; a batch is made when its rows are known."""
+
     def __init__(self, tokens: Tokens, labels: np.ndarray) -> None:
         self.tokens, self.labels = tokens, labels
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"row": row}
+    def __getitem__(self, place: Any) -> Any:
+        return place
 
-    def collate(self, items: list[dict[str, Any]]) -> dict[str, Tensor]:
-        rows = [item["row"] for item in items]
+    def collate(self, rows: list[int]) -> dict[str, Tensor]:
         return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
 
 
@@ -64,8 +79,28 @@ class _OrderedTrainer(Trainer):
         return self.order
 
 
+class _SharedTrainer(Trainer):
+    """Trainer of one process among several, which has its share of every batch."""
+
+    def __init__(self, *args: Any, order: LengthGroupedOrder, epoch: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batches = SharedBatches(order, rank(), world(), epoch)
+
+    def get_train_dataloader(self) -> Any:
+        return shared_loader(self.train_dataset, self.batches)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = shared_loss(model, inputs)
+        return (loss, outputs) if return_outputs else loss
+
+
 class _Recorder(TrainerCallback):
-    """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume."""
+    """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume.
+
+    Of several processes each evaluates its share of the rows, and the first one writes.
+    """
 
     def __init__(
         self, record: Record, tokens: Tokens, labels: np.ndarray, saves: list[int], evaluates: list[int]
@@ -73,6 +108,21 @@ class _Recorder(TrainerCallback):
         self.record, self.tokens, self.labels = record, tokens, labels
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
         self.rates = (0.0, 0.0)
+
+    def whole_until(self, step: int) -> bool:
+        """Whether all that should have been recorded up to a step is there and sound."""
+        checkpoints = [self.record.checkpoint(save) for save in self.saves if save <= step]
+        evaluations = [self.record.evaluation(one) for one in self.evaluates if one <= step]
+        faults = [folder_fault(path, "checkpoint.json") for path in checkpoints] + list(
+            map(fault, evaluations)
+        )
+        return not any(faults)
+
+    def correct(self, model: nn.Module) -> np.ndarray:
+        """For every row whether it is predicted right, (N,)."""
+        mine = np.arange(rank(), len(self.tokens), world())
+        share = self.tokens.take(mine) if world() > 1 else self.tokens
+        return interleaved(gather(predict_logits(model, share).argmax(1) == self.labels[mine]))
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
@@ -85,10 +135,10 @@ class _Recorder(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         step, model = state.global_step, given["model"]
-        if step in self.evaluates and self.record.evaluations is not None:
-            correct = predict_logits(model, self.tokens).argmax(1) == self.labels
-            table = pl.DataFrame({"id": self.record.ids, "correct": correct})
-            write(self.record.evaluations / f"step-{step:08d}.parquet", table.write_parquet)
+        if step in self.evaluates:
+            table = pl.DataFrame({"id": self.record.ids, "correct": self.correct(model)})
+            if rank() == 0:
+                write_table(self.record.evaluation(step), table)
         if step in self.saves:
             facts = {
                 "step": step,
@@ -96,13 +146,16 @@ class _Recorder(TrainerCallback):
                 "encoder_lr": self.rates[0],
                 "head_lr": self.rates[1],
             }
-            save_checkpoint(self.record.checkpoints / f"step-{step:08d}", model, facts)
+            if rank() == 0:
+                save_checkpoint(self.record.checkpoint(step), model, facts)
             control.should_save = step < state.max_steps
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        write(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / COMPLETE, "")
+        gather("saved")  # every process writes its own random state
+        if rank() == 0:
+            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
 
 class _Progress(TrainerCallback):
@@ -161,17 +214,6 @@ def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, A
     ]
 
 
-def resume_point(folder: Path) -> str | None:
-    """The last whole checkpoint that Trainer left in a folder; half-written ones are removed."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        if (path / COMPLETE).is_file():
-            whole.append(path)
-        else:
-            shutil.rmtree(path)
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
-
-
 def fit(
     model: Classifier,
     tokens: Tokens,
@@ -184,26 +226,32 @@ def fit(
     """Fine-tune `model` in place; returns the number of optimiser steps.
 
     With `record`, checkpoints and whole-set evaluations are written, and a killed training goes on from its last checkpoint
-    (weights, optimiser, schedule, data order and random state), ending with the same weights bit for bit.
+    (weights, optimiser, schedule, data order and random state), ending with the same weights bit for bit. Under torchrun every
+    process calls it with the same arguments: each takes its share of every batch, and the first one writes.
 
     Raises
     ------
     UserError
-        the disk is full or cannot be written.
+        the disk is full or cannot be written, or the training was begun by another number of processes.
     """
     total = steps_of(config, len(tokens))
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
     )
     folder.mkdir(parents=True, exist_ok=True)
-    callbacks: list[TrainerCallback] = [_Progress(progress_file(folder))]
+    callbacks: list[TrainerCallback] = [_Progress(progress_file(folder))] if rank() == 0 else []
+    per_epoch = math.ceil(len(tokens) / config.batch_size)
+    point: str | None = None
     if record:
-        per_epoch = math.ceil(len(tokens) / config.batch_size)
         evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
-        callbacks.append(_Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates))
+        recorder = _Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates)
+        callbacks.append(recorder)
+        with agreed():
+            point = resume_point(folder, recorder.whole_until) if rank() == 0 else None
+        point = from_the_first(point)
     arguments = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=config.batch_size // world(),
         max_steps=total,
         seed=seed,
         lr_scheduler_type=config.schedule,
@@ -211,7 +259,6 @@ def fit(
         bf16=trains_in_bf16(config),
         use_cpu=not torch.accelerator.is_available(),
         save_strategy="no",
-        save_total_limit=2,
         logging_steps=max(1, total // 50),
         report_to=list(config.report_to) or "none",
         disable_tqdm=True,
@@ -219,9 +266,12 @@ def fit(
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     dataset = _TokenRows(tokens, labels)
+    kind: Callable[..., Trainer] = _OrderedTrainer
+    if world() > 1:
+        kind = partial(_SharedTrainer, epoch=step_of(Path(point)) // per_epoch if point else 0)
     try:
         with quiet_transformers():
-            trainer = _OrderedTrainer(
+            trainer = kind(
                 model,
                 arguments,
                 order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
@@ -231,7 +281,9 @@ def fit(
                 callbacks=callbacks,
             )
             trainer.remove_callback(PrinterCallback)
-            trainer.train(resume_from_checkpoint=resume_point(folder) if record else None)
+            if rank():
+                torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
+            trainer.train(resume_from_checkpoint=point)
     except (OSError, RuntimeError) as error:
         if not failed_to_write(error):
             raise

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -18,6 +16,7 @@ import torch
 from loky import ProcessPoolExecutor
 
 from thresher.errors import UserError
+from thresher.training.processes import die_with, world
 
 
 def cores() -> int:
@@ -64,11 +63,8 @@ def steps_watched(files: Sequence[Path], advance: Callable[[float], None]) -> It
         thread.join()
 
 
-def _start_worker(threads: int) -> None:
-    if sys.platform == "linux":
-        # A killed parent must not leave workers that go on writing beside the next attempt.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+def _start_worker(threads: int, parent: int) -> None:
+    die_with(parent)
     # Ctrl-C reaches the whole group; the parent alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
@@ -86,8 +82,10 @@ def run_jobs(
     Raises
     ------
     UserError
-        a worker was killed (out of memory, most often).
+        a worker was killed (out of memory, most often), or torchrun started this process.
     """
+    if world() > 1:
+        raise UserError("torchrun is for `thresher train`; run the other steps once, without it")
     if not arguments:
         return
     workers = min(workers, len(arguments))
@@ -101,7 +99,7 @@ def run_jobs(
             torch.set_num_threads(before)
         return
     # loky's processes do not import the caller's script, so it needs no `if __name__ == "__main__"`.
-    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads,))
+    pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads, os.getpid()))
     try:
         pending: dict[Future[Any], int] = {pool.submit(job, *given): i for i, given in enumerate(arguments)}
         while pending:

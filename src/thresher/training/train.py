@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
 from thresher.model.tokens import tokenise
-from thresher.progress import track
+from thresher.progress import say, track
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest, write
+from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import save_architecture
 from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
+from thresher.training.processes import agreed, rank, together, world
+from thresher.training.sound import faults, finished, mark_finished, read_facts
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -33,6 +36,8 @@ def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Clas
 def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     """Train every run that is not finished yet, side by side; an interrupted one goes on from its last checkpoint.
 
+    Under torchrun all processes share one training after the other.
+
     Parameters
     ----------
     run
@@ -43,7 +48,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
 
     Returns
     -------
-    {"steps", "seconds": {name: seconds}, "parameters", "bf16"}
+    {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}
 
     Raises
     ------
@@ -55,6 +60,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     classes = len(manifest["classes"])
     model, tokenizer = new_classifier(model_config, classes, config.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    remove_damaged(run)
     if not (run / "checkpoints" / "model").is_dir():
         save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, classes)
     del model
@@ -62,34 +68,48 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
     names += [f"null-{i}" for i in range(config.runs)]
     left = [name for name in names if not finished(run, name)]
+    for name in set(names) - set(left):
+        shutil.rmtree(run / "training" / name, ignore_errors=True)
     check_disk(run, parameters, config, left)
-    # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
-    threads = config.threads or share_cores(2 * config.runs)[1]
-    workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
     files = [progress_file(run / "training" / name) for name in left]
     with track("train", total, "steps") as advance, steps_watched(files, advance):
-        for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
-            pass
-    done = {
-        path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
-    }
+        if world() > 1:
+            for name in left:
+                together(train_job, run, name)
+        else:
+            side_by_side(run, config, names, left)
+    done = {path.parent.name: read_facts(path) for path in (run / "checkpoints").glob("*/done.json")}
     return {
         "steps": done["run-0"]["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
         "parameters": parameters,
         "bf16": trains_in_bf16(config),
+        "processes": world(),
     }
+
+
+def side_by_side(run: Path, config: TrainConfig, names: Sequence[str], left: Sequence[str]) -> None:
+    """Do the trainings that are left of `names`, as many at a time as there are cores for."""
+    # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
+    threads = config.threads or share_cores(2 * config.runs)[1]
+    workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
+    for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
+        pass
+
+
+def remove_damaged(run: Path) -> None:
+    """Remove the finished trainings that are not whole any more, each from its stamp on, and say so."""
+    for name, fault in list(faults(run)):
+        say(f"{fault}; {'saving' if name == 'model' else 'training'} it again")
+        (run / "checkpoints" / name / "done.json").unlink(missing_ok=True)
+        for kind in ("training", "evaluations", "checkpoints"):
+            shutil.rmtree(run / kind / name, ignore_errors=True)
 
 
 def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
     """The model and training settings of a run folder."""
     return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
-
-
-def finished(run: Path, name: str) -> bool:
-    """Whether a training ran to its end."""
-    return (run / "checkpoints" / name / "done.json").is_file()
 
 
 def recipe(config: TrainConfig, name: str) -> TrainConfig:
@@ -112,17 +132,20 @@ def train_job(run: Path, name: str) -> None:
     model_config, config = configs(manifest)
     kind, _, number = name.partition("-")
     seed = config.seed + int(number)
-    rows = read_rows(run / "rows.parquet")
-    model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-    texts = [[""] * len(rows) if kind == "null" else rows.table[column].to_list() for column in rows.text]
-    tokens = tokenise(texts, tokenizer, model_config.max_length)
+    if world() > 1:
+        torch.set_num_threads(config.threads or max(1, cores() // int(os.environ["LOCAL_WORLD_SIZE"])))
+    with agreed():
+        rows = read_rows(run / "rows.parquet")
+        model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
+        texts = [[""] * len(rows) if kind == "null" else rows.table[column].to_list() for column in rows.text]
+        tokens = tokenise(texts, tokenizer, model_config.max_length)
     folder = run / "training" / name
     record = Record(run / "checkpoints" / name, run / "evaluations" / name, rows.table["id"])
     started = time.monotonic()
     steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record)
-    shutil.rmtree(folder, ignore_errors=True)
-    facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
-    write(run / "checkpoints" / name / "done.json", json.dumps(facts))
+    if rank() == 0:
+        mark_finished(run, name, steps=steps, seconds=round(time.monotonic() - started, 1), seed=seed)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:

@@ -1,0 +1,67 @@
+"""What a killed training goes on from: only a state that is wholly there, with all that was recorded before it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from thresher.errors import UserError
+from thresher.training.resume import mark_whole, resume_point, saved_states
+
+
+def state(folder: Path, step: int, whole: bool = True) -> Path:
+    """What Trainer leaves, in small."""
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
+        (path / name).write_bytes(f"{name} at {step}".encode())
+    if whole:
+        mark_whole(path)
+    return path
+
+
+def test_the_newest_whole_state_is_taken_and_the_others_go(tmp_path):
+    assert resume_point(tmp_path) is None
+    for step in (9, 10, 30):
+        state(tmp_path, step, whole=step != 30)
+    assert resume_point(tmp_path) == str(tmp_path / "checkpoint-10")
+    assert [path.name for path in saved_states(tmp_path)] == ["checkpoint-10"]
+
+
+def test_two_states_are_kept_so_that_there_is_always_a_whole_one(tmp_path):
+    for step in (4, 8, 12, 16):
+        state(tmp_path, step)
+    assert [path.name for path in saved_states(tmp_path)] == ["checkpoint-16", "checkpoint-12"]
+
+
+@pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "thresher-whole.json"])
+@pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
+def test_a_damaged_state_is_not_taken(tmp_path, file, how):
+    state(tmp_path, 4)
+    path = state(tmp_path, 8) / file
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] if how == "cut" else bytes([content[0], content[1] ^ 1, *content[2:]]))
+    if how == "gone":
+        path.unlink()
+    assert resume_point(tmp_path) == str(tmp_path / "checkpoint-4")
+
+
+def test_a_state_that_comes_after_something_lost_is_not_taken(tmp_path):
+    for step in (4, 8):
+        state(tmp_path, step)
+    assert resume_point(tmp_path, usable=lambda step: step < 8) == str(tmp_path / "checkpoint-4")
+    assert resume_point(tmp_path, usable=lambda step: False) is None
+
+
+def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, monkeypatch):
+    state(tmp_path, 4)
+    for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=r"begun by 1 process.*go on without torchrun"):
+        resume_point(tmp_path)
+    state(tmp_path, 8)
+    monkeypatch.delenv("LOCAL_RANK")
+    with pytest.raises(UserError, match="torchrun --nproc-per-node 2 -m thresher train"):
+        resume_point(tmp_path)
+    assert len(saved_states(tmp_path)) == 2
