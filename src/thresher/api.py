@@ -17,13 +17,14 @@ from thresher.config import RunConfig, with_settings
 from thresher.rows import Rows, load
 from thresher.run_folder import RunPath, require
 from thresher.steps.compare import compare
+from thresher.steps.explain import explain
 from thresher.steps.measure import measure
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
 from thresher.steps.train import train
 
-__all__ = ["compare", "load", "measure", "report", "run", "score", "select", "train"]
+__all__ = ["compare", "explain", "load", "measure", "report", "run", "score", "select", "train"]
 
 
 def run(

@@ -16,7 +16,8 @@ from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run_folder import read_manifest
 from thresher.signals.batch import Weights, measure_batch, measure_logits, swap_weights
-from thresher.signals.capture import embedding_leaf, layer_flow, measured_layers
+from thresher.signals.capture import layer_flow, measured_layers
+from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
 
@@ -41,16 +42,21 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
 def usable_layers(
     model: Classifier, weights: Weights, tokens: Tokens
 ) -> tuple[dict[str, list[nn.Module]], dict[str, str]]:
-    """The layers whose gradient norms can be measured, and the reason for each that cannot, tried on one row."""
+    """The layers whose gradients the rules give, and the reason for each that they do not, tried on a few rows."""
     usable: dict[str, list[nn.Module]] = {}
     refused: dict[str, str] = {}
     swap_weights(model, weights)
-    batch = pad_batch(tokens, [0], next(iter(weights.values())).device)
+    # Two rows of three tokens: an input that is shared by the rows, or has no row axis, does not look like one per row.
+    ids = [np.resize(tokens.ids[0], 3)] * 2
+    types = None if tokens.types is None else [np.resize(tokens.types[0], 3)] * 2
+    tried = Tokens(ids, types, np.zeros(2, bool), tokens.pad)
+    batch = pad_batch(tried, [0, 1], next(iter(weights.values())).device)
     for name, find in measured_layers(model).items():
         try:
             modules = find()
-            with embedding_leaf(model), layer_flow(modules):
+            with torch.no_grad(), layer_flow(modules) as flow:
                 model(**batch)
+            check_formulas(modules, flow, len(tried))
             usable[name] = modules
         except UserError as error:
             refused[name] = str(error)
