@@ -97,7 +97,19 @@ class MeasureConfig(_Section):
     )
     batch_tokens: int = Field(default=2048, ge=1, description="padded tokens per batch")
     dtype: Literal["float32", "float64"] = "float32"
-    workers: int | None = Field(default=None, ge=1, description="processes; default: one per core")
+    workers: int | None = Field(
+        default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
+    )
+    engine: str = Field(default="local", description="local, or ray: the same on many machines")
+    address: str | None = Field(
+        default=None,
+        description="HOST:PORT of a Ray cluster; default: the one that runs on this machine, or a new one",
+    )
+    store: str | None = Field(
+        default=None,
+        description="s3://, gs:// or file:// address that rows and weights reach the nodes by; default: the run folder, shared",
+    )
+    cores: int = Field(default=1, ge=1, description="cores that Ray sets aside for each worker")
 
 
 class SelectConfig(_Section):

@@ -85,7 +85,10 @@ def explicit(layer: nn.Module, inputs: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", LAYERS)
 def test_norms_and_products_equal_explicit_gradients(name, shape):
     layer = made(name).requires_grad_(False)
-    ours, theirs = torch.randn(3, *SHAPES[shape], WIDE).double(), torch.randn(2, *SHAPES[shape], WIDE).double()
+    ours, theirs = (
+        torch.randn(3, *SHAPES[shape], WIDE).double(),
+        torch.randn(2, *SHAPES[shape], WIDE).double(),
+    )
     one, other = explicit(layer, ours), explicit(layer, theirs)
     # These norms of the library compute in float32 whatever the model is in.
     relative = 1e-5 if name.split("'")[0] in ("Llama", "Qwen2", "Gemma") else 1e-9
@@ -120,7 +123,10 @@ def test_a_position_that_the_loss_does_not_see_changes_nothing():
     for name in LAYERS:
         layer = made(name)
         a, b = flow_of(layer, torch.randn(3, 4, WIDE).double())
-        padded = [torch.nn.functional.pad(a, (0, 0, 0, 2), value=7.0), torch.nn.functional.pad(b, (0, 0, 0, 2))]
+        padded = [
+            torch.nn.functional.pad(a, (0, 0, 0, 2), value=7.0),
+            torch.nn.functional.pad(b, (0, 0, 0, 2)),
+        ]
         torch.testing.assert_close(rule_for(layer)(layer, *padded), rule_for(layer)(layer, a, b))
         products = pair_rule_for(layer)(layer, (a, b), tuple(padded))
         torch.testing.assert_close(products, pair_rule_for(layer)(layer, (a, b), (a, b)))
@@ -130,7 +136,8 @@ def test_every_kind_of_layer_has_all_three_and_every_kind_is_tested():
     assert set(RULES) == set(PAIR_RULES) == set(FORMULAS)
     tested = {type(make()).__name__ for make in LAYERS.values()}
     assert all(
-        name in tested or any(one.endswith(name[1:]) for one in tested if name.startswith("*")) for name in RULES
+        name in tested or any(one.endswith(name[1:]) for one in tested if name.startswith("*"))
+        for name in RULES
     )
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import polars as pl
 
+from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.run_folder import read_manifest
 from thresher.sealed import read_table, write_table
-from thresher.signals.chunk import loaded, measure_chunk, usable_layers
+from thresher.signals.chunk import loaded, usable_layers
+from thresher.signals.engines import find
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import predict_logits
-from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.sound import TRAIN_AGAIN
 
 
@@ -37,7 +38,8 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     manifest = read_manifest(run)
-    workers = share_cores(manifest["n_rows"], manifest["config"]["measure"]["workers"])[0]
+    settings = MeasureConfig(**manifest["config"]["measure"])
+    engine = find(settings.engine).measure
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")
@@ -58,7 +60,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         if plan.gradients:
             refused = refused_signals(plan)
         with track(f"measure {name}", sum(plan.rows_of(chunk)[1] for chunk in left)) as advance:
-            for _, rows in run_jobs(measure_chunk, [(plan, chunk) for chunk in left], workers):
+            for rows in engine(plan, left, settings, say):
                 advance(rows)
         measured += len(left)
     first = read_signals(run, names[0])[0]
