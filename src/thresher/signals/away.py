@@ -10,13 +10,12 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
 from thresher.progress import track
 from thresher.run_folder import file_digest
-from thresher.signals.chunk import measure_chunk
+from thresher.signals.chunk import measure_chunk, measure_rows
 from thresher.signals.plan import Plan
 from thresher.signals.store import Store, cache_folder, fetch, open_store, put
 from thresher.training.checkpoints import list_checkpoints
@@ -111,22 +110,22 @@ def measure_away(things: Material, plan: Plan, chunk: int, slab: str | None, fol
     """Measure a chunk in a folder that was laid out, and return the bytes of its part file."""
     here = replace(plan, run=folder)
     if things.store is not None and slab is not None:
-        rows = read_chunk_rows(open_store(things.store), slab, chunk % SLAB_CHUNKS)
-        pq.write_table(rows, folder / "rows.parquet")
-        here, chunk = replace(here, n_rows=rows.num_rows), 0
-    measure_chunk(here, chunk)
+        measure_rows(here, chunk, read_chunk_rows(open_store(things.store), slab, chunk % SLAB_CHUNKS))
+    else:
+        measure_chunk(here, chunk)
     part = here.part(chunk)
     content = part.read_bytes()
     part.unlink()
     return content
 
 
-def read_chunk_rows(store: Store, slab: str, group: int) -> pa.Table:
+def read_chunk_rows(store: Store, slab: str, group: int) -> pl.DataFrame:
     """One row group of a slab, its checksums verified; the rest of the slab stays where it is."""
     # Neither side reads ahead: the footer and the bytes of the group, in one request each.
     with store.fs.open(store.place(slab), "rb", cache_type="none") as file:
         slab_file = pq.ParquetFile(file, page_checksum_verification=True, pre_buffer=True)
-        rows: pa.Table = slab_file.read_row_group(group)
+        rows = pl.from_arrow(slab_file.read_row_group(group))
+    assert isinstance(rows, pl.DataFrame)
     return rows
 
 

@@ -117,11 +117,15 @@ def signal_frame(
 
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
-    """Measure one chunk and write its part; returns the number of rows."""
+    """Measure one chunk of the run folder and write its part; returns the number of rows."""
+    first, count = plan.rows_of(chunk)
+    return measure_rows(plan, chunk, pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect())
+
+
+def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
+    """Measure the rows of one chunk and write its part; returns their number."""
     manifest = read_manifest(plan.run)
     data, classes = manifest["config"]["data"], manifest["classes"]
-    first, count = plan.rows_of(chunk)
-    rows = pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
     labels = (
         rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
     )
@@ -130,4 +134,4 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
     tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
     values = measure_tokens(model, weights, tokens, labels, plan.gradients, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
-    return count
+    return rows.height
