@@ -15,7 +15,7 @@ from thresher.config import ModelConfig
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
 from thresher.model.tokens import Tokens, pad_batch, tokenise
-from thresher.signals.batch import measure_batch
+from thresher.signals.batch import MOMENTS, measure_batch
 from thresher.signals.chunk import measure_tokens, usable_layers
 from tiny import SHAPES, WORDS, tiny_model, tokenizer_of
 
@@ -109,7 +109,7 @@ def test_padding_does_not_matter(setting):
         name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
         for name, value in batch.items()
     }
-    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers)
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(MOMENTS))
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)
 

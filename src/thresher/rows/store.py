@@ -18,6 +18,7 @@ from thresher.rows.table import Part, Rows, Source
 from thresher.run_folder import write, write_folder
 
 _KEY = b"thresher.rows"
+GROUP_ROWS = 16384
 
 
 def save_rows(rows: Rows, path: str | Path) -> None:
@@ -60,7 +61,11 @@ def save_rows(rows: Rows, path: str | Path) -> None:
     }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
     table = table.replace_schema_metadata({_KEY: json.dumps(facts).encode()})
-    write(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    # Small row groups, so that who reads some of the rows decodes little more than those.
+    write(
+        path,
+        lambda temporary: pq.write_table(table, temporary, compression="zstd", row_group_size=GROUP_ROWS),
+    )
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:

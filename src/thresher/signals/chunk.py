@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import polars as pl
 import torch
 from torch import nn
 
+from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run_folder import read_manifest
-from thresher.signals.batch import Weights, measure_batch, measure_logits, swap_weights
+from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
 from thresher.signals.capture import embedding_leaf, layer_flow, measured_layers
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
@@ -62,28 +64,27 @@ def measure_tokens(
     weights: list[Weights],
     tokens: Tokens,
     labels: np.ndarray,
-    gradients: bool = True,
-    batch_tokens: int = 2048,
+    signals: Sequence[str] = SIGNALS,
+    batch_tokens: int = 1024,
 ) -> dict[str, np.ndarray]:
-    """All signals of some rows, in their order; see `measure_batch` for names and shapes.
+    """The logits and the named signals of some rows, in their order; see `measure_batch` for shapes.
 
     Rows are batched by length, at most `batch_tokens` padded tokens at a time; on a GPU that runs out of memory the batch is
     halved until it fits. Neither changes a signal beyond rounding.
     """
     device = next(iter(weights[0].values())).device
-    layers = usable_layers(model, weights[0], tokens)[0] if gradients else {}
+    usable = usable_layers(model, weights[0], tokens)[0] if signals else {}
+    layers = {name: modules for name, modules in usable.items() if name in signals}
+    moments = [name for name in MOMENTS if name in signals]
     results: dict[str, np.ndarray] = {}
     queue = length_sorted_batches(tokens.lengths, batch_tokens)
     while queue:
         rows = queue.pop(0)
         try:
             batch = pad_batch(tokens, rows, device)
-            if gradients:
-                values = measure_batch(
-                    model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers
-                )
-            else:
-                values = measure_logits(model, weights, batch)
+            values = measure_batch(
+                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, moments
+            )
         except torch.cuda.OutOfMemoryError as error:
             if len(rows) == 1:
                 raise UserError(
@@ -122,6 +123,7 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     max_length = manifest["config"]["model"]["max_length"]
     tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
-    values = measure_tokens(model, weights, tokens, labels, plan.gradients, plan.batch_tokens)
+    signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
+    values = measure_tokens(model, weights, tokens, labels, signals, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
     return count

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher.config import MeasureConfig
 from thresher.run_folder import digest, file_digest, write
 from thresher.training.checkpoints import list_checkpoints
 
@@ -66,6 +67,7 @@ def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -
         "chunk_rows": measure["chunk_rows"],
         "dtype": measure["dtype"],
         "gradients": gradients,
+        "signals": sorted(MeasureConfig(**measure).signals),
         "threads": 1,
     }
     sizes = (manifest["n_rows"], measure["chunk_rows"], measure["batch_tokens"], measure["dtype"])

@@ -17,7 +17,8 @@ from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, sta
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `chunk_rows`, `batch_tokens`, `dtype`, `workers`. Returns counts: rows, checkpoints, truncated, refused.
+    `settings`: `signals`, `chunk_rows`, `batch_tokens`, `dtype`, `workers`. Returns counts: rows, checkpoints,
+    truncated, refused.
 
     Raises
     ------
@@ -28,7 +29,10 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     before = require(run, "train")
     with lock(run):
         used = change_config(run, "measure", **settings)
-        made_with = {"train": before["hash"], "chunk_rows": used["chunk_rows"], "dtype": used["dtype"]}
+        made_with = {
+            "train": before["hash"],
+            **{name: used[name] for name in ("signals", "chunk_rows", "dtype")},
+        }
         done = stamp(run, "measure")
         if done and not force and state(run, "measure", made_with) == "done":
             say(f"measure: already done in {run}; --force redoes it")
