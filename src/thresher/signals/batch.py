@@ -77,10 +77,10 @@ def measure_batch(
             if moments:
                 true_logit = output.gather(1, labels[:, None]).sum()
                 gradients.append(torch.autograd.grad(true_logit, found["embedding"])[0].flatten(1))
-    found_moments = {name: MOMENTS[name](torch.stack(gradients, 1)) for name in moments}
+    stacked = torch.stack(gradients, 1) if gradients else torch.empty(0)  # (B, C, T * H)
     values = {
         "logits": torch.stack(logits, 1),
-        **found_moments,
+        **{name: MOMENTS[name](stacked) for name in moments},
         **{name: torch.stack(by_checkpoint, 1) for name, by_checkpoint in norms.items()},
     }
     return {name: value.cpu().numpy() for name, value in values.items()}

@@ -15,9 +15,11 @@ from torch import nn
 from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.run_folder import read_manifest
+from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
+from thresher.signals.batches import tight_batches
 from thresher.signals.capture import embedding_leaf, layer_flow, measured_layers
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
@@ -30,6 +32,7 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
     precision = getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
+    use_short_attention(model.encoder)
     weights = [
         {
             key: value.to(precision) if value.is_floating_point() else value
@@ -77,7 +80,7 @@ def measure_tokens(
     layers = {name: modules for name, modules in usable.items() if name in signals}
     moments = [name for name in MOMENTS if name in signals]
     results: dict[str, np.ndarray] = {}
-    queue = length_sorted_batches(tokens.lengths, batch_tokens)
+    queue = tight_batches(tokens.lengths, batch_tokens)
     while queue:
         rows = queue.pop(0)
         try:
