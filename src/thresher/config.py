@@ -89,13 +89,21 @@ class TrainConfig(_Section):
     )
 
 
+Signal = Literal["gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"]
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
+
+
 class MeasureConfig(_Section):
-    """The one pass over the rows. None of these may change a score."""
+    """The one pass over the rows. None of these may change a score, only leave it out."""
+
+    signals: tuple[Signal, ...] = Field(
+        default=SIGNALS, description="what is measured beside the logits; scores that need more are left out"
+    )
 
     chunk_rows: int = Field(
         default=1024, ge=1, description="rows per part file: the unit of work and of resume"
     )
-    batch_tokens: int = Field(default=2048, ge=1, description="padded tokens per batch")
+    batch_tokens: int = Field(default=1024, ge=1, description="padded tokens per batch")
     dtype: Literal["float32", "float64"] = "float32"
     workers: int | None = Field(
         default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"

@@ -12,7 +12,9 @@ from signal_settings import CLASSES, as_type, make_setting
 
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
-from thresher.signals.batch import measure_batch
+from thresher.signals.attention import use_short_attention
+from thresher.signals.batch import MOMENTS, measure_batch
+from thresher.signals.capture import embedding_leaf
 from thresher.signals.chunk import measure_tokens, usable_layers
 from tiny import SHAPES
 
@@ -86,7 +88,7 @@ def test_padding_does_not_matter(setting):
         name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
         for name, value in batch.items()
     }
-    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers)
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(MOMENTS))
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)
 
@@ -119,3 +121,31 @@ def test_texts_without_a_token_still_have_a_position(setting):
     assert tokens.lengths.min() >= 1
     assert isinstance(tokens, Tokens)
     assert torch.isfinite(model.float()(**pad_batch(tokens, [0, 1])).logits).all()
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_attention_of_short_texts_is_attention(setting, side):
+    model, _, tokens, labels, _ = setting
+    model = model.double().requires_grad_(False)
+    batch = pad_batch(tokens, range(len(tokens)))
+    if side == "left":
+        for row, length in enumerate(tokens.lengths):
+            batch = {name: value.clone() for name, value in batch.items()}
+            for value in batch.values():
+                value[row] = value[row].roll(batch["input_ids"].shape[1] - int(length))
+
+    def outcome():
+        with embedding_leaf(model) as found:
+            logits = model(**batch).logits
+        true = logits.gather(1, torch.from_numpy(labels)[:, None]).sum()
+        return logits.detach().numpy(), torch.autograd.grad(true, found["embedding"])[0].numpy()
+
+    encoder = model.encoder
+    before, expected = encoder.config._attn_implementation, outcome()
+    use_short_attention(encoder)
+    try:
+        assert encoder.config._attn_implementation != "sdpa"
+        for ours, theirs in zip(outcome(), expected, strict=True):
+            close(ours, theirs, exactness(model))
+    finally:
+        encoder.set_attn_implementation(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,14 @@ import polars as pl
 import torch
 from torch import nn
 
+from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.run_folder import read_manifest
-from thresher.signals.batch import Weights, measure_batch, measure_logits, swap_weights
+from thresher.signals.attention import use_short_attention
+from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
+from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
@@ -29,6 +33,7 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
     precision = getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
+    use_short_attention(model.encoder)
     weights = [
         {
             key: value.to(precision) if value.is_floating_point() else value
@@ -68,28 +73,27 @@ def measure_tokens(
     weights: list[Weights],
     tokens: Tokens,
     labels: np.ndarray,
-    gradients: bool = True,
-    batch_tokens: int = 2048,
+    signals: Sequence[str] = SIGNALS,
+    batch_tokens: int = 1024,
 ) -> dict[str, np.ndarray]:
-    """All signals of some rows, in their order; see `measure_batch` for names and shapes.
+    """The logits and the named signals of some rows, in their order; see `measure_batch` for shapes.
 
     Rows are batched by length, at most `batch_tokens` padded tokens at a time; on a GPU that runs out of memory the batch is
     halved until it fits. Neither changes a signal beyond rounding.
     """
     device = next(iter(weights[0].values())).device
-    layers = usable_layers(model, weights[0], tokens)[0] if gradients else {}
+    usable = usable_layers(model, weights[0], tokens)[0] if signals else {}
+    layers = {name: modules for name, modules in usable.items() if name in signals}
+    moments = [name for name in MOMENTS if name in signals]
     results: dict[str, np.ndarray] = {}
-    queue = length_sorted_batches(tokens.lengths, batch_tokens)
+    queue = tight_batches(tokens.lengths, batch_tokens)
     while queue:
         rows = queue.pop(0)
         try:
             batch = pad_batch(tokens, rows, device)
-            if gradients:
-                values = measure_batch(
-                    model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers
-                )
-            else:
-                values = measure_logits(model, weights, batch)
+            values = measure_batch(
+                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, moments
+            )
         except torch.cuda.OutOfMemoryError as error:
             if len(rows) == 1:
                 raise UserError(
@@ -132,6 +136,7 @@ def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     max_length = manifest["config"]["model"]["max_length"]
     tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
-    values = measure_tokens(model, weights, tokens, labels, plan.gradients, plan.batch_tokens)
+    signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
+    values = measure_tokens(model, weights, tokens, labels, signals, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
     return rows.height

@@ -63,11 +63,13 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
             for rows in engine(plan, left, settings, say):
                 advance(rows)
         measured += len(left)
-    first = read_signals(run, names[0])[0]
+    # Counted from the files: what was measured is never in memory as a whole.
+    parts = pl.scan_parquet(run / "signals" / names[0] / "part-*.parquet")
+    counts = parts.select(rows=pl.len(), truncated=pl.col("truncated").sum()).collect()
     return {
-        "rows": first.height,
+        "rows": int(counts["rows"][0]),
         "checkpoints": len(list_checkpoints(run / "checkpoints" / names[0])),
-        "truncated": int(first["truncated"].sum()),
+        "truncated": int(counts["truncated"][0]),
         "measured_chunks": measured,
         "refused": refused,
     }
@@ -95,8 +97,11 @@ def prepare(plan: Plan) -> None:
 def refused_signals(plan: Plan) -> dict[str, str]:
     """The layers whose gradient norms this architecture does not give, with the reason."""
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    texts = read_manifest(plan.run)["config"]["data"]["text"]
-    return usable_layers(model, weights[0], tokenise([["a"] for _ in texts], tokenizer, 8))[1]
+    config = read_manifest(plan.run)["config"]
+    refused = usable_layers(
+        model, weights[0], tokenise([["a"] for _ in config["data"]["text"]], tokenizer, 8)
+    )[1]
+    return {name: reason for name, reason in refused.items() if name in config["measure"]["signals"]}
 
 
 def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:

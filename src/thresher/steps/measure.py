@@ -21,8 +21,8 @@ from thresher.training.sound import check_trainings
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines, with `address`, `store`,
-    `cores`. None of these changes a score. Returns counts: rows, checkpoints, truncated, refused.
+    `settings`: `signals`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines, with `address`,
+    `store`, `cores`. Only `signals` changes which scores there will be. Returns counts: rows, checkpoints, truncated, refused.
 
     Raises
     ------
@@ -33,7 +33,11 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     before = require(run, "train")
     with lock(run):
         used = changed(run, "measure", settings)[1].measure
-        made_with = {"train": before["hash"], "chunk_rows": used.chunk_rows, "dtype": used.dtype}
+        read = used.model_dump(mode="json")
+        made_with = {
+            "train": before["hash"],
+            **{name: read[name] for name in ("signals", "chunk_rows", "dtype")},
+        }
         done = stamp(run, "measure")
         same = done and not force and state(run, "measure", made_with) == "done"
         if done and same and not signals_faults(run):
