@@ -12,13 +12,13 @@ from signal_settings import as_type, make_setting
 
 from thresher.signals.chunk import measure_tokens, usable_layers
 from thresher.signals.influence import Targets, largest, merged, tracin_pairs
-from tiny import SHAPES
+from tiny import OTHER_NORMS, SHAPES
 
 RATES = [0.5, 0.25, 0.0, 2.0]
 LAYERS = ("encoder", "classifier")
 
 
-@pytest.fixture(scope="module", params=sorted(SHAPES))
+@pytest.fixture(scope="module", params=sorted(SHAPES | OTHER_NORMS))
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     return make_setting(request.param, tmp_path_factory.mktemp(request.param))
 
@@ -49,8 +49,8 @@ def test_equals_plain_autograd_one_pair_at_a_time(setting, layer):
     expected = pair_products(
         model.double(), as_type(checkpoints, torch.float64), RATES, layer, tokens, labels
     )
-    # The library's RMS norm computes in float32 even in a float64 model.
-    relative = 1e-5 if model.encoder.config.model_type == "qwen2" else 1e-9
+    # The library's RMS norms compute in float32 even in a float64 model.
+    relative = 1e-5 if model.encoder.config.model_type in ("qwen2", *OTHER_NORMS) else 1e-9
     close(exact, expected, np.diag(expected), relative)
     close(single, expected, np.diag(expected), 1e-4)
     assert (expected > 0).any() and (expected < 0).any()
