@@ -47,6 +47,12 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
     "qwen2": {**SMALL, "num_key_value_heads": 1},
 }
+# Decoder-only models whose norms are of another make: Gemma's gain is one more than its weight, Qwen3 normalises each head.
+OTHER_NORMS: dict[str, dict[str, Any]] = {
+    "llama": {**SMALL, "num_key_value_heads": 1},
+    "gemma": {**SMALL, "num_key_value_heads": 1, "head_dim": 8},
+    "qwen3": {**SMALL, "num_key_value_heads": 1, "head_dim": 8},
+}
 ENCODERS = ("bert", "distilbert", "roberta", "modernbert", "deberta-v2")
 
 
@@ -78,7 +84,7 @@ def tiny_model(kind: str, folder: Path, seed: int = 0) -> Path:
     """Save a tiny random model of an architecture, weights large enough that every gradient counts."""
     torch.manual_seed(seed)
     # Some tokenizer classes add special tokens of their own when they are loaded.
-    config = CONFIG_MAPPING[kind](vocab_size=len(VOCABULARY) + 8, **SHAPES[kind])
+    config = CONFIG_MAPPING[kind](vocab_size=len(VOCABULARY) + 8, **(SHAPES | OTHER_NORMS)[kind])
     model = AutoModel.from_config(config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import compare, load, measure, report, run, score, select, train
+    from thresher.api import compare, explain, load, measure, report, run, score, select, train
 
 __version__ = _installed("thresher")
 __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "explain",
     "load",
     "measure",
     "report",

@@ -15,15 +15,16 @@ from typing import Any
 from thresher.begin import check_selection, data_config
 from thresher.config import RunConfig, with_settings
 from thresher.rows import Rows, load
-from thresher.run_folder import RunPath, require
+from thresher.run_folder import RunPath, require, stamp
 from thresher.steps.compare import compare
+from thresher.steps.explain import explain
 from thresher.steps.measure import measure
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
 from thresher.steps.train import train
 
-__all__ = ["compare", "load", "measure", "report", "run", "score", "select", "train"]
+__all__ = ["compare", "explain", "load", "measure", "report", "run", "score", "select", "train"]
 
 
 def run(
@@ -53,6 +54,10 @@ def run(
     base = config or RunConfig(data=data_config(rows, test))
     resolved = with_settings(base, **settings)
     check_selection(resolved.select, rows.groups, rows.label)
+    if stamp(Path(out), "measure") is None:
+        from thresher.signals.engines import check_engine
+
+        check_engine(resolved.measure)
     proof_seeds = resolved.compare.seeds if test is not None else 0
     folder = train(rows, out=out, test=test, config=resolved, force=force, proof_seeds=proof_seeds)
     measure(folder, **resolved.measure.model_dump())

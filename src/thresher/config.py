@@ -89,15 +89,35 @@ class TrainConfig(_Section):
     )
 
 
+Signal = Literal["gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"]
+SIGNALS: tuple[Signal, ...] = get_args(Signal)
+
+
 class MeasureConfig(_Section):
-    """The one pass over the rows. None of these may change a score."""
+    """The one pass over the rows. None of these may change a score, only leave it out."""
+
+    signals: tuple[Signal, ...] = Field(
+        default=SIGNALS, description="what is measured beside the logits; scores that need more are left out"
+    )
 
     chunk_rows: int = Field(
         default=1024, ge=1, description="rows per part file: the unit of work and of resume"
     )
-    batch_tokens: int = Field(default=2048, ge=1, description="padded tokens per batch")
+    batch_tokens: int = Field(default=1024, ge=1, description="padded tokens per batch")
     dtype: Literal["float32", "float64"] = "float32"
-    workers: int | None = Field(default=None, ge=1, description="processes; default: one per core")
+    workers: int | None = Field(
+        default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
+    )
+    engine: str = Field(default="local", description="local, or ray: the same on many machines")
+    address: str | None = Field(
+        default=None,
+        description="HOST:PORT of a Ray cluster; default: the one that runs on this machine, or a new one",
+    )
+    store: str | None = Field(
+        default=None,
+        description="s3://, gs:// or file:// address that rows and weights reach the nodes by; default: the run folder, shared",
+    )
+    cores: int = Field(default=1, ge=1, description="cores that Ray sets aside for each worker")
 
 
 class SelectConfig(_Section):

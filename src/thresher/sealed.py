@@ -25,9 +25,12 @@ BLOCK = 1 << 20
 
 
 def write_table(
-    path: Path, table: pl.DataFrame | pa.Table, about: Mapping[bytes, bytes] | None = None
+    path: Path,
+    table: pl.DataFrame | pa.Table,
+    about: Mapping[bytes, bytes] | None = None,
+    group_rows: int | None = None,
 ) -> None:
-    """Write a table as Parquet with its checksum, and `about` as further metadata.
+    """Write a table as Parquet with its checksum, `about` as further metadata, and row groups of `group_rows` rows.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def write_table(
     arrow = arrow.replace_schema_metadata({**(about or {}), KEY: MARK + BLANK})
 
     def fill(temporary: Path) -> None:
-        pq.write_table(arrow, temporary, compression="zstd")
+        pq.write_table(arrow, temporary, compression="zstd", row_group_size=group_rows)
         with temporary.open("r+b") as handle:
             place = _place(handle)
             assert place is not None

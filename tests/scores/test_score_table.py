@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 from signals_tables import random_run, runs
 
 import thresher.errors
@@ -42,6 +43,32 @@ def test_a_run_gives_every_score_raw_and_normalised():
         labels = signals["label"].to_numpy()
         assert (table[f"{name}_class"].to_numpy() == class_norm(raw, labels)).all()
         assert (table[f"{name}_dataset"].to_numpy() == dataset_norm(raw)).all()
+
+
+@given(run=runs, size=st.integers(1, 20))
+def test_scores_by_blocks_are_those_of_the_whole_table(run, size):
+    signals, checkpoints, _ = run
+    whole = score_table([(signals, checkpoints)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thresher.scores.table.BLOCK_ROWS", size)
+        assert_frame_equal(score_table([(signals, checkpoints)]), whole, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def test_a_score_that_looks_at_other_rows_gets_them_all(monkeypatch):
+    signals, checkpoints, _ = random_run(0)
+    seen = []
+
+    def alone(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
+        seen.append(signals.height)
+        return pl.Series([0.0] * signals.height)
+
+    monkeypatch.setattr("thresher.scores.registry._REGISTRY", {})
+    facts = {"needs": (), "hard": "high", "runs": 1, "cost": "", "source": ""}
+    score("alone", **facts)(alone)
+    score("together", reads="rows", **facts)(alone)
+    monkeypatch.setattr("thresher.scores.table.BLOCK_ROWS", 5)
+    score_table([(signals, checkpoints)])
+    assert seen == [5, 5, 2, 12]
 
 
 def test_scores_of_all_runs_are_averaged_by_id_and_the_others_are_those_of_run_0():

@@ -67,3 +67,32 @@ def row_signals(
         "classifier_sq_norm": np.array(head_norms),
         "variance": stacked.numpy().var(0).sum(),
     }
+
+
+def row_gradient(model: Classifier, layer: nn.Module, tokens: Tokens, label: int, row: int) -> torch.Tensor:
+    """The gradient of one row's loss by all parameters of a layer, as one vector in float64."""
+    model.requires_grad_(True)
+    loss = -torch.log_softmax(model(**inputs_of(tokens, row)).logits[0], 0)[label]
+    found = torch.autograd.grad(loss, list(layer.parameters()))
+    return torch.cat([gradient.double().flatten() for gradient in found])
+
+
+def pair_products(
+    model: Classifier,
+    checkpoints: list[dict],
+    rates: list[float],
+    layer: str,
+    tokens: Tokens,
+    labels: np.ndarray,
+) -> np.ndarray:
+    """TracIn of every row with every row, one pair at a time."""
+    count = len(labels)
+    values = np.zeros((count, count))
+    for weights, rate in zip(checkpoints, rates, strict=True):
+        model.load_state_dict(weights)
+        where = last_layer_of(model) if layer == "encoder" else model.head[-1]
+        rows = [row_gradient(model, where, tokens, int(labels[row]), row) for row in range(count)]
+        for i in range(count):
+            for j in range(count):
+                values[i, j] += rate * (rows[i] @ rows[j]).item()
+    return values

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain import row_signals
+from signal_settings import CLASSES, as_type, make_setting
 
-from thresher.config import ModelConfig
 from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
 from thresher.model.tokens import Tokens, pad_batch, tokenise
-from thresher.signals.batch import measure_batch
+from thresher.signals.attention import use_short_attention
+from thresher.signals.batch import MOMENTS, measure_batch
+from thresher.signals.capture import embedding_leaf
 from thresher.signals.chunk import measure_tokens, usable_layers
-from tiny import SHAPES, WORDS, tiny_model, tokenizer_of
+from tiny import SHAPES
 
-CLASSES, CHECKPOINTS = 3, 4
 EXACT = {"logits", "gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"}
 
 
@@ -29,29 +27,10 @@ def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return make_setting(request.param, tmp_path_factory.mktemp(request.param))
 
 
-def make_setting(kind: str, folder: Path):
-    torch.manual_seed(1)
-    config = ModelConfig(name=str(tiny_model(kind, folder)), head_hidden=(12, 10), max_length=32)
-    encoder, _ = load_encoder(config)
-    tokenizer = tokenizer_of(kind)
-    model = Classifier(encoder, CLASSES, config).eval()
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    checkpoints = []
-    for _ in range(CHECKPOINTS):
-        for name, value in state.items():
-            if value.is_floating_point():
-                state[name] = value + 0.05 * torch.randn_like(value)
-        checkpoints.append(dict(state))
-    random = np.random.default_rng(0)
-    texts = [" ".join(random.choice(WORDS, n)) for n in (1, 9, 3, 3, 14, 6)]
-    tokens = tokenise([texts], tokenizer, config.max_length)
-    return model, checkpoints, tokens, random.integers(0, CLASSES, len(texts)), tokenizer
-
-
 def measured(setting, rows=None, batch_tokens: int = 64, dtype=torch.float32) -> dict[str, np.ndarray]:
     model, checkpoints, tokens, labels, _ = setting
     rows = np.arange(len(tokens)) if rows is None else np.asarray(rows)
-    weights = [{k: v.to(dtype) if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    weights = as_type(checkpoints, dtype)
     model = model.to(dtype).requires_grad_(False).eval()
     return measure_tokens(model, weights, tokens.take(rows), labels[rows], batch_tokens=batch_tokens)
 
@@ -71,7 +50,7 @@ def close(a: np.ndarray, b: np.ndarray, relative: float) -> None:
 def test_equals_plain_autograd_one_row_at_a_time(setting):
     ours = measured(setting, dtype=torch.float64)
     model, checkpoints, tokens, labels, _ = setting
-    checkpoints = [{k: v.double() if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    checkpoints = as_type(checkpoints, torch.float64)
     assert set(ours) == EXACT
     for row in range(len(tokens)):
         plain = row_signals(model.double(), checkpoints, tokens, int(labels[row]), row)
@@ -102,14 +81,14 @@ def test_row_order_batch_size_and_batch_mates_do_not_matter(setting, order, batc
 def test_padding_does_not_matter(setting):
     model, checkpoints, tokens, labels, _ = setting
     ours = measured(setting, dtype=torch.float64)
-    weights = [{k: v.double() if v.is_floating_point() else v for k, v in c.items()} for c in checkpoints]
+    weights = as_type(checkpoints, torch.float64)
     layers = usable_layers(model, weights[0], tokens)[0]
     batch = pad_batch(tokens, range(len(tokens)))
     wide = {
         name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
         for name, value in batch.items()
     }
-    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers)
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(MOMENTS))
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)
 
@@ -142,3 +121,31 @@ def test_texts_without_a_token_still_have_a_position(setting):
     assert tokens.lengths.min() >= 1
     assert isinstance(tokens, Tokens)
     assert torch.isfinite(model.float()(**pad_batch(tokens, [0, 1])).logits).all()
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_attention_of_short_texts_is_attention(setting, side):
+    model, _, tokens, labels, _ = setting
+    model = model.double().requires_grad_(False)
+    batch = pad_batch(tokens, range(len(tokens)))
+    if side == "left":
+        for row, length in enumerate(tokens.lengths):
+            batch = {name: value.clone() for name, value in batch.items()}
+            for value in batch.values():
+                value[row] = value[row].roll(batch["input_ids"].shape[1] - int(length))
+
+    def outcome():
+        with embedding_leaf(model) as found:
+            logits = model(**batch).logits
+        true = logits.gather(1, torch.from_numpy(labels)[:, None]).sum()
+        return logits.detach().numpy(), torch.autograd.grad(true, found["embedding"])[0].numpy()
+
+    encoder = model.encoder
+    before, expected = encoder.config._attn_implementation, outcome()
+    use_short_attention(encoder)
+    try:
+        assert encoder.config._attn_implementation != "sdpa"
+        for ours, theirs in zip(outcome(), expected, strict=True):
+            close(ours, theirs, exactness(model))
+    finally:
+        encoder.set_attn_implementation(before)

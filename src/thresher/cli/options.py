@@ -70,6 +70,9 @@ TRAIN_SEED = (_option("--seed", "train.seed", "N", "Training", "of the first run
 MEASURE = (
     _option("--chunk-rows", "measure.chunk_rows", "N", "Measuring"),
     _option("--batch-tokens", "measure.batch_tokens", "N", "Measuring"),
+    _option("--engine", "measure.engine", "NAME", "Measuring"),
+    _option("--address", "measure.address", "HOST:PORT", "Measuring"),
+    _option("--store", "measure.store", "URL", "Measuring"),
 )
 MEASURE_WORKERS = (_option("--workers", "measure.workers", "N", "Measuring"),)
 SELECT: tuple[Option, ...] = (

@@ -19,6 +19,7 @@ from thresher.run_folder import write, write_folder
 from thresher.sealed import check, write_table
 
 _KEY = b"thresher.rows"
+GROUP_ROWS = 16384
 
 
 def save_rows(rows: Rows, path: str | Path) -> None:
@@ -60,7 +61,8 @@ def save_rows(rows: Rows, path: str | Path) -> None:
         },
     }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    write_table(path, table, {_KEY: json.dumps(facts).encode()})
+    # Small row groups, so that who reads some of the rows decodes little more than those.
+    write_table(path, table, {_KEY: json.dumps(facts).encode()}, GROUP_ROWS)
 
 
 def check_rows(path: str | Path) -> None:

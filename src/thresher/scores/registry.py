@@ -37,7 +37,8 @@ class Score:
 
     `needs`: the columns of the signals table it reads with default options. `hard`: the end of the score at
     which the hard rows are. `runs`: 1 when one training run gives it (run 0 is used), "all" when it is
-    averaged over the runs. `normalise`: the column that `auto` selects by. `cost` and `source`: sentences for
+    averaged over the runs. `normalise`: the column that `auto` selects by. `reads`: "row" when a row's score
+    depends on that row alone, "rows" when it depends on the other rows too. `cost` and `source`: sentences for
     people.
     """
 
@@ -47,6 +48,7 @@ class Score:
     hard: Literal["high", "low"]
     runs: Literal[1, "all"]
     normalise: Literal["class", "dataset", "raw"]
+    reads: Literal["row", "rows"]
     cost: str
     source: str
     options: Mapping[str, Option] = field(repr=False)
@@ -64,6 +66,7 @@ def score(
     cost: str,
     source: str,
     normalise: Literal["class", "dataset", "raw"] = "raw",
+    reads: Literal["row", "rows"] = "row",
 ) -> Callable[[Function], Function]:
     """Enter a function `(signals, checkpoints, *, options...) -> pl.Series` as the score `name`.
 
@@ -85,7 +88,7 @@ def score(
         if name in _REGISTRY and _REGISTRY[name].function.__module__ != function.__module__:
             raise ValueError(f"score {name!r} is defined twice")
         _REGISTRY[name] = Score(
-            name, function, needs, hard, runs, normalise, cost, source, options=_options_of(function)
+            name, function, needs, hard, runs, normalise, reads, cost, source, _options_of(function)
         )
         return function
 

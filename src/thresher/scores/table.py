@@ -15,6 +15,7 @@ from thresher.scores.registry import Score, check_options, scores
 
 Run = tuple[pl.DataFrame, pl.DataFrame]
 Options = Mapping[str, Mapping[str, Any]]
+BLOCK_ROWS = 1 << 16
 
 
 def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataFrame:
@@ -93,7 +94,7 @@ def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tupl
     reason = MissingSignal("there are no runs")
     for signals, checkpoints in runs if entry.runs == "all" else runs[:1]:
         try:
-            values = entry.function(signals, checkpoints, **options)
+            values = _values(entry, signals, checkpoints, options)
         except MissingSignal as missing:
             reason = missing if not used else reason
             continue
@@ -111,6 +112,15 @@ def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tupl
             f"not a finite number for {bad.sum()} rows, first '{first}'; did the training diverge?"
         )
     return pl.Series(entry.name, total / used, dtype=pl.Float64), used
+
+
+def _values(
+    entry: Score, signals: pl.DataFrame, checkpoints: pl.DataFrame, options: Mapping[str, Any]
+) -> pl.Series:
+    """The score of every row; by blocks where it can be, so that no whole column of signals is ever copied."""
+    size = BLOCK_ROWS if entry.reads == "row" else max(1, signals.height)
+    blocks = (signals.slice(start, size) for start in range(0, max(1, signals.height), size))
+    return pl.concat([entry.function(block, checkpoints, **options) for block in blocks])
 
 
 def _check(runs: Sequence[Run]) -> None:

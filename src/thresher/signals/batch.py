@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -24,26 +24,17 @@ def swap_weights(model: nn.Module, weights: Weights) -> None:
             buffer.data = weights[name]
 
 
-def measure_logits(
-    model: Classifier, checkpoints: Sequence[Weights], batch: dict[str, Tensor]
-) -> dict[str, np.ndarray]:
-    """Logits (batch, checkpoints, classes) only: what the averaged scores need of further runs."""
-    logits = []
-    with torch.no_grad():
-        for weights in checkpoints:
-            swap_weights(model, weights)
-            logits.append(model(**batch).logits)
-    return {"logits": torch.stack(logits, 1).cpu().numpy()}
-
-
 def measure_batch(
     model: Classifier,
     checkpoints: Sequence[Weights],
     batch: dict[str, Tensor],
     labels: Tensor,
     layers: dict[str, list[nn.Module]],
+    moments: Sequence[str],
 ) -> dict[str, np.ndarray]:
-    """All signals of a batch: one forward per checkpoint, one full backward, one that stops at the last encoder layer.
+    """Signals of a batch: one forward per checkpoint, one full backward, one that stops at the last encoder layer.
+
+    What is not asked for is not computed: without `layers` there is no second backward, without `moments` no full one.
 
     Parameters
     ----------
@@ -57,46 +48,72 @@ def measure_batch(
         (B,) true classes.
     layers
         modules by the name of the signal that their squared gradient norms are summed into.
+    moments
+        names of `MOMENTS`.
 
     Returns
     -------
-    logits (B, C, K); gradient_gram (B, C, C) with G[a, b] = <g_a, g_b>, g_c = d logit_true / d embedding output at
-    checkpoint c; gradient_std (B, 3), the sum over tokens and dims of the standard deviation over all, early and late
-    checkpoints; one (B, C) array per entry of `layers`, |dloss/dW|^2.
+    logits (B, C, K); one (B, C) array per entry of `layers`, |dloss/dW|^2; of the gradients g_c = d logit_true / d embedding
+    output at checkpoint c what `moments` names: see `gram` and `window_std`.
     """
     logits: list[Tensor] = []
     gradients: list[Tensor] = []
     norms: dict[str, list[Tensor]] = {name: [] for name in layers}
     modules = [module for group in layers.values() for module in group]
-    for weights in checkpoints:
-        swap_weights(model, weights)
-        with embedding_leaf(model) as found, layer_flow(modules) as flow:
-            output = model(**batch).logits
-        logits.append(output.detach())
-        if modules:
-            loss = nn.functional.cross_entropy(output, labels, reduction="sum")
-            outputs = [flow[module][1] for module in modules]
-            at_output = dict(zip(modules, torch.autograd.grad(loss, outputs, retain_graph=True), strict=True))
-            for name, group in layers.items():
-                rows = [rule_for(module)(module, flow[module][0], at_output[module]) for module in group]  # type: ignore[misc]
-                norms[name].append(torch.stack(rows).sum(0))
-        true_logit = output.gather(1, labels[:, None]).sum()
-        gradients.append(torch.autograd.grad(true_logit, found["embedding"])[0])
-    return {
-        "logits": torch.stack(logits, 1).cpu().numpy(),
-        **gradient_moments(torch.stack(gradients, 1)),
-        **{name: torch.stack(values, 1).cpu().numpy() for name, values in norms.items()},
+    with torch.set_grad_enabled(bool(modules or moments)):
+        for weights in checkpoints:
+            swap_weights(model, weights)
+            with embedding_leaf(model) as found, layer_flow(modules) as flow:
+                output = model(**batch).logits
+            logits.append(output.detach())
+            if modules:
+                loss = nn.functional.cross_entropy(output, labels, reduction="sum")
+                outputs = [flow[module][1] for module in modules]
+                given = torch.autograd.grad(loss, outputs, retain_graph=bool(moments))
+                at_output = dict(zip(modules, given, strict=True))
+                for name, group in layers.items():
+                    rows = [rule_for(module)(module, flow[module][0], at_output[module]) for module in group]  # type: ignore[misc]
+                    norms[name].append(torch.stack(rows).sum(0))
+            if moments:
+                true_logit = output.gather(1, labels[:, None]).sum()
+                gradients.append(torch.autograd.grad(true_logit, found["embedding"])[0].flatten(1))
+    stacked = torch.stack(gradients, 1) if gradients else torch.empty(0)  # (B, C, T * H)
+    values = {
+        "logits": torch.stack(logits, 1),
+        **{name: MOMENTS[name](stacked) for name in moments},
+        **{name: torch.stack(by_checkpoint, 1) for name, by_checkpoint in norms.items()},
     }
+    return {name: value.cpu().numpy() for name, value in values.items()}
 
 
-def gradient_moments(gradients: Tensor) -> dict[str, np.ndarray]:
-    """Gram matrix over checkpoints and summed standard deviations, in float64, from (B, C, T, H) gradients.
+def gram(gradients: Tensor) -> Tensor:
+    """Inner products of a row's gradients at C checkpoints, (B, C, E) to (B, C, C): G[a, b] = <g_a, g_b>, in float64.
 
     The variance is a difference of large numbers, so the products are summed in float64.
     """
-    flat = gradients.double().flatten(2)
-    gram = torch.einsum("bce,bde->bcd", flat, flat)
-    half = flat.shape[1] // 2
-    windows = (flat, flat[:, :half], flat[:, half:])
-    std = torch.stack([window.std(1, correction=0).sum(1) for window in windows], 1)
-    return {"gradient_gram": gram.cpu().numpy(), "gradient_std": std.cpu().numpy()}
+    return torch.stack([wide @ wide.T for wide in (row.double() for row in gradients)])
+
+
+def window_std(gradients: Tensor) -> Tensor:
+    """Standard deviations over all, early and late checkpoints summed over elements, (B, C, E) to (B, 3), in float64.
+
+    Each is the square root of a mean of squares about the mean. That of all checkpoints comes from its halves, of m and n
+    checkpoints: S = S_early + S_late + m n / (m + n) (mean_early - mean_late)^2.
+
+    Source: Chan, Golub and LeVeque (1983), "Algorithms for computing the sample variance", The American Statistician 37.
+    """
+    count = gradients.shape[1]
+    sizes = (count, count // 2, count - count // 2)
+    stds = []
+    for row in gradients:  # (C, E): a row at a time stays in the processor's cache
+        halves = row[: sizes[1]], row[sizes[1] :]
+        early, late = (half.mean(0) for half in halves)
+        parts = [(half - mean).square_().sum(0) for half, mean in zip(halves, (early, late), strict=True)]
+        between = (early - late).square_() * (sizes[1] * sizes[2] / count)
+        squares = (between + parts[0] + parts[1], *parts)
+        stds.append([(s / n).sqrt_().sum(dtype=torch.float64) for s, n in zip(squares, sizes, strict=True)])
+    return torch.stack([torch.stack(row) for row in stds])
+
+
+# What is kept of the gradients (B, C, E) of a row at every checkpoint, by the name of the signal.
+MOMENTS: dict[str, Callable[[Tensor], Tensor]] = {"gradient_gram": gram, "gradient_std": window_std}

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thresher.errors import UserError
@@ -37,18 +38,25 @@ def embedding_leaf(model: Classifier) -> Iterator[dict[str, Tensor]]:
 def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tensor, Tensor]]]:
     """Inside the block every forward keeps (input, output) of the given modules.
 
+    Where nothing before a module takes a gradient its output does from here on, so backward never goes further down than
+    the modules that were asked for.
+
     Raises
     ------
     UserError
-        a module is called twice in one forward: its gradient is a sum that the per-call rules do not give.
+        a module is called twice in one forward: its gradient is a sum that the per-call rules do not give. Or it is called
+        with something else than one tensor.
     """
     flow: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def keep(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        name = type(module).__name__
         if module in flow:
-            raise UserError(
-                f"self-influence: {type(module).__name__} is called twice in one pass; not supported"
-            )
+            raise UserError(f"self-influence: {name} is called twice in one pass; not supported")
+        if not (len(inputs) == 1 and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
+            raise UserError(f"self-influence: {name} takes or gives more than one tensor; not supported")
+        if not output.requires_grad and torch.is_grad_enabled():
+            output.requires_grad_()
         flow[module] = (inputs[0].detach(), output)
 
     handles = [module.register_forward_hook(keep) for module in modules]

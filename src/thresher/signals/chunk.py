@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import polars as pl
 import torch
 from torch import nn
 
+from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.run_folder import read_manifest
-from thresher.signals.batch import Weights, measure_batch, measure_logits, swap_weights
-from thresher.signals.capture import embedding_leaf, layer_flow, measured_layers
+from thresher.signals.attention import use_short_attention
+from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
+from thresher.signals.batches import tight_batches
+from thresher.signals.capture import layer_flow, measured_layers
+from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
 
@@ -28,6 +33,7 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
     precision = getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
+    use_short_attention(model.encoder)
     weights = [
         {
             key: value.to(precision) if value.is_floating_point() else value
@@ -41,16 +47,21 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
 def usable_layers(
     model: Classifier, weights: Weights, tokens: Tokens
 ) -> tuple[dict[str, list[nn.Module]], dict[str, str]]:
-    """The layers whose gradient norms can be measured, and the reason for each that cannot, tried on one row."""
+    """The layers whose gradients the rules give, and the reason for each that they do not, tried on a few rows."""
     usable: dict[str, list[nn.Module]] = {}
     refused: dict[str, str] = {}
     swap_weights(model, weights)
-    batch = pad_batch(tokens, [0], next(iter(weights.values())).device)
+    # Two rows of three tokens: an input that is shared by the rows, or has no row axis, does not look like one per row.
+    ids = [np.resize(tokens.ids[0], 3)] * 2
+    types = None if tokens.types is None else [np.resize(tokens.types[0], 3)] * 2
+    tried = Tokens(ids, types, np.zeros(2, bool), tokens.pad)
+    batch = pad_batch(tried, [0, 1], next(iter(weights.values())).device)
     for name, find in measured_layers(model).items():
         try:
             modules = find()
-            with embedding_leaf(model), layer_flow(modules):
+            with torch.no_grad(), layer_flow(modules) as flow:
                 model(**batch)
+            check_formulas(modules, flow, len(tried))
             usable[name] = modules
         except UserError as error:
             refused[name] = str(error)
@@ -62,28 +73,27 @@ def measure_tokens(
     weights: list[Weights],
     tokens: Tokens,
     labels: np.ndarray,
-    gradients: bool = True,
-    batch_tokens: int = 2048,
+    signals: Sequence[str] = SIGNALS,
+    batch_tokens: int = 1024,
 ) -> dict[str, np.ndarray]:
-    """All signals of some rows, in their order; see `measure_batch` for names and shapes.
+    """The logits and the named signals of some rows, in their order; see `measure_batch` for shapes.
 
     Rows are batched by length, at most `batch_tokens` padded tokens at a time; on a GPU that runs out of memory the batch is
     halved until it fits. Neither changes a signal beyond rounding.
     """
     device = next(iter(weights[0].values())).device
-    layers = usable_layers(model, weights[0], tokens)[0] if gradients else {}
+    usable = usable_layers(model, weights[0], tokens)[0] if signals else {}
+    layers = {name: modules for name, modules in usable.items() if name in signals}
+    moments = [name for name in MOMENTS if name in signals]
     results: dict[str, np.ndarray] = {}
-    queue = length_sorted_batches(tokens.lengths, batch_tokens)
+    queue = tight_batches(tokens.lengths, batch_tokens)
     while queue:
         rows = queue.pop(0)
         try:
             batch = pad_batch(tokens, rows, device)
-            if gradients:
-                values = measure_batch(
-                    model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers
-                )
-            else:
-                values = measure_logits(model, weights, batch)
+            values = measure_batch(
+                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, moments
+            )
         except torch.cuda.OutOfMemoryError as error:
             if len(rows) == 1:
                 raise UserError(
@@ -111,17 +121,22 @@ def signal_frame(
 
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
-    """Measure one chunk and write its part; returns the number of rows."""
+    """Measure one chunk of the run folder and write its part; returns the number of rows."""
+    first, count = plan.rows_of(chunk)
+    return measure_rows(plan, chunk, pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect())
+
+
+def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
+    """Measure the rows of one chunk and write its part; returns their number."""
     manifest = read_manifest(plan.run)
     data, classes = manifest["config"]["data"], manifest["classes"]
-    first, count = plan.rows_of(chunk)
-    rows = pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
     labels = (
         rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
     )
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     max_length = manifest["config"]["model"]["max_length"]
     tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
-    values = measure_tokens(model, weights, tokens, labels, plan.gradients, plan.batch_tokens)
+    signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
+    values = measure_tokens(model, weights, tokens, labels, signals, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
-    return count
+    return rows.height

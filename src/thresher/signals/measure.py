@@ -8,16 +8,17 @@ from typing import Any
 
 import polars as pl
 
+from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.run_folder import read_manifest
 from thresher.sealed import read_table, write_table
-from thresher.signals.chunk import loaded, measure_chunk, usable_layers
+from thresher.signals.chunk import loaded, usable_layers
+from thresher.signals.engines import find
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import predict_logits
-from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.sound import TRAIN_AGAIN
 
 
@@ -37,7 +38,8 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     manifest = read_manifest(run)
-    workers = share_cores(manifest["n_rows"], manifest["config"]["measure"]["workers"])[0]
+    settings = MeasureConfig(**manifest["config"]["measure"])
+    engine = find(settings.engine).measure
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")
@@ -58,14 +60,16 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         if plan.gradients:
             refused = refused_signals(plan)
         with track(f"measure {name}", sum(plan.rows_of(chunk)[1] for chunk in left)) as advance:
-            for _, rows in run_jobs(measure_chunk, [(plan, chunk) for chunk in left], workers):
+            for rows in engine(plan, left, settings, say):
                 advance(rows)
         measured += len(left)
-    first = read_signals(run, names[0])[0]
+    # Counted from the files: what was measured is never in memory as a whole.
+    parts = pl.scan_parquet(run / "signals" / names[0] / "part-*.parquet")
+    counts = parts.select(rows=pl.len(), truncated=pl.col("truncated").sum()).collect()
     return {
-        "rows": first.height,
+        "rows": int(counts["rows"][0]),
         "checkpoints": len(list_checkpoints(run / "checkpoints" / names[0])),
-        "truncated": int(first["truncated"].sum()),
+        "truncated": int(counts["truncated"][0]),
         "measured_chunks": measured,
         "refused": refused,
     }
@@ -93,8 +97,11 @@ def prepare(plan: Plan) -> None:
 def refused_signals(plan: Plan) -> dict[str, str]:
     """The layers whose gradient norms this architecture does not give, with the reason."""
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    texts = read_manifest(plan.run)["config"]["data"]["text"]
-    return usable_layers(model, weights[0], tokenise([["a"] for _ in texts], tokenizer, 8))[1]
+    config = read_manifest(plan.run)["config"]
+    refused = usable_layers(
+        model, weights[0], tokenise([["a"] for _ in config["data"]["text"]], tokenizer, 8)
+    )[1]
+    return {name: reason for name, reason in refused.items() if name in config["measure"]["signals"]}
 
 
 def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:

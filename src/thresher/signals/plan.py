@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from thresher import sealed
+from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.run_folder import digest, write
 from thresher.training.sound import weights_digests
@@ -65,6 +66,7 @@ def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -
         "chunk_rows": measure["chunk_rows"],
         "dtype": measure["dtype"],
         "gradients": gradients,
+        "signals": sorted(MeasureConfig(**measure).signals),
         "threads": 1,
     }
     sizes = (manifest["n_rows"], measure["chunk_rows"], measure["batch_tokens"], measure["dtype"])

@@ -9,6 +9,7 @@ from typing import Any
 
 from thresher.begin import (
     change_config,
+    changed,
 )
 from thresher.progress import say
 from thresher.rows import check_rows
@@ -20,18 +21,23 @@ from thresher.training.sound import check_trainings
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `chunk_rows`, `batch_tokens`, `dtype`, `workers`. Returns counts: rows, checkpoints, truncated, refused.
+    `settings`: `signals`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines, with `address`,
+    `store`, `cores`. Only `signals` changes which scores there will be. Returns counts: rows, checkpoints, truncated, refused.
 
     Raises
     ------
     UserError
-        nothing was trained yet, or a checkpoint is missing or damaged.
+        nothing was trained yet, a checkpoint is missing or damaged, or an engine that cannot start.
     """
     run = Path(run)
     before = require(run, "train")
     with lock(run):
-        used = change_config(run, "measure", **settings)
-        made_with = {"train": before["hash"], "chunk_rows": used["chunk_rows"], "dtype": used["dtype"]}
+        used = changed(run, "measure", settings)[1].measure
+        read = used.model_dump(mode="json")
+        made_with = {
+            "train": before["hash"],
+            **{name: read[name] for name in ("signals", "chunk_rows", "dtype")},
+        }
         done = stamp(run, "measure")
         same = done and not force and state(run, "measure", made_with) == "done"
         if done and same and not signals_faults(run):
@@ -39,8 +45,11 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
             return dict(done["measured"])
         check_rows(run / "rows.parquet")
         check_trainings(run)
+        from thresher.signals.engines import check_engine
         from thresher.signals.measure import measure_run
 
+        check_engine(used)
+        change_config(run, "measure", **settings)
         redo(run, "measure")
         if force:
             shutil.rmtree(run / "signals", ignore_errors=True)

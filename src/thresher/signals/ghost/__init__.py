@@ -1,41 +1,80 @@
-"""Squared norms of per-row weight gradients, without forming them: one file per kind of layer.
+"""Per-row weight gradients without forming them, their squared norms and their products: one file per kind of layer.
 
-A rule takes a module, its input `a` and the loss gradient `b` at its output, both (batch, tokens, width) or (batch, width),
-and returns the squared norm of the gradient of each row's loss by the module's parameters, (batch,), in float64. A new kind
-of layer is one new file here.
+A rule sees a layer as its input `a` and the loss gradient `b` at its output, both (batch, ..., width), and gives in float64
+- `ghost_norm`: the squared norm of the gradient of each row's loss by the layer's parameters, (batch,);
+- `ghost_product`: the inner products of the gradients of M rows with those of N other rows, (M, N).
+`layer_formula` says what the layer must compute for its rules to hold; `check_formulas` compares that with what it did
+compute, since a layer that only has the name of a known one would silently get wrong numbers. A new kind of layer is one
+new file here.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from thresher.errors import UserError
 
+Flow = tuple[Tensor, Tensor]
 GhostRule = Callable[[nn.Module, Tensor, Tensor], Tensor]
+PairRule = Callable[[nn.Module, Flow, Flow], Tensor]
+Formula = Callable[[nn.Module, Tensor], list[Tensor]]
 RULES: dict[str, GhostRule] = {}
+PAIR_RULES: dict[str, PairRule] = {}
+FORMULAS: dict[str, Formula] = {}
+Rule = TypeVar("Rule")
+
+# Far above rounding, TF32 included, and far below any other formula.
+SAME = 1e-3
 
 
-def ghost_norm(*type_names: str) -> Callable[[GhostRule], GhostRule]:
-    """Register a rule for modules by the name of their type (`*Name` matches every type whose name ends so)."""
-
-    def register(rule: GhostRule) -> GhostRule:
-        for name in type_names:
-            RULES[name] = rule
+def _register(table: dict[str, Rule], type_names: tuple[str, ...]) -> Callable[[Rule], Rule]:
+    def register(rule: Rule) -> Rule:
+        table.update(dict.fromkeys(type_names, rule))
         return rule
 
     return register
 
 
-def rule_for(module: nn.Module) -> GhostRule | None:
-    """The rule for a module, or None."""
+def ghost_norm(*type_names: str) -> Callable[[GhostRule], GhostRule]:
+    """Register a rule for modules by the name of their type (`*Name` matches every type whose name ends so)."""
+    return _register(RULES, type_names)
+
+
+def ghost_product(*type_names: str) -> Callable[[PairRule], PairRule]:
+    """Register the pair rule of such modules."""
+    return _register(PAIR_RULES, type_names)
+
+
+def layer_formula(*type_names: str) -> Callable[[Formula], Formula]:
+    """Register what such modules compute: the outputs for an input under which the rules hold, one of which is enough."""
+    return _register(FORMULAS, type_names)
+
+
+def _find(table: dict[str, Rule], module: nn.Module) -> Rule | None:
     name = type(module).__name__
-    if name in RULES:
-        return RULES[name]
-    return next((rule for key, rule in RULES.items() if key.startswith("*") and name.endswith(key[1:])), None)
+    if name in table:
+        return table[name]
+    return next((rule for key, rule in table.items() if key.startswith("*") and name.endswith(key[1:])), None)
+
+
+def rule_for(module: nn.Module) -> GhostRule | None:
+    """The norm rule for a module, or None."""
+    return _find(RULES, module)
+
+
+def pair_rule_for(module: nn.Module) -> PairRule | None:
+    """The pair rule for a module, or None."""
+    return _find(PAIR_RULES, module)
+
+
+def positions(tensor: Tensor) -> Tensor:
+    """(batch, width) or (batch, ..., width) as (batch, positions, width)."""
+    return tensor.reshape(len(tensor), -1, tensor.shape[-1])
 
 
 def supported_modules(layer: nn.Module) -> list[nn.Module]:
@@ -53,6 +92,37 @@ def supported_modules(layer: nn.Module) -> list[nn.Module]:
                 f"self-influence: no gradient-norm rule for {type(module).__name__}; known: {', '.join(RULES)}"
             )
     return modules
+
+
+def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], rows: int) -> None:
+    """Compare what the modules computed in a forward over `rows` rows with what their rules take them to compute.
+
+    Raises
+    ------
+    UserError
+        a module was not called, saw something else than one input per row, or computes something else.
+    """
+    for module in modules:
+        name = type(module).__name__
+        if module not in flow:
+            raise UserError(
+                f"self-influence: {name} is not called as a layer in a forward pass; not supported"
+            )
+        given, output = flow[module]
+        if len(given) != rows:
+            raise UserError(f"self-influence: the input of {name} is not one per row; not supported")
+        formula = _find(FORMULAS, module)
+        assert formula is not None, name
+        if not any(_same(output.detach(), expected) for expected in formula(module, given)):
+            raise UserError(
+                f"self-influence: {name} computes something else than its name says; not supported"
+            )
+
+
+def _same(output: Tensor, expected: Tensor) -> bool:
+    if output.shape != expected.shape:
+        return False
+    return bool((output - expected).abs().max() <= SAME * expected.abs().max())
 
 
 for _found in pkgutil.iter_modules(__path__):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thresher.signals.ghost import ghost_norm
+from thresher.signals.ghost import Flow, ghost_norm, ghost_product, layer_formula, positions
 
 
 @ghost_norm("LayerNorm")
@@ -14,18 +14,43 @@ def layer_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
 
     y = x_hat * gain + bias with x_hat the normalised input, so dL/dgain = sum_t b_t * x_hat_t and dL/dbias = sum_t b_t.
     """
-    x_hat = nn.functional.layer_norm(a, module.normalized_shape, eps=module.eps)  # type: ignore[arg-type]
-    return vector_norms(b * x_hat) + (0 if getattr(module, "bias", None) is None else vector_norms(b))
+    return norms(layer_norm_gradient(module, a, b))
 
 
-@ghost_norm("*RMSNorm")
-def rms_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-    """|dL/dgain|^2 of a root-mean-square normalisation y = x / rms(x) * gain, per row."""
-    eps = float(getattr(module, "variance_epsilon", getattr(module, "eps", 1e-6)))  # type: ignore[arg-type]
-    return vector_norms(b * a * torch.rsqrt(a.pow(2).mean(-1, keepdim=True) + eps))
+@ghost_product("LayerNorm")
+def layer_norm_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
+    """<dL/dgain, dL'/dgain> + <dL/dbias, dL'/dbias> of M rows with N rows, (M, N)."""
+    return products(layer_norm_gradient(module, *ours), layer_norm_gradient(module, *theirs))
 
 
-def vector_norms(gradients: Tensor) -> Tensor:
-    """Squared norm of the sum over positions: (batch, tokens, width) or (batch, width) to (batch,)."""
-    summed = gradients.double() if gradients.dim() == 2 else gradients.double().sum(1)
-    return torch.einsum("bh,bh->b", summed, summed)
+@layer_formula("LayerNorm")
+def layer_norm_output(module: nn.Module, a: Tensor) -> list[Tensor]:
+    """x_hat * gain + bias, over the last dimension."""
+    y = standardised(module, a) * module.weight  # type: ignore[operator]
+    return [y if module.bias is None else y + module.bias]  # type: ignore[operator]
+
+
+def layer_norm_gradient(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """[dL/dgain, dL/dbias] of every row, (batch, 2 width), or (batch, width) without a bias."""
+    gain = summed(b * standardised(module, a))
+    return gain if module.bias is None else torch.cat([gain, summed(b)], 1)
+
+
+def standardised(module: nn.Module, a: Tensor) -> Tensor:
+    """The input less its mean over the last dimension, over its standard deviation."""
+    return nn.functional.layer_norm(a, a.shape[-1:], eps=module.eps)  # type: ignore[arg-type]
+
+
+def summed(gradients: Tensor) -> Tensor:
+    """Sum over positions: (batch, ..., width) to (batch, width), in float64."""
+    return positions(gradients).sum(1, dtype=torch.float64)
+
+
+def norms(gradients: Tensor) -> Tensor:
+    """Squared norm of each row: (batch, width) to (batch,)."""
+    return torch.einsum("bh,bh->b", gradients, gradients)
+
+
+def products(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Inner products: (M, width) and (N, width) to (M, N)."""
+    return torch.einsum("mh,nh->mn", ours, theirs)

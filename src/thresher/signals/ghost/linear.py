@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thresher.signals.ghost import ghost_norm
+from thresher.signals.ghost import Flow, ghost_norm, ghost_product, layer_formula, positions
+
+NAMES = ("Linear", "NonDynamicallyQuantizableLinear", "Conv1D")
 
 
-@ghost_norm("Linear", "NonDynamicallyQuantizableLinear", "Conv1D")
+@ghost_norm(*NAMES)
 def linear(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """|dL/dW|^2 + |dL/dbias|^2 of a linear layer, per row.
 
@@ -24,9 +26,39 @@ def linear(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     >>> linear(layer, a, b).tolist()  # dW = [3, 6], dbias = 3
     [54.0]
     """
-    if a.dim() == 2:
-        a, b = a[:, None], b[:, None]
+    a, b = positions(a), positions(b)
     a_gram = torch.einsum("bti,bsi->bts", a, a).double()
     b_gram = torch.einsum("bto,bso->bts", b, b).double()
     weight = torch.einsum("bts,bts->b", a_gram, b_gram)
     return weight if getattr(module, "bias", None) is None else weight + b_gram.sum((1, 2))
+
+
+@ghost_product(*NAMES)
+def linear_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
+    """<dL/dW, dL'/dW> + <dL/dbias, dL'/dbias> of M rows with N rows, (M, N).
+
+    The sum over positions t of the one row and s of the other of (a_t . a'_s)(b_t . b'_s). For texts this is less work than
+    one out x in gradient per row: it costs T (in + out) for every position of the other row, the gradient in * out.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> one = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0]]])  # dW = [3, 6], dbias = 3
+    >>> other = torch.tensor([[[1.0, 0.0]]]), torch.tensor([[[-1.0]]])  # dW = [-1, 0], dbias = -1
+    >>> linear_product(layer, one, other).tolist()
+    [[-6.0]]
+    """
+    a, b = map(positions, ours)
+    other_a, other_b = map(positions, theirs)
+    products = torch.einsum("mti,nsi->mtns", a, other_a)
+    products *= torch.einsum("mto,nso->mtns", b, other_b)
+    weight = products.sum((1, 3), dtype=torch.float64)
+    if getattr(module, "bias", None) is None:
+        return weight
+    return weight + torch.einsum("mo,no->mn", b.double().sum(1), other_b.double().sum(1))
+
+
+@layer_formula(*NAMES)
+def linear_output(module: nn.Module, a: Tensor) -> list[Tensor]:
+    """W a + bias; `Conv1D` keeps W transposed."""
+    weight, bias = module.weight, getattr(module, "bias", None)
+    transposed = type(module).__name__ == "Conv1D"
+    return [nn.functional.linear(a, weight.T if transposed else weight, bias)]  # type: ignore[operator, arg-type]

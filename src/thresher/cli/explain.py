@@ -1,0 +1,82 @@
+"""`thresher explain`: the training rows that a prediction comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import Json, Quiet, RunFolder
+
+TestRow = Annotated[list[str] | None, typer.Option("--test-row", metavar="ID", help="a test row of the run")]
+Row = Annotated[list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run")]
+Text = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="TEXT", help="a text of your own; for pairs give it twice"),
+]
+Label = Annotated[str | None, typer.Option("--label", metavar="CLASS", help="the class of --text")]
+Top = Annotated[int, typer.Option("--top", metavar="N", help="rows to list on each side")]
+LayerName = Annotated[
+    str, typer.Option("--layer", metavar="encoder|classifier", help="whose last layer's gradients count")
+]
+OutFile = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet")
+]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="processes at a time")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(explain)
+
+
+def explain(
+    run: RunFolder,
+    test_row: TestRow = None,
+    row: Row = None,
+    text: Text = None,
+    label: Label = None,
+    top: Top = 10,
+    layer: LayerName = "encoder",
+    out: OutFile = None,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
+    terminal.start(quiet)
+    from thresher.rows.export import check_ending, export
+    from thresher.rows.wording import shown
+    from thresher.steps.explain import SIDES, as_table, explanations
+
+    if out is not None:
+        check_ending(out)
+    found = explanations(
+        run,
+        test_rows=test_row or (),
+        rows=row or (),
+        text=text,
+        label=label,
+        top=top,
+        layer=layer,
+        workers=workers,
+    )
+    if out is not None:
+        export(as_table(found), out)
+    if json:
+        terminal.as_json(found)
+        return
+    for target in found["targets"]:
+        name = "text" if target["of"] == "text" else f"{target['of']} row {target['id']}"
+        terminal.line(f"{name} ({target['label']}): {shown(' | '.join(target['text']), 200)}")
+        for side in SIDES:
+            rows = [
+                (shown(" | ".join(one["text"]), 80), one["label"], one["id"], f"{one['value']:.3g}")
+                for one in target[f"{side}s"]
+            ]
+            terminal.table((f"{side}s", "label", "id", "TracIn"), rows or [("none", "", "", "")])
+        terminal.line()
+    if out is not None:
+        terminal.line(f"table: {out}")

@@ -1,0 +1,202 @@
+"""Tell which training rows a prediction comes from: the proponents and opponents of some rows, by TracIn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.progress import say, track
+from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.run_folder import RunPath, read_manifest, require
+
+LAYERS = ("encoder", "classifier")
+SIDES = {"proponent": 1, "opponent": -1}
+FILES = {"test": "test.parquet", "train": "rows.parquet"}
+
+
+def explain(run: RunPath, **what: Any) -> pl.DataFrame:
+    """The training rows that lowered the loss of some rows most (proponents), and those that raised it most (opponents).
+
+        TracIn(z, z') = sum over checkpoints c of  lr_c * < d loss(z) / d w at c, d loss(z') / d w at c >        nats
+
+    with w all parameters of the last encoder layer or of the last classifier layer, and lr_c its learning rate: how much the
+    steps that training took on row z' lowered the loss of row z, to first order.
+
+    Parameters
+    ----------
+    run
+        a run folder in which a model was trained; of several trainings in it the first one counts.
+    test_rows
+        ids of rows of `RUN/test.parquet`.
+    rows
+        ids of training rows; none is listed for itself.
+    text, label
+        a text that is in no file (two for pairs), and the class to explain.
+    top
+        rows to list on each side, 10 by default.
+    layer
+        "encoder" (the default) or "classifier".
+    workers
+        processes; by default what the run was measured with, else one per core.
+
+    Returns
+    -------
+    a table with the columns of ("test", "train" or "text"), target, target_label, target_text, side, rank, value, id, label,
+    text (for pairs also target_text_2 and text_2): for every target first its proponents from the largest value down, then
+    its opponents from the smallest up. A side has fewer rows where fewer have a value of its sign.
+
+    Raises
+    ------
+    UserError
+        an unknown id or class, nothing to explain, no checkpoints, or a layer that no rule is known for.
+
+    Source: Pruthi et al. (2020), "Estimating training data influence by tracing gradient descent", NeurIPS, section 3.
+    """
+    return as_table(explanations(run, **what))
+
+
+def as_table(found: dict[str, Any]) -> pl.DataFrame:
+    """What `explanations` found, a line per listed row."""
+    lines, targets = [], found["targets"]
+    for target in targets:
+        about = {"of": target["of"], "target": target["id"], "target_label": target["label"]}
+        about |= _numbered("target_text", target["text"])
+        for side in SIDES:
+            for rank, row in enumerate(target[f"{side}s"], 1):
+                line = {**about, "side": side, "rank": rank, **row, **_numbered("text", row["text"])}
+                lines.append(line)
+    texts = targets[0]["text"]
+    names = ["of", "target", "target_label", *_numbered("target_text", texts), "side", "rank", "value"]
+    names += ["id", "label", *_numbered("text", texts)]
+    kinds: dict[str, Any] = {"rank": pl.Int64, "value": pl.Float64}
+    return pl.DataFrame(lines, schema={name: kinds.get(name, pl.String) for name in names})
+
+
+def explanations(
+    run: RunPath,
+    *,
+    test_rows: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    text: str | Sequence[str] | None = None,
+    label: str | None = None,
+    top: int = 10,
+    layer: str = "encoder",
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """What `explain` tells, target by target.
+
+    Returns
+    -------
+    {"run", "layer", "checkpoints", "targets": [{"of", "id", "label", "text": [...], "proponents": [{"value", "id", "label",
+    "text": [...]}, ...], "opponents": [...]}, ...]}
+    """
+    run = Path(run)
+    require(run, "train")
+    if layer not in LAYERS:
+        raise UserError(f"layer '{shown(layer)}': there is none; give {listed(LAYERS)}")
+    if top < 1:
+        raise UserError(f"top {top}: give at least 1 row")
+    targets = [
+        *_by_id(run, "test", test_rows),
+        *_by_id(run, "train", rows),
+        *_given(run, text, label),
+    ]
+    if not targets:
+        raise UserError(
+            "nothing to explain; give --test-row ID, --row ID (a training row), or --text TEXT --label CLASS"
+        )
+
+    from thresher.scores.read import by_index
+    from thresher.scores.tracin import RATES
+    from thresher.signals.influence import influence
+    from thresher.signals.measure import run_names
+    from thresher.training.checkpoints import checkpoint_table
+
+    name = next(iter(run_names(run)), "run-0")
+    checkpoints = checkpoint_table(run / "checkpoints" / name, hidden=0)
+    n_rows = read_manifest(run)["n_rows"]
+    with track("explain", n_rows) as advance:
+        ends = influence(
+            run,
+            name,
+            list(zip(*(target["text"] for target in targets), strict=True)),
+            [target["label"] for target in targets],
+            layer=layer,
+            rates=by_index(checkpoints, RATES[layer]).tolist(),
+            # One more than asked for: a training row comes out for itself, and is left out.
+            k=top + 1,
+            workers=workers,
+            advance=advance,
+        )
+    places = {int(place) for end in ends for place in end.rows.flat}
+    train = _rows(run / FILES["train"], pl.col("place").is_in(places), "train")
+    known = {row.pop("place"): row for row in train}
+    for target, *tops in zip(targets, *(zip(end.values, end.rows, strict=True) for end in ends), strict=True):
+        itself = target.pop("place") if target["of"] == "train" else None
+        for (side, sign), (values, rows_of_side) in zip(SIDES.items(), tops, strict=True):
+            target[f"{side}s"] = [
+                {"value": sign * float(value), **{key: known[place][key] for key in ("id", "label", "text")}}
+                for value, place in zip(values, rows_of_side.tolist(), strict=True)
+                if value > 0 and place != itself
+            ][:top]
+        target.pop("place", None)
+    say(f"explain: {n_rows:,} rows x {checkpoints.height} checkpoints, last {layer} layer")
+    return {"run": str(run), "layer": layer, "checkpoints": checkpoints.height, "targets": targets}
+
+
+def _rows(path: Path, which: pl.Expr, of: str) -> list[dict[str, Any]]:
+    """Some rows of a file, without reading the others into memory: place, of, id, label and text(s)."""
+    data = read_manifest(path.parent)["config"]["data"]
+    found = pl.scan_parquet(path).with_row_index("place").filter(which)
+    columns = found.select("place", "id", data["label"], *data["text"]).collect().iter_rows()
+    return [
+        {"place": place, "of": of, "id": id, "label": label, "text": texts}
+        for place, id, label, *texts in columns
+    ]
+
+
+def _by_id(run: Path, of: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The targets that were named by id, in the order given."""
+    if not ids:
+        return []
+    path = run / FILES[of]
+    if not path.is_file():
+        raise UserError(
+            f"{run}: there are no test rows in it; run `thresher train` with --test FILE, or give --row or --text"
+        )
+    found = {row["id"]: row for row in _rows(path, pl.col("id").is_in(list(ids)), of)}
+    missing = [id for id in ids if id not in found]
+    if missing:
+        first = pl.scan_parquet(path).select("id").head(10_000).collect()["id"].to_list()
+        near = did_you_mean(missing[0], first) or f"; ids are like {listed(first[:3])}"
+        raise UserError(f"{path}: no row of id '{shown(missing[0])}'{near}")
+    return [found[id] for id in dict.fromkeys(ids)]
+
+
+def _given(run: Path, text: str | Sequence[str] | None, label: str | None) -> list[dict[str, Any]]:
+    """The target that was given as a text."""
+    if text is None or len(text) == 0:
+        if label is not None:
+            raise UserError("--label is the class of --text; give both or neither")
+        return []
+    manifest = read_manifest(run)
+    texts = [text] if isinstance(text, str) else list(text)
+    columns, classes = manifest["config"]["data"]["text"], manifest["classes"]
+    if len(texts) != len(columns):
+        raise UserError(
+            f"{len(texts)} text(s) given, the rows have {len(columns)} ({listed(columns)}); give --text once for each"
+        )
+    if label not in classes:
+        near = did_you_mean(str(label), classes) or f"; classes are {listed(classes)}"
+        what = "--label is missing, the class to explain" if label is None else f"no class '{shown(label)}'"
+        raise UserError(f"{what}{'' if label is None else near}")
+    return [{"of": "text", "id": "text", "label": label, "text": texts}]
+
+
+def _numbered(name: str, texts: Iterable[str]) -> dict[str, str]:
+    """Texts by column: name, name_2."""
+    return {name if i == 1 else f"{name}_{i}": text for i, text in enumerate(texts, 1)}

@@ -1,0 +1,131 @@
+"""Rows and weights over a store, and the part file back, in one process: the bytes that local writes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from tiny_run import train_tiny
+
+import thresher as th
+from thresher.errors import UserError
+from thresher.run_folder import read_manifest
+from thresher.signals import away, store
+from thresher.signals.plan import Plan, make_plan
+
+N_ROWS, CHUNK_ROWS = 17, 3
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan of a run that `local` has measured."""
+    run = train_tiny(tmp_path_factory.mktemp("run"), N_ROWS, CHUNK_ROWS)
+    th.measure(run, workers=1)
+    return make_plan(run, "run-0", read_manifest(run), gradients=True)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is fetched stays with the test."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    monkeypatch.setattr(away, "cache_folder", lambda: folder)
+    return folder
+
+
+def objects(folder: Path) -> dict[str, tuple[int, int]]:
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("with_store", [False, True], ids=["shared", "store"])
+def test_parts_come_back_as_local_wrote_them(plan, tmp_path, monkeypatch, with_store):
+    monkeypatch.setattr(away, "SLAB_CHUNKS", 2)  # three slabs, the last chunk shorter than the others
+    address = f"file://{tmp_path}/store" if with_store else None
+    if address:
+        store.check_store(address)
+    things, send = away.material(plan, address), away.row_sender(plan, address)
+    work = tmp_path / "work"
+    away.lay_out(things, plan, work)
+    for chunk in (5, 0, 3, 2, 1, 4):  # in no order, as after a loss
+        part = away.measure_away(things, plan, chunk, send(chunk), work)
+        assert part == plan.part(chunk).read_bytes(), chunk
+    assert not list(work.rglob("part-*"))
+
+
+def test_what_is_in_the_store_is_not_sent_again_and_what_was_cut_is(plan, tmp_path):
+    address = f"file://{tmp_path}/store"
+    store.check_store(address)
+
+    def upload() -> tuple[away.Material, str | None]:
+        return away.material(plan, address), away.row_sender(plan, address)(0)
+
+    first = upload()
+    before = objects(tmp_path / "store")
+    assert len(before) == len({*first[0].files.values(), first[1]})
+    assert upload() == first
+    assert objects(tmp_path / "store") == before
+    cut = tmp_path / "store" / first[0].files["run.yaml"]
+    cut.write_bytes(cut.read_bytes()[:-5])
+    upload()
+    assert cut.read_bytes() == (plan.run / "run.yaml").read_bytes()
+    assert {name for name, seen in objects(tmp_path / "store").items() if seen != before[name]} == {cut.name}
+
+
+def test_a_damaged_object_is_named_and_a_damaged_copy_fetched_again(tmp_path, cache):
+    store.check_store(f"file://{tmp_path}/store")
+    opened = store.open_store(f"file://{tmp_path}/store")
+    digest = store.put(opened, b"weights")
+    here = store.fetch(opened, digest, cache)
+    here.write_bytes(b"weighty")
+    assert store.fetch(opened, digest, cache).read_bytes() == b"weights"
+    there = tmp_path / "store" / digest
+    there.write_bytes(b"weighty")
+    assert store.fetch(opened, digest, cache).read_bytes() == b"weights"  # the copy is whole
+    here.unlink()
+    with pytest.raises(OSError, match=f"{digest}: damaged"):
+        store.fetch(opened, digest, cache)
+    assert not here.exists()
+
+
+def test_damaged_rows_are_noticed(plan, tmp_path):
+    address = f"file://{tmp_path}/store"
+    store.check_store(address)
+    slab = away.row_sender(plan, address)(0)
+    there = tmp_path / "store" / slab
+    content = bytearray(there.read_bytes())
+    content[40] ^= 0xFF
+    there.write_bytes(content)
+    with pytest.raises(OSError, match="CRC checksum verification failed"):
+        away.read_chunk_rows(store.open_store(address), slab, 0)
+
+
+def test_a_machine_that_sees_no_run_folder_or_another_one_says_so(plan, tmp_path):
+    things = away.material(plan, None)
+    other = shutil.copytree(plan.run, tmp_path / "R")
+    (other / "run.yaml").write_text("format: 1\n")
+    with pytest.raises(UserError, match=r"run\.yaml: not there, or another one; .* or give --store$"):
+        away.lay_out(things, Plan(**{**vars(plan), "run": other}), tmp_path / "work")
+    shutil.rmtree(other)
+    with pytest.raises(UserError, match=r"run\.yaml: not there, or another one"):
+        away.lay_out(things, Plan(**{**vars(plan), "run": other}), tmp_path / "work2")
+
+
+def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=rf"^--store file://{tmp_path}/file/x: \S[^\n]*$"):
+        store.check_store(f"file://{tmp_path}/file/x")
+
+
+def test_the_folder_of_a_killed_worker_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    left = store.cache_folder() / f"work-{gone.pid}"
+    (left / "signals").mkdir(parents=True)
+    mine = store.work_folder()
+    assert sorted(store.cache_folder().iterdir()) == [mine]
+    assert mine.parent.parent == tmp_path
+    assert mine.parent.stat().st_mode & 0o077 == 0

@@ -1,0 +1,188 @@
+"""A real cluster of three nodes on this machine: the bytes of `local`, and nothing lost with a worker or a node."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from tiny_run import train_tiny
+
+import thresher as th
+from thresher.errors import UserError
+from thresher.signals import away
+
+pytestmark = pytest.mark.cluster
+ROWS, CHUNK_ROWS = 240, 4
+PATIENCE = 300.0  # seconds, on a machine that does much else
+NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An S3 server on the loopback."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        # The nodes take their environment from here, as machines take theirs from whoever set them up.
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }.items():
+            patch.setenv(name, value)
+        import s3fs
+
+        s3fs.S3FileSystem().mkdir("rows")
+        yield "s3://rows"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(bucket: str) -> Iterator[object]:
+    """A head that measures nothing, and two nodes with one core each."""
+    from ray.cluster_utils import Cluster
+
+    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    for _ in range(2):
+        cluster.add_node(**NODE)
+    yield cluster
+    ours = [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
+    cluster.shutdown()
+    assert len(ours) > 3 and not psutil.wait_procs(ours, timeout=PATIENCE)[1]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that was trained and not measured."""
+    return train_tiny(tmp_path_factory.mktemp("trained"), ROWS, CHUNK_ROWS)
+
+
+@pytest.fixture(scope="module")
+def local(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the engine `local` makes of it."""
+    run = shutil.copytree(trained, tmp_path_factory.mktemp("local") / "R")
+    th.measure(run, workers=1)
+    return run
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy to measure."""
+    return shutil.copytree(trained, tmp_path / "R")
+
+
+def signals(run: Path) -> dict[str, bytes]:
+    """Every file that was measured."""
+    return {str(path.relative_to(run)): path.read_bytes() for path in (run / "signals").rglob("*.*")}
+
+
+def when(there: Path, act: Callable[[], None]) -> threading.Thread:
+    """Do something as soon as a file is there, while this thread measures."""
+
+    def watch() -> None:
+        until = time.monotonic() + PATIENCE
+        while not there.exists() and time.monotonic() < until:
+            time.sleep(0.002)
+        if there.exists():
+            act()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def kill_a_worker() -> None:
+    """kill -9 on one of the actors."""
+    actors = [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in one.name()]
+    actors[0].send_signal(signal.SIGKILL)
+
+
+def part(run: Path, chunk: int) -> Path:
+    return run / f"signals/run-0/part-{chunk:05d}.parquet"
+
+
+def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, capfd):
+    killer = when(part(run, 10), kill_a_worker)
+    facts = th.measure(run, engine="ray", address=cluster.address)
+    killer.join()
+    assert signals(run) == signals(local)
+    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS
+    lost = [line for line in capfd.readouterr().err.splitlines() if "a worker was lost" in line]
+    assert len(lost) == 1 and "is measured again" in lost[0]
+
+
+def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capfd):
+    """What is there already is not measured again; rows and weights come over S3 alone."""
+    there = part(run, 5)
+    there.parent.mkdir(parents=True)
+    shutil.copy2(part(local, 5), there)
+    before = there.stat().st_ino
+    node = cluster.add_node(**NODE)
+    remover = when(part(run, 20), lambda: cluster.remove_node(node, allow_graceful=False))
+    facts = th.measure(run, engine="ray", address=cluster.address, store=f"{bucket}/prefix", workers=3)
+    remover.join()
+    assert signals(run) == signals(local)
+    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS - 1
+    assert there.stat().st_ino == before
+    assert "a worker was lost" in capfd.readouterr().err
+
+
+def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, run):
+    """A process of its own, as on a laptop that drives a cluster."""
+    more = ["--engine", "ray", "--address", cluster.address, "--store", bucket, "--set", "measure.workers=2"]
+    command = [sys.executable, "-m", "thresher", "measure", str(run), *more]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert "2 Ray workers on 3 nodes" in done.stderr
+    assert th.score(run).equals(th.score(local))
+
+
+def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
+    wanted = {**away.versions(), "torch": "1.0"}
+    monkeypatch.setattr("thresher.signals.engines.ray.versions", lambda: wanted)
+    with pytest.raises(UserError, match=r"^node \S+ has torch \S+, not 1\.0; install the same everywhere$"):
+        th.measure(run, engine="ray", address=cluster.address)
+    assert not list(run.glob("signals/run-0/part-*"))
+
+
+def test_an_address_where_nothing_answers(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError) as refused:
+            th.measure(run, engine="ray", address=address)
+    assert str(refused.value) == f"--address {address}: no Ray cluster answers there (Connection refused)"
+    assert yaml.safe_load((run / "run.yaml").read_text())["config"]["measure"]["engine"] == "local"
+
+
+@pytest.mark.parametrize(
+    ("module", "settings"), [("ray", {}), ("s3fs", {"store": "s3://rows"})], ids=["ray", "s3fs"]
+)
+def test_a_missing_package_is_named_with_its_remedy(run, monkeypatch, module, settings):
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
+    with pytest.raises(UserError, match=r'pip install "thresher\[ray\]"$'):
+        th.measure(run, engine="ray", **settings)
+
+
+def test_the_package_itself_does_not_import_ray():
+    code = "import sys, thresher.api, thresher.signals.engines; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
