@@ -13,7 +13,7 @@ installed := .venv/.installed
 # One thread per worker: the workers share the cores.
 quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test lint bench venv clean
 .DEFAULT_GOAL := venv
 
 demo: $(installed)
@@ -27,6 +27,14 @@ lint: $(installed)
 	$(bin)/ruff format --check
 	$(bin)/mypy
 	$(bin)/lint-imports
+
+# Hours; goes on where it was. Each figure is written to docs/bench.json as it is measured; --again in a script redoes it.
+bench: $(installed)
+	$(quietly) $(bin)/python benchmarks/measuring.py
+	$(quietly) $(bin)/python benchmarks/memory.py
+	$(bin)/python benchmarks/selection.py --rows 10900000
+	$(bin)/python benchmarks/selection.py --rows 100000000 --modes streamed
+	$(bin)/python benchmarks/render.py
 
 venv: $(installed)
 

@@ -1,6 +1,7 @@
 """Seconds and peak memory of every selection strategy on a synthetic scores table.
 
     python benchmarks/selection.py --rows 10900000
+    python benchmarks/selection.py --rows 100000000 --modes streamed
 
 Writes parquet shards (id, score, domain) to a temporary folder, then runs each strategy in a process of its own, on the
 table in memory (`select`) and streamed from the shards (`select_from_table`). The figures include reading the shards and
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from record import machine, missing, record
 
 from thresher.selection import find, select, select_from_table, strategies
 
@@ -84,41 +86,43 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    """Write the shards, run every strategy in both modes and print a line for each."""
+    """Write the shards, run every strategy in every mode that has no figure yet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--strategies", nargs="+", default=list(strategies()))
     parser.add_argument("--modes", nargs="+", default=["memory", "streamed"], choices=["memory", "streamed"])
     parser.add_argument("--floor", type=int, default=0, help="rows kept of every domain")
     parser.add_argument("--folder", type=Path, help="where to put the shards; default: a temporary folder")
+    parser.add_argument("--again", action="store_true", help="measure anew what is in docs/bench.json")
     parser.add_argument("--one", nargs=3, metavar=("FOLDER", "MODE", "STRATEGY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         folder, mode, strategy = arguments.one
         print(json.dumps(one(Path(folder), mode, strategy, arguments.floor)))
         return
+    wanted = [
+        (mode, strategy)
+        for mode in arguments.modes
+        for strategy in arguments.strategies
+        if missing("selection", figure(arguments, mode, strategy), arguments.again)
+    ]
+    if not wanted:
+        return
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         write_shards(Path(folder), arguments.rows)
-        print(f"{arguments.rows:,} rows, floor {arguments.floor}")
-        for mode in arguments.modes:
-            for strategy in arguments.strategies:
-                command = [
-                    sys.executable,
-                    __file__,
-                    "--floor",
-                    str(arguments.floor),
-                    "--one",
-                    folder,
-                    mode,
-                    strategy,
-                ]
-                result = json.loads(
-                    subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                )
-                gib = result["peak_bytes"] / 2**30
-                print(
-                    f"{mode:9} {strategy:11} {result['seconds']:7.2f} s  {gib:5.2f} GiB  {result['kept']:,} kept"
-                )
+        for mode, strategy in wanted:
+            command = [sys.executable, __file__, "--floor", str(arguments.floor)]
+            command += ["--one", folder, mode, strategy]
+            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            name = figure(arguments, mode, strategy)
+            record("selection", name, {"mode": mode, **found, "machine": machine()})
+            print(f"{name}: {found['seconds']:.2f} s, {found['peak_bytes'] / 2**30:.2f} GiB", flush=True)
+
+
+def figure(arguments: argparse.Namespace, mode: str, strategy: str) -> str:
+    """The name of a figure in `docs/bench.json`."""
+    floor = f", floor {arguments.floor}" if arguments.floor else ""
+    return f"{arguments.rows:,} rows, {mode}, {strategy}{floor}"
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 
 class MeasureConfig(_Section):
-    """The one pass over the rows. None of these may change a score, only leave it out."""
+    """The one pass over the rows. None of these may change a score, but for rounding (`dtype`); `signals` leaves some out."""
 
     signals: tuple[Signal, ...] = Field(
         default=SIGNALS, description="what is measured beside the logits; scores that need more are left out"
@@ -104,7 +104,10 @@ class MeasureConfig(_Section):
         default=1024, ge=1, description="rows per part file: the unit of work and of resume"
     )
     batch_tokens: int = Field(default=1024, ge=1, description="padded tokens per batch")
-    dtype: Literal["float32", "float64"] = "float32"
+    dtype: Literal["float32", "float64", "bfloat16"] = Field(
+        default="float32",
+        description="bfloat16: products of the model in bfloat16, for a GPU; it moves the scores by some percent",
+    )
     workers: int | None = Field(
         default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
     )

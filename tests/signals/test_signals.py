@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -10,21 +11,31 @@ from hypothesis import strategies as st
 from plain import row_signals
 from signal_settings import CLASSES, as_type, make_setting
 
+from thresher.config import SIGNALS
+from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.scores.vog import vog
+from thresher.signals import chunk
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, measure_batch
 from thresher.signals.capture import embedding_leaf
-from thresher.signals.chunk import measure_tokens, usable_layers
+from thresher.signals.chunk import in_bfloat16, measure_tokens, usable_layers
 from tiny import SHAPES
 
-EXACT = {"logits", "gradient_gram", "gradient_std", "encoder_sq_norm", "classifier_sq_norm"}
+EXACT = {"logits", *SIGNALS}
 
 
 @pytest.fixture(scope="module", params=sorted(SHAPES))
 def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """A tiny model with some random checkpoints, rows of many lengths, labels."""
     return make_setting(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def everything(setting) -> dict[str, np.ndarray]:
+    """Every signal of every row, in float64."""
+    return measured(setting, dtype=torch.float64)
 
 
 def measured(setting, rows=None, batch_tokens: int = 64, dtype=torch.float32) -> dict[str, np.ndarray]:
@@ -60,22 +71,96 @@ def test_equals_plain_autograd_one_row_at_a_time(setting):
         assert np.diag(gram).mean() - gram.mean() == pytest.approx(plain["variance"], rel=exactness(model))
 
 
-def test_float32_is_within_one_in_ten_thousand(setting):
-    exact, ours = measured(setting, dtype=torch.float64), measured(setting)
+def test_float32_is_within_one_in_ten_thousand(setting, everything):
+    ours = measured(setting)
     for name in EXACT:
-        close(ours[name], exact[name], 1e-4)
+        close(ours[name], everything[name], 1e-4)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+PRECISIONS = [(torch.float64, 1e-9), (torch.float32, 1e-4)]
+
+
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    order=st.permutations(range(6)), batch_tokens=st.sampled_from([1, 20, 64, 1000]), drop=st.integers(0, 4)
+    order=st.permutations(range(6)),
+    batch_tokens=st.sampled_from([1, 20, 64, 1000]),
+    drop=st.integers(0, 4),
+    cut=st.integers(2, 6),
+    threads=st.sampled_from([1, 2]),
+    precision=st.sampled_from(PRECISIONS),
 )
-def test_row_order_batch_size_and_batch_mates_do_not_matter(setting, order, batch_tokens, drop):
+def test_order_batches_batch_mates_chunks_and_threads_do_not_matter(
+    setting, everything, order, batch_tokens, drop, cut, threads, precision
+):
     rows = order[: len(order) - drop]
-    everything = measured(setting, dtype=torch.float64)
-    some = measured(setting, rows, batch_tokens, torch.float64)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        chunks = [rows[i : i + cut] for i in range(0, len(rows), cut)]
+        parts = [measured(setting, some, batch_tokens, precision[0]) for some in chunks]
+    finally:
+        torch.set_num_threads(before)
     for name in EXACT:
-        close(some[name], everything[name][rows], 1e-9)
+        close(np.concatenate([part[name] for part in parts]), everything[name][rows], precision[1])
+
+
+def test_the_side_a_tokenizer_pads_does_not_matter(setting):
+    model, checkpoints, tokens, labels, tokenizer = setting
+    texts = [tokenizer.decode(ids, skip_special_tokens=True) for ids in tokens.ids]
+    sides = []
+    for side in ("left", "right"):
+        tokenizer.padding_side = side
+        again = tokenise([texts], tokenizer, 32)
+        sides.append(measured((model, checkpoints, again, labels, tokenizer), dtype=torch.float64))
+    for name in EXACT:
+        assert np.array_equal(sides[0][name], sides[1][name])
+
+
+@given(data=st.data())
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_vog_of_any_checkpoints_comes_from_the_gram_matrix(setting, data):
+    window = data.draw(st.sets(st.integers(0, CHECKPOINTS - 1), min_size=2))
+    model, checkpoints, tokens, labels, _ = setting
+    ours = measured(setting, [2], dtype=torch.float64)
+    chosen = [
+        {k: v.double() if v.is_floating_point() else v for k, v in checkpoints[c].items()}
+        for c in sorted(window)
+    ]
+    plain = row_signals(model.double(), chosen, tokens, int(labels[2]), 2)["variance"]
+    kind = {"gradient_gram": pl.Array(pl.Float64, (CHECKPOINTS, CHECKPOINTS))}
+    signals = pl.DataFrame({"gradient_gram": ours["gradient_gram"]}, schema=kind)
+    score = vog(signals, pl.DataFrame({"index": range(CHECKPOINTS)}), window=tuple(window))
+    assert score[0] == pytest.approx(plain, rel=exactness(model))
+
+
+def test_what_is_not_asked_for_is_not_measured(setting):
+    model, checkpoints, tokens, labels, _ = setting
+    everything = measured(setting)
+    model = model.float()
+    for wanted in ((), ("gradient_gram",), ("encoder_sq_norm",), ("gradient_std", "classifier_sq_norm")):
+        some = measure_tokens(model, checkpoints, tokens, labels, wanted, batch_tokens=64)
+        assert set(some) == {"logits", *wanted}
+        for name, values in some.items():
+            assert np.array_equal(values, everything[name])
+
+
+def test_a_batch_that_the_gpu_has_no_memory_for_is_halved(setting, everything, monkeypatch):
+    tried = []
+
+    def small(model, weights, batch, *others):
+        tried.append(len(batch["input_ids"]))
+        if tried[-1] > 2:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return measure_batch(model, weights, batch, *others)
+
+    monkeypatch.setattr(chunk, "measure_batch", small)
+    halved = measured(setting, batch_tokens=1000, dtype=torch.float64)
+    assert max(tried) > 2
+    for name in EXACT:
+        close(halved[name], everything[name], 1e-9)
+    monkeypatch.setattr(chunk, "measure_batch", lambda *given: small(*given[:2], {"input_ids": "three"}))
+    with pytest.raises(UserError, match="max_length"):
+        measured(setting)
 
 
 def test_padding_does_not_matter(setting):
@@ -149,3 +234,31 @@ def test_attention_of_short_texts_is_attention(setting, side):
             close(ours, theirs, exactness(model))
     finally:
         encoder.set_attn_implementation(before)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same(setting, everything):
+    model, checkpoints, tokens, labels, _ = setting
+    model = model.float().cuda()
+    on_gpu = [{name: value.cuda() for name, value in weights.items()} for weights in checkpoints]
+    try:
+        ours = measure_tokens(model, on_gpu, tokens, labels, batch_tokens=64)
+    finally:
+        model.cpu()
+    for name in EXACT:
+        close(ours[name], everything[name], 1e-3)
+
+
+def test_in_bfloat16_signals_are_near_and_of_full_precision(setting, everything):
+    model, checkpoints, tokens, labels, _ = setting
+    model = model.float()
+    forward = model.forward
+    model.forward = in_bfloat16(forward, "cpu")
+    try:
+        ours = measure_tokens(model, checkpoints, tokens, labels, batch_tokens=64)
+    finally:
+        model.forward = forward
+    for name in EXACT:
+        assert ours[name].dtype in (np.float32, np.float64)
+        scale = np.abs(everything[name]).mean()
+        assert 0 < np.abs(ours[name] - everything[name]).mean() < 0.1 * scale, name

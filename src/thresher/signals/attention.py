@@ -16,6 +16,8 @@ NAME = "thresher_short"
 WIDEST = 48
 # Below this width, that of a vector register, softmax falls back to one number at a time.
 LANES = 16
+# Added to a score, the softmax of it is 0; minus infinity would make rows of padding not a number.
+LEAST = torch.finfo(torch.float32).min
 
 
 def short_attention(
@@ -42,18 +44,18 @@ def short_attention(
         )
     groups = heads // key.shape[1]
     more = max(0, LANES - tokens)
+    wide = (-1, heads, tokens + more)
     # (batch * heads, T + more, d)
     q, k, v = (
         pad(each, (0, 0, 0, more)).flatten(0, 1)
         for each in (query * scaling, repeat_kv(key, groups), repeat_kv(value, groups))
     )
-    scores = torch.bmm(q, k.mT).unflatten(0, (-1, heads))  # (batch, heads, T + more, T + more)
-    mask = attention_mask if attention_mask is not None else query.new_zeros(1, 1, 1, tokens)
-    if more or attention_mask is not None:
-        rows_more = more if mask.shape[2] > 1 else 0
-        unseen = pad(mask, (0, more), value=torch.finfo(mask.dtype).min)
-        scores = scores + pad(unseen, (0, 0, 0, rows_more))
-    out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).unflatten(0, (-1, heads))
+    scores = torch.bmm(q, k.mT).view(*wide, tokens + more)
+    if attention_mask is not None:
+        scores = scores + pad(pad(attention_mask, (0, more), value=LEAST), (0, 0, 0, more))
+    elif more:
+        scores = scores + pad(query.new_zeros(tokens), (0, more), value=LEAST)
+    out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).view(*wide, -1)
     return out[:, :, :tokens].transpose(1, 2).contiguous(), None
 
 

@@ -65,14 +65,14 @@ def measure_batch(
             swap_weights(model, weights)
             with embedding_leaf(model) as found, layer_flow(modules) as flow:
                 output = model(**batch).logits
-            logits.append(output.detach())
+            logits.append(full(output.detach()))
             if modules:
                 loss = nn.functional.cross_entropy(output, labels, reduction="sum")
                 outputs = [flow[module][1] for module in modules]
                 given = torch.autograd.grad(loss, outputs, retain_graph=bool(moments))
                 at_output = dict(zip(modules, given, strict=True))
                 for name, group in layers.items():
-                    rows = [rule_for(module)(module, flow[module][0], at_output[module]) for module in group]  # type: ignore[misc]
+                    rows = [squared_norm(module, flow[module][0], at_output[module]) for module in group]
                     norms[name].append(torch.stack(rows).sum(0))
             if moments:
                 true_logit = output.gather(1, labels[:, None]).sum()
@@ -84,6 +84,18 @@ def measure_batch(
         **{name: torch.stack(by_checkpoint, 1) for name, by_checkpoint in norms.items()},
     }
     return {name: value.cpu().numpy() for name, value in values.items()}
+
+
+def squared_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """Per row, the squared norm of the loss gradient by a module's parameters, (B,), from its input and output gradient."""
+    rule = rule_for(module)
+    assert rule is not None, type(module).__name__
+    return rule(module, full(a), full(b))
+
+
+def full(tensor: Tensor) -> Tensor:
+    """In float32 at least: squares are not summed in half precision."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def gram(gradients: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,18 @@ from thresher.training.checkpoints import build_classifier, list_checkpoints, lo
 
 @lru_cache(maxsize=1)
 def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier, Any, list[Weights]]:
-    """Model, tokenizer and the weights of all checkpoints, kept by the process from chunk to chunk."""
+    """Model, tokenizer and the weights of all checkpoints, kept by the process from chunk to chunk.
+
+    With bfloat16 the weights stay in float32; matrix products run in bfloat16 (autocast).
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
-    precision = getattr(torch, dtype)
+    precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
-    use_short_attention(model.encoder)
+    if device.type == "cpu":
+        use_short_attention(model.encoder)
+    if dtype == "bfloat16":
+        model.forward = in_bfloat16(model.forward, device.type)  # type: ignore[method-assign]
     weights = [
         {
             key: value.to(precision) if value.is_floating_point() else value
@@ -42,6 +48,12 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
         for path in list_checkpoints(run / "checkpoints" / name)
     ]
     return model, tokenizer, weights
+
+
+def in_bfloat16(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
+    """The same forward with its matrix products in bfloat16; backward follows it."""
+    wrapped: Callable[..., Any] = torch.autocast(device, torch.bfloat16)(forward)
+    return wrapped
 
 
 def usable_layers(
