@@ -53,6 +53,24 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     return name, known[score].hard if score else "high"
 
 
+def columns_of(
+    by: str, normalise: Normalise, columns: Sequence[str], several: bool
+) -> tuple[list[str], list[Literal["high", "low"]]]:
+    """`column` for each of the names in `by`, separated by commas where a strategy takes several.
+
+    Raises
+    ------
+    UserError
+        as `column`.
+
+    >>> columns_of("vog,pvi", "auto", ["vog", "vog_class", "pvi"], several=True)
+    (['vog_class', 'pvi'], ['high', 'low'])
+    """
+    names = [name.strip() for name in by.split(",")] if several else [by]
+    found = [column(name, normalise, columns) for name in names]
+    return [where for where, _ in found], [hard for _, hard in found]
+
+
 def hard_is_high(table: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:
     """The values of a score or a column, turned so that the hard rows have the large ones; (N,).
 
