@@ -92,7 +92,7 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
         raise UserError(f"no score can be computed from these signals ({reasons})")
     names = sorted(about)
     table = table.select("id", "label", *(f"{name}{form}" for name in names for form in ("", *FORMS)))
-    return table, {"scores": {name: about[name] for name in names}, "skipped": skipped}
+    return table, {"scores": {name: about[name] for name in names}, "skipped": dict(sorted(skipped.items()))}
 
 
 def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
