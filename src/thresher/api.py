@@ -22,9 +22,21 @@ from thresher.steps.measure import measure
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
+from thresher.steps.suspects import suspects
 from thresher.steps.train import train
 
-__all__ = ["compare", "explain", "load", "measure", "report", "run", "score", "select", "train"]
+__all__ = [
+    "compare",
+    "explain",
+    "load",
+    "measure",
+    "report",
+    "run",
+    "score",
+    "select",
+    "suspects",
+    "train",
+]
 
 
 def run(

@@ -44,13 +44,14 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     UserError
         an unknown score, strategy or strategy option, or a group column that was not loaded.
     """
-    from thresher.scores import column, scores
+    from thresher.scores import columns_of, scores
+    from thresher.selection import find
     from thresher.selection.request import check
 
     names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset")]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
-    by, hard = column(select.by, select.normalise, list(schema))
+    by, hard = columns_of(select.by, select.normalise, list(schema), find(select.strategy).several)
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
 
 

@@ -17,7 +17,7 @@ import thresher
 from thresher.cli import terminal
 from thresher.doctor import EXTRAS, examine, fault, missing_lines
 
-COMMANDS = ("run", "train", "measure", "score", "select", "compare", "report", "doctor", "demo")
+COMMANDS = ("run", "train", "measure", "score", "select", "compare", "report", "suspects", "doctor", "demo")
 
 
 def modules_after(code: str) -> set[str]:

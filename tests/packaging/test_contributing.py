@@ -19,7 +19,7 @@ from thresher.scores import scores
 
 logits = pl.Series("logits", [[[0.0, 0.0]], [[0.0, 30.0]]], dtype=pl.Array(pl.Float32, (1, 2)))
 signals = pl.DataFrame({"label": [0, 1]}).with_columns(logits)
-entry = scores()["confidence"]
+entry = scores()["certainty"]
 assert entry.options["checkpoint"].default == -1
 assert entry.function(signals, pl.DataFrame({"index": [0]})).round(6).to_list() == [0.5, 1.0]
 """
@@ -47,7 +47,7 @@ def block(heading: str) -> str:
 @pytest.mark.parametrize(
     ("heading", "place", "use"),
     [
-        ("Add a score", "scores/confidence.py", USE_SCORE),
+        ("Add a score", "scores/certainty.py", USE_SCORE),
         ("Add a strategy", "selection/squared.py", USE_STRATEGY),
     ],
 )

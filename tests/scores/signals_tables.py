@@ -30,6 +30,7 @@ def random_run(
             "gradient_std": np.array(std),
             "encoder_sq_norm": rng.exponential(size=(rows, checkpoints)),
             "classifier_sq_norm": rng.exponential(size=(rows, checkpoints)),
+            "features": rng.normal(size=(rows, 6)).astype(np.float32),
         },
         schema_overrides={"correct": pl.List(pl.Boolean)},
     )

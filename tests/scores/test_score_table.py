@@ -37,8 +37,10 @@ def test_a_run_gives_every_score_raw_and_normalised():
     assert table.select("id", "label").equals(signals.select("id", "label"))
     assert table.select(pl.col(names).is_finite().all()).row(0) == (True,) * len(names)
     assert about["skipped"] == {}
-    for name in scores():
-        raw = scores()[name].function(signals, checkpoints).to_numpy()
+    for name, entry in scores().items():
+        raw = entry.function(
+            *((table, signals) if entry.reads == "scores" else (signals, checkpoints))
+        ).to_numpy()
         assert (table[name].to_numpy() == raw).all()
         labels = signals["label"].to_numpy()
         assert (table[f"{name}_class"].to_numpy() == class_norm(raw, labels)).all()
@@ -77,6 +79,9 @@ def test_scores_of_all_runs_are_averaged_by_id_and_the_others_are_those_of_run_0
     shuffled = [(signals.sample(fraction=1, shuffle=True, seed=5), trained) for signals, trained in further]
     table, about = score_runs([first, *shuffled])
     for name, entry in scores().items():
+        if entry.reads == "scores":
+            assert table[name].equals(entry.function(table, first[0]))
+            continue
         of_each_run = [dict(zip(s["id"], entry.function(s, c), strict=True)) for s, c in [first, *further]]
         used = of_each_run if entry.runs == "all" else of_each_run[:1]
         expected = [sum(run[row] for run in used) / len(used) for row in table["id"]]

@@ -23,7 +23,7 @@ def hash_of(row_id: object, seed: int) -> int:
 def keys_of(
     rows: list[Row], by: str, strategy: str, turn: int, seed: int, options: dict[str, float]
 ) -> list[float]:
-    """One key per row; `turn` is +1 where large scores are to be kept and -1 where small ones are."""
+    """One key per row of one group; `turn` is +1 where large scores are to be kept and -1 where small ones are."""
     wanted = [turn * float(row[by]) for row in rows]
     us = [u_of(row["id"], seed) for row in rows]
     if strategy == "cutoff":
@@ -36,20 +36,67 @@ def keys_of(
             (s - max(wanted)) / temperature - math.log(-math.log(u)) for s, u in zip(wanted, us, strict=True)
         ]
     if strategy == "linear":
-        eps, low, high = options.get("eps", 0.01), min(wanted), max(wanted)
-        share = [1.0 if high == low else (s - low) / (high - low) for s in wanted]
-        return [math.log(u) / (eps + (1 - eps) * x) for x, u in zip(share, us, strict=True)]
+        return [math.log(u) / w for w, u in zip(linear_weights(wanted, options), us, strict=True)]
+    if strategy == "moderate":
+        median = sorted(wanted)[len(wanted) // 2]
+        return [-abs(s - median) for s in wanted]
+    if strategy in ("window", "coverage"):
+        out = left_out(rows, wanted, seed, options.get("beta", {"window": 0.05, "coverage": 0.1}[strategy]))
+        keys = wanted if strategy == "window" else us
+        return [-math.inf if row["id"] in out else key for row, key in zip(rows, keys, strict=True)]
     raise AssertionError(f"no plain implementation of {strategy}: write one here")
+
+
+def linear_weights(wanted: list[float], options: dict[str, float]) -> list[float]:
+    eps, low, high = options.get("eps", 0.01), min(wanted), max(wanted)
+    return [eps + (1 - eps) * (1.0 if high == low else (s - low) / (high - low)) for s in wanted]
+
+
+def mixed_keys(
+    rows: list[Row], by: tuple[str, ...], turns: list[int], seed: int, options: dict[str, float]
+) -> list[float]:
+    """Linear sampling by the mean of the probabilities that each column gives."""
+    probabilities = []
+    for column, turn in zip(by, turns, strict=True):
+        weights = linear_weights([turn * float(row[column]) for row in rows], options)
+        probabilities.append([w / math.fsum(weights) for w in weights])
+    means = [sum(of_row) / len(by) for of_row in zip(*probabilities, strict=True)]
+    return [math.log(u_of(row["id"], seed)) / (p * len(rows)) for row, p in zip(rows, means, strict=True)]
+
+
+def left_out(rows: list[Row], wanted: list[float], seed: int, beta: float) -> set[Any]:
+    """The ids of the share of the rows that go first; equal scores by the hash."""
+    worst = sorted(
+        zip(rows, wanted, strict=True), key=lambda one: (one[1], hash_of(one[0]["id"], seed)), reverse=True
+    )
+    return {row["id"] for row, _ in worst[: round(beta * len(rows))]}
+
+
+def layers_of(rows: list[Row], by: str, turn: int, seed: int, options: dict[str, float]) -> list[int]:
+    """The layer of every row of one group, and after the last layer the rows that are left out."""
+    wanted = [turn * float(row[by]) for row in rows]
+    count = int(options.get("strata", 50))
+    out = left_out(rows, wanted, seed, options.get("beta", 0.1))
+    inside = [s for row, s in zip(rows, wanted, strict=True) if row["id"] not in out]
+    layers = []
+    for row, s in zip(rows, wanted, strict=True):
+        if row["id"] in out:
+            layers.append(count)
+        elif max(inside) == min(inside):
+            layers.append(0)
+        else:
+            layers.append(min(count - 1, int((s - min(inside)) / (max(inside) - min(inside)) * count)))
+    return layers
 
 
 def plain_select(
     rows: list[Row],
     *,
-    by: str,
+    by: str | tuple[str, ...],
     prune: float,
     strategy: str = "cutoff",
     end: str = "easy",
-    hard: str = "high",
+    hard: str | tuple[str, ...] = "high",
     options: dict[str, float] | None = None,
     stratify: str | None = None,
     floor: int = 0,
@@ -59,9 +106,23 @@ def plain_select(
 ) -> set[Any]:
     """The ids that are kept."""
     hard_is_kept = end == "easy"
-    turn = 1 if hard_is_kept == (hard == "high") else -1
-    keys = keys_of(rows, by, strategy, turn, seed, options or {})
-    order = {row["id"]: (key + 0.0, hash_of(row["id"], seed)) for row, key in zip(rows, keys, strict=True)}
+    columns = (by,) if isinstance(by, str) else by
+    hards = (hard,) * len(columns) if isinstance(hard, str) else hard
+    turns = [1 if hard_is_kept == (one == "high") else -1 for one in hards]
+    strata: dict[Any, list[Row]] = {}
+    for row in rows:
+        strata.setdefault(row[stratify] if stratify else None, []).append(row)
+    # Ranks are taken within the groups, weights over the whole table.
+    of_group = strategy in ("moderate", "window", "coverage")
+    order: dict[Any, tuple[float, int]] = {}
+    for members in strata.values() if of_group else [rows]:
+        keys = (
+            mixed_keys(members, columns, turns, seed, options or {})
+            if strategy == "mixed"
+            else keys_of(members, columns[0], strategy, turns[0], seed, options or {})
+        )
+        for row, key in zip(members, keys, strict=True):
+            order[row["id"]] = (key + 0.0, hash_of(row["id"], seed))
 
     pairs = [text.split("=", 1) for text in protect]
     always = {row["id"] for row in rows if any(row[c] is not None and str(row[c]) == v for c, v in pairs)}
@@ -76,13 +137,45 @@ def plain_select(
     always |= by_floor
 
     total = round((1 - prune) * len(rows))
-    strata: dict[Any, list[Row]] = {}
-    for row in rows:
-        strata.setdefault(row[stratify] if stratify else None, []).append(row)
     sizes = {name: len(members) for name, members in strata.items()}
     needed = {name: sum(row["id"] in always for row in members) for name, members in strata.items()}
     quota = plain_quotas(sizes, needed, total)
-    return {row_id for name, members in strata.items() for row_id in best_first(members)[: quota[name]]}
+    if strategy != "coverage":
+        return {row_id for name, members in strata.items() for row_id in best_first(members)[: quota[name]]}
+    kept = set()
+    for name, members in strata.items():
+        layers: dict[int, list[Row]] = {}
+        for row, layer in zip(
+            members, layers_of(members, columns[0], turns[0], seed, options or {}), strict=True
+        ):
+            layers.setdefault(layer, []).append(row)
+        last = int((options or {}).get("strata", 50))
+        share = plain_even(
+            {layer: len(one) for layer, one in layers.items() if layer != last},
+            {layer: sum(row["id"] in always for row in one) for layer, one in layers.items()},
+            quota[name],
+            last,
+        )
+        kept |= {row_id for layer, one in layers.items() for row_id in best_first(one)[: share[layer]]}
+    return kept
+
+
+def plain_even(sizes: dict[int, int], needed: dict[int, int], total: int, last: int) -> dict[int, int]:
+    """From the smallest layer up, each its even share of what is left; layers that need more get what they need."""
+    share = {last: max(needed.get(last, 0), total - sum(sizes.values()))}
+    while True:
+        rest = max(0, total - sum(share.values()))
+        free = sorted(
+            (layer for layer in sizes if layer not in share), key=lambda layer: (sizes[layer], layer)
+        )
+        even = {}
+        for place, layer in enumerate(free):
+            even[layer] = min(sizes[layer], rest // (len(free) - place))
+            rest -= even[layer]
+        short = {layer: needed[layer] for layer in free if even[layer] < needed[layer]}
+        if not short:
+            return share | even
+        share |= short
 
 
 def plain_quotas(sizes: dict[Any, int], needed: dict[Any, int], total: int) -> dict[Any, int]:

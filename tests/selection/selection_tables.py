@@ -22,6 +22,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
         {
             "id": row_id,
             "s": draw(SCORE),
+            "t": draw(SCORE),
             "label": draw(st.sampled_from(["a", "b", "c"])),
             "source": draw(st.sampled_from(["live", "synthetic", "", None])),
         }
@@ -33,12 +34,22 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
 def requests(draw: st.DrawFn) -> dict[str, Any]:
     strategy = draw(st.sampled_from(list(strategies())))
     stratify = st.sampled_from(["label", "source"])
-    options = {"softmax": {"temperature": draw(st.sampled_from([0.1, 1.0, 7.0]))}, "linear": {"eps": 0.2}}
+    beta = draw(st.sampled_from([0.0, 0.02, 0.3, 0.8]))
+    options = {
+        "softmax": {"temperature": draw(st.sampled_from([0.1, 1.0, 7.0]))},
+        "linear": {"eps": 0.2},
+        "mixed": {"eps": 0.2},
+        "window": {"beta": beta},
+        "coverage": {"beta": beta, "strata": draw(st.sampled_from([1, 2, 5, 50]))},
+    }
+    high_or_low = st.sampled_from(["high", "low"])
+    several = strategy == "mixed" and draw(st.booleans())
     return {
+        "by": ("s", "t") if several else "s",
         "strategy": strategy,
         "prune": draw(st.sampled_from([0.05, 0.3, 0.45, 0.5, 0.9])),
         "end": draw(st.sampled_from(["easy", "hard"])),
-        "hard": draw(st.sampled_from(["high", "low"])),
+        "hard": draw(st.tuples(high_or_low, high_or_low) if several else high_or_low),
         "options": draw(st.sampled_from([{}, options.get(strategy, {})])),
         "stratify": draw(stratify if strategy == "stratified" else st.one_of(st.none(), stratify)),
         "floor": draw(st.integers(0, 3)),
@@ -50,7 +61,8 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(
-        rows, schema={"id": pl.String, "s": pl.Float64, "label": pl.String, "source": pl.String}
+        rows,
+        schema={"id": pl.String, "s": pl.Float64, "t": pl.Float64, "label": pl.String, "source": pl.String},
     )
 
 

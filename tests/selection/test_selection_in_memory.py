@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from selection_tables import frame, quietly, requests, tables
 
 from thresher.errors import UserError
 from thresher.selection import in_memory, select, strategies, unique
+from thresher.selection.exact_sum import exact_mean, exact_sum
 
 
 def kept_ids(selected: pl.DataFrame) -> set[Any]:
@@ -26,12 +28,12 @@ def kept_ids(selected: pl.DataFrame) -> set[Any]:
 def test_keeps_what_the_plain_implementation_keeps(
     rows: list[dict[str, Any]], request: dict[str, Any]
 ) -> None:
-    expected = plain_select(rows, by="s", **request)
+    expected = plain_select(rows, **request)
     if not expected:
         with pytest.raises(UserError, match="keeps nothing"):
-            quietly(frame(rows), by="s", **request)
+            quietly(frame(rows), **request)
         return
-    selected = quietly(frame(rows), by="s", **request)
+    selected = quietly(frame(rows), **request)
     assert selected.schema == {"id": pl.String, "key": pl.Float64, "kept": pl.Boolean}
     assert selected["id"].to_list() == [row["id"] for row in rows]
     assert kept_ids(selected) == expected
@@ -43,14 +45,14 @@ def test_row_order_and_pieces_change_nothing(
     rows: list[dict[str, Any]], request: dict[str, Any], random: Any, piece: int
 ) -> None:
     try:
-        first = quietly(frame(rows), by="s", **request)
+        first = quietly(frame(rows), **request)
     except UserError:
         return
     mixed = random.sample(rows, len(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(in_memory, "_PIECE", piece)
         patch.setattr(unique, "_AT_ONCE", 4)
-        second = quietly(frame(mixed).lazy(), by="s", **request)
+        second = quietly(frame(mixed).lazy(), **request)
     assert second.sort("id").equals(first.sort("id"))
 
 
@@ -58,12 +60,12 @@ def test_row_order_and_pieces_change_nothing(
 @given(tables(), requests())
 def test_counts_floors_and_protection(rows: list[dict[str, Any]], request: dict[str, Any]) -> None:
     try:
-        selected = quietly(frame(rows), by="s", **request)
+        selected = quietly(frame(rows), **request)
     except UserError:
         return
     kept = kept_ids(selected)
     total = round((1 - request["prune"]) * len(rows))
-    raised = int(selected["key"].is_infinite().sum())
+    raised = int((selected["key"] == math.inf).sum())
     assert len(kept) == max(total, raised)
     for column in request["floor_group"]:
         for value in {row[column] for row in rows}:
@@ -82,11 +84,15 @@ def test_counts_floors_and_protection(rows: list[dict[str, Any]], request: dict[
 def test_golden_selections_do_not_change(strategy: str) -> None:
     # Written down once from the plain implementation, so that both changing together is seen.
     golden = {
+        "coverage": [0, 4, 9],
         "cutoff": [9, 10, 11],
         "linear": [4, 9, 11],
+        "mixed": [4, 9, 11],
+        "moderate": [4, 6, 7],
         "random": [0, 3, 4],
         "softmax": [0, 4, 9],
         "stratified": [0, 4, 6],
+        "window": [8, 9, 10],
     }
     table = pl.DataFrame(
         {
@@ -123,7 +129,7 @@ def test_the_end_that_is_pruned(end: Any, hard: Any, kept: set[str]) -> None:
         assert set(ranked[:2]) == kept
 
 
-@pytest.mark.parametrize("strategy", strategies())
+@pytest.mark.parametrize("strategy", [name for name, entry in strategies().items() if entry.drop is None])
 @pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32, pl.Int16, pl.UInt64])
 def test_constant_scores_are_drawn_at_random_by_the_hash(strategy: str, dtype: pl.DataType) -> None:
     table = pl.DataFrame({"id": range(1000), "s": pl.Series([7] * 1000).cast(dtype), "g": ["x"] * 1000})
@@ -240,6 +246,52 @@ def test_keys_are_the_plain_ones() -> None:
         np.testing.assert_allclose(key, keys_of(rows, "s", strategy, -1, 3, {}), rtol=1e-13)
 
 
+def test_a_window_leaves_out_the_hardest_and_keeps_from_there() -> None:
+    table = pl.DataFrame({"id": range(100), "s": range(100), "g": ["low"] * 50 + ["high"] * 50})
+    window: dict[str, Any] = {"by": "s", "strategy": "window", "options": {"beta": 0.1}}
+    assert kept_ids(select(table, prune=0.7, **window)) == set(range(60, 90))
+    assert kept_ids(select(table, prune=0.7, end="hard", **window)) == set(range(10, 40))
+    # Within groups the share is taken of each.
+    assert kept_ids(select(table, prune=0.8, stratify="g", **window)) == {*range(35, 45), *range(85, 95)}
+    # More than there is below: those left out come back at random.
+    assert set(range(90)) < kept_ids(select(table, prune=0.05, **window))
+
+
+def test_coverage_shares_the_rows_among_the_layers_from_the_smallest_up() -> None:
+    # Layers of 3, 40 and 50 rows, and 7 far ones that are left out first.
+    scores = [0.1] * 3 + [1.5] * 40 + [3.0] * 50 + [99.0] * 7
+    table = pl.DataFrame({"id": range(100), "s": scores})
+    options = {"beta": 0.07, "strata": 3}
+    kept = kept_ids(select(table, by="s", prune=0.57, strategy="coverage", options=options))
+    assert [len(kept & set(part)) for part in (range(3), range(3, 43), range(43, 93), range(93, 100))] == [
+        3,
+        20,
+        20,
+        0,
+    ]
+    other = kept_ids(select(table, by="s", prune=0.57, strategy="coverage", options=options, seed=1))
+    assert other != kept and len(other) == 43
+
+
+def test_moderate_keeps_the_middle_of_each_group() -> None:
+    table = pl.DataFrame({"id": range(14), "s": [*range(7), *range(70, 77)], "g": ["x"] * 7 + ["y"] * 7})
+    kept = kept_ids(select(table, by="s", prune=8 / 14, strategy="moderate", stratify="g"))
+    assert kept == {2, 3, 4, 9, 10, 11}
+
+
+def test_the_mean_of_a_column_does_not_depend_on_the_order_of_its_rows() -> None:
+    generator = np.random.default_rng(0)
+    values = np.concatenate(
+        [generator.normal(size=999) * 1e9, generator.normal(size=1000) * 1e-9, [1e300, -1e300]]
+    )
+    exact = sum((Fraction(value) for value in values.tolist()), Fraction(0))
+    for _ in range(5):
+        generator.shuffle(values)
+        parts = [exact_sum(values[:700]), exact_sum(values[700:])]
+        assert exact_mean(sum(parts), len(values)) == float(exact / len(values))
+        assert exact_mean(exact_sum(np.array([5e-324, 5e-324])), 2) == 5e-324
+
+
 GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nested": [[1], [2], [3]]}
 
 
@@ -256,7 +308,23 @@ GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nest
         ({"by": "g"}, "scores: column 'g' is String, not a number; give by a numeric column"),
         (
             {"strategy": "top"},
-            "unknown strategy 'top'; known strategies: cutoff, linear, random, softmax, stratified",
+            f"unknown strategy 'top'; known strategies: {', '.join(strategies())}",
+        ),
+        (
+            {"by": ("s", "s")},
+            "strategy 'cutoff' goes by one column, not by s, s; strategy 'mixed' takes several",
+        ),
+        (
+            {"hard": ("high", "low")},
+            "hard names the ends of 2 columns, by names 1; give one each",
+        ),
+        (
+            {"strategy": "window", "options": {"beta": 1}},
+            "strategy 'window': option 'beta' is 1; it must be at least 0 and below 1",
+        ),
+        (
+            {"strategy": "coverage", "options": {"strata": 2.5}},
+            "strategy 'coverage': option 'strata' is 2.5; it must be a whole number from 1 to 10,000",
         ),
         ({"options": {"eps": 0.1}}, "strategy 'cutoff' has no option 'eps'; it has none"),
         ({"end": "low"}, "end is 'low'; it is one of easy, hard"),

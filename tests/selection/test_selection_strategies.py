@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import subprocess
 import sys
@@ -11,20 +12,31 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from plain_selection import keys_of
+from plain_selection import keys_of, linear_weights, mixed_keys
 
 import thresher
 from thresher.errors import UserError
-from thresher.selection import Spread, check_options, find, hash_ids, parse_options, strategies, uniform
+from thresher.selection import (
+    Spread,
+    check_options,
+    find,
+    hash_ids,
+    parse_options,
+    strategies,
+    uniform,
+)
 from thresher.selection.registry import strategy
 
 SCORES = np.array([-1.3, 0.2, 0.2, 1.0, 2.4, 0.9])
 IDS = pl.Series([f"row {i}" for i in range(len(SCORES))])
 SEEDS = 6000
+BY_SPREAD = [name for name, entry in strategies().items() if not entry.ranks]
 
 
 def keys(name: str, scores: np.ndarray, seed: int, **options: float) -> np.ndarray:
-    spread = Spread(float(scores.min()), float(scores.max()))
+    spread: object = Spread(float(scores.min()), float(scores.max()), math.fsum(scores) / len(scores))
+    if find(name).several:
+        scores, spread = scores[:, None], (spread,)
     return find(name).function(scores, uniform(hash_ids(IDS[: len(scores)], seed)), spread, **options)
 
 
@@ -67,6 +79,19 @@ def test_linear_draws_without_replacement_by_linear_weights(k: int, eps: float) 
     assert_drawn(observed("linear", k, eps=eps), inclusion(weights, k))
 
 
+@pytest.mark.parametrize("k", [1, 3])
+def test_mixed_draws_by_the_mean_of_the_two_columns_probabilities(k: int) -> None:
+    other = np.array([5.0, 0.0, 1.0, 0.0, 0.0, 0.0])
+    weights = [np.array(linear_weights(column.tolist(), {"eps": 0.1})) for column in (SCORES, other)]
+    wanted = np.stack([SCORES, other], axis=1)
+    spreads = tuple(Spread(float(column.min()), float(column.max()), column.mean()) for column in wanted.T)
+    counts = np.zeros(len(SCORES))
+    for seed in range(SEEDS):
+        key = find("mixed").function(wanted, uniform(hash_ids(IDS, seed)), spreads, eps=0.1)
+        counts[np.argsort(key)[-k:]] += 1
+    assert_drawn(counts / SEEDS, inclusion(sum(w / w.sum() for w in weights) / 2, k))
+
+
 @pytest.mark.parametrize("name", ["random", "stratified"])
 def test_random_draws_every_row_equally(name: str) -> None:
     assert_drawn(observed(name, 2), np.full(len(SCORES), 2 / len(SCORES)))
@@ -96,10 +121,11 @@ def test_constant_scores_draw_every_row_equally(name: str) -> None:
         assert np.argsort(keys(name, same, seed)).tolist() == np.argsort(keys("random", same, seed)).tolist()
 
 
-@pytest.mark.parametrize("name", strategies())
+@pytest.mark.parametrize("name", BY_SPREAD)
 def test_keys_equal_the_plain_ones(name: str) -> None:
     rows = [{"id": row_id, "s": score} for row_id, score in zip(IDS, SCORES.tolist(), strict=True)]
-    expected = keys_of(rows, "s", name, 1, 5, {})
+    several = find(name).several
+    expected = mixed_keys(rows, ("s",), [1], 5, {}) if several else keys_of(rows, "s", name, 1, 5, {})
     np.testing.assert_allclose(keys(name, SCORES, 5), expected, rtol=1e-13)
 
 
@@ -108,7 +134,9 @@ def test_the_key_of_a_row_does_not_depend_on_its_piece(name: str) -> None:
     # Bit for bit: vectorised logarithms must not treat the ends of an array differently.
     generator = np.random.default_rng(0)
     wanted, u = generator.normal(size=1000), uniform(generator.integers(0, 2**64, 1000, dtype=np.uint64))
-    spread = Spread(float(wanted.min()), float(wanted.max()))
+    spread: object = Spread(float(wanted.min()), float(wanted.max()), float(wanted.mean()), median=0.1)
+    if find(name).several:
+        wanted, spread = np.stack([wanted, wanted**2], axis=1), (spread, Spread(0.0, 30.0, 1.0))
     whole = find(name).function(wanted, u, spread)
     for start, stop in [(0, 1), (1, 4), (3, 20), (7, 1000), (999, 1000)]:
         part = find(name).function(wanted[start:stop].copy(), u[start:stop].copy(), spread)
@@ -120,7 +148,10 @@ def test_the_key_of_a_row_does_not_depend_on_its_piece(name: str) -> None:
 def test_keys_are_never_nan_or_infinite_upwards(name: str, scale: float) -> None:
     extreme = np.array([0, 1, 2**63, 2**64 - 1], dtype=np.uint64)
     wanted = np.array([-scale, 0.0, scale, scale])
-    key = find(name).function(wanted, uniform(extreme), Spread(-scale, scale))
+    spread: object = Spread(-scale, scale, mean=scale / 4, median=0.0)
+    if find(name).several:
+        wanted, spread = wanted[:, None], (spread,)
+    key = find(name).function(wanted, uniform(extreme), spread)
     assert not np.isnan(key).any() and not np.isposinf(key).any()
 
 
@@ -142,7 +173,7 @@ def test_options_are_numbers_that_the_strategy_knows() -> None:
     assert check_options("softmax") == {"temperature": 1.0}
     assert check_options("linear", {"eps": "0.2"}) == {"eps": 0.2}
     with pytest.raises(
-        UserError, match=r"^unknown strategy 'top'; known strategies: cutoff, .*linear, .*random"
+        UserError, match=r"^unknown strategy 'top'; known strategies: .*cutoff, .*linear, .*random"
     ):
         check_options("top")
     with pytest.raises(UserError, match=r"^strategy 'softmax' has no option 'eps'; it has temperature$"):
@@ -166,6 +197,8 @@ def test_mistakes_in_a_strategy_file_are_found_when_it_is_imported() -> None:
 
     with pytest.raises(ValueError, match="option 'power' needs a number as default"):
         strategy("powered", source="none")(no_default)
+    with pytest.raises(ValueError, match="it declares option 'beta' and does not have it"):
+        strategy("powered", source="none", drop="beta")(lambda wanted, u, spread: wanted)
     with pytest.raises(ValueError, match="'cutoff' is defined twice"):
         strategy("cutoff", source="none")(lambda wanted, u, spread: wanted)
     assert "powered" not in strategies()

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain import row_signals
-from signal_settings import CLASSES, as_type, make_setting
+from signal_settings import CHECKPOINTS, CLASSES, as_type, make_setting
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError

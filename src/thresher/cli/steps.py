@@ -163,8 +163,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     from thresher.cli.options import given
     from thresher.cli.settings import named
     from thresher.config import checked
-    from thresher.scores import scores
-    from thresher.selection import select_from_table
+    from thresher.selection import find, select_from_table
 
     by_set = parsed(overrides or ())
     settings = {"floor": 0}
@@ -172,19 +171,28 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         settings[place.removeprefix("select.")] = value
     data = {"train": "-", "text": ["-"], "label": "label"}
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
-    by = used.by if used.normalise in ("auto", "raw") else f"{used.by}_{used.normalise}"
-    known = scores()
-    score = known.get(by) or known.get(by.rpartition("_")[0])
-    end = parameters["hard"] or (score.hard if score else "high")
+    names = [name.strip() for name in used.by.split(",")] if find(used.strategy).several else [used.by]
+    ends = [parameters["hard"] or _hard_end(name) for name in names]
+    if used.normalise not in ("auto", "raw"):
+        names = [f"{name}_{used.normalise}" for name in names]
     counts = select_from_table(
         parameters["source"],
         out=parameters["out"],
         id=parameters["id"],
-        by=by,
-        hard=end,
+        by=names,
+        hard=ends,
         **used.model_dump(exclude={"by", "normalise"}),
     )
-    return {**counts, "kept": str(parameters["out"]), "by": by, "hard": end}
+    return {**counts, "kept": str(parameters["out"]), "by": ",".join(names), "hard": ",".join(ends)}
+
+
+def _hard_end(name: str) -> Any:
+    """The hard end of a score of thresher's, also normalised; of any other column the high one."""
+    from thresher.scores import scores
+
+    known = scores()
+    score = known.get(name) or known.get(name.rpartition("_")[0])
+    return score.hard if score else "high"
 
 
 @takes(*COMPARING)

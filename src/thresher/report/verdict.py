@@ -9,6 +9,7 @@ from thresher.report.read import Selection
 
 FEW_SEEDS = 5
 BLIND = ("random", "stratified")  # strategies that look at no score
+SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
 WIDE = 0.02  # a possible loss beyond which an interval that holds zero settles nothing
 
 
@@ -53,7 +54,7 @@ def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str,
     """Which rows were removed, in words; `by` is empty where no score had a say."""
     strategy, end = selection.facts.get("strategy", "cutoff"), selection.facts.get("end", "easy")
     by = "" if strategy in BLIND else str(selection.facts.get("column") or selection.facts.get("by"))
-    sampled = "" if strategy == "cutoff" else f", {strategy} sampling"
+    sampled = "" if strategy == "cutoff" else f", {strategy}{' sampling' if strategy in SAMPLERS else ''}"
     return {
         "removed": percent(1 - n_kept / n_rows),
         "n_removed": count(n_rows - n_kept),
@@ -65,9 +66,15 @@ def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str,
 
 
 def _explained(strategy: str, end: str) -> str:
-    if strategy == "cutoff":
-        return f"Cut off at the {end} end."
-    return f"Drawn by {strategy} sampling, which removes more of the {end} end."
+    if strategy in SAMPLERS:
+        return f"Drawn by {strategy} sampling, which removes more of the {end} end."
+    other = "hard" if end == "easy" else "easy"
+    return {
+        "cutoff": f"Cut off at the {end} end.",
+        "window": f"Cut off at the {end} end, after the rows at the very {other} end were left out.",
+        "coverage": f"Random rows of every layer of the score; those at the very {other} end were left out first.",
+        "moderate": "The rows nearest to the median score stay.",
+    }.get(strategy, f"Chosen by the strategy {strategy}.")
 
 
 def _badge(found: dict[str, Any], below: str, around: str, above: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from thresher.scores.columns import column
+from thresher.scores.columns import column, columns_of
 from thresher.scores.normalise import class_norm, dataset_norm
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import Score, check_options, find, parse_options, score, scores
@@ -21,6 +21,7 @@ __all__ = [
     "check_options",
     "class_norm",
     "column",
+    "columns_of",
     "dataset_norm",
     "find",
     "parse_options",

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
 from thresher.errors import UserError
+from thresher.scores.read import MissingSignal
 from thresher.scores.registry import SUFFIXES, scores
 
 Normalise = Literal["auto", "raw", "class", "dataset"]
@@ -46,3 +51,43 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
         problem = "was not computed in this run" if score else "is not a score or a column"
         raise UserError(f"'{name}' {problem}; there are {', '.join(available) or 'none'}")
     return name, known[score].hard if score else "high"
+
+
+def columns_of(
+    by: str, normalise: Normalise, columns: Sequence[str], several: bool
+) -> tuple[list[str], list[Literal["high", "low"]]]:
+    """`column` for each of the names in `by`, separated by commas where a strategy takes several.
+
+    Raises
+    ------
+    UserError
+        as `column`.
+
+    >>> columns_of("vog,pvi", "auto", ["vog", "vog_class", "pvi"], several=True)
+    (['vog_class', 'pvi'], ['high', 'low'])
+    """
+    names = [name.strip() for name in by.split(",")] if several else [by]
+    found = [column(name, normalise, columns) for name in names]
+    return [where for where, _ in found], [hard for _, hard in found]
+
+
+def hard_is_high(table: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """The values of a score or a column, turned so that the hard rows have the large ones; (N,).
+
+    Raises
+    ------
+    MissingSignal
+        a known score that this table does not have.
+    UserError
+        no such score or column.
+
+    >>> hard_is_high(pl.DataFrame({"pvi": [3.0, -1.0]}), "pvi").tolist()
+    [-3.0, 1.0]
+    """
+    base, _, suffix = name.rpartition("_")
+    score = base if suffix in SUFFIXES and base in scores() else name
+    if score in scores() and score not in table.columns:
+        raise MissingSignal(f"it needs {score}, which was not computed")
+    where, hard = column(name, "auto", table.columns)
+    values = table[where].to_numpy()
+    return values if hard == "high" else -values

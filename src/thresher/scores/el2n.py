@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 from scipy.special import softmax
 
@@ -47,6 +50,11 @@ def el2n(
     """
     logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
-    error = softmax(logits[:, at].astype(np.float64), axis=1)  # (N, K)
-    error[np.arange(len(error)), labels(signals)] -= 1.0
-    return pl.Series("el2n", np.sqrt(np.einsum("nk,nk->n", error, error)), dtype=pl.Float64)
+    return pl.Series("el2n", error_norm(logits[:, at], labels(signals)), dtype=pl.Float64)
+
+
+def error_norm(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """|| softmax(logits) - onehot(label) ||_2, (N, K) and (N,) to (N,)."""
+    error = softmax(logits.astype(np.float64), axis=1)  # (N, K)
+    error[np.arange(len(error)), label] -= 1.0
+    return np.sqrt(np.einsum("nk,nk->n", error, error))

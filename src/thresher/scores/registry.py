@@ -38,8 +38,8 @@ class Score:
     `needs`: the columns of the signals table it reads with default options. `hard`: the end of the score at
     which the hard rows are. `runs`: 1 when one training run gives it (run 0 is used), "all" when it is
     averaged over the runs. `normalise`: the column that `auto` selects by. `reads`: "row" when a row's score
-    depends on that row alone, "rows" when it depends on the other rows too. `cost` and `source`: sentences for
-    people.
+    depends on that row alone, "rows" when it depends on the other rows too (neighbours), "scores" when it is
+    made from other scores. `cost` and `source`: sentences for people.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Score:
     hard: Literal["high", "low"]
     runs: Literal[1, "all"]
     normalise: Literal["class", "dataset", "raw"]
-    reads: Literal["row", "rows"]
+    reads: Literal["row", "rows", "scores"]
     cost: str
     source: str
     options: Mapping[str, Option] = field(repr=False)
@@ -66,11 +66,13 @@ def score(
     cost: str,
     source: str,
     normalise: Literal["class", "dataset", "raw"] = "raw",
-    reads: Literal["row", "rows"] = "row",
+    reads: Literal["row", "rows", "scores"] = "row",
 ) -> Callable[[Function], Function]:
     """Enter a function `(signals, checkpoints, *, options...) -> pl.Series` as the score `name`.
 
-    The function itself stays callable as it is.
+    One that is made from other scores (`reads="scores"`) is a function `(table, signals, *, options...)`: the score
+    table of the others, averaged over the runs, and the signals of run 0 in the same order. The function itself stays
+    callable as it is.
 
     Raises
     ------
@@ -78,8 +80,8 @@ def score(
         two scores of one name, a name that ends like a normalised column, or an option without type or
         default: a mistake in the score's file.
 
-    >>> sorted(scores())[:2]
-    ['el2n', 'forgetting']
+    >>> scores()["el2n"].needs, scores()["el2n"].reads
+    (('logits',), 'row')
     """
 
     def enter(function: Function) -> Function:

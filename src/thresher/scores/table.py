@@ -11,11 +11,12 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.scores.normalise import class_norm, dataset_norm
 from thresher.scores.read import MissingSignal, labels
-from thresher.scores.registry import Score, check_options, scores
+from thresher.scores.registry import SUFFIXES, Score, check_options, scores
 
 Run = tuple[pl.DataFrame, pl.DataFrame]
 Options = Mapping[str, Mapping[str, Any]]
 BLOCK_ROWS = 1 << 16
+FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
 
 
 def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataFrame:
@@ -60,9 +61,16 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     table = runs[0][0].select("id", "label")
     about: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
-    for name, entry in scores().items():
+    # Those that are made from other scores come after them.
+    for name, entry in sorted(scores().items(), key=lambda item: item[1].reads == "scores"):
         try:
-            values, used = _mean(entry, runs, chosen[name])
+            if entry.reads == "scores":
+                values, used = (
+                    _finite(entry, table, entry.function(table, runs[0][0], **chosen[name])),
+                    len(runs),
+                )
+            else:
+                values, used = _mean(entry, runs, chosen[name])
         except MissingSignal as missing:
             skipped[name] = str(missing)
             continue
@@ -83,7 +91,9 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     if not about:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise UserError(f"no score can be computed from these signals ({reasons})")
-    return table, {"scores": about, "skipped": skipped}
+    names = sorted(about)
+    table = table.select("id", "label", *(f"{name}{form}" for name in names for form in ("", *FORMS)))
+    return table, {"scores": {name: about[name] for name in names}, "skipped": dict(sorted(skipped.items()))}
 
 
 def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
@@ -105,13 +115,17 @@ def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tupl
         used += 1
     if not used:
         raise reason
-    bad = ~np.isfinite(total)
+    return _finite(entry, ids, pl.Series(total / used)), used
+
+
+def _finite(entry: Score, ids: pl.DataFrame, values: pl.Series) -> pl.Series:
+    bad = ~np.isfinite(values.to_numpy())
     if bad.any():
         first = ids["id"][int(bad.argmax())]
         raise MissingSignal(
             f"not a finite number for {bad.sum()} rows, first '{first}'; did the training diverge?"
         )
-    return pl.Series(entry.name, total / used, dtype=pl.Float64), used
+    return values.cast(pl.Float64).alias(entry.name)
 
 
 def _values(

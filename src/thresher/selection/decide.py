@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,12 +11,10 @@ import numpy as np
 from thresher.errors import UserError
 from thresher.selection.groups import Codes
 from thresher.selection.keys import Records
-from thresher.selection.quotas import quotas
+from thresher.selection.quotas import even_quotas, quotas
+from thresher.selection.ranks import Passes
 from thresher.selection.request import Request, target
-from thresher.selection.top_k import Cut, Pieces, find_cut, is_kept
-
-# A pass over all records, piece by piece.
-Passes = Callable[[], Iterator[Records]]
+from thresher.selection.top_k import Counts, Cut, Pieces, find_cut, is_kept
 
 
 class Decision(NamedTuple):
@@ -30,12 +28,15 @@ class Decision(NamedTuple):
     n_raised: int
 
 
-def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Codes]) -> Decision:
+def decide(
+    passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Codes], width: int = 1
+) -> Decision:
     """Find the cuts that keep round((1 - prune) N) rows, or the floors and protected rows if they are more.
 
     The `floor` largest keys of every value of every floor column are raised to +inf; protected rows already
-    have that key and count towards the floors. The strata then share the total by the largest remainder, each
-    getting at least its raised rows.
+    have that key and count towards the floors. The groups of `stratify` then share the total by the largest
+    remainder, each getting at least its raised rows; where a group has `width` strata (layers, and the rows left out),
+    these share its rows evenly.
 
     Raises
     ------
@@ -45,7 +46,7 @@ def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Co
     columns = tuple(dict.fromkeys(request.floor_group)) if request.floor else ()
     sizes = {column: np.zeros(len(codes[column]), dtype=np.int64) for column in columns}
     names = list(codes[request.stratify]) if request.stratify is not None else [None]
-    strata = np.zeros(len(names), dtype=np.int64)
+    strata = np.zeros(len(names) * width, dtype=np.int64)
     for piece in passes():
         strata += np.bincount(piece["stratum"], minlength=len(strata))
         for column in columns:
@@ -59,11 +60,11 @@ def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Co
     def raised_passes() -> Iterator[Records]:
         return (raised(piece, floors) for piece in passes())
 
-    at_least = np.zeros(len(names), dtype=np.int64)
+    at_least = np.zeros(len(strata), dtype=np.int64)
     for piece in raised_passes():
-        at_least += np.bincount(piece["stratum"][np.isposinf(piece["key"])], minlength=len(names))
+        at_least += np.bincount(piece["stratum"][np.isposinf(piece["key"])], minlength=len(strata))
     n_target = target(n_rows, request.prune)
-    quota = quotas(strata, at_least, n_target, names)
+    quota = _quota(strata.reshape(-1, width), at_least.reshape(-1, width), n_target, names)
     n_kept, n_raised = int(quota.sum()), int(at_least.sum())
     if n_kept == 0:
         raise UserError(f"prune {request.prune:g} of {n_rows} rows keeps nothing; prune less")
@@ -75,6 +76,15 @@ def decide(passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Co
         )
     cut = find_cut(_pieces(raised_passes, "stratum"), quota)
     return Decision(floors, cut, n_rows, n_target, n_kept, n_raised)
+
+
+def _quota(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | None]) -> Counts:
+    """Rows to keep of every stratum, (G * width,), from counts (G, width)."""
+    of_group = quotas(sizes.sum(axis=1), at_least.sum(axis=1), total, names)
+    if sizes.shape[1] == 1:
+        return of_group
+    shares = zip(sizes, at_least, of_group.tolist(), strict=True)
+    return np.concatenate([even_quotas(size, least, count) for size, least, count in shares])
 
 
 def raised(piece: Records, floors: Mapping[str, Cut]) -> Records:

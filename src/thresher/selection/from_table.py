@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,12 +11,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from thresher.errors import UserError
 from thresher.run_folder import unwritable, write
-from thresher.selection.decide import Decision, decide, kept, raised
-from thresher.selection.groups import Codes
+from thresher.selection.decide import decide, kept, raised
+from thresher.selection.groups import Codes, groups_of
 from thresher.selection.keys import Records, record_type, records, survey
+from thresher.selection.ranks import find_ranks, keyed
 from thresher.selection.request import check
 from thresher.selection.shards import Shards, batches, open_shards
 from thresher.selection.unique import refuse_repeated_ids
@@ -27,11 +29,11 @@ _READ = 1 << 18
 def select_from_table(
     path: str | Path,
     *,
-    by: str | None,
+    by: str | Sequence[str] | None,
     prune: float,
     out: str | Path,
     end: Literal["easy", "hard"] = "easy",
-    hard: Literal["high", "low"] = "high",
+    hard: Literal["high", "low"] | Sequence[Literal["high", "low"]] = "high",
     strategy: str = "cutoff",
     options: Mapping[str, Any] | None = None,
     stratify: str | None = None,
@@ -46,7 +48,7 @@ def select_from_table(
 
     The selection is the one that `select` makes of the same rows, whatever their order and their division
     into shards. Memory does not grow with the number of rows: the table is read in batches; 24 bytes per row
-    (4 more for each floor column) lie in a temporary folder beside `out` meanwhile.
+    (4 more for each floor column, in steps of 8) lie in a temporary folder beside `out` meanwhile.
 
     Parameters: `path` the table; `id` the column of unique ids, text or whole numbers; `out` the file to
     write, with all columns of the kept rows in the order of the input, shards by name. The others as in
@@ -94,23 +96,32 @@ def select_from_table(
     def source(columns: list[str]) -> Iterator[pl.DataFrame]:
         return (pl.DataFrame(batch) for batch in batches(shards, columns))
 
-    n_rows, spread = survey(source, request)
+    n_rows, spreads = survey(source, request)
     codes: dict[str, Codes] = {}
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             spill = Path(folder) / "records"
             with spill.open("wb") as handle:
-                for piece in records(source, request, spread, codes):
+                for piece in records(source, request, spreads, codes):
                     handle.write(piece.tobytes())
 
             def passes() -> Iterator[Records]:
                 return _read(spill, record_type(request))
 
             refuse_repeated_ids(source, passes, request, n_rows)
-            decision = decide(passes, request, n_rows, codes)
+            ranks = find_ranks(passes, request, groups_of(request, codes))
+
+            def keep(piece: Records) -> NDArray[np.bool_]:
+                return kept(raised(keyed(piece, request, spreads, ranks), decision.floors), decision)
+
+            def keyed_passes() -> Iterator[Records]:
+                return (keyed(piece, request, spreads, ranks) for piece in passes())
+
+            decision = decide(keyed_passes, request, n_rows, codes, ranks.width)
             write(
-                out, lambda temporary: _write_kept(temporary, shards, spill, record_type(request), decision)
+                out,
+                lambda temporary: _write_kept(temporary, shards, spill, record_type(request), keep, n_rows),
             )
     except OSError as error:
         raise unwritable(out, error) from error
@@ -130,7 +141,12 @@ def _read(spill: Path, layout: np.dtype[Any]) -> Iterator[Records]:
 
 
 def _write_kept(
-    temporary: Path, shards: Shards, spill: Path, layout: np.dtype[Any], decision: Decision
+    temporary: Path,
+    shards: Shards,
+    spill: Path,
+    layout: np.dtype[Any],
+    keep: Callable[[Records], NDArray[np.bool_]],
+    n_rows: int,
 ) -> None:
     written = 0
     with pq.ParquetWriter(temporary, shards.schema) as writer, spill.open("rb") as handle:
@@ -138,8 +154,7 @@ def _write_kept(
             piece = np.fromfile(handle, dtype=layout, count=batch.num_rows)
             if len(piece) != batch.num_rows:
                 break
-            keep = kept(raised(piece, decision.floors), decision)
-            writer.write_table(batch.filter(pa.array(keep)))
+            writer.write_table(batch.filter(pa.array(keep(piece))))
             written += batch.num_rows
-    if written != decision.n_rows:
+    if written != n_rows:
         raise UserError(f"{shards.paths[0].parent}: the shards changed while they were read; run it again")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+
+from thresher.selection.request import Request
 
 # The number of each value met so far, per column; a missing value is a group of its own.
 Codes = dict[str | None, int]
@@ -38,3 +41,8 @@ def protected(frame: pl.DataFrame, protect: tuple[tuple[str, str], ...]) -> NDAr
     for column, value in protect:
         hit |= (frame[column].cast(pl.String) == value).fill_null(False).to_numpy()
     return hit
+
+
+def groups_of(request: Request, codes: Mapping[str, Codes]) -> int:
+    """How many groups the strata column has; 1 where there is none."""
+    return 1 if request.stratify is None else len(codes[request.stratify])

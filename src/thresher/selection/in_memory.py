@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from thresher.selection.decide import decide, kept, raised
-from thresher.selection.groups import Codes
+from thresher.selection.groups import Codes, groups_of
 from thresher.selection.keys import records, survey
+from thresher.selection.ranks import find_ranks, keyed
 from thresher.selection.request import check
 from thresher.selection.unique import refuse_repeated_ids
 
@@ -20,10 +21,10 @@ _PIECE = 1 << 20
 def select(
     scores: pl.DataFrame | pl.LazyFrame,
     *,
-    by: str | None,
+    by: str | Sequence[str] | None,
     prune: float,
     end: Literal["easy", "hard"] = "easy",
-    hard: Literal["high", "low"] = "high",
+    hard: Literal["high", "low"] | Sequence[Literal["high", "low"]] = "high",
     strategy: str = "cutoff",
     options: Mapping[str, Any] | None = None,
     stratify: str | None = None,
@@ -44,17 +45,19 @@ def select(
     scores
         one row per data row: `id` (unique; text or whole number), the score and the columns named below.
     by
-        the score column; may be None for strategies that read no score.
+        the score column; may be None for strategies that read no score, and several for `mixed`.
     prune
         share of the rows to drop, in (0, 1).
     end, hard
         the end to prune, and the end of the score at which the hard rows are (PVI: low, the others: high).
-        Samplers give the rows of the other end the larger weights.
+        Samplers give the rows of the other end the larger weights. With several columns `hard` may name one
+        end for each.
     strategy, options
         a name in `strategies()` and its options, such as {"temperature": 0.5}.
     stratify
         column within whose groups keys are compared; each group keeps its share of the rows (largest
-        remainder). It works with every strategy; `stratified` needs it.
+        remainder). It works with every strategy, and `stratified` needs it: class quotas, the cut within each
+        class, are `stratify="label"`.
     floor, floor_group
         keep at least `floor` rows of every value of every one of these columns: those with the largest keys.
         The total stays the same as long as the floors fit into it; a warning says so when they do not.
@@ -105,11 +108,13 @@ def select(
     def source(columns: list[str]) -> Iterator[pl.DataFrame]:
         return (table[start : start + _PIECE].select(columns) for start in range(0, table.height, _PIECE))
 
-    n_rows, spread = survey(source, request)
+    n_rows, spreads = survey(source, request)
     codes: dict[str, Codes] = {}
-    pieces = list(records(source, request, spread, codes))
+    pieces = list(records(source, request, spreads, codes))
     refuse_repeated_ids(source, lambda: iter(pieces), request, n_rows)
-    decision = decide(lambda: iter(pieces), request, n_rows, codes)
+    ranks = find_ranks(lambda: iter(pieces), request, groups_of(request, codes))
+    pieces = [keyed(piece, request, spreads, ranks) for piece in pieces]
+    decision = decide(lambda: iter(pieces), request, n_rows, codes, ranks.width)
     key, keep = np.empty(n_rows), np.empty(n_rows, dtype=np.bool_)
     start = 0
     for piece in pieces:

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
+from thresher.selection.exact_sum import exact_mean, exact_sum
 from thresher.selection.groups import Codes, encode, protected
 from thresher.selection.registry import Numbers, Spread
 from thresher.selection.request import Request
@@ -22,51 +23,68 @@ Records = NDArray[Any]
 
 
 def record_type(request: Request) -> np.dtype[Any]:
-    """The record of one row: key, tie, and the number of its group in `stratify` and in each floor column."""
+    """The record of one row: key, tie, and the number of its group in `stratify` and in each floor column.
+
+    For a strategy that goes by ranks the key is the score at first, and `protected` is kept beside it.
+    """
+    protected = [("protected", np.bool_)] if request.strategy.ranks else []
     floors = [(f"floor {column}", np.int32) for column in dict.fromkeys(request.floor_group)]
-    return np.dtype([("key", np.float64), ("tie", np.uint64), ("stratum", np.int32), *floors], align=True)
+    fields = [("key", np.float64), ("tie", np.uint64), ("stratum", np.int32), *protected, *floors]
+    return np.dtype(fields, align=True)
 
 
-def survey(source: Source, request: Request) -> tuple[int, Spread]:
-    """The number of rows and the spread of the scores.
+def survey(source: Source, request: Request) -> tuple[int, tuple[Spread, ...]]:
+    """The number of rows and the spread of each score column.
 
     Raises
     ------
     UserError
         no rows, rows without an id, or scores that are missing, NaN or infinite: how many, and the first id.
     """
-    n_rows, without_id, without_score = 0, 0, 0
-    low, high = np.inf, -np.inf
-    for frame in source(request.columns[: 2 if request.strategy.reads_score else 1]):
+    n_rows, without_id = 0, 0
+    without_score = dict.fromkeys(request.by, 0)
+    low, high = dict.fromkeys(request.by, np.inf), dict.fromkeys(request.by, -np.inf)
+    total = dict.fromkeys(request.by, 0)
+    for frame in source(request.scored):
         n_rows += frame.height
         without_id += frame[request.id].null_count()
-        if request.strategy.reads_score:
-            finite = np.isfinite(_scores(frame, request))
-            without_score += int(frame.height - finite.sum())
-            wanted = _scores(frame, request)[finite] * request.sign
-            low, high = min(low, wanted.min(initial=low)), max(high, wanted.max(initial=high))
+        for column, sign in zip(request.by, request.signs, strict=True):
+            values = _scores(frame, column)
+            finite = np.isfinite(values)
+            without_score[column] += int(frame.height - finite.sum())
+            wanted = values[finite] * sign
+            low[column] = min(low[column], wanted.min(initial=np.inf))
+            high[column] = max(high[column], wanted.max(initial=-np.inf))
+            if "mean" in request.strategy.facts:
+                total[column] += exact_sum(wanted)
     if n_rows == 0:
         raise UserError(f"{request.where}: no rows; give a table with at least one")
     if without_id:
         raise UserError(
             f"{request.where}: column '{request.id}' is empty in {_rows(without_id)}; every row needs an id"
         )
-    if without_score:
-        raise UserError(
-            f"{request.where}: column '{request.by}' is missing, NaN or infinite in {_rows(without_score)},"
-            f" the first with id {_first_without_score(source, request)!r}; score them or leave them out"
-        )
-    if not request.strategy.reads_score:
-        return n_rows, Spread(0.0, 0.0)
-    with np.errstate(over="ignore"):
-        if not np.isfinite(high - low):
+    for column, count in without_score.items():
+        if count:
             raise UserError(
-                f"{request.where}: column '{request.by}' spans more than a float64 holds; rescale it"
+                f"{request.where}: column '{column}' is missing, NaN or infinite in {_rows(count)},"
+                f" the first with id {_first_without_score(source, request, column)!r};"
+                " score them or leave them out"
             )
-    return n_rows, Spread(float(low), float(high))
+        with np.errstate(over="ignore"):
+            if not np.isfinite(high[column] - low[column]):
+                raise UserError(
+                    f"{request.where}: column '{column}' spans more than a float64 holds; rescale it"
+                )
+    spreads = (
+        Spread(float(low[column]), float(high[column]), exact_mean(total[column], n_rows))
+        for column in request.by
+    )
+    return n_rows, tuple(spreads)
 
 
-def records(source: Source, request: Request, spread: Spread, codes: dict[str, Codes]) -> Iterator[Records]:
+def records(
+    source: Source, request: Request, spreads: tuple[Spread, ...], codes: dict[str, Codes]
+) -> Iterator[Records]:
     """One record per row, piece by piece; protected rows have the key +inf, which nothing else has.
 
     `codes` is filled: the numbers of the values of each group column.
@@ -76,29 +94,50 @@ def records(source: Source, request: Request, spread: Spread, codes: dict[str, C
     for frame in source(request.columns):
         piece = np.zeros(frame.height, dtype=layout)
         piece["tie"] = hash_ids(frame[request.id], request.seed)
-        u = uniform(np.ascontiguousarray(piece["tie"]))
-        wanted = _scores(frame, request) * request.sign if request.strategy.reads_score else np.zeros_like(u)
-        piece["key"] = request.strategy.function(wanted, u, spread, **request.options)
+        safe = protected(frame, request.protect)
+        if request.strategy.ranks:
+            piece["key"] = _wanted(frame, request)
+            piece["protected"] = safe
+        else:
+            u = uniform(np.ascontiguousarray(piece["tie"]))
+            piece["key"] = key_of(request, _wanted(frame, request), u, spreads)
+            piece["key"][safe] = np.inf
         if request.stratify is not None:
             piece["stratum"] = encode(frame[request.stratify], codes.setdefault(request.stratify, {}))
         for column in request.floor_group:
             piece[f"floor {column}"] = encode(frame[column], codes.setdefault(column, {}))
-        if request.protect:
-            piece["key"][protected(frame, request.protect)] = np.inf
+        if unmatched:
             unmatched -= {pair for pair in unmatched if protected(frame, (pair,)).any()}
         yield piece
     for column, value in sorted(unmatched):
         warnings.warn(f"{request.where}: protect '{column}={value}' matches no row", stacklevel=2)
 
 
-def _scores(frame: pl.DataFrame, request: Request) -> Numbers:
-    """The score column, missing values as NaN."""
-    return frame[str(request.by)].cast(pl.Float64).to_numpy()
+def key_of(request: Request, wanted: Numbers, u: Numbers, spreads: tuple[Spread, ...]) -> Numbers:
+    """What the strategy makes of these rows."""
+    known: Spread | tuple[Spread, ...] = (
+        spreads if request.strategy.several else (*spreads, Spread(0.0, 0.0))[0]
+    )
+    key: Numbers = request.strategy.function(wanted, u, known, **request.options)
+    return key
 
 
-def _first_without_score(source: Source, request: Request) -> object:
-    for frame in source(request.columns[:2]):
-        bad = np.flatnonzero(~np.isfinite(_scores(frame, request)))
+def _wanted(frame: pl.DataFrame, request: Request) -> Numbers:
+    """The scores, turned so that large means "keep": (n,), or (n, M) for a strategy that takes several columns."""
+    turned = [
+        _scores(frame, column) * sign for column, sign in zip(request.by, request.signs, strict=True)
+    ] or [np.zeros(frame.height)]
+    return np.stack(turned, axis=1) if request.strategy.several else turned[0]
+
+
+def _scores(frame: pl.DataFrame, column: str) -> Numbers:
+    """A score column, missing values as NaN."""
+    return frame[column].cast(pl.Float64).to_numpy()
+
+
+def _first_without_score(source: Source, request: Request, column: str) -> object:
+    for frame in source(request.scored):
+        bad = np.flatnonzero(~np.isfinite(_scores(frame, column)))
         if len(bad):
             return frame[request.id][int(bad[0])]
     return None

@@ -27,8 +27,22 @@ def linear(wanted: Numbers, u: Numbers, spread: Spread, *, eps: float = 0.01) ->
     >>> linear(np.array([0.0, 1.0]), np.array([0.5, 0.5]), Spread(0.0, 1.0)).round(3).tolist()
     [-69.315, -0.693]
     """
+    return np.log(u) / weights(wanted, spread, eps, "linear")
+
+
+def weights(wanted: Numbers, spread: Spread, eps: float, strategy: str) -> Numbers:
+    """w = eps + (1 - eps) (s - min s) / (max s - min s), all 1 where the scores are equal.
+
+    Raises
+    ------
+    UserError
+        eps is outside (0, 1].
+
+    >>> weights(np.array([0.0, 1.0]), Spread(0.0, 1.0), 0.01, "linear").tolist()
+    [0.01, 1.0]
+    """
     if not 0 < eps <= 1:
-        raise UserError(f"strategy 'linear': option 'eps' is {eps:g}; it must be above 0 and at most 1")
+        raise UserError(f"strategy '{strategy}': option 'eps' is {eps:g}; it must be above 0 and at most 1")
     span = spread.high - spread.low
     share = (wanted - spread.low) / span if span > 0 else np.ones_like(wanted)
-    return np.log(u) / (eps + (1 - eps) * share)
+    return eps + (1 - eps) * share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -26,11 +26,40 @@ def quotas(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | No
     [3, 4, 3]
     """
     by_name = sorted(range(len(names)), key=lambda g: (names[g] is not None, names[g] or ""))
+    return _shared(sizes, at_least, total, by_name, _largest_remainder)
+
+
+def even_quotas(sizes: Counts, at_least: Counts, total: int) -> Counts:
+    """Share `total` kept rows among layers as evenly as their sizes allow, from the smallest layer up.
+
+    A layer gets min(its rows, what is left // layers left), the larger ones what the smaller could not fill; of equal
+    sizes the first comes first. The last entry is no layer: the rows that were left out, which are kept where the layers
+    are not enough. `at_least` holds as in `quotas`.
+
+    Parameters: `sizes`, `at_least` (L + 1,) rows, at_least <= sizes; at_least.sum() <= `total` <= sizes.sum(). Returns
+    (L + 1,) with the sum `total`.
+
+    Source: Zheng et al., ICLR 2023, algorithm 1.
+
+    >>> even_quotas(np.array([2, 90, 8, 10]), np.array([0, 0, 0, 0]), 41).tolist()
+    [2, 31, 8, 0]
+    >>> even_quotas(np.array([2, 90, 8, 10]), np.array([0, 0, 0, 1]), 102).tolist()
+    [2, 90, 8, 2]
+    """
+    left_out = max(int(at_least[-1]), total - int(sizes[:-1].sum()))
+    order = list(range(len(sizes) - 1))
+    return np.append(_shared(sizes[:-1], at_least[:-1], total - left_out, order, _even), left_out)
+
+
+def _shared(
+    sizes: Counts, at_least: Counts, total: int, order: list[int], rule: Callable[[list[int], int], list[int]]
+) -> Counts:
+    """`rule` among the groups that it gives as much as they need; the others get what they need."""
     shared = np.array(at_least, dtype=np.int64)
-    open_groups = [g for g in by_name if sizes[g] > 0]
+    open_groups = [g for g in order if sizes[g] > 0]
     while open_groups:
         fixed = int(shared.sum() - shared[open_groups].sum())
-        share = _largest_remainder([int(sizes[g]) for g in open_groups], max(0, total - fixed))
+        share = rule([int(sizes[g]) for g in open_groups], max(0, total - fixed))
         short = {g for g, count in zip(open_groups, share, strict=True) if count < at_least[g]}
         if not short:
             shared[open_groups] = share
@@ -46,4 +75,13 @@ def _largest_remainder(sizes: list[int], total: int) -> list[int]:
     first = sorted(range(len(sizes)), key=lambda g: share[g] - exact[g])
     for g in first[: total - sum(share)]:
         share[g] += 1
+    return share
+
+
+def _even(sizes: list[int], total: int) -> list[int]:
+    share = [0] * len(sizes)
+    smallest_first = sorted(range(len(sizes)), key=lambda g: (sizes[g], g))
+    for place, g in enumerate(smallest_first):
+        share[g] = min(sizes[g], total // (len(sizes) - place))
+        total -= share[g]
     return share

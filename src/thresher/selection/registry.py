@@ -11,7 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,21 @@ from numpy.typing import NDArray
 from thresher.errors import UserError
 
 Numbers = NDArray[np.float64]
+Fact = Literal["mean", "median"]
 
 
 class Spread(NamedTuple):
-    """The smallest and the largest score of the whole table, oriented like the scores a strategy is given."""
+    """What a strategy may know of the whole table, oriented like the scores it is given.
+
+    The smallest and the largest score; the mean and the median only where the strategy asks for them. The median is
+    that of each row's own group where `stratify` makes groups, (n,), and of an even number the larger of the middle
+    two.
+    """
 
     low: float
     high: float
+    mean: float = math.nan
+    median: float | Numbers = math.nan
 
 
 StrategyFunction = Callable[..., Numbers]
@@ -37,7 +45,10 @@ class Strategy:
     """What the selection, the command line and the tests know about a strategy.
 
     `options`: the defaults by name. `reads_score`: whether the key depends on the score. `needs_stratify`:
-    whether a column to stratify by must be named. `source`: a sentence for people.
+    whether a column to stratify by must be named. `several`: whether it takes several score columns. `facts`: what
+    else of `Spread` it reads. `drop`: its option that holds the share of the rows at the kept end to leave out first.
+    `layers`: its option that holds the number of layers of the score's range that share the kept rows evenly.
+    `source`: a sentence for people.
     """
 
     name: str
@@ -45,20 +56,43 @@ class Strategy:
     source: str
     reads_score: bool
     needs_stratify: bool
+    several: bool
+    facts: tuple[Fact, ...]
+    drop: str | None
+    layers: str | None
     options: Mapping[str, float] = field(repr=False)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the key depends on where the row stands among the others, not only on the spread."""
+        return self.drop is not None or self.layers is not None or "median" in self.facts
 
 
 _REGISTRY: dict[str, Strategy] = {}
 
 
 def strategy(
-    name: str, *, source: str, reads_score: bool = True, needs_stratify: bool = False
+    name: str,
+    *,
+    source: str,
+    reads_score: bool = True,
+    needs_stratify: bool = False,
+    several: bool = False,
+    facts: tuple[Fact, ...] = (),
+    drop: str | None = None,
+    layers: str | None = None,
 ) -> Callable[[Function], Function]:
     """Enter a function `(wanted, u, spread, *, options...) -> keys` as the strategy `name`.
 
     `wanted` (n,) float64: the scores, turned so that large means "keep". `u` (n,) float64: the uniform number
-    of each row in (0, 1). `spread`: smallest and largest `wanted` of the whole table. It is called on
-    arbitrary pieces of the table, so the key of a row may depend on its own entries and on `spread` alone.
+    of each row in (0, 1). `spread`: smallest and largest `wanted` of the whole table, and what `facts` names. It is
+    called on arbitrary pieces of the table, so the key of a row may depend on its own entries and on `spread` alone.
+    With `several` score columns `wanted` is (n, M) and `spread` a tuple of M.
+
+    What takes an exact rank is declared, and done for every strategy by the same exact cut, within each group of
+    `stratify`: with `drop="beta"` the round(beta n) rows with the largest `wanted` come last, whatever their key; with
+    `layers="strata"` the range of what is left is cut into that many layers of equal width, the kept rows are shared
+    among them as evenly as their sizes allow, and keys are compared within a layer.
 
     Raises
     ------
@@ -73,7 +107,15 @@ def strategy(
     def enter(function: Function) -> Function:
         if name in _REGISTRY and _REGISTRY[name].function.__module__ != function.__module__:
             raise ValueError(f"strategy {name!r} is defined twice")
-        _REGISTRY[name] = Strategy(name, function, source, reads_score, needs_stratify, _options_of(function))
+        options = _options_of(function)
+        for option in (drop, layers):
+            if option is not None and option not in options:
+                raise ValueError(
+                    f"{function.__qualname__}: it declares option '{option}' and does not have it"
+                )
+        _REGISTRY[name] = Strategy(
+            name, function, source, reads_score, needs_stratify, several, facts, drop, layers, options
+        )
         return function
 
     return enter
@@ -82,8 +124,8 @@ def strategy(
 def strategies() -> dict[str, Strategy]:
     """Every strategy by name, in alphabetical order.
 
-    >>> list(strategies())
-    ['cutoff', 'linear', 'random', 'softmax', 'stratified']
+    >>> [name for name, entry in strategies().items() if not entry.reads_score]
+    ['random', 'stratified']
     """
     return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
 

@@ -12,16 +12,21 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.selection.registry import Strategy, check_options, find
 
+_MOST_LAYERS = 10_000
+
 
 @dataclass(frozen=True)
 class Request:
-    """A checked selection; `where` names the table, and sign * score is large where rows are to be kept."""
+    """A checked selection; `where` names the table, and sign * score is large where rows are to be kept.
+
+    `by` and `signs` have one entry per score column: none, one, or several.
+    """
 
     where: str
     id: str
-    by: str | None
+    by: tuple[str, ...]
     prune: float
-    sign: float
+    signs: tuple[float, ...]
     strategy: Strategy
     options: Mapping[str, float]
     stratify: str | None
@@ -33,10 +38,14 @@ class Request:
     @property
     def columns(self) -> list[str]:
         """The columns that the selection reads, each once."""
-        score = [self.by] if self.by is not None and self.strategy.reads_score else []
         stratify = [self.stratify] if self.stratify is not None else []
         pairs = [column for column, _ in self.protect]
-        return list(dict.fromkeys([self.id, *score, *stratify, *self.floor_group, *pairs]))
+        return list(dict.fromkeys([*self.scored, *stratify, *self.floor_group, *pairs]))
+
+    @property
+    def scored(self) -> list[str]:
+        """The id and the score columns."""
+        return list(dict.fromkeys([self.id, *self.by]))
 
 
 def check(
@@ -44,10 +53,10 @@ def check(
     *,
     where: str,
     id: str,
-    by: str | None,
+    by: str | Sequence[str] | None,
     prune: float,
     end: str,
-    hard: str,
+    hard: str | Sequence[str],
     strategy: str,
     options: Mapping[str, Any],
     stratify: str | None,
@@ -72,8 +81,13 @@ def check(
     """
     entry = find(strategy)
     settings = check_options(strategy, options)
+    named = (by,) if isinstance(by, str) else tuple(by or ())
+    hards = (hard,) * len(named) if isinstance(hard, str) else tuple(hard)
     _among("end", end, ("easy", "hard"))
-    _among("hard", hard, ("high", "low"))
+    for one in (hard,) if isinstance(hard, str) else hards:
+        _among("hard", one, ("high", "low"))
+    if len(hards) != len(named):
+        raise UserError(f"hard names the ends of {len(hards)} columns, by names {len(named)}; give one each")
     if not (isinstance(prune, Real) and 0 < prune < 1):
         raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
     if not (isinstance(seed, Integral) and 0 <= seed < 1 << 64):
@@ -90,9 +104,25 @@ def check(
         raise UserError(
             f"strategy '{strategy}' needs a column to stratify by; give stratify, for example the label"
         )
-    if entry.reads_score and by is None:
+    if entry.reads_score and not named:
         raise UserError(f"strategy '{strategy}' needs a score column; give by")
-    for column in (id, by, stratify, *groups, *(column for column, _ in pairs)):
+    if len(named) > 1 and not entry.several:
+        raise UserError(
+            f"strategy '{strategy}' goes by one column, not by {', '.join(named)}; strategy 'mixed' takes several"
+        )
+    if entry.drop is not None and not 0 <= settings[entry.drop] < 1:
+        raise UserError(
+            f"strategy '{strategy}': option '{entry.drop}' is {settings[entry.drop]:g};"
+            " it must be at least 0 and below 1"
+        )
+    if entry.layers is not None and not (
+        settings[entry.layers].is_integer() and 1 <= settings[entry.layers] <= _MOST_LAYERS
+    ):
+        raise UserError(
+            f"strategy '{strategy}': option '{entry.layers}' is {settings[entry.layers]:g};"
+            f" it must be a whole number from 1 to {_MOST_LAYERS:,}"
+        )
+    for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and column not in schema:
             raise UserError(f"{where}: no column '{column}'; it has {', '.join(schema)}")
     if not (schema[id] in (pl.String, pl.Categorical, pl.Enum) or schema[id].is_integer()):
@@ -104,12 +134,16 @@ def check(
             raise UserError(
                 f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values"
             )
-    if by is not None and entry.reads_score and not schema[by].is_numeric():
-        raise UserError(f"{where}: column '{by}' is {schema[by]}, not a number; give by a numeric column")
+    read = named if entry.reads_score else ()
+    for column in read:
+        if not schema[column].is_numeric():
+            raise UserError(
+                f"{where}: column '{column}' is {schema[column]}, not a number; give by a numeric column"
+            )
     # The end that is pruned is turned to be the small one.
-    sign = 1.0 if (end == "easy") == (hard == "high") else -1.0
+    signs = tuple(1.0 if (end == "easy") == (one == "high") else -1.0 for one in hards[: len(read)])
     return Request(
-        where, id, by, float(prune), sign, entry, settings, stratify, floor, groups, pairs, int(seed)
+        where, id, read, float(prune), signs, entry, settings, stratify, floor, groups, pairs, int(seed)
     )
 
 

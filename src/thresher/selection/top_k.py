@@ -52,6 +52,16 @@ def order_bits(keys: NDArray[np.float64]) -> Words:
     return bits.view(np.uint64) ^ ((bits >> 63).view(np.uint64) | np.uint64(1 << 63))
 
 
+def from_order_bits(bits: Words) -> NDArray[np.float64]:
+    """The numbers that `order_bits` made these of.
+
+    >>> from_order_bits(order_bits(np.array([-np.inf, -1.5, 0.0, 2.0]))).tolist()
+    [-inf, -1.5, 0.0, 2.0]
+    """
+    negative = bits < np.uint64(1 << 63)
+    return (bits ^ np.where(negative, np.uint64(2**64 - 1), np.uint64(1 << 63))).view(np.float64)
+
+
 def find_cut(pieces: Callable[[], Iterator[Pieces]], quota: Counts) -> Cut:
     """Where to cut so that exactly `quota[g]` rows of group g are kept, those with the largest (key, tie).
 

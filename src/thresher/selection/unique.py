@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
-from thresher.selection.decide import Passes
 from thresher.selection.keys import Source
+from thresher.selection.ranks import Passes
 from thresher.selection.request import Request
 from thresher.selection.row_hash import hash_ids
 

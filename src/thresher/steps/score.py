@@ -58,10 +58,22 @@ def score(
         write_table(path, table)
         run_folder.write(run / "scores.json", run_folder.as_json(about))
         finish(run, "score", made_with)
-        for name, reason in about["skipped"].items():
-            say(f"score: no {name}: {reason}")
         say(f"score: {', '.join(about['scores'])}")
+        if about["skipped"]:
+            say(f"score: left out: {left_out(about['skipped'])}")
     return table
+
+
+def left_out(skipped: Mapping[str, str]) -> str:
+    """Which scores there are not and why, those with the same reason together.
+
+    >>> left_out({"d2": "'features' was not measured", "pvi": "no null model", "duplicates": "'features' was not measured"})
+    "d2, duplicates ('features' was not measured); pvi (no null model)"
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
 
 
 def class_names(labels: pl.Series, classes: Sequence[str]) -> pl.Series:

@@ -36,13 +36,15 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
     run = Path(run)
     before = require(run, "score")
     with lock(run):
-        from thresher.scores import column
+        from thresher.scores import columns_of
+        from thresher.selection import find
         from thresher.selection import select as choose
 
         manifest, config = changed(run, "select", settings)
         used = config.select
         scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-        by, hard = column(used.by, used.normalise, scores.columns)
+        names, hard = columns_of(used.by, used.normalise, scores.columns, find(used.strategy).several)
+        by = "+".join(names)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
         name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"
         path = run / "selections" / f"{name}.parquet"
@@ -51,8 +53,8 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             say(f"select: already done in {run}; --force redoes it")
             return pl.read_parquet(path)
         request = request_of(used, config.data.label)
-        selection = choose(scores, by=by, hard=hard, **request)
-        bare = choose(scores, by=by, hard=hard, **{**request, "floor": 0}) if used.floor else selection
+        selection = choose(scores, by=names, hard=hard, **request)
+        bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0}) if used.floor else selection
         warn_of_floor(scores["label"], bare["kept"], used.prune, used.floor)
         rows = read_rows(run / "rows.parquet")
         aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
@@ -64,7 +66,13 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         write_manifest(run, manifest)
         n_kept = int(selection["kept"].sum())
         places = {"n_kept": n_kept, "kept": kept_path.name, "dropped": dropped_path.name}
-        facts = {**used.model_dump(mode="json"), "column": by, "hard": hard, "n_rows": len(rows), **places}
+        facts = {
+            **used.model_dump(mode="json"),
+            "column": by,
+            "hard": "+".join(hard),
+            "n_rows": len(rows),
+            **places,
+        }
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
         finish(run, "select", made_with, name=name, **places)
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")

@@ -1,0 +1,51 @@
+"""`thresher suspects`: the rows to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import Json, Quiet, RunFolder
+
+SuspectsFile = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="a .csv, .jsonl, .parquet or .npz file", show_default=False),
+]
+By = Annotated[str, typer.Option("--by", metavar="SCORE", help="whose hard end comes first")]
+Top = Annotated[int | None, typer.Option("--top", metavar="N", help="list at most N rows")]
+Format = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="table|argilla|datalab",
+        help="argilla: records for Argilla; datalab: labels and probabilities of all rows for cleanlab's Datalab",
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(suspects)
+
+
+def suspects(
+    run: RunFolder,
+    out: SuspectsFile,
+    by: By = "confidence",
+    top: Top = None,
+    format: Format = "table",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the rows that are most likely mislabelled: given and likely label, and why."""
+    terminal.start(quiet)
+    from thresher import api
+
+    listed = api.suspects(run, out=out, by=by, top=top, format=format)
+    if json:
+        terminal.as_json({"run": str(run), "suspects": str(out), "n_suspects": listed.height, "by": by})
+    else:
+        terminal.line(f"suspects ({listed.height:,} rows to look at): {out}")

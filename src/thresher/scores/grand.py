@@ -1,0 +1,55 @@
+"""Gradient norm."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from thresher.scores.read import array, checkpoint_at
+from thresher.scores.registry import score
+
+
+@score(
+    "grand",
+    needs=("encoder_sq_norm",),
+    hard="high",
+    runs="all",
+    cost="one early checkpoint of a run whose gradients were measured (the first; the paper averages 10 runs)",
+    source="Paul, Ganguli and Dziugaite, NeurIPS 2021 (arXiv 2107.07075), section 2.2; for BERT: arXiv 2211.05610",
+)
+def grand(
+    signals: pl.DataFrame,
+    checkpoints: pl.DataFrame,
+    *,
+    layer: Literal["encoder", "classifier"] = "encoder",
+    checkpoint: int | None = None,
+    epoch: float = 1.0,
+) -> pl.Series:
+    """Gradient norm: how hard the row pulls at the weights early in training.
+
+        GraNd = || d loss(x, y) / d w at c ||_2        nats per unit of weight; shape (N,)
+
+    at the checkpoint nearest to `epoch`, or of index `checkpoint` (-1: the last), with w all parameters of one
+    layer: the last encoder layer, or the last linear layer of the head (`layer="classifier"`). High is hard.
+
+    Where the paper is ambiguous: it takes all weights of the network at initialisation, averaged over 10
+    initialisations. A pretrained encoder says little about a row before the head has learned anything, so the
+    default is the end of the first epoch, and one layer stands for the network, as in TracIn.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `encoder_sq_norm` or `classifier_sq_norm`.
+    UserError
+        no checkpoint of that index.
+
+    >>> kind = {"encoder_sq_norm": pl.Array(pl.Float64, 2)}
+    >>> signals = pl.DataFrame({"encoder_sq_norm": [[9.0, 1.0]]}, schema=kind)
+    >>> grand(signals, pl.DataFrame({"index": [0, 1], "epoch": [1.0, 2.0]})).to_list()
+    [3.0]
+    """
+    squared = array(signals, f"{layer}_sq_norm")  # (N, C)
+    at = checkpoint_at(checkpoints, checkpoint, epoch)
+    return pl.Series("grand", np.sqrt(squared[:, at].astype(np.float64)), dtype=pl.Float64)

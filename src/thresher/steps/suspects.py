@@ -1,0 +1,135 @@
+"""List the rows that are most likely mislabelled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher import run_folder
+from thresher.errors import UserError
+from thresher.progress import say
+from thresher.rows.safe_csv import safe_csv
+from thresher.run_folder import RunPath, lock, read_manifest, require
+
+# What each format is written as, by the ending of the file.
+ENDINGS = {
+    "table": (".csv", ".jsonl", ".parquet"),
+    "argilla": (".jsonl",),
+    "datalab": (".npz", ".parquet"),
+}
+
+
+def suspects(
+    run: RunPath, *, out: str | Path, by: str = "confidence", top: int | None = None, format: str = "table"
+) -> pl.DataFrame:
+    """Write the rows whose most probable label is not the one they have, the most suspicious first.
+
+    `format`: "table" (csv, jsonl or parquet by the ending of `out`) with `rank`, `id`, the texts, `given`, `likely`,
+    their probabilities, `score` and `why`; "argilla" (jsonl), one record of Argilla 2 per line, for
+    `rg.Record.from_dict`; "datalab" (npz or parquet): `id`, `label` and `pred_probs` of ALL rows, for cleanlab's Datalab.
+    `by` is the score whose hard end comes first, `top` the most rows to list.
+
+    The probabilities are the model's own, averaged over checkpoints and runs, on the rows that it was trained on.
+
+    Returns the list, with the texts.
+
+    Raises
+    ------
+    UserError
+        nothing was scored yet, an unknown score or format, an ending that the format is not written as, or a place that
+        cannot be written.
+    """
+    run, out = Path(run), Path(out)
+    check_place(out, format)
+    require(run, "score")
+    with lock(run):
+        from thresher.signals.measure import read_signals, run_names
+        from thresher.study.suspects import (
+            argilla_records,
+            checked_top,
+            mean_probabilities,
+            suspects_table,
+            with_texts,
+        )
+
+        most = checked_top(top)
+        manifest = read_manifest(run)
+        signals = [read_signals(run, name)[0].select("id", "label", "logits") for name in run_names(run)]
+        probabilities = mean_probabilities(signals)
+        table = pl.read_parquet(run / "scores.parquet")
+        if table["id"].to_list() != signals[0]["id"].to_list():
+            raise UserError(
+                f"{run}: scores and signals are of other rows; run `thresher score {run} --force`"
+            )
+        texts = manifest["config"]["data"]["text"]
+        rows = pl.read_parquet(run / "rows.parquet", columns=["id", *texts])
+        listed = suspects_table(table, probabilities, manifest["classes"], by)
+        listed = with_texts(listed if most is None else listed.head(most), rows, texts)
+        if format == "datalab":
+            write_datalab(out, signals[0], probabilities, manifest["classes"])
+        elif format == "argilla":
+            names = listed.columns[2 : 2 + len(texts)]
+            write_lines(out, argilla_records(listed, names))
+        else:
+            write_table(out, listed)
+        say(
+            f"suspects: {listed.height:,} of {table.height:,} rows, by {by}; what the model thinks of rows it has seen"
+        )
+    return listed
+
+
+def check_place(out: Path, format: str) -> None:
+    """Refuse a format that there is not, or that the file's ending does not stand for."""
+    if format not in ENDINGS:
+        raise UserError(f"format is '{format}'; it is one of {', '.join(ENDINGS)}")
+    if out.suffix.lower() not in ENDINGS[format]:
+        raise UserError(f"{out}: {format} is written as {', '.join(ENDINGS[format])}; choose another --out")
+
+
+def write_table(out: Path, listed: pl.DataFrame) -> None:
+    """CSV that is safe in a spreadsheet, JSON lines or parquet."""
+    ending = out.suffix.lower()
+    if ending == ".parquet":
+        run_folder.write(out, listed.write_parquet)
+    elif ending == ".jsonl":
+        write_lines(out, listed.to_dicts())
+    else:
+        run_folder.write(out, safe_csv(listed))
+
+
+def write_lines(out: Path, records: list[dict[str, Any]]) -> None:
+    """One JSON object per line."""
+    run_folder.write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
+
+
+def write_datalab(out: Path, signals: pl.DataFrame, probabilities: Any, classes: list[str]) -> None:
+    """`id`, `label` (the place in `classes`), `pred_probs` (N, K) of all rows; npz has `classes`, too.
+
+    Datalab sorts the labels that it is given; places sort like the columns of `pred_probs`, names need not.
+    """
+    label = signals["label"].cast(pl.Int64)
+    if out.suffix.lower() == ".parquet":
+        kind = pl.Array(pl.Float64, probabilities.shape[1])
+        table = pl.DataFrame({"id": signals["id"], "label": label})
+        table = table.with_columns(
+            pl.Series("label_name", [classes[k] for k in label]),
+            pl.Series("pred_probs", probabilities, dtype=kind),
+        )
+        run_folder.write(out, table.write_parquet)
+        return
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as handle:
+            np.savez(
+                handle,
+                id=np.array(signals["id"].to_list(), dtype=str),
+                label=label.to_numpy(),
+                pred_probs=probabilities,
+                classes=np.array(classes, dtype=str),
+            )
+
+    run_folder.write(out, fill)
