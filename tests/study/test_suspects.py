@@ -8,7 +8,7 @@ import io
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.errors import UserError
@@ -41,6 +41,7 @@ def random_case(seed: int, rows: int) -> tuple[pl.DataFrame, np.ndarray]:
     return table, p
 
 
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 50), by=st.sampled_from(["confidence", "aum", "el2n"])
 )
@@ -59,6 +60,7 @@ def test_the_list_holds_the_rows_of_another_likely_label_hardest_first(seed, row
     assert (found["p_likely"] > found["p_given"]).all()
 
 
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_reason_is_true_of_its_row_and_every_true_one_is_given(seed):
     table, p = random_case(seed, 60)
@@ -95,7 +97,7 @@ def test_probabilities_are_averaged_over_checkpoints_and_runs_by_id():
             for row in range(5):
                 e = np.exp(run[row, checkpoint])
                 expected[row] += e / e.sum() / 8
-    np.testing.assert_allclose(mean_probabilities([runs[0], runs[1].reverse()]), expected, rtol=1e-6)
+    np.testing.assert_allclose(mean_probabilities([runs[0], runs[1][[3, 0, 4, 2, 1]]]), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
