@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -45,6 +47,8 @@ def bucket() -> Iterator[str]:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            # A node that is slow because others use the machine is not a dead one.
+            "RAY_health_check_timeout_ms": "60000",
         }.items():
             patch.setenv(name, value)
         import s3fs
@@ -54,17 +58,42 @@ def bucket() -> Iterator[str]:
     server.stop()
 
 
+def children(name: str) -> list[psutil.Process]:
+    """Processes that this one started, and those that they started."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if name in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def add_node(cluster: Any, **more: Any) -> Any:
+    """Ray gives a node 30 seconds to start, which is too little where others use the machine; so again."""
+    before = children("ray")
+    for _ in range(5):
+        try:
+            return cluster.add_node(**{**NODE, **more})
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            for left in children("ray"):
+                if left not in before:
+                    left.kill()
+    raise TimeoutError("no node would start")
+
+
 @pytest.fixture(scope="module")
-def cluster(bucket: str) -> Iterator[object]:
+def cluster(bucket: str) -> Iterator[Any]:
     """A head that measures nothing, and two nodes with one core each."""
     from ray.cluster_utils import Cluster
 
-    head = {**NODE, "num_cpus": 0, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    cluster = Cluster()
+    add_node(cluster, num_cpus=0, include_dashboard=False)
     for _ in range(2):
-        cluster.add_node(**NODE)
+        add_node(cluster)
     yield cluster
-    ours = [one for one in psutil.Process().children(recursive=True) if "ray" in " ".join(one.cmdline())]
+    ours = children("ray")
     cluster.shutdown()
     assert len(ours) > 3 and not psutil.wait_procs(ours, timeout=PATIENCE)[1]
 
@@ -111,8 +140,7 @@ def when(there: Path, act: Callable[[], None]) -> threading.Thread:
 
 def kill_a_worker() -> None:
     """kill -9 on one of the actors."""
-    actors = [one for one in psutil.Process().children(recursive=True) if "ray::Worker" in one.name()]
-    actors[0].send_signal(signal.SIGKILL)
+    children("ray::Worker")[0].send_signal(signal.SIGKILL)
 
 
 def part(run: Path, chunk: int) -> Path:
@@ -135,7 +163,7 @@ def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capf
     there.parent.mkdir(parents=True)
     shutil.copy2(part(local, 5), there)
     before = there.stat().st_ino
-    node = cluster.add_node(**NODE)
+    node = add_node(cluster)
     remover = when(part(run, 20), lambda: cluster.remove_node(node, allow_graceful=False))
     facts = th.measure(run, engine="ray", address=cluster.address, store=f"{bucket}/prefix", workers=3)
     remover.join()
