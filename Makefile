@@ -13,7 +13,7 @@ installed := .venv/.installed
 # One thread per worker: the workers share the cores.
 quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint bench venv clean
+.PHONY: demo test lint bench bench-peers venv clean
 .DEFAULT_GOAL := venv
 
 demo: $(installed)
@@ -36,13 +36,24 @@ bench: $(installed)
 	$(bin)/python benchmarks/selection.py --rows 100000000 --modes streamed
 	$(bin)/python benchmarks/render.py
 
+# Self-influence beside other libraries, which have an environment of their own.
+bench-peers: .bench-venv/.installed
+	$(quietly) .bench-venv/bin/python benchmarks/peers.py
+
 venv: $(installed)
 
 clean:
-	rm -rf .venv build dist demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench-venv build dist demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(installed): pyproject.toml constraints.txt | $(bin)/python
 	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
+	@touch $@
+
+peers := benchmarks/self_influence/requirements
+.bench-venv/.installed: pyproject.toml constraints.txt $(peers).txt $(peers)-peers.txt | $(bin)/python
+	$(bin)/python -m venv .bench-venv
+	.bench-venv/bin/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo]" -r $(peers).txt
+	.bench-venv/bin/python -m pip install --disable-pip-version-check $(PIP_FLAGS) --no-deps -r $(peers)-peers.txt
 	@touch $@
 
 $(bin)/python:

@@ -1,26 +1,27 @@
-"""thresher, this layer alone: forward, backward to the layer, ghost norms."""
+"""thresher, this layer alone: what `measure.signals: [encoder_sq_norm]` computes."""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from problem import Problem
 
-from thresher.signals.batch import swap_weights
-from thresher.signals.ghost import rule_for
-from thresher.signals.influence import Targets, row_flows
+from thresher.model.tokens import pad_batch
+from thresher.signals.attention import use_short_attention
+from thresher.signals.batch import measure_batch
+from thresher.signals.batches import tight_batches
 
 PACKAGE = "thresher"
-BATCH_TOKENS = 2048
+BATCH_TOKENS = 1024
 
 
 def self_influence(problem: Problem) -> np.ndarray:
+    use_short_attention(problem.model.encoder)
     modules = dict(problem.model.named_modules())
-    chosen = [modules[name] for name in problem.modules]
+    layers = {"squared norm": [modules[name] for name in problem.modules]}
     values = np.zeros(len(problem.labels))
-    for weights, rate in zip(problem.checkpoints, problem.rates, strict=True):
-        swap_weights(problem.model, weights)
-        of = Targets(problem.tokens, problem.labels)
-        for rows, flows in row_flows(problem.model, chosen, of, BATCH_TOKENS):
-            norms = sum(rule_for(module)(module, *flow) for module, flow in zip(chosen, flows, strict=True))
-            values[rows] += rate * norms.numpy()
+    for rows in tight_batches(problem.tokens.lengths, BATCH_TOKENS):
+        batch, labels = pad_batch(problem.tokens, rows), torch.from_numpy(problem.labels[rows])
+        found = measure_batch(problem.model, problem.checkpoints, batch, labels, layers, moments=())
+        values[rows] = found["squared norm"] @ np.array(problem.rates)
     return values

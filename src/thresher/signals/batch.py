@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -63,7 +64,11 @@ def measure_batch(
     with torch.set_grad_enabled(bool(modules or moments)):
         for weights in checkpoints:
             swap_weights(model, weights)
-            with embedding_leaf(model) as found, layer_flow(modules) as flow:
+            # Without moments nothing below the layers takes a gradient, and nothing of it is kept for a backward.
+            leaf: AbstractContextManager[dict[str, Tensor]] = (
+                embedding_leaf(model) if moments else nullcontext({})
+            )
+            with leaf as found, layer_flow(modules) as flow:
                 output = model(**batch).logits
             logits.append(full(output.detach()))
             if modules:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from thresher.config import SIGNALS, MeasureConfig
@@ -132,22 +133,33 @@ def signal_frame(
     return pl.DataFrame({**columns, **values})
 
 
+def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
+    """The rows of one chunk of the run folder, without reading the others into memory."""
+    first, count = plan.rows_of(chunk)
+    return pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
+
+
+def tokens_and_labels(
+    rows: pl.DataFrame, manifest: dict[str, Any], tokenizer: Any
+) -> tuple[Tokens, NDArray[np.int64]]:
+    """Rows of a run as its model takes them: token ids, and the place of each label among the classes."""
+    data, classes = manifest["config"]["data"], manifest["classes"]
+    labels = rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
+    max_length = manifest["config"]["model"]["max_length"]
+    tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
+    return tokens, labels.to_numpy()
+
+
 def measure_chunk(plan: Plan, chunk: int) -> int:
     """Measure one chunk of the run folder and write its part; returns the number of rows."""
-    first, count = plan.rows_of(chunk)
-    return measure_rows(plan, chunk, pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect())
+    return measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
 
 
 def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
     """Measure the rows of one chunk and write its part; returns their number."""
     manifest = read_manifest(plan.run)
-    data, classes = manifest["config"]["data"], manifest["classes"]
-    labels = (
-        rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
-    )
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    max_length = manifest["config"]["model"]["max_length"]
-    tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
+    tokens, labels = tokens_and_labels(rows, manifest, tokenizer)
     signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
     values = measure_tokens(model, weights, tokens, labels, signals, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))

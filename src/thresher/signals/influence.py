@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -17,8 +16,9 @@ from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run_folder import read_manifest
 from thresher.signals.batch import Weights, swap_weights
+from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
-from thresher.signals.chunk import loaded, usable_layers
+from thresher.signals.chunk import chunk_of_rows, loaded, tokens_and_labels, usable_layers
 from thresher.signals.ghost import Flow, pair_rule_for
 from thresher.signals.plan import Plan, make_plan
 from thresher.training.parallel import run_jobs, share_cores
@@ -55,7 +55,7 @@ def row_flows(
     The weights in the model are those that it has; backward stops at the first of the modules.
     """
     device = next(model.parameters()).device
-    for rows in length_sorted_batches(of.tokens.lengths, batch_tokens):
+    for rows in tight_batches(of.tokens.lengths, batch_tokens):
         with layer_flow(list(modules)) as flow:
             logits = model(**pad_batch(of.tokens, rows, device)).logits
         labels = torch.from_numpy(of.labels[rows]).to(device)
@@ -71,7 +71,7 @@ def tracin_pairs(
     modules: Sequence[nn.Module],
     targets: Targets,
     rows: Targets,
-    batch_tokens: int = 2048,
+    batch_tokens: int = 1024,
 ) -> Numbers:
     """TracIn of every target with every row, (M, N) float64.
 
@@ -203,17 +203,10 @@ def influence_job(
     plan: Plan, chunk: int, targets: Targets, layer: str, rates: Sequence[float], k: int
 ) -> tuple[int, tuple[Top, Top]]:
     """One chunk of training rows with some targets: the number of rows, and the largest and the smallest values."""
-    manifest = read_manifest(plan.run)
-    data, classes = manifest["config"]["data"], manifest["classes"]
-    first, count = plan.rows_of(chunk)
-    rows = pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
-    labels = (
-        rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
-    )
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    texts = [rows[column].to_list() for column in data["text"]]
-    tokens = tokenise(texts, tokenizer, manifest["config"]["model"]["max_length"])
-    modules = usable_layers(model, weights[0], tokens)[0][f"{layer}_sq_norm"]
-    values = tracin_pairs(model, weights, rates, modules, targets, Targets(tokens, labels), plan.batch_tokens)
+    rows = Targets(*tokens_and_labels(chunk_of_rows(plan, chunk), read_manifest(plan.run), tokenizer))
+    modules = usable_layers(model, weights[0], rows.tokens)[0][f"{layer}_sq_norm"]
+    values = tracin_pairs(model, weights, rates, modules, targets, rows, plan.batch_tokens)
+    first, count = plan.rows_of(chunk)
     places = np.broadcast_to(np.arange(first, first + count), values.shape)
     return count, (largest(values, places, k), largest(-values, places, k))
