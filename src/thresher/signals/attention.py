@@ -55,7 +55,7 @@ def short_attention(
         scores = scores + pad(pad(attention_mask, (0, more), value=LEAST), (0, 0, 0, more))
     elif more:
         scores = scores + pad(query.new_zeros(tokens), (0, more), value=LEAST)
-    out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).view(*wide, -1)
+    out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).view(*wide, value.shape[-1])
     return out[:, :, :tokens].transpose(1, 2).contiguous(), None
 
 
