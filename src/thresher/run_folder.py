@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from thresher.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 RunPath = str | Path
 STEPS = ("train", "measure", "score", "select", "compare", "report")
 FOLDERS = ("steps", "checkpoints", "evaluations", "training", "signals", "selections", "cells")
