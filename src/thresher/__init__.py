@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import compare, explain, load, measure, report, run, score, select, suspects, train
+    from thresher.api import compare, explain, load, measure, report, run, score, select, suspects, train, watch
 
 __version__ = _installed("thresher")
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "select",
     "suspects",
     "train",
+    "watch",
 ]
 
 

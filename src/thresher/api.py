@@ -24,6 +24,7 @@ from thresher.steps.score import score
 from thresher.steps.select import select
 from thresher.steps.suspects import suspects
 from thresher.steps.train import train
+from thresher.steps.watch import watch
 
 __all__ = [
     "compare",
@@ -36,6 +37,7 @@ __all__ = [
     "select",
     "suspects",
     "train",
+    "watch",
 ]
 
 

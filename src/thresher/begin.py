@@ -122,8 +122,10 @@ def clear(run: Path) -> None:
     (run / "run.yaml").unlink(missing_ok=True)
 
 
-def begin(run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with: dict[str, Any]) -> None:
-    """Report what the rows hold and write them, and what describes the run, into an empty folder."""
+def begin(
+    run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with: dict[str, Any], **more: Any
+) -> None:
+    """Report what the rows hold and write them, and what describes the run, into an empty folder; `more` goes to `run.yaml`."""
     found = audit(rows, test)
     for line in audit_lines(found):
         say(line)
@@ -146,6 +148,7 @@ def begin(run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with
             "n_test": len(test) if test is not None else 0,
             "classes": list(rows.classes),
             "config": config.model_dump(mode="json"),
+            **more,
         },
     )
 

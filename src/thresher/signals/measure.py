@@ -27,6 +27,11 @@ def run_names(run: Path) -> list[str]:
     return sorted((path.name for path in (run / "checkpoints").glob("run-*")), key=lambda name: int(name[4:]))
 
 
+def measured_names(run: Path) -> list[str]:
+    """The training runs that have signals, measured or watched."""
+    return sorted((path.name for path in (run / "signals").glob("run-*")), key=lambda name: int(name[4:]))
+
+
 def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Measure every chunk that has no sound part yet, for every training run; gradients for the first run only.
 

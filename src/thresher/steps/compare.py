@@ -15,6 +15,7 @@ from thresher.begin import (
     load_test,
     set_test,
 )
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
@@ -35,6 +36,11 @@ def compare(
     """
     run = Path(run)
     before = require(run, "select")
+    if "watched" in read_manifest(run):
+        raise UserError(
+            f"{run}: was watched, and its training cannot be started from here; prove the selection by training with"
+            " dataset.select(kept rows) and with dataset.select(as many random ones)"
+        )
     with lock(run):
         if test is not None:
             rows = read_rows(run / "rows.parquet")

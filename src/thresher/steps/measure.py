@@ -11,9 +11,10 @@ from thresher.begin import (
     change_config,
     changed,
 )
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import check_rows
-from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
+from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, stamp, state
 from thresher.signals.plan import signals_faults
 from thresher.training.sound import check_trainings
 
@@ -31,6 +32,8 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     """
     run = Path(run)
     before = require(run, "train")
+    if "watched" in read_manifest(run):
+        raise UserError(f"{run}: was watched, so its signals are there; go on with `thresher score {run}`")
     with lock(run):
         used = changed(run, "measure", settings)[1].measure
         read = used.model_dump(mode="json")

@@ -44,9 +44,9 @@ def score(
             say(f"score: already done in {run}; --force redoes it")
             return pl.read_parquet(path)
         from thresher.scores import score_runs
-        from thresher.signals.measure import read_signals, run_names
+        from thresher.signals.measure import measured_names, read_signals
 
-        table, about = score_runs([read_signals(run, name) for name in run_names(run)], chosen)
+        table, about = score_runs([read_signals(run, name) for name in measured_names(run)], chosen)
         groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
         check_rows(run / "rows.parquet")
         rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups])

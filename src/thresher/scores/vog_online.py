@@ -1,0 +1,41 @@
+"""Online VoG: the variance of a row's gradient over its visits in training."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from thresher.scores.read import array
+from thresher.scores.registry import score
+
+
+@score(
+    "vog_online",
+    needs=("gradient_sq_mean", "gradient_mean_sq"),
+    hard="high",
+    runs=1,
+    normalise="class",
+    cost="nothing but the training that was watched",
+    source="after Agarwal et al., CVPR 2022, and Anand et al., EMNLP 2023, section 2.1; sketch: Charikar et al., 2002",
+)
+def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
+    """Variance of the gradients of a row, as the training itself met them.
+
+        VoG = 1/V sum_v |g_v|^2  -  |1/V sum_v g_v|^2        shape (N,)
+
+    over the V visits of the row, with g_v the gradient of the row's own loss by the output of the embedding layer (tokens x
+    width). The first term is exact, the second is estimated from a sketch of fixed width, without bias; so a value may come
+    out a little below zero.
+
+    It is not quite the VoG of the measuring pass: of the loss and not of the true class's logit, in training mode with
+    dropout, and at the visits of the row rather than at checkpoints that all rows share.
+
+    Raises
+    ------
+    MissingSignal
+        the training was not watched, or without VoG.
+
+    >>> signals = pl.DataFrame({"gradient_sq_mean": [2.0, 1.0], "gradient_mean_sq": [0.5, 1.0]})
+    >>> vog_online(signals, pl.DataFrame()).to_list()
+    [1.5, 0.0]
+    """
+    return pl.Series("vog_online", array(signals, "gradient_sq_mean") - array(signals, "gradient_mean_sq"))

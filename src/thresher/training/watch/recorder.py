@@ -1,0 +1,204 @@
+"""The recorder: takes every step of a watched training, keeps the visits of an epoch in memory and the rest in files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+
+from thresher.errors import UserError
+from thresher.training.watch import store
+from thresher.training.watch.flow import hook_classifier, hook_embeddings
+from thresher.training.watch.sketch import RunningMoments, Signs, sketch
+from thresher.training.watch.tap import Step, Tap
+from thresher.training.watch.visit import (
+    classifier_sq_norm,
+    is_cross_entropy,
+    loss_scale,
+    visit_of_rows,
+    visit_of_tokens,
+)
+
+# Steps between two copies from the device: waiting for it at every step would slow a GPU down.
+STEPS_PER_COPY = 64
+
+
+def pads_right(trainer: Any) -> bool:
+    """Whether padding is known to stand at the end of rows."""
+    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
+    return getattr(tokenizer, "padding_side", "unknown") == "right"
+
+
+class Recorder(TrainerCallback):
+    """Records a training into `run`; `done` is called in the first process when it has ended.
+
+    Parameters
+    ----------
+    vog_width
+        numbers per row in the sketch of online VoG; 0 leaves VoG out.
+    seed
+        of the sketch.
+    """
+
+    def __init__(self, tap: Tap, run: Path, vog_width: int, seed: int, done: Callable[[], None]) -> None:
+        self.tap, self.run, self.vog_width, self.seed, self.done = tap, run, vog_width, seed, done
+        self.over = False
+        tap.listeners.append(self.take)
+        tap.hooks.append(hook_classifier)
+        if vog_width:
+            tap.hooks.append(hook_embeddings)
+        tap.trainer.add_callback(self)
+
+    def begin(self) -> None:
+        """Empty memory."""
+        self.device_side: list[dict[str, Tensor]] = []
+        self.host_side: list[dict[str, np.ndarray]] = []
+        self.moments = (
+            RunningMoments(len(self.tap.trainer.train_dataset), self.vog_width) if self.vog_width else None
+        )
+        self.signs: Signs | None = None
+        self.epoch, self.checked, self.ghost = 0, False, False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if self.over:
+            return
+        self.begin()
+        self.folder = store.rank_folder(self.run, args.process_index)
+        store.rewind(self.folder, state.global_step)
+        if state.global_step and self.moments is not None:
+            try:
+                self.moments.merge(store.read_sums(self.folder, state.global_step))
+            except FileNotFoundError as error:
+                raise UserError(
+                    f"{self.run}: the training resumes at step {state.global_step}, and the running sums of VoG were not"
+                    " kept there; resume from the last checkpoint, or watch with vog=False"
+                ) from error
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self.epoch = math.floor((state.epoch or 0) + 1e-6)
+
+    def take(self, step: Step) -> None:
+        """One step's visits."""
+        state = self.tap.trainer.state
+        groups = self.tap.trainer.optimizer.param_groups
+        count = len(step.rows)
+        if not self.checked:
+            self.check(step)
+        visit = visit_of_tokens(step) if step.labels.dim() == 2 else visit_of_rows(step)
+        if step.mask is not None and step.mask.dim() == 2:
+            visit["n_tokens"] = step.mask.sum(1)
+        if self.ghost:
+            visit["classifier_sq_norm"] = classifier_sq_norm(step)
+        if self.moments is not None:
+            visit |= self.gradient(step)
+        facts = {
+            "row": step.rows,
+            "step": torch.full((count,), state.global_step, dtype=torch.int32),
+            "epoch": torch.full((count,), self.epoch, dtype=torch.int32),
+            "age": torch.full((count,), state.epoch or 0.0),
+            "encoder_lr": torch.full((count,), float(groups[0]["lr"])),
+            "head_lr": torch.full((count,), float(groups[-1]["lr"])),
+        }
+        self.device_side.append({**facts, **visit})
+        if len(self.device_side) >= STEPS_PER_COPY:
+            self.copy()
+
+    def check(self, step: Step) -> None:
+        """Refuse, before any weight has changed, what only a batch can tell."""
+        logits, count = step.logits, len(step.rows)
+        assert logits is not None
+        name = type(self.tap.trainer.model).__name__
+        if logits.shape[:-1] != step.labels.shape:
+            raise UserError(
+                f"{name} gives logits {tuple(logits.shape)} for labels {tuple(step.labels.shape)}; watched are one label per"
+                " row and one per token"
+            )
+        if logits.shape[0] != count:
+            raise UserError(f"{name} gives logits of {logits.shape[0]} rows for a batch of {count}")
+        self.checked = True
+        at_output = step.seen.get("classifier_grad")
+        self.ghost = (
+            at_output is not None and at_output.shape[-1] == logits.shape[-1] and is_cross_entropy(step)
+        )
+        if self.moments is None:
+            return
+        if not self.ghost:
+            raise UserError(
+                f"the loss of {name} is not the mean cross-entropy of what its last linear layer gives (class weights?"
+                " another loss?), so a row's own gradient is not known; watch with vog=False"
+            )
+        gradient = step.seen.get("embedding_grad")
+        if gradient is None:
+            raise UserError(f"no gradient arrived at the embeddings of {name}; watch with vog=False")
+        if gradient.dim() != 3 or len(gradient) != count:
+            raise UserError(
+                f"the embeddings of {name} put {count} rows into one of shape {tuple(gradient.shape)}; watch with vog=False"
+            )
+
+    def gradient(self, step: Step) -> dict[str, Tensor]:
+        """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""
+        gradient, scale = step.seen["embedding_grad"].float(), loss_scale(step)
+        if self.signs is None:
+            self.signs = Signs(gradient.shape[2], self.seed)
+        signs = self.signs.upto(gradient.shape[1], gradient.device)
+        first = None if step.mask is None or pads_right(self.tap.trainer) else step.mask.argmax(1)
+        return {
+            "squares": (torch.linalg.vector_norm(gradient, dim=(1, 2)) / scale).square(),
+            "sketch": sketch(gradient, signs, self.vog_width, first) / scale[:, None],
+        }
+
+    def copy(self) -> None:
+        """From the device to memory; what only VoG needs goes into its sums."""
+        if not self.device_side:
+            return
+        names = self.device_side[0]
+        visits = {name: torch.cat([visit[name] for visit in self.device_side]).cpu() for name in names}
+        self.device_side = []
+        if self.moments is not None:
+            self.moments.add(visits["row"], visits.pop("squares"), visits.pop("sketch"))
+        self.host_side.append({name: values.numpy() for name, values in visits.items()})
+
+    def flush(self) -> None:
+        """From memory to a file."""
+        self.copy()
+        if self.host_side:
+            names = self.host_side[0]
+            store.write_visits(
+                self.folder, {name: np.concatenate([part[name] for part in self.host_side]) for name in names}
+            )
+            self.host_side = []
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if not self.over:
+            self.flush()
+
+    def on_save(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if self.over:
+            return
+        self.flush()
+        if self.moments is not None:
+            store.write_sums(self.folder, state.global_step, self.moments.arrays())
+            saved = [
+                int(path.name[11:])
+                for path in Path(args.output_dir).glob("checkpoint-*")
+                if path.name[11:].isdigit()
+            ]
+            store.forget_sums(self.folder, [*saved, state.global_step])
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if self.over:
+            return
+        self.over = True
+        self.flush()
+        if self.moments is not None:
+            store.write_sums(self.folder, 0, self.moments.arrays())
+        self.tap.trainer.accelerator.wait_for_everyone()
+        if args.process_index == 0:
+            self.done()
+        self.tap.trainer.accelerator.wait_for_everyone()
