@@ -56,6 +56,6 @@ def _keeper(tap: Tap, name: str) -> Any:
         def arrived(gradient: Tensor) -> None:
             step.seen[f"{name}_grad"] = gradient
 
-        output.register_hook(arrived)
+        output.register_hook(arrived)  # type: ignore[no-untyped-call]
 
     return keep

@@ -42,7 +42,7 @@ def sketch(gradient: Tensor, signs: Tensor, width: int, first: Tensor | None = N
         signs = signs[at]
     summed = (gradient * signs).sum(1)  # (B, H)
     spare = -summed.shape[1] % width
-    return torch.nn.functional.pad(summed, (0, spare)).unflatten(1, (-1, width)).sum(1)
+    return torch.nn.functional.pad(summed, (0, spare)).view(len(summed), -1, width).sum(1)
 
 
 class RunningMoments:
