@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from transformers import Trainer
+import watched_trainers as make
+from transformers import Trainer, TrainerCallback
 
 import thresher as th
-import watched_trainers as make
 from thresher.signals.measure import read_signals
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
@@ -51,7 +51,7 @@ def test_what_is_recorded_is_what_each_row_alone_gives(name, tmp_path):
     assert checkpoints["step"].to_list() == [s * trainer.state.global_step // 3 for s in (1, 2, 3)]
     dropped = 1 if arguments.get("dataloader_drop_last") else 0
     assert sum(map(len, noted.values())) == 3 * (make.ROWS - dropped)
-    close = dict(rtol=2e-3, atol=1e-4)
+    close = {"rtol": 2e-3, "atol": 1e-4}
     for row, visits in noted.items():
         line = signals.row(row, named=True)
         assert line["correct"] == [visit["correct"] for visit in visits]
@@ -137,7 +137,7 @@ class Stopped(Exception):
     pass
 
 
-class StopAt(make.TrainerCallback):
+class StopAt(TrainerCallback):
     def __init__(self, step: int) -> None:
         self.step = step
 
@@ -198,11 +198,14 @@ def test_rows_of_any_dataset_with_numbers_are_shown_by_their_tokens(tmp_path):
 def test_rows_that_were_never_visited_count_as_unknown(tmp_path):
     rows, model = rows_and_model("bert", "rows")
     trainer = make.trainer_of(model, rows, tmp_path / "t", max_steps=3)
-    run = th.watch(trainer, tmp_path / "run", vog=False)
+    run = th.watch(trainer, tmp_path / "run")
     trainer.train()
     signals, _ = read_signals(run, "run-0")
     unseen = signals.filter(pl.col("correct").list.len() == 0)
     assert unseen.height == make.ROWS - 12
     assert np.allclose(unseen["loss"].to_numpy(), np.log(make.CLASSES))
     assert unseen["label"].to_list() == [rows[int(row)]["label"] for row in unseen["id"]]
-    assert np.allclose(th.score(run).filter(pl.col("id").is_in(unseen["id"].to_list()))["el2n"], np.sqrt(2 / 3))
+    scores = th.score(run)
+    of_unseen = scores.filter(pl.col("id").is_in(unseen["id"].to_list()))
+    assert np.allclose(of_unseen["el2n"], np.sqrt(2 / 3))
+    assert (of_unseen["vog_online"] >= scores["vog_online"].max()).all()

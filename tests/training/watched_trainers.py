@@ -16,7 +16,6 @@ from transformers import (
     DataCollatorForTokenClassification,
     DataCollatorWithPadding,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -85,6 +84,7 @@ def trainer_of(
     rows: Dataset,
     folder: Path,
     kind: str = "bert",
+    of: type[Trainer] = Trainer,
     padding_side: str = "right",
     callbacks: Any = None,
     **arguments: Any,
@@ -93,7 +93,9 @@ def trainer_of(
     tokenizer = tokenizer_of(kind)
     tokenizer.padding_side = padding_side
     per_token = "labels" in rows.column_names
-    collator = DataCollatorForTokenClassification(tokenizer) if per_token else DataCollatorWithPadding(tokenizer)
+    collator = (
+        DataCollatorForTokenClassification(tokenizer) if per_token else DataCollatorWithPadding(tokenizer)
+    )
     settings = {
         "per_device_train_batch_size": 4,
         "num_train_epochs": 3,
@@ -106,7 +108,14 @@ def trainer_of(
         "seed": 3,
     }
     args = TrainingArguments(output_dir=str(folder), **(settings | arguments))
-    return Trainer(model, args, train_dataset=rows, processing_class=tokenizer, data_collator=collator, callbacks=callbacks)
+    return of(
+        model,
+        args,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        data_collator=collator,
+        callbacks=callbacks,
+    )
 
 
 def note_steps(trainer: Trainer) -> dict[int, list[dict[str, Any]]]:

@@ -96,7 +96,10 @@ def checkpoint_table(visits: pl.LazyFrame, hidden: int) -> pl.DataFrame:
 
 
 def moments(run: Path, ranks: int, rows: int) -> dict[str, np.ndarray]:
-    """The two means that online VoG is the difference of, over the visits of all processes; nothing where it was not watched."""
+    """The two means that online VoG is the difference of, over the visits of all processes; nothing where it was not watched.
+
+    A row that was never visited gets the largest there is, as one of which the model knows nothing.
+    """
     found = [store.rank_folder(run, rank) / "sums-00000000.npz" for rank in range(ranks)]
     if not all(path.is_file() for path in found):
         return {}
@@ -105,7 +108,11 @@ def moments(run: Path, ranks: int, rows: int) -> dict[str, np.ndarray]:
     for one in arrays:
         total.merge(one)
     squares, of_mean = total.means()
-    return {"gradient_sq_mean": squares, "gradient_mean_sq": of_mean}
+    unknown = np.isnan(squares)
+    return {
+        "gradient_sq_mean": np.where(unknown, np.nanmax(squares), squares),
+        "gradient_mean_sq": np.where(unknown, 0.0, of_mean),
+    }
 
 
 def chunk_columns(

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from thresher.errors import UserError
 from thresher.training.watch.tap import Tap
 
 
@@ -47,14 +46,15 @@ def _keeper(tap: Tap, name: str) -> Any:
         step = tap.now
         if step is None or not output.requires_grad:
             return
-        if f"{name}_bias" in step.seen:
-            raise UserError(f"the {name} layer is called twice in one pass; watch with vog=False")
+        calls = step.seen[f"{name}_calls"] = step.seen.get(f"{name}_calls", 0) + 1
         if given:
             step.seen[f"{name}_in"] = given[0].detach()
         step.seen[f"{name}_bias"] = getattr(module, "bias", None) is not None
 
         def arrived(gradient: Tensor) -> None:
-            step.seen[f"{name}_grad"] = gradient
+            # Of a layer that is called twice in one pass neither gradient is the row's.
+            if calls == step.seen[f"{name}_calls"] == 1:
+                step.seen[f"{name}_grad"] = gradient
 
         output.register_hook(arrived)  # type: ignore[no-untyped-call]
 

@@ -1,0 +1,25 @@
+"""Run by torchrun: the same training unwatched and watched; leaves what plain autograd gives in this process."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import torch
+import watched_trainers as make
+
+import thresher as th
+
+folder = Path(sys.argv[1])
+trained = []
+for watched in (False, True):
+    rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
+    trainer = make.trainer_of(model, rows, folder / "t", gradient_accumulation_steps=2, num_train_epochs=2)
+    if watched:
+        th.watch(trainer, folder / "run", vog=16)
+        noted = make.note_steps(trainer)
+    trainer.train()
+    trained.append(model.state_dict())
+assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+(folder / f"noted-{trainer.args.process_index}").write_bytes(pickle.dumps(dict(noted)))

@@ -1,0 +1,50 @@
+"""Watching under torchrun with two processes on CPU."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import watched_trainers as make
+
+from thresher.signals.measure import read_signals
+
+
+def test_two_processes_record_every_row_they_visit_and_train_the_same_weights(tmp_path):
+    script = Path(__file__).with_name("in_two_processes.py")
+    paths = [str(Path(__file__).parents[1]), str(script.parent), *sys.path]
+    command = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ranks = [pickle.loads((tmp_path / f"noted-{rank}").read_bytes()) for rank in (0, 1)]
+    signals, checkpoints = read_signals(tmp_path / "run", "run-0")
+    assert checkpoints.height == 2
+    visits = {row: [*ranks[0].get(row, []), *ranks[1].get(row, [])] for row in range(make.ROWS)}
+    # 21 rows in batches of 4 for 2 processes: padding brings 3 rows a second time in each epoch.
+    assert sum(map(len, visits.values())) == 2 * 24
+    for row, noted in visits.items():
+        line = signals.row(row, named=True)
+        assert sorted(line["correct"]) == sorted(visit["correct"] for visit in noted)
+        squares = np.mean([(visit["gradient"] ** 2).sum() for visit in noted])
+        np.testing.assert_allclose(line["gradient_sq_mean"], squares, rtol=2e-3)
+        if len(noted) == 2:
+            losses = sorted(visit["loss"] for visit in noted)
+            np.testing.assert_allclose(sorted(line["loss"]), losses, rtol=2e-3)
