@@ -16,7 +16,20 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import compare, explain, load, measure, report, run, score, select, suspects, train, watch
+    from thresher.api import (
+        compare,
+        explain,
+        load,
+        measure,
+        prune_while_training,
+        report,
+        run,
+        score,
+        select,
+        suspects,
+        train,
+        watch,
+    )
 
 __version__ = _installed("thresher")
 __all__ = [
@@ -26,6 +39,7 @@ __all__ = [
     "explain",
     "load",
     "measure",
+    "prune_while_training",
     "report",
     "run",
     "score",

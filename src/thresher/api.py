@@ -17,6 +17,7 @@ from thresher.config import RunConfig, with_settings
 from thresher.rows import Rows, load
 from thresher.run_folder import RunPath, require, stamp
 from thresher.steps.compare import compare
+from thresher.steps.diet import prune_while_training
 from thresher.steps.explain import explain
 from thresher.steps.measure import measure
 from thresher.steps.report import report
@@ -31,6 +32,7 @@ __all__ = [
     "explain",
     "load",
     "measure",
+    "prune_while_training",
     "report",
     "run",
     "score",

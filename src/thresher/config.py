@@ -78,6 +78,13 @@ class TrainConfig(_Section):
         default="auto",
         description="bfloat16 autocast in training; auto: where the processor or GPU computes in it",
     )
+    diet: str = Field(
+        default="none",
+        description="train on fewer rows from epoch to epoch: infobatch, data-diet or iterative",
+    )
+    diet_options: dict[str, float] = Field(
+        default_factory=dict, description="options of the diet, e.g. {r: 0.7} or {prune: 0.5, after: 1}"
+    )
     report_to: tuple[str, ...] = Field(
         default=(), description="loggers of transformers: tensorboard, wandb, mlflow, ..."
     )

@@ -62,6 +62,8 @@ TRAIN = (
     _option("--runs", "train.runs", "N", "Training"),
     _option("--checkpoints", "train.checkpoints", "N", "Training"),
     _option("--threads", "train.threads", "N", "Training"),
+    _option("--diet", "train.diet", "NAME", "Training"),
+    _option("--diet-option", "train.diet_options", "NAME=X", "Training", "e.g. r=0.7"),
 )
 SEED = (
     _option("--seed", "train.seed select.seed", "N", "Training", "of training and of sampled selections"),

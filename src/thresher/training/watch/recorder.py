@@ -111,9 +111,12 @@ class Recorder(TrainerCallback):
 
     def check(self, step: Step) -> None:
         """Refuse, before any weight has changed, what only a batch can tell."""
-        logits, count = step.logits, len(step.rows)
-        assert logits is not None
         name = type(self.tap.trainer.model).__name__
+        if step.named("logits") is None:
+            raise UserError(
+                f"{name} gave no `logits` in the training step; only models whose output holds logits can be watched"
+            )
+        logits, count = step.logits, len(step.rows)
         if logits.shape[:-1] != step.labels.shape:
             raise UserError(
                 f"{name} gives logits {tuple(logits.shape)} for labels {tuple(step.labels.shape)}; watched are one label per"

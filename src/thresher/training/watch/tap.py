@@ -19,15 +19,37 @@ HookFactory = Callable[[nn.Module, "Tap"], list[Any]]
 class Step:
     """One forward and backward pass over B rows.
 
-    `logits` (B, K) or (B, T, K) and `labels` (B,) or (B, T), detached; `mask` (B, T), 1 for true tokens, where the batch has
-    one. `seen` holds what further hooks found.
+    `inputs` is the batch as the model got it, `output` what it gave, and `seen` what further hooks found.
     """
 
     rows: Tensor
-    labels: Tensor
-    mask: Tensor | None
-    logits: Tensor | None = None
+    inputs: dict[str, Any]
+    target: Tensor
+    output: Any = None
     seen: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Tensor:
+        """(B,), or (B, T) of a token classifier."""
+        logits = self.named("logits")
+        return self.target.flatten() if logits is not None and logits.dim() == 2 else self.target
+
+    @property
+    def mask(self) -> Tensor | None:
+        """(B, T), 1 for true tokens, where the batch has it."""
+        return self.inputs.get("attention_mask")
+
+    @property
+    def logits(self) -> Tensor:
+        """(B, K) or (B, T, K), detached."""
+        found = self.named("logits")
+        assert found is not None
+        return found
+
+    def named(self, name: str) -> Tensor | None:
+        """A tensor of the output by its name, detached; None where there is none."""
+        found = self.output.get(name) if isinstance(self.output, dict) else getattr(self.output, name, None)
+        return found.detach() if isinstance(found, Tensor) else None
 
 
 class Tap:
@@ -59,47 +81,32 @@ class Tap:
 
     def training_step(self, model: nn.Module, inputs: Any, *more: Any, **named: Any) -> Tensor:
         """The trainer's own step, with the row numbers taken out of the batch before and the listeners called after it."""
-        labels = next((inputs[name] for name in self.trainer.label_names if name in inputs), None)
-        if labels is None:
-            raise UserError(
-                f"the batch has no {' or '.join(self.trainer.label_names)}; it has {', '.join(inputs)}"
-            )
-        self.now = Step(inputs.pop(ROWS), labels, inputs.get("attention_mask"))
+        rows, labels = inputs.pop(ROWS), labels_in(self.trainer, inputs)
+        self.now = Step(rows.to(labels.device), dict(inputs), labels)
         try:
             loss: Tensor = self.step(model, inputs, *more, **named)
             now = self.now
         finally:
             self.now = None
-        if now.logits is None:
-            raise UserError(
-                f"{type(self.trainer.model).__name__} gave no `logits` in the training step;"
-                " only models whose output holds logits can be watched"
-            )
-        if now.logits.dim() == 2 and labels.dim() == 2 and labels.shape[1] == 1:
-            now.labels = labels[:, 0]
-        now.rows, now.labels = now.rows.to(now.logits.device), now.labels.to(now.logits.device)
         for listener in self.listeners:
             listener(now)
         return loss
 
-    def keep_logits(self, module: nn.Module, given: Any, output: Any) -> None:
+    def keep_output(self, module: nn.Module, given: Any, output: Any) -> None:
         """Forward hook of the whole model."""
         if self.now is None or not module.training:
             return
-        if self.now.logits is not None:
+        if self.now.output is not None:
             raise UserError(
                 "the training step calls the model twice; which logits are the row's is not known, so it cannot be watched"
             )
-        logits = output["logits"] if isinstance(output, dict) and "logits" in output else None
-        self.now.logits = getattr(output, "logits", None) if logits is None else logits
-        if self.now.logits is not None:
-            self.now.logits = self.now.logits.detach()
+        self.now.output = output
 
     def open(self, model: nn.Module) -> None:
         """Put the hooks on the model; a training that starts over with smaller batches opens twice."""
         for handle in self.handles:
             handle.remove()
-        self.handles = [model.register_forward_hook(self.keep_logits)]
+        self.handles = [model.register_forward_hook(self.keep_output)]
         for hook in self.hooks:
             self.handles += hook(model, self)
 
@@ -125,6 +132,20 @@ class _Plumber(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         self.tap.close()
+
+
+def labels_in(trainer: Any, inputs: Any) -> Tensor:
+    """The labels of a batch, (B,), (B, 1) or (B, T).
+
+    Raises
+    ------
+    UserError
+        the batch has none.
+    """
+    labels = next((inputs[name] for name in trainer.label_names if name in inputs), None)
+    if labels is None:
+        raise UserError(f"the batch has no {' or '.join(trainer.label_names)}; it has {', '.join(inputs)}")
+    return labels
 
 
 def tap(trainer: Any) -> Tap:

@@ -40,7 +40,6 @@ def visit_of_rows(step: Step) -> dict[str, Tensor]:
 
     Loss, margin and the rest follow from the logits, and are computed once at the end.
     """
-    assert step.logits is not None
     return {"label": step.labels, "logits": step.logits.float()}
 
 
@@ -50,7 +49,6 @@ def visit_of_tokens(step: Step) -> dict[str, Tensor]:
     `loss`: cross-entropy. `margin`: `margin_of`. `error_norm`: |softmax - onehot|, the EL2N of a token. `correct`: all
     tokens right. Rows without a labelled token get 0, and count as right.
     """
-    assert step.logits is not None
     labels, logits = step.labels, step.logits.float()
     true = (labels != IGNORED).float()
     count = true.sum(1).clamp(min=1)
@@ -72,12 +70,16 @@ def loss_scale(step: Step) -> Tensor:
     The gradient at the classifier's output is s e with e = softmax - onehot, and s is everything that a training does to
     the sum of the rows' losses: the mean over the batch or over all batches of an accumulation, the number of processes,
     the scale of mixed precision. So s = <gradient, e> / <e, e>, whatever the reason. Of a row with n labelled tokens the
-    own loss is their mean, which makes it s n.
+    own loss is their mean, which makes it s n; and a row that a diet weighs by w has s w.
     """
     gradient, error = _at_output(step)
+    weight = step.seen.get("weight")
+    if weight is not None:
+        error = error * weight.view(-1, *[1] * (error.dim() - 1))
     scale = (gradient * error).sum() / error.square().sum().clamp(min=torch.finfo(torch.float32).tiny)
     counts = (step.labels != IGNORED).float()
-    return scale * (counts.sum(1).clamp(min=1) if counts.dim() == 2 else counts)
+    own = scale * (counts.sum(1).clamp(min=1) if counts.dim() == 2 else counts)
+    return own if weight is None else own * weight
 
 
 def is_cross_entropy(step: Step, tolerance: float = 0.05) -> bool:
@@ -92,7 +94,6 @@ def is_cross_entropy(step: Step, tolerance: float = 0.05) -> bool:
 
 def _at_output(step: Step) -> tuple[Tensor, Tensor]:
     """The gradient at the classifier's output and softmax - onehot, of one shape."""
-    assert step.logits is not None
     error = error_of(step.logits, step.labels)
     gradient = step.seen["classifier_grad"].float()
     # Decoder-only models classify every token and take one: the gradient at the others is zero.
