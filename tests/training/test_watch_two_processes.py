@@ -14,7 +14,7 @@ import watched_trainers as make
 from thresher.signals.measure import read_signals
 
 
-def test_two_processes_record_every_row_they_visit_and_train_the_same_weights(tmp_path):
+def test_two_processes_record_every_row_they_visit_and_share_a_diet(tmp_path):
     script = Path(__file__).with_name("in_two_processes.py")
     paths = [str(Path(__file__).parents[1]), str(script.parent), *sys.path]
     command = [
@@ -48,3 +48,10 @@ def test_two_processes_record_every_row_they_visit_and_train_the_same_weights(tm
         if len(noted) == 2:
             losses = sorted(visit["loss"] for visit in noted)
             np.testing.assert_allclose(sorted(line["loss"]), losses, rtol=2e-3)
+
+    diets = [pickle.loads((tmp_path / f"diet-{rank}").read_bytes()) for rank in (0, 1)]
+    (keep, first, weights), (other, second, other_weights) = diets
+    assert np.array_equal(keep, other)
+    assert 0 < keep.sum() < make.ROWS
+    assert {*first, *second} == set(np.flatnonzero(keep).tolist())
+    assert weights == other_weights

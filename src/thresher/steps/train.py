@@ -73,6 +73,10 @@ def train(
         test = load_test(test, rows, resolved.data.id)
     check_shares(resolved.train.batch_size, len(rows))
     made_with = train_settings(rows, resolved)
+    if resolved.train.diet != "none":
+        from thresher.training.diet import check_options
+
+        check_options(resolved.train.diet, resolved.train.diet_options)
     overwrite = force and (folder / "run.yaml").is_file()
     there = overwrite or refuse_other(folder, made_with)
     if overwrite or not there:
@@ -103,4 +107,10 @@ def train(
         seconds = time.monotonic() - started
         finish(folder, "train", made_with, seconds=round(seconds, 1), trained=facts)
         say(f"train: {facts['steps']:,} steps, {resolved.train.runs} run(s), {seconds:,.0f} s")
+        if "diet" in facts:
+            diet = facts["diet"]
+            say(
+                f"train: on diet {diet['method']} {diet['share']:.0%} of the visits of a training on all rows,"
+                f" {diet['steps']:,} steps for its {facts['steps']:,}"
+            )
     return folder

@@ -52,7 +52,8 @@ def watch(
     force
         write over a run that stands there.
 
-    Memory: 4 K + 36 bytes per row for K classes (a token classifier: 52), and 4 width + 12 with VoG, in every process.
+    Memory: an epoch's visits, 4 K + 36 bytes per row for K classes (a token classifier: 45), and with VoG 4 width + 12 more, in
+    every process; for a moment twice that, when they are written.
 
     Raises
     ------

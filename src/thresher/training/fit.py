@@ -22,9 +22,10 @@ from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import failed_to_write, unwritable
+from thresher.run_folder import as_json, failed_to_write, unwritable, write
 from thresher.sealed import fault, write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
+from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.processes import agreed, from_the_first, gather, rank, world
 from thresher.training.resume import mark_whole, resume_point, step_of
@@ -108,6 +109,18 @@ class _Recorder(TrainerCallback):
         self.record, self.tokens, self.labels = record, tokens, labels
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
         self.rates = (0.0, 0.0)
+        # On a diet a step stands for more than one of a training on all rows.
+        self.clock: Callable[[TrainerState], int] = lambda state: state.global_step
+        self.last = 0
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        self.last = self.clock(state)
+
+    def due(self, steps: frozenset[int], now: int) -> int | None:
+        """The last of some steps that this one reaches."""
+        return max((step for step in steps if self.last < step <= now), default=None)
 
     def whole_until(self, step: int) -> bool:
         """Whether all that should have been recorded up to a step is there and sound."""
@@ -134,12 +147,14 @@ class _Recorder(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
-        step, model = state.global_step, given["model"]
-        if step in self.evaluates:
+        now, model = self.clock(state), given["model"]
+        step = self.due(self.evaluates, now)
+        if step is not None:
             table = pl.DataFrame({"id": self.record.ids, "correct": self.correct(model)})
             if rank() == 0:
                 write_table(self.record.evaluation(step), table)
-        if step in self.saves:
+        step = self.due(self.saves, now)
+        if step is not None:
             facts = {
                 "step": step,
                 "epoch": state.epoch,
@@ -223,11 +238,12 @@ def fit(
     folder: Path,
     record: Record | None = None,
 ) -> int:
-    """Fine-tune `model` in place; returns the number of optimiser steps.
+    """Fine-tune `model` in place; returns the number of optimiser steps, on a diet those it stands for.
 
     With `record`, checkpoints and whole-set evaluations are written, and a killed training goes on from its last checkpoint
     (weights, optimiser, schedule, data order and random state), ending with the same weights bit for bit. Under torchrun every
-    process calls it with the same arguments: each takes its share of every batch, and the first one writes.
+    process calls it with the same arguments: each takes its share of every batch, and the first one writes. What a diet
+    did goes to `diet.json` in `folder`.
 
     Raises
     ------
@@ -283,9 +299,15 @@ def fit(
             trainer.remove_callback(PrinterCallback)
             if rank():
                 torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
+            if config.diet != "none":
+                dieting = put_on_diet(trainer, config.diet, None, config.diet_options)
+                if record:
+                    recorder.clock = dieting.position
             trainer.train(resume_from_checkpoint=point)
     except (OSError, RuntimeError) as error:
         if not failed_to_write(error):
             raise
         raise unwritable(folder, error) from error
+    if config.diet != "none":
+        write(folder / "diet.json", as_json(dieting.facts()))
     return int(trainer.state.global_step)

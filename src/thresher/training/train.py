@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -48,7 +49,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
 
     Returns
     -------
-    {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}
+    {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}, and "diet" of the first run where there is one.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
             side_by_side(run, config, names, left)
     done = {path.parent.name: read_facts(path) for path in (run / "checkpoints").glob("*/done.json")}
     return {
+        **({"diet": done["run-0"]["diet"]} if "diet" in done["run-0"] else {}),
         "steps": done["run-0"]["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
         "parameters": parameters,
@@ -122,7 +124,7 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
         "forgetting_evaluations": 0,
         "forgetting_every": None,
     }
-    null = {"epochs": config.null_epochs} if name.startswith("null") else {}
+    null = {"epochs": config.null_epochs, "diet": "none"} if name.startswith("null") else {}
     return config.model_copy(update={**last_only, **null})
 
 
@@ -144,7 +146,10 @@ def train_job(run: Path, name: str) -> None:
     started = time.monotonic()
     steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record)
     if rank() == 0:
-        mark_finished(run, name, steps=steps, seconds=round(time.monotonic() - started, 1), seed=seed)
+        facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
+        if (folder / "diet.json").is_file():
+            facts["diet"] = json.loads((folder / "diet.json").read_text())
+        mark_finished(run, name, **facts)
         shutil.rmtree(folder, ignore_errors=True)
 
 

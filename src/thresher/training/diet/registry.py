@@ -94,7 +94,8 @@ def check_options(name: str, options: Mapping[str, Any] | None = None) -> dict[s
             number = float(value)
         except (TypeError, ValueError):
             number = math.nan
-        if not math.isfinite(number) or (kind is not float and not number.is_integer()) or number < 0:
+        whole = kind is float or (number.is_integer() and (kind is int or number <= 1))
+        if not math.isfinite(number) or not whole or number < 0:
             words = {float: "a number of 0 or more", int: "a whole number of 0 or more", bool: "0 or 1"}
             raise UserError(f"diet '{name}': option '{option}' is '{value}'; it takes {words[kind]}")
         checked[option] = kind(number)

@@ -186,6 +186,7 @@ class Dieting(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         at = self.position(state)
+        state.epoch = at / self.steps
         self.turn(given["lr_scheduler"], at, state.max_steps)
         if at >= state.max_steps:
             control.should_training_stop = True
@@ -203,12 +204,17 @@ class Dieting(TrainerCallback):
         seconds = round(time.monotonic() - self.clock, 3)
         done = state.global_step - self.epoch * self.steps
         self.epochs.append({"rows": self.rows, "steps": done, "rescored": self.rescored, "seconds": seconds})
-        ahead = (self.epoch + 1) * self.steps - state.global_step
-        if ahead > 0 and not control.should_training_stop:
-            state.global_step += ahead
-            state.epoch = float(self.epoch + 1)
-            # The loss that is logged is a mean over the steps since the last time.
-            self.tap.trainer._globalstep_last_logged += ahead
+        if done >= self.planned:
+            self.jump(state, (self.epoch + 1) * self.steps)
+        elif self.position(state) >= state.max_steps:
+            self.jump(state, state.max_steps)
+
+    def jump(self, state: Any, to: int) -> None:
+        """Set the step count to what a training on all rows would have reached."""
+        ahead = to - state.global_step
+        state.global_step, state.epoch = to, to / self.steps
+        # The loss that is logged is a mean over the steps since the last time.
+        self.tap.trainer._globalstep_last_logged += ahead
 
     def facts(self) -> dict[str, Any]:
         """What was done: per epoch the rows trained on, optimiser steps, rows scored anew, seconds; and their sums."""

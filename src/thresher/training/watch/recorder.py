@@ -165,7 +165,10 @@ class Recorder(TrainerCallback):
         self.device_side = []
         if self.moments is not None:
             self.moments.add(visits["row"], visits.pop("squares"), visits.pop("sketch"))
-        self.host_side.append({name: values.numpy() for name, values in visits.items()})
+        # Rows, labels and lengths come as 64 bits, and a whole epoch of them stays in memory.
+        self.host_side.append(
+            {name: (v.int() if v.dtype == torch.int64 else v).numpy() for name, v in visits.items()}
+        )
 
     def flush(self) -> None:
         """From memory to a file."""

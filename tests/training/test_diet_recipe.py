@@ -1,0 +1,105 @@
+"""`thresher train --diet`: a diet as part of the recipe of a run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from safetensors.torch import load_file
+from test_fit import ROWS, trained
+
+import thresher as th
+from thresher.config import TrainConfig
+from tiny import WORDS, tiny_model
+
+DIET = TrainConfig(
+    epochs=3,
+    batch_size=8,
+    checkpoints=4,
+    forgetting_evaluations=3,
+    encoder_lr=1e-3,
+    head_lr=1e-2,
+    diet="data-diet",
+    diet_options={"prune": 0.6, "after": 1},
+)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    return tiny_model("bert", tmp_path_factory.mktemp("bert"))
+
+
+def test_checkpoints_and_evaluations_stand_where_those_of_a_training_on_all_rows_would(
+    model_folder, tmp_path
+):
+    trained(model_folder, tmp_path, DIET)
+    steps = [int(path.name[5:]) for path in sorted((tmp_path / "run-0").glob("step-*"))]
+    assert steps == [4, 9, 14, 18]
+    assert len(list((tmp_path / "evaluations").glob("step-*.parquet"))) == 3
+    epochs = [
+        json.loads((tmp_path / "run-0" / f"step-{step:08d}" / "checkpoint.json").read_text())["epoch"]
+        for step in steps
+    ]
+    assert epochs[-1] == 3.0
+    assert epochs == sorted(epochs)
+    facts = json.loads((tmp_path / "state" / "diet.json").read_text())
+    kept = round(0.4 * ROWS)
+    assert [epoch["rows"] for epoch in facts["epochs"]] == [ROWS, kept, kept]
+    assert facts["steps"] == 6 + 2 * -(-kept // 8)
+
+
+def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_folder, tmp_path, monkeypatch):
+    from thresher.training import fit as fitting
+
+    trained(model_folder, tmp_path / "whole", DIET)
+    save = fitting.save_checkpoint
+
+    def cut(folder, model, facts):
+        save(folder, model, facts)
+        if facts["step"] == 14:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "save_checkpoint", cut)
+    with pytest.raises(KeyboardInterrupt):
+        trained(model_folder, tmp_path / "cut", DIET)
+    monkeypatch.setattr(fitting, "save_checkpoint", save)
+    trained(model_folder, tmp_path / "cut", DIET)
+    last = "run-0/step-00000018/model.safetensors"
+    whole, again = (load_file(tmp_path / name / last) for name in ("whole", "cut"))
+    assert all(np.array_equal(whole[name], again[name]) for name in whole)
+
+
+def test_a_run_on_a_diet_goes_through_all_steps_and_says_what_it_took(model_folder, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 60)
+    texts = [" ".join([WORDS[label], *random.choice(WORDS, 4)]) for label in labels]
+    rows = th.load(pl.DataFrame({"text": texts, "label": labels}), text="text", label="label")
+    run = th.train(
+        rows,
+        out=tmp_path / "run",
+        model=str(model_folder),
+        epochs=3,
+        batch_size=8,
+        checkpoints=3,
+        workers=1,
+        diet="infobatch",
+        diet_options={"r": 0.8},
+    )
+    assert "on diet infobatch" in capsys.readouterr().err
+    th.measure(run, workers=1)
+    assert "vog" in th.score(run).columns
+    facts = json.loads((run / "steps" / "train.json").read_text())["trained"]["diet"]
+    assert facts["method"] == "infobatch"
+    assert facts["visits"] < 3 * 60
+    assert facts["epochs"][0]["rows"] == facts["epochs"][-1]["rows"] == 60
+
+
+def test_an_unknown_diet_is_refused_before_anything_is_written(tmp_path):
+    rows = th.load(
+        pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}), text="text", label="label"
+    )
+    with pytest.raises(th.UserError, match="unknown diet 'keto'; there are data-diet"):
+        th.train(rows, out=tmp_path / "run", diet="keto")
+    assert not (tmp_path / "run").exists()
