@@ -103,7 +103,8 @@ class Dieting(TrainerCallback):
         return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        self.epoch = math.floor((state.epoch or 0) + 1e-6)
+        # Not by state.epoch, which at the last step of a short epoch says that the next one has begun.
+        self.epoch = state.global_step // self.steps
         self.ledger.settle()
         self.clock = time.monotonic()
         if not self.resumed:
