@@ -21,7 +21,7 @@ def error_of(logits: Tensor, labels: Tensor) -> Tensor:
     """
     true = labels != IGNORED
     target = functional.one_hot(labels.where(true, 0).long(), logits.shape[-1])
-    return (logits.float().softmax(-1) - target) * true[..., None]
+    return (logits.float().softmax(-1) - target).where(true[..., None], 0.0)
 
 
 def margin_of(logits: Tensor, labels: Tensor) -> Tensor:
