@@ -10,7 +10,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from thresher.signals.plan import Plan, part_fault, read_part, write_part
+from thresher.config import SIGNALS, MeasureConfig
+from thresher.signals.plan import Plan, make_plan, part_fault, read_part, write_part
 
 
 @pytest.fixture
@@ -69,3 +70,17 @@ def test_a_cut_file_is_noticed(plan):
     write_part(plan, 0, table(10))
     plan.part(0).write_bytes(plan.part(0).read_bytes()[:-20])
     assert str(part_fault(plan, 0)).startswith("damaged")
+
+
+def test_a_part_is_another_one_where_other_signals_are_wanted(tmp_path):
+    manifest = {"rows_hash": "r", "n_rows": 5, "config": {"model": {}, "data": {"text": ["t"]}}}
+
+    def plan_for(**settings):
+        measure = MeasureConfig(**settings).model_dump()
+        config = {**manifest["config"], "measure": measure}
+        return make_plan(tmp_path, "run-0", {**manifest, "config": config}, gradients=True)
+
+    assert plan_for(signals=("gradient_gram",)).hash != plan_for().hash
+    assert plan_for(signals=tuple(reversed(SIGNALS))).hash == plan_for().hash
+    assert plan_for(batch_tokens=7, workers=3).hash == plan_for().hash
+    assert plan_for(dtype="bfloat16").hash != plan_for().hash
