@@ -26,6 +26,7 @@ import polars as pl
 import torch
 
 import thresher as th
+from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
 from thresher.model.tokens import tokenise
 from thresher.rows import audit, load, save_rows
@@ -34,7 +35,7 @@ from thresher.scores import score_runs
 from thresher.signals import engines, measure, store
 from thresher.signals.chunk import measure_chunk
 from thresher.signals.engines import ray as ray_engine
-from thresher.signals.plan import Plan, make_plan, part_fault, write_part
+from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier
 
@@ -132,8 +133,14 @@ def scoring(data: Path, folder: Path, n_rows: int) -> Found:
         write_part(plan, chunk, signals_table(plan.rows_of(chunk)[1], chunk))
     names = {"index": range(CHECKPOINTS), "epoch": np.linspace(0.3, 3, CHECKPOINTS)}
     rates = {"encoder_lr": np.full(CHECKPOINTS, 1e-4), "head_lr": np.full(CHECKPOINTS, 1e-3)}
-    pl.DataFrame({**names, **rates, "hidden": 384}).write_parquet(plan.folder / "checkpoints.parquet")
-    (plan.folder / "null_logits.json").write_text("[0.1, 0.2, 0.3]")
+    table = pl.DataFrame({**names, **rates, "hidden": 384})
+    sealed.write_table(plan.folder / "checkpoints.parquet", table)
+    write_plan(plan, [0.1, 0.2, 0.3])
+    ids = pl.read_parquet(plan.folder / "part-*.parquet", columns=["id"])
+    for step in range(10):
+        correct = ids.with_columns(correct=pl.Series(np.random.default_rng(step).random(n_rows) < 0.7))
+        sealed.write_table(folder / f"evaluations/run-0/step-{step:08d}.parquet", correct)
+    del ids, correct
     looking = cpu(lambda: [part_fault(plan, chunk) for chunk in range(plan.chunks)])[0]
     base = peak_bytes()
     reading, tables = cpu(measure.read_signals, folder, "run-0")
@@ -182,14 +189,17 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
 
 
 class Echo(ray_engine.Worker):
-    """A worker that has its part at once, so that what is left is the way there and back."""
+    """A worker that has nothing to compute, so that what is left is the way there and back."""
 
     def ready(self, wanted: dict[str, str]) -> None:
-        write_part(replace(self.plan, run=self.folder), 0, signals_table(CHUNK_ROWS))
-        self.part = next(self.folder.rglob("part-*")).read_bytes()
+        self.table = signals_table(CHUNK_ROWS)
 
     def measure(self, chunk: int, slab: str | None) -> bytes:
-        return self.part
+        here = replace(self.plan, run=self.folder)
+        write_part(here, chunk, self.table)
+        content = here.part(chunk).read_bytes()
+        here.part(chunk).unlink()
+        return content
 
 
 def ray_overhead(data: Path, folder: Path) -> Found:

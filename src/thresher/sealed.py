@@ -101,9 +101,8 @@ def read_table(path: Path, remedy: str) -> pl.DataFrame:
 
 def load(path: Path) -> pl.DataFrame:
     """The table of a file that has been checked."""
-    frame = pl.from_arrow(pq.read_table(path).replace_schema_metadata(None))
-    assert isinstance(frame, pl.DataFrame)
-    return frame
+    # Read by way of Arrow, the same table would hold half as much memory again.
+    return pl.read_parquet(path, glob=False)
 
 
 def about(path: Path) -> dict[bytes, bytes]:

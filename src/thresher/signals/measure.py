@@ -132,7 +132,9 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
             ],
             how="horizontal",
         )
-        signals = signals.join(
+        # Joined to the ids alone, as a join copies every column.
+        found = signals.select("id").join(
             correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
         )
+        signals = signals.with_columns(found["correct"])
     return signals, checkpoints
