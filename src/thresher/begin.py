@@ -20,7 +20,17 @@ from thresher.rows import Rows, audit, audit_lines, load, save_rows
 from thresher.run_folder import digest, read_manifest, read_results, stamp, update_results
 
 FOLDERS = ("steps", "checkpoints", "evaluations", "training", "signals", "selections", "cells")
-FILES = ("rows", "test", "scores", "audit", "results", "report")
+FILES = (
+    "rows",
+    "test",
+    "features",
+    "features-test",
+    "features-empty",
+    "scores",
+    "audit",
+    "results",
+    "report",
+)
 
 
 def data_config(rows: Rows, test: Any) -> DataConfig:

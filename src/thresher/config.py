@@ -48,6 +48,9 @@ class ModelConfig(_Section):
         default=(256, 256), description="hidden widths; two make a 3-layer MLP"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    freeze: bool = Field(
+        default=False, description="train the head alone, on vectors that the encoder gives once per text"
+    )
     trust_remote_code: bool = False
 
 
@@ -97,6 +100,9 @@ class MeasureConfig(_Section):
     )
     batch_tokens: int = Field(default=2048, ge=1, description="padded tokens per batch")
     dtype: Literal["float32", "float64"] = "float32"
+    features: bool = Field(
+        default=False, description="also keep the pretrained encoder's vectors, which some scores are made of"
+    )
     workers: int | None = Field(default=None, ge=1, description="processes; default: one per core")
 
 

@@ -53,6 +53,7 @@ MODEL = (
     _option("--model", "model.name", "NAME|FOLDER", "Model"),
     _option("--layers", "model.layers", "N", "Model"),
     _option("--max-length", "model.max_length", "N", "Model"),
+    _option("--freeze", "model.freeze", "", "Model"),
 )
 TRAIN = (
     _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),
@@ -70,6 +71,7 @@ TRAIN_SEED = (_option("--seed", "train.seed", "N", "Training", "of the first run
 MEASURE = (
     _option("--chunk-rows", "measure.chunk_rows", "N", "Measuring"),
     _option("--batch-tokens", "measure.batch_tokens", "N", "Measuring"),
+    _option("--features", "measure.features", "", "Measuring"),
 )
 MEASURE_WORKERS = (_option("--workers", "measure.workers", "N", "Measuring"),)
 SELECT: tuple[Option, ...] = (

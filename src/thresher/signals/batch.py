@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thresher.model.classifier import Classifier
+from thresher.model.frozen import FrozenClassifier
 from thresher.signals.capture import embedding_leaf, layer_flow
 from thresher.signals.ghost import rule_for
 
@@ -25,7 +26,7 @@ def swap_weights(model: nn.Module, weights: Weights) -> None:
 
 
 def measure_logits(
-    model: Classifier, checkpoints: Sequence[Weights], batch: dict[str, Tensor]
+    model: Classifier | FrozenClassifier, checkpoints: Sequence[Weights], batch: dict[str, Tensor]
 ) -> dict[str, np.ndarray]:
     """Logits (batch, checkpoints, classes) only: what the averaged scores need of further runs."""
     logits = []
@@ -37,7 +38,7 @@ def measure_logits(
 
 
 def measure_batch(
-    model: Classifier,
+    model: Classifier | FrozenClassifier,
     checkpoints: Sequence[Weights],
     batch: dict[str, Tensor],
     labels: Tensor,

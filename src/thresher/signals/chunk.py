@@ -13,16 +13,21 @@ from torch import nn
 
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.model.frozen import Features, FrozenClassifier
+from thresher.model.tokens import Tokens, length_sorted_batches, tokenise
 from thresher.run_folder import read_manifest
 from thresher.signals.batch import Weights, measure_batch, measure_logits, swap_weights
 from thresher.signals.capture import embedding_leaf, layer_flow, measured_layers
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
+from thresher.training.features import features_file, read_features
+
+Model = Classifier | FrozenClassifier
+Inputs = Tokens | Features
 
 
 @lru_cache(maxsize=1)
-def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier, Any, list[Weights]]:
+def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
     """Model, tokenizer and the weights of all checkpoints, kept by the process from chunk to chunk."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
@@ -39,13 +44,13 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
 
 
 def usable_layers(
-    model: Classifier, weights: Weights, tokens: Tokens
+    model: Model, weights: Weights, tokens: Inputs
 ) -> tuple[dict[str, list[nn.Module]], dict[str, str]]:
     """The layers whose gradient norms can be measured, and the reason for each that cannot, tried on one row."""
     usable: dict[str, list[nn.Module]] = {}
     refused: dict[str, str] = {}
     swap_weights(model, weights)
-    batch = pad_batch(tokens, [0], next(iter(weights.values())).device)
+    batch = tokens.batch([0], next(iter(weights.values())).device)
     for name, find in measured_layers(model).items():
         try:
             modules = find()
@@ -58,9 +63,9 @@ def usable_layers(
 
 
 def measure_tokens(
-    model: Classifier,
+    model: Model,
     weights: list[Weights],
-    tokens: Tokens,
+    tokens: Inputs,
     labels: np.ndarray,
     gradients: bool = True,
     batch_tokens: int = 2048,
@@ -77,7 +82,7 @@ def measure_tokens(
     while queue:
         rows = queue.pop(0)
         try:
-            batch = pad_batch(tokens, rows, device)
+            batch = tokens.batch(rows, device)
             if gradients:
                 values = measure_batch(
                     model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers
@@ -98,7 +103,7 @@ def measure_tokens(
 
 
 def signal_frame(
-    ids: pl.Series, labels: np.ndarray, tokens: Tokens, values: dict[str, np.ndarray]
+    ids: pl.Series, labels: np.ndarray, tokens: Inputs, values: dict[str, np.ndarray]
 ) -> pl.DataFrame:
     """The signals table of some rows."""
     columns: dict[str, Any] = {
@@ -121,7 +126,11 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
     )
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
     max_length = manifest["config"]["model"]["max_length"]
-    tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
+    tokens = (
+        read_features(features_file(plan.run)).take(np.arange(first, first + count))
+        if tokenizer is None
+        else tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
+    )
     values = measure_tokens(model, weights, tokens, labels, plan.gradients, plan.batch_tokens)
     write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
     return count

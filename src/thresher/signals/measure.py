@@ -13,9 +13,10 @@ from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.run_folder import read_manifest, write
-from thresher.signals.chunk import loaded, measure_chunk, usable_layers
+from thresher.signals.chunk import Inputs, loaded, measure_chunk, usable_layers
 from thresher.signals.plan import Plan, make_plan, part_fault, read_part, write_null_logits
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
+from thresher.training.features import features_file, read_features, write_features
 from thresher.training.fit import predict_logits
 from thresher.training.parallel import run_jobs, share_cores
 
@@ -36,7 +37,12 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     manifest = read_manifest(run)
-    workers = share_cores(manifest["n_rows"], manifest["config"]["measure"]["workers"])[0]
+    config = manifest["config"]
+    # Heads are measured in less time than a process takes to start.
+    workers = 1 if config["model"]["freeze"] else config["measure"]["workers"]
+    workers = share_cores(manifest["n_rows"], workers)[0]
+    if config["model"]["freeze"] or config["measure"]["features"]:
+        write_features(run)
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")
@@ -80,27 +86,33 @@ def prepare(plan: Plan) -> None:
     null = list_checkpoints(folder / plan.name.replace("run-", "null-"))
     logits = None
     if null:
-        texts = read_manifest(plan.run)["config"]["data"]["text"]
-        tokens = tokenise([[""] for _ in texts], tokenizer, 8)
+        empty = one_row(plan, tokenizer, "")
         device = next(model.parameters()).device
         weights = load_weights(null[-1], device)
         model.load_state_dict(weights, assign=True)
-        logits = predict_logits(model.requires_grad_(False).eval(), tokens)[0].tolist()
+        logits = predict_logits(model.requires_grad_(False).eval(), empty)[0].tolist()
     write_null_logits(plan, logits)
 
 
 def refused_signals(plan: Plan) -> dict[str, str]:
     """The layers whose gradient norms this architecture does not give, with the reason."""
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
+    return usable_layers(model, weights[0], one_row(plan, tokenizer, "a"))[1]
+
+
+def one_row(plan: Plan, tokenizer: Any, text: str) -> Inputs:
+    """The input of a row that holds this text alone; of a frozen encoder there is the empty text's."""
+    if tokenizer is None:
+        return read_features(features_file(plan.run, "empty"))
     texts = read_manifest(plan.run)["config"]["data"]["text"]
-    return usable_layers(model, weights[0], tokenise([["a"] for _ in texts], tokenizer, 8))[1]
+    return tokenise([[text] for _ in texts], tokenizer, 8)
 
 
 def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The signals table of one training run in row order, and its checkpoint table.
 
-    To the measured columns it adds `null_logits` (the same for every row) and `correct`, the whole-set evaluations in step
-    order, where there are any.
+    To the measured columns it adds `null_logits` (the same for every row), `correct`, the whole-set evaluations in step
+    order, and `features` of the pretrained encoder, where there are any.
     """
     folder = run / "signals" / name
     parts = sorted(folder.glob("part-*.parquet"))
@@ -127,4 +139,7 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
         signals = signals.join(
             correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
         )
+    if features_file(run).is_file():
+        features = pl.read_parquet(features_file(run), columns=["id", "features"])
+        signals = signals.join(features, on="id", how="left", maintain_order="left")
     return signals, pl.read_parquet(folder / "checkpoints.parquet")

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from thresher.run_folder import digest, file_digest, write
 from thresher.training.checkpoints import list_checkpoints
+from thresher.training.features import features_file
 
 PLAN_KEY = b"thresher.plan"
 
@@ -68,6 +69,8 @@ def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -
         "gradients": gradients,
         "threads": 1,
     }
+    if manifest["config"]["model"]["freeze"]:
+        made_with["features"] = file_digest(features_file(run))
     sizes = (manifest["n_rows"], measure["chunk_rows"], measure["batch_tokens"], measure["dtype"])
     return Plan(run, name, *sizes, gradients, digest(made_with))
 

@@ -17,7 +17,8 @@ from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, sta
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `chunk_rows`, `batch_tokens`, `dtype`, `workers`. Returns counts: rows, checkpoints, truncated, refused.
+    `settings`: `chunk_rows`, `batch_tokens`, `dtype`, `features`, `workers`. Returns counts: rows,
+    checkpoints, truncated, refused.
 
     Raises
     ------
@@ -29,6 +30,7 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     with lock(run):
         used = change_config(run, "measure", **settings)
         made_with = {"train": before["hash"], "chunk_rows": used["chunk_rows"], "dtype": used["dtype"]}
+        made_with |= {"features": True} if used["features"] else {}
         done = stamp(run, "measure")
         if done and not force and state(run, "measure", made_with) == "done":
             say(f"measure: already done in {run}; --force redoes it")
@@ -43,7 +45,7 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
         seconds = time.monotonic() - started
         finish(run, "measure", made_with, seconds=round(seconds, 1), measured=facts)
         for reason in facts["refused"].values():
-            say(f"measure: {reason}; scores that need it are left out")
+            say(f"measure: {reason}; scores that need them take another layer or are left out")
         if facts["truncated"]:
             say(f"measure: {facts['truncated']:,} rows were longer than the model takes and were cut")
         say(f"measure: {facts['rows']:,} rows x {facts['checkpoints']} checkpoints, {seconds:,.0f} s")

@@ -19,11 +19,13 @@ from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
+from thresher.model.frozen import Features
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
 from thresher.run_folder import failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
 from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import steps_of, trains_in_bf16
 
 EVALUATION_TOKENS = 4096
 COMPLETE = "thresher-complete"
@@ -124,28 +126,16 @@ def progress_file(folder: Path) -> Path:
     return folder / "progress"
 
 
-def steps_of(config: TrainConfig, n_rows: int) -> int:
-    """Optimiser steps of a training on `n_rows` rows."""
-    return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
-
-
-def trains_in_bf16(config: TrainConfig) -> bool:
-    """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
-    if config.bf16 != "auto":
-        return config.bf16
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def predict_logits(model: nn.Module, tokens: Tokens, batch_tokens: int = EVALUATION_TOKENS) -> np.ndarray:
+def predict_logits(
+    model: nn.Module, tokens: Tokens | Features, batch_tokens: int = EVALUATION_TOKENS
+) -> np.ndarray:
     """Logits (N, K) in eval mode, without gradients; the model's mode is put back."""
     device, training = next(model.parameters()).device, model.training
     logits: list[tuple[np.ndarray, np.ndarray]] = []
     model.eval()
     with torch.no_grad():
         for rows in length_sorted_batches(tokens.lengths, batch_tokens):
-            logits.append((rows, model(**pad_batch(tokens, rows, device)).logits.float().cpu().numpy()))
+            logits.append((rows, model(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
     model.train(training)
     result = np.empty((len(tokens), logits[0][1].shape[1]), np.float32)
     for rows, values in logits:

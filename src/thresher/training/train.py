@@ -14,13 +14,17 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
+from thresher.model.frozen import FrozenClassifier
 from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest, write
 from thresher.training.checkpoints import save_architecture
-from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
+from thresher.training.features import run_features
+from thresher.training.fit import Record, fit, progress_file
+from thresher.training.head_runs import train_head_runs
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
+from thresher.training.recipe import configs, finished, recipe, steps_of, trains_in_bf16
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -53,24 +57,16 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     manifest = read_manifest(run)
     model_config, config = configs(manifest)
     classes = len(manifest["classes"])
-    model, tokenizer = new_classifier(model_config, classes, config.seed)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    if not (run / "checkpoints" / "model").is_dir():
-        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, classes)
-    del model
+    parameters = prepare_model(run, model_config, classes)
     names = [f"run-{i}" for i in range(config.runs)]
     names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
     names += [f"null-{i}" for i in range(config.runs)]
     left = [name for name in names if not finished(run, name)]
     check_disk(run, parameters, config, left)
-    # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
-    threads = config.threads or share_cores(2 * config.runs)[1]
-    workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
-    total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
-    files = [progress_file(run / "training" / name) for name in left]
-    with track("train", total, "steps") as advance, steps_watched(files, advance):
-        for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
-            pass
+    if model_config.freeze:
+        train_head_runs(run, left)
+    else:
+        fine_tune_runs(run, config, left, len(names))
     done = {
         path.parent.name: json.loads(path.read_text()) for path in (run / "checkpoints").glob("*/done.json")
     }
@@ -82,28 +78,30 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     }
 
 
-def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """The model and training settings of a run folder."""
-    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
+def prepare_model(run: Path, config: ModelConfig, classes: int) -> int:
+    """Write what describes the model, and the features where its encoder is frozen; returns the trained parameters."""
+    model, tokenizer = new_classifier(config, classes, seed=0)
+    trained, width = model.parameters(), None
+    if config.freeze:
+        width = run_features(run).values.shape[1]
+        run_features(run, "empty")
+        trained = FrozenClassifier(width, classes, config).parameters()
+    if not (run / "checkpoints" / "model").is_dir():
+        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, config, classes, width)
+    return sum(parameter.numel() for parameter in trained)
 
 
-def finished(run: Path, name: str) -> bool:
-    """Whether a training ran to its end."""
-    return (run / "checkpoints" / name / "done.json").is_file()
-
-
-def recipe(config: TrainConfig, name: str) -> TrainConfig:
-    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep checkpoints."""
-    if name.startswith("run"):
-        return config
-    last_only = {
-        "checkpoints": 1,
-        "checkpoint_every": None,
-        "forgetting_evaluations": 0,
-        "forgetting_every": None,
-    }
-    null = {"epochs": config.null_epochs} if name.startswith("null") else {}
-    return config.model_copy(update={**last_only, **null})
+def fine_tune_runs(run: Path, config: TrainConfig, left: list[str], count: int) -> None:
+    """Fine-tune the models of these names side by side; `count` is how many trainings there are with the finished ones."""
+    manifest = read_manifest(run)
+    # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
+    threads = config.threads or share_cores(2 * config.runs)[1]
+    workers, _ = share_cores(count, config.workers or max(1, cores() // threads))
+    total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
+    files = [progress_file(run / "training" / name) for name in left]
+    with track("train", total, "steps") as advance, steps_watched(files, advance):
+        for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
+            pass
 
 
 def train_job(run: Path, name: str) -> None:
