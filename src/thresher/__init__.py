@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import compare, load, measure, report, run, score, select, train
+    from thresher.api import compare, how_much, load, measure, report, run, score, select, sweep, train
 
 __version__ = _installed("thresher")
 __all__ = [
     "UserError",
     "__version__",
     "compare",
+    "how_much",
     "load",
     "measure",
     "report",
     "run",
     "score",
     "select",
+    "sweep",
     "train",
 ]
 

@@ -17,13 +17,15 @@ from thresher.config import RunConfig, with_settings
 from thresher.rows import Rows, load
 from thresher.run_folder import RunPath, require
 from thresher.steps.compare import compare
+from thresher.steps.how_much import how_much
 from thresher.steps.measure import measure
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
+from thresher.steps.sweep import sweep
 from thresher.steps.train import train
 
-__all__ = ["compare", "load", "measure", "report", "run", "score", "select", "train"]
+__all__ = ["compare", "how_much", "load", "measure", "report", "run", "score", "select", "sweep", "train"]
 
 
 def run(
@@ -57,6 +59,10 @@ def run(
     folder = train(rows, out=out, test=test, config=resolved, force=force, proof_seeds=proof_seeds)
     measure(folder, **resolved.measure.model_dump())
     score(folder, options=resolved.scores)
+    if resolved.select.prune == "auto":
+        # Asked for here, where the settings of the search are known; select then finds it done.
+        chosen = resolved.select.model_dump(exclude={"prune", "seed"})
+        how_much(folder, **resolved.how_much.model_dump(), **chosen, **resolved.compare.model_dump())
     select(folder, **resolved.select.model_dump())
     tested = (folder / "test.parquet").is_file()
     entry = compare(folder, **resolved.compare.model_dump()) if tested else None

@@ -21,6 +21,8 @@ from thresher.training.head_runs import HEADS
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import configs, steps_of
 
+PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
+
 
 def run_cells(
     run: Path, cells: Sequence[Cell], workers: int | None, anew: bool = False
@@ -40,9 +42,11 @@ def run_cells(
         write_features(run)
         write_features(run, "test")
     groups = [{key: cell} for key, cell in left.items()] if not model.freeze else side_by_side(left)
-    at_a_time, threads = share_cores(len(wanted), workers)
-    threads = 1 if model.freeze else config.threads or threads
     total = sum(steps_of_cell(config, cell) for cell in left.values())
+    at_a_time, threads = share_cores(len(wanted), workers)
+    threads = config.threads or threads
+    if model.freeze:
+        at_a_time, threads = min(at_a_time, max(1, total // PROCESS_STEPS)), 1
     files = [] if model.freeze else [progress_file(run / "training" / key) for key in left]
     jobs = [(run, group) for group in groups]
     job = head_cell_job if model.freeze else tuned_cell_job
