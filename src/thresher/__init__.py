@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import compare, how_much, load, measure, report, run, score, select, sweep, train
+    from thresher.api import compare, how_much, load, measure, noise, report, run, score, select, sweep, train
 
 __version__ = _installed("thresher")
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "how_much",
     "load",
     "measure",
+    "noise",
     "report",
     "run",
     "score",

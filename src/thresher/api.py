@@ -19,13 +19,26 @@ from thresher.run_folder import RunPath, require
 from thresher.steps.compare import compare
 from thresher.steps.how_much import how_much
 from thresher.steps.measure import measure
+from thresher.steps.noise import noise
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
 from thresher.steps.sweep import sweep
 from thresher.steps.train import train
 
-__all__ = ["compare", "how_much", "load", "measure", "report", "run", "score", "select", "sweep", "train"]
+__all__ = [
+    "compare",
+    "how_much",
+    "load",
+    "measure",
+    "noise",
+    "report",
+    "run",
+    "score",
+    "select",
+    "sweep",
+    "train",
+]
 
 
 def run(

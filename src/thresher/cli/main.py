@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from thresher.cli import demo, doctor, how_much, job, steps, sweep
+from thresher.cli import demo, doctor, how_much, job, noise, steps, sweep
 from thresher.errors import UserError
 from thresher.progress import printable, warn
 
@@ -27,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (job, steps, how_much, sweep, demo, doctor):
+for module in (job, steps, how_much, sweep, noise, demo, doctor):
     module.add_to(app)
 
 

@@ -116,6 +116,16 @@ SWEEP = (
     _option("--same-steps", "sweep.same_steps", "", "Sweep"),
     _option("--workers", "sweep.workers", "N", "Sweep"),
 )
+NOISE = (
+    _option("--kinds", "noise.kinds", "KIND[,KIND]", "Noise", "isotropic, class (likely mistakes), group"),
+    _option("--levels", "noise.levels", "P[,P]", "Noise"),
+    _option("--fractions", "noise.fractions", "P[,P]", "Noise"),
+    _option("--hard-fractions", "noise.hard_fractions", "P[,P]", "Noise"),
+    _option("--group", "noise.group", "COL", "Noise"),
+    _option("--seeds", "noise.seeds", "N", "Noise", "trainings of each choice of rows"),
+    _option("--seed", "noise.seed", "N", "Noise"),
+    _option("--workers", "noise.workers", "N", "Noise"),
+)
 WORKERS = (
     _option(
         "--workers", "train.workers measure.workers compare.workers", "N", "Training", "processes at a time"

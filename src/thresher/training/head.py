@@ -96,8 +96,7 @@ def fit_heads(
             logits.float().flatten(0, 1), truth[heads, at].flatten(), reduction="sum"
         )
         gradients = torch.autograd.grad(loss / at.shape[1], parameters)
-        for parameter, gradient in zip(parameters, clipped(gradients), strict=True):
-            parameter.grad = gradient
+        give_clipped(parameters, gradients)
         rate = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
@@ -152,11 +151,14 @@ def masks(
     return [part.reshape(len(generators), batch, width) for part, width in zip(parts, widths, strict=True)]
 
 
-def clipped(gradients: Sequence[Tensor]) -> list[Tensor]:
-    """Gradients of every head scaled down to a norm of at most one, each by its own norm."""
+def give_clipped(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Set the gradients of the parameters, those of every head scaled down to a norm of at most one."""
     squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)  # (S,)
     scale = (MAX_GRADIENT_NORM / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-    return [gradient * scale.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        # The gradient of a transposed product is transposed in memory, which the fused optimiser does not notice.
+        parameter.grad = torch.empty_like(parameter) if parameter.grad is None else parameter.grad
+        torch.mul(gradient, scale.view(-1, *[1] * (gradient.dim() - 1)), out=parameter.grad)
 
 
 def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
