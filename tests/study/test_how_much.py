@@ -41,7 +41,7 @@ def world(loss, noise: float = 0.0, rows: int = ROWS):
 def test_without_noise_it_is_the_last_fraction_before_the_step(where, step):
     at, spent = world(lambda fraction: 0.0 if fraction <= where else 0.2)
     found = search(at, HowMuchConfig(step=step))
-    expected = max((i * step for i in range(1, math.ceil(1 / step)) if i * step <= where), default=0.0)
+    expected = max((round(i * step, 6) for i in range(math.ceil(1 / step)) if round(i * step, 6) <= where))
     assert found["fraction"] == pytest.approx(expected)
     assert len(spent) <= math.ceil(math.log2(1 / step)) + 1
     assert found["trainings"] == 3 + 3 * len(spent)  # all rows are trained on once
@@ -57,7 +57,6 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
     for fraction, count in spent:
         seeds.setdefault(fraction, []).append(count)
     assert seeds[0.5] == [3, 4, 6, 8]  # 0.4 points lost of 0.5 allowed: undecided to the end
-    assert seeds[0.7] if 0.7 in seeds else True
     undecided = next(look for look in found["looks"] if look["fraction"] == 0.5)
     assert undecided["shown"] == "undecided"
     assert found["fraction"] < 0.5
