@@ -41,7 +41,7 @@ def world(loss, noise: float = 0.0, rows: int = ROWS):
 def test_without_noise_it_is_the_last_fraction_before_the_step(where, step):
     at, spent = world(lambda fraction: 0.0 if fraction <= where else 0.2)
     found = search(at, HowMuchConfig(step=step))
-    expected = max((round(i * step, 6) for i in range(math.ceil(1 / step)) if round(i * step, 6) <= where))
+    expected = max(round(i * step, 6) for i in range(math.ceil(1 / step)) if round(i * step, 6) <= where)
     assert found["fraction"] == pytest.approx(expected)
     assert len(spent) <= math.ceil(math.log2(1 / step)) + 1
     assert found["trainings"] == 3 + 3 * len(spent)  # all rows are trained on once
