@@ -204,7 +204,7 @@ def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once
 
 
 def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
-    settings: dict[str, Any] = {"margin": 60, "step": 0.25, "first_seeds": 2, "most_seeds": 2}
+    settings: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2}
     from thresher.api import how_much, select
 
     found = how_much(run, by="el2n", **settings)
@@ -214,7 +214,10 @@ def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
 
 
 def test_prune_auto_keeps_what_nothing_shows_to_be_free(call: Call, run: Path) -> None:
-    found = call("select", run, "--prune", "auto", "--by", "el2n", "--end", "hard")
+    hard = ["--by", "el2n", "--end", "hard"]
+    once = ["--step", 0.95, "--margin", 0.01, "--first-seeds", 2, "--most-seeds", 2]
+    assert call("how-much", run, *hard, *once).code == 0
+    found = call("select", run, "--prune", "auto", *hard)
     assert found.code == 2
     assert "--margin" in found.err
     assert "No share of the rows" in found.err.splitlines()[-1]

@@ -29,18 +29,18 @@ def setting():
 def test_equals_plain_autograd_one_row_at_a_time(setting):
     model, weights, features, labels = setting
     ours = measure_tokens(model, weights, features, labels, batch_tokens=4)
+    plain = FrozenClassifier(WIDTH, CLASSES, ModelConfig(freeze=True, head_hidden=(6, 5))).double().eval()
     assert set(ours) == {"logits", "gradient_gram", "gradient_std", "classifier_sq_norm"}
     for row in range(ROWS):
         gradients = []
         for at, state in enumerate(weights):
-            model.load_state_dict({name: value.clone() for name, value in state.items()})
-            model.requires_grad_(True)
+            plain.load_state_dict(state)
             given = torch.from_numpy(features.values[row]).double().requires_grad_()
-            logits = model.head(given)
+            logits = plain.head(given)
             np.testing.assert_allclose(ours["logits"][row, at], logits.detach(), rtol=1e-9)
             gradients.append(torch.autograd.grad(logits[labels[row]], given, retain_graph=True)[0])
             loss = -torch.log_softmax(logits, 0)[labels[row]]
-            last = torch.autograd.grad(loss, list(model.head[-1].parameters()))
+            last = torch.autograd.grad(loss, list(plain.head[-1].parameters()))
             norm = sum(gradient.square().sum().item() for gradient in last)
             assert ours["classifier_sq_norm"][row, at] == pytest.approx(norm, rel=1e-9)
         stacked = torch.stack(gradients)  # (C, H)

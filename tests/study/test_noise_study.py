@@ -35,7 +35,7 @@ def confused(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> np.ndarray:
     """A run whose model takes class 0 for 1, and 1 and 2 for each of the others equally."""
     wrong = np.array([[5.0, 4.0, -20.0], [1.0, 6.0, 1.0], [2.0, 2.0, 3.0]])
     logits = wrong[rows.labels()][:, None, :].astype(np.float32)
-    signals = pl.DataFrame({"logits": pl.Series(logits, dtype=pl.Array(pl.Float32, (1, 3)))})
+    signals = pl.DataFrame({"logits": logits})
     checkpoints = pl.DataFrame({"index": [0], "epoch": [2.0]})
     monkeypatch.setattr(study, "read_signals", lambda run, name: (signals, checkpoints))
     return np.array([[0, 1, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])

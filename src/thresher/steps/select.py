@@ -89,7 +89,9 @@ def with_share(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
         run, **{name: value for name, value in settings.items() if name not in ("prune", "seed")}
     )
     if not found["fraction"]:
-        raise UserError(f"{found['sentence']} Give --margin more points, or --prune a share")
+        raise UserError(
+            f"{found['sentence']} Give `thresher how-much --margin` more points, or --prune a share"
+        )
     return {**settings, "prune": found["fraction"]}
 
 

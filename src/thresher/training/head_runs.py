@@ -19,7 +19,7 @@ from thresher.training.head import Moment, fit_heads, head_logits
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, finished, recipe, steps_of
 
-HEADS = 4  # trained in one pass: a third faster on a core than one by one, and more would gain little
+HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, and more would gain little
 
 
 def train_head_runs(run: Path, names: list[str]) -> None:
