@@ -20,6 +20,12 @@ settings.load_profile("thresher")
 CHECKOUT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Features that tests compute do not go into the cache of whoever runs them."""
+    os.environ["THRESHER_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The real data sets beside the checkout."""

@@ -19,25 +19,31 @@ from thresher.run_folder import RunPath, require, stamp
 from thresher.steps.compare import compare
 from thresher.steps.diet import prune_while_training
 from thresher.steps.explain import explain
+from thresher.steps.how_much import how_much
 from thresher.steps.measure import measure
+from thresher.steps.noise import noise
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
 from thresher.steps.suspects import suspects
+from thresher.steps.sweep import sweep
 from thresher.steps.train import train
 from thresher.steps.watch import watch
 
 __all__ = [
     "compare",
     "explain",
+    "how_much",
     "load",
     "measure",
+    "noise",
     "prune_while_training",
     "report",
     "run",
     "score",
     "select",
     "suspects",
+    "sweep",
     "train",
     "watch",
 ]
@@ -78,6 +84,10 @@ def run(
     folder = train(rows, out=out, test=test, config=resolved, force=force, proof_seeds=proof_seeds)
     measure(folder, **resolved.measure.model_dump())
     score(folder, options=resolved.scores)
+    if resolved.select.prune == "auto":
+        # Asked for here, where the settings of the search are known; select then finds it done.
+        chosen = resolved.select.model_dump(exclude={"prune", "seed"})
+        how_much(folder, **resolved.how_much.model_dump(), **chosen, **resolved.compare.model_dump())
     select(folder, **resolved.select.model_dump())
     tested = (folder / "test.parquet").is_file()
     entry = compare(folder, **resolved.compare.model_dump()) if tested else None

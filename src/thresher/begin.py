@@ -20,7 +20,17 @@ from thresher.rows import Rows, audit, audit_lines, load, save_rows
 from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, stamp, update_results
 from thresher.sealed import fault
 
-FILES = ("rows", "test", "scores", "audit", "results", "report")
+FILES = (
+    "rows",
+    "test",
+    "features",
+    "features-test",
+    "features-empty",
+    "scores",
+    "audit",
+    "results",
+    "report",
+)
 
 
 def data_config(rows: Rows, test: Any) -> DataConfig:
@@ -63,7 +73,8 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
 
     protect = [text.partition("=") for text in select.protect]
     return {
-        "prune": select.prune,
+        # What auto finds is a share like this.
+        "prune": 0.5 if select.prune == "auto" else select.prune,
         "end": select.end,
         "strategy": select.strategy,
         "options": select.options,
@@ -171,8 +182,9 @@ def set_test(run: Path, rows: Rows, test: Rows, where: str | None) -> None:
         say(line)
     save_rows(test, run / "test.parquet")
     run_folder.write(run / "audit.json", run_folder.as_json(found))
-    if read_results(run).get("compare"):
-        update_results(run, compare={})
+    found_on_them = [part for part in ("compare", "sweep", "how_much", "noise") if part in read_results(run)]
+    if found_on_them:
+        update_results(run, **{part: {} for part in found_on_them})
     manifest = read_manifest(run)
     manifest |= {"test_hash": test.hash(), "n_test": len(test)}
     manifest["config"]["data"]["test"] = where

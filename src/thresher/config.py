@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -48,6 +48,9 @@ class ModelConfig(_Section):
         default=(256, 256), description="hidden widths; two make a 3-layer MLP"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    freeze: bool = Field(
+        default=False, description="train the head alone, on vectors that the encoder gives once per text"
+    )
     trust_remote_code: bool = False
 
 
@@ -115,6 +118,9 @@ class MeasureConfig(_Section):
         default="float32",
         description="bfloat16: products of the model in bfloat16, for a GPU; it moves the scores by some percent",
     )
+    features: bool = Field(
+        default=False, description="also keep the pretrained encoder's vectors, which some scores are made of"
+    )
     workers: int | None = Field(
         default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
     )
@@ -137,7 +143,10 @@ class SelectConfig(_Section):
     normalise: Literal["auto", "raw", "class", "dataset"] = Field(
         default="auto", description="auto: class for VoG, raw for the others"
     )
-    prune: float = Field(default=0.45, gt=0, lt=1)
+    prune: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = Field(
+        default=0.45,
+        description="share of the rows to drop; auto: the largest that is not worse than full data",
+    )
     end: Literal["easy", "hard"] = "easy"
     strategy: str = "cutoff"
     options: dict[str, float] = Field(default_factory=dict, description="strategy options, e.g. temperature")
@@ -161,6 +170,82 @@ class CompareConfig(_Section):
     bootstrap: int = Field(default=1000, ge=100)
 
 
+class SweepConfig(_Section):
+    """Which choices of rows are tried against full data and random rows."""
+
+    scores: tuple[str, ...] = Field(
+        default=(), description="scores, or columns of scores.parquet; default: every score of the run"
+    )
+    ends: tuple[Literal["easy", "random", "hard"], ...] = Field(
+        default=("easy", "random", "hard"), description="ends that are pruned; random rows are always tried"
+    )
+    fractions: tuple[float, ...] = Field(
+        default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), description="shares of the rows to drop"
+    )
+    seeds: int = Field(default=5, ge=2)
+    strategies: tuple[str, ...] = Field(
+        default=("cutoff",), description="how rows are chosen by a score, e.g. softmax:temperature=0.5"
+    )
+    same_steps: bool = Field(
+        default=False, description="as many steps as full data takes, instead of as many epochs"
+    )
+    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+
+    @field_validator("fractions")
+    @classmethod
+    def _shares(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
+        return _between(fractions, "fractions")
+
+
+class HowMuchConfig(_Section):
+    """The search for the largest share that can go."""
+
+    margin: float = Field(
+        default=0.5, gt=0, description="points of accuracy that may be lost on the way to 'not worse'"
+    )
+    validation: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the training rows that decides, and is not trained on"
+    )
+    step: float = Field(default=0.05, gt=0, lt=1, description="spacing of the shares that are tried")
+    first_seeds: int = Field(default=3, ge=2, description="trainings of a share before the first look")
+    most_seeds: int = Field(
+        default=10, ge=2, description="trainings of a share where the looks do not decide"
+    )
+
+
+class NoiseConfig(_Section):
+    """Experiments with planted label noise."""
+
+    kinds: tuple[Literal["isotropic", "class", "group"], ...] = ("isotropic",)
+    levels: tuple[float, ...] = Field(
+        default=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3), description="shares of the rows whose label is drawn anew"
+    )
+    fractions: tuple[float, ...] = Field(
+        default=(0.3, 0.5, 0.7), description="shares to prune by VoG and at random"
+    )
+    hard_fractions: tuple[float, ...] = Field(
+        default=(0.05, 0.1), description="shares to prune from the hard end of TracIn and PVI"
+    )
+    seeds: int = Field(default=3, ge=2)
+    group: str | None = Field(
+        default=None, description="group column of kind 'group'; default: the run's first"
+    )
+    seed: int = Field(default=0, ge=0, description="of the noise")
+    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+
+    @field_validator("levels", "fractions", "hard_fractions")
+    @classmethod
+    def _shares(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        return _between(shares, "levels and fractions")
+
+
+def _between(shares: tuple[float, ...], what: str) -> tuple[float, ...]:
+    for share in shares:
+        if not 0 < share < 1:
+            raise ValueError(f"{what} lie between 0 and 1 (got {share:g})")
+    return tuple(sorted(set(shares)))
+
+
 class RunConfig(_Section):
     """The whole run."""
 
@@ -173,6 +258,9 @@ class RunConfig(_Section):
     )
     select: SelectConfig = SelectConfig()
     compare: CompareConfig = CompareConfig()
+    how_much: HowMuchConfig = HowMuchConfig()
+    sweep: SweepConfig = SweepConfig()
+    noise: NoiseConfig = NoiseConfig()
 
     @field_validator("data")
     @classmethod
@@ -188,6 +276,9 @@ _SECTIONS: dict[str, type[_Section]] = {
     "measure": MeasureConfig,
     "select": SelectConfig,
     "compare": CompareConfig,
+    "how_much": HowMuchConfig,
+    "sweep": SweepConfig,
+    "noise": NoiseConfig,
 }
 # The sections that have a setting of this name.
 SETTINGS: dict[str, tuple[str, ...]] = {
@@ -200,7 +291,7 @@ SETTINGS: dict[str, tuple[str, ...]] = {
 def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
     """A configuration with some settings changed by name; `model` stands for the encoder's name.
 
-    A name that several sections share (`seed`, `workers`) is set in all of them.
+    A name that several sections share (`seeds`, `workers`) is set in all of them.
 
     Raises
     ------
@@ -275,9 +366,11 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
 
 def _takes(field: FieldInfo) -> str:
     """What a setting takes, in words."""
+    inner = [one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())]
+    limits = [limit for one in inner for limit in getattr(one, "metadata", ())]
     bounds = {
         kind: getattr(one, kind)
-        for one in field.metadata
+        for one in [*field.metadata, *limits]
         for kind in ("gt", "ge", "lt", "le", "min_length", "max_length")
         if getattr(one, kind, None) is not None
     }

@@ -28,7 +28,18 @@ from thresher.errors import UserError
 FORMAT = 2
 RunPath = str | Path
 STEPS = ("train", "measure", "score", "select", "compare", "report")
-FOLDERS = ("steps", "checkpoints", "evaluations", "training", "signals", "watch", "selections", "cells")
+FOLDERS = (
+    "steps",
+    "checkpoints",
+    "evaluations",
+    "training",
+    "signals",
+    "watch",
+    "selections",
+    "cells",
+    "how-much",
+    "noise",
+)
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 

@@ -64,7 +64,7 @@ def test_set_reaches_every_setting_and_wins(tmp_path: Path) -> None:
 def test_every_plain_setting_can_be_set_from_its_own_text() -> None:
     """So that `--set` takes what `run.yaml` shows."""
     written = RunConfig.model_validate({"data": {"train": "train.jsonl", **DATA}}).model_dump(mode="json")
-    for section in ("model", "train", "measure", "select", "compare"):
+    for section in ("model", "train", "measure", "select", "compare", "how_much", "sweep", "noise"):
         for name, value in written[section].items():
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value).lower()
             if isinstance(value, dict):

@@ -67,7 +67,7 @@ def test_values_have_the_annotated_type():
         ),
         (
             {"tracin": {"layer": None}},
-            "score 'tracin': option 'layer' is 'None'; it takes encoder or classifier",
+            "score 'tracin': option 'layer' is 'None'; it takes auto, encoder or classifier",
         ),
     ],
 )

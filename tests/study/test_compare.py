@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from thresher.rows import load
-from thresher.study.cells import cell_key
+from thresher.study.cell import cell_key
 from thresher.study.compare import contrast, group_contrast, unseen_contrast
 from thresher.study.wording import verdict
 
@@ -87,7 +87,7 @@ def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else(
         "test_hash": "t",
         "config": {"model": {"name": "m"}, "train": {"epochs": 3, "runs": 1, "seed": 0, "report_to": []}},
     }
-    cell = {"arm": "kept", "selection": "a", "seed": 1, "max_steps": None, "kept": "k", "ids": ["1"], "n": 1}
+    cell = {"arm": "kept", "selection": "a", "seed": 1, "max_steps": None, "kept": "k", "rows": [0], "n": 1}
     key = cell_key(manifest, cell)
     same = {**manifest, "config": {**manifest["config"], "train": {**manifest["config"]["train"], "runs": 5}}}
     assert cell_key(same, cell) == key

@@ -11,6 +11,7 @@ from thresher.cli.options import (
     COMPARE,
     DATA,
     FLOOR_GROUP,
+    MARGIN,
     MEASURE,
     MODEL,
     SEED,
@@ -35,7 +36,7 @@ Train = Annotated[
         metavar="TRAIN", help="labelled rows: .jsonl .json .csv .tsv .parquet, a folder or a glob"
     ),
 ]
-RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *FLOOR_GROUP, *COMPARE)
+RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -53,6 +53,7 @@ MODEL = (
     _option("--model", "model.name", "NAME|FOLDER", "Model"),
     _option("--layers", "model.layers", "N", "Model"),
     _option("--max-length", "model.max_length", "N", "Model"),
+    _option("--freeze", "model.freeze", "", "Model"),
 )
 TRAIN = (
     _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),
@@ -75,10 +76,10 @@ MEASURE = (
     _option("--engine", "measure.engine", "NAME", "Measuring"),
     _option("--address", "measure.address", "HOST:PORT", "Measuring"),
     _option("--store", "measure.store", "URL", "Measuring"),
+    _option("--features", "measure.features", "", "Measuring"),
 )
 MEASURE_WORKERS = (_option("--workers", "measure.workers", "N", "Measuring"),)
-SELECT: tuple[Option, ...] = (
-    _option("--prune", "select.prune", "P", "Selection", "share of the rows to drop, between 0 and 1"),
+CHOICE: tuple[Option, ...] = (
     _option("--by", "select.by", "SCORE", "Selection"),
     _option("--end", "select.end", "easy|hard", "Selection", "which end of the score is dropped"),
     _option("--strategy", "select.strategy", "NAME", "Selection", "how rows are chosen by their score"),
@@ -87,6 +88,10 @@ SELECT: tuple[Option, ...] = (
     _option("--stratify", "select.stratify", "COL", "Selection"),
     _option("--floor", "select.floor", "N", "Selection"),
     _option("--protect", "select.protect", "COL=VALUE", "Selection", "rows that are never dropped"),
+)
+SELECT = (
+    _option("--prune", "select.prune", "P|auto", "Selection", "share of the rows to drop, between 0 and 1"),
+    *CHOICE,
 )
 FLOOR_GROUP = (_option("--floor-group", "select.floor_group", "COL[,COL]", "Selection"),)
 SELECT_ALONE = (
@@ -99,6 +104,33 @@ COMPARE = (
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
+MARGIN = (_option("--margin", "how_much.margin", "POINTS", "Selection", "of accuracy, for --prune auto"),)
+HOW_MUCH = (
+    _option("--margin", "how_much.margin", "POINTS", "Search"),
+    _option("--validation", "how_much.validation", "P", "Search"),
+    _option("--step", "how_much.step", "P", "Search"),
+    _option("--first-seeds", "how_much.first_seeds", "N", "Search"),
+    _option("--most-seeds", "how_much.most_seeds", "N", "Search"),
+)
+SWEEP = (
+    _option("--scores", "sweep.scores", "NAME[,NAME]", "Sweep"),
+    _option("--ends", "sweep.ends", "END[,END]", "Sweep"),
+    _option("--fractions", "sweep.fractions", "P[,P]", "Sweep"),
+    _option("--seeds", "sweep.seeds", "N", "Sweep", "trainings of each choice of rows"),
+    _option("--strategies", "sweep.strategies", "NAME[,NAME]", "Sweep"),
+    _option("--same-steps", "sweep.same_steps", "", "Sweep"),
+    _option("--workers", "sweep.workers", "N", "Sweep"),
+)
+NOISE = (
+    _option("--kinds", "noise.kinds", "KIND[,KIND]", "Noise", "isotropic, class (likely mistakes), group"),
+    _option("--levels", "noise.levels", "P[,P]", "Noise"),
+    _option("--fractions", "noise.fractions", "P[,P]", "Noise"),
+    _option("--hard-fractions", "noise.hard_fractions", "P[,P]", "Noise"),
+    _option("--group", "noise.group", "COL", "Noise"),
+    _option("--seeds", "noise.seeds", "N", "Noise", "trainings of each choice of rows"),
+    _option("--seed", "noise.seed", "N", "Noise"),
+    _option("--workers", "noise.workers", "N", "Noise"),
+)
 WORKERS = (
     _option(
         "--workers", "train.workers measure.workers compare.workers", "N", "Training", "processes at a time"
@@ -157,6 +189,7 @@ def _annotation(option: Option) -> Any:
     help = option.help or field.description or ""
     default = field.get_default(call_default_factory=True) if not field.is_required() else None
     shown = default not in (None, (), {}) and not isinstance(default, bool)
+    default = ",".join(map(str, default)) if isinstance(default, tuple) else default
     info: Any = {
         "help": help,
         "rich_help_panel": option.panel,

@@ -47,6 +47,15 @@ def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), where]
 
 
+def classification_head(width: int, n_classes: int, config: ModelConfig) -> nn.Sequential:
+    """Dropout and a linear layer for every hidden width and for the classes, with ReLU between them."""
+    widths = [width, *config.head_hidden]
+    layers: list[nn.Module] = [nn.Dropout(config.dropout)]
+    for wide, narrow in pairwise(widths):
+        layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(config.dropout)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
+
+
 class Classifier(nn.Module):
     """Encoder, pooling and head; `forward` takes a padded batch and returns loss (given labels) and logits."""
 
@@ -54,11 +63,8 @@ class Classifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling_of(config, encoder)
-        widths = [int(encoder.config.hidden_size), *config.head_hidden]  # type: ignore[union-attr, arg-type]
-        layers: list[nn.Module] = [nn.Dropout(config.dropout)]
-        for wide, narrow in pairwise(widths):
-            layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(config.dropout)]
-        self.head = nn.Sequential(*layers, nn.Linear(widths[-1], n_classes))
+        width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.head = classification_head(width, n_classes, config)
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **inputs: Any

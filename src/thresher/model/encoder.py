@@ -123,9 +123,11 @@ def layer_stack(encoder: nn.Module) -> nn.ModuleList:
     Raises
     ------
     UserError
-        no list of `num_hidden_layers` modules in the architecture.
+        no list of `num_hidden_layers` modules in the architecture, or a frozen encoder, which trains no layer.
     """
     layers = int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+    if layers == 0:
+        raise UserError("the encoder is frozen, so there are no gradients of its layers")
     for module in encoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == layers:
             return module

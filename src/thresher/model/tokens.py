@@ -39,6 +39,12 @@ class Tokens:
             [self.ids[i] for i in rows], types, self.truncated[np.asarray(rows, np.int64)], self.pad
         )
 
+    def batch(
+        self, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
+    ) -> dict[str, Tensor]:
+        """The given rows, as the model takes them: see `pad_batch`."""
+        return pad_batch(self, rows, device)
+
 
 def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) -> Tokens:
     """Tokenise one or two text columns, cutting rows to `max_length` tokens (the longer text of a pair first).

@@ -10,6 +10,7 @@ from thresher.run_folder import STEPS
 
 # What encoders call their number of layers.
 LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
+FROZEN = ", frozen: only the head is trained, and gradients are taken at its input"
 Facts = list[tuple[str, str]]
 
 
@@ -62,7 +63,7 @@ def _model(files: RunFiles) -> Facts:
     parameters = files.stamps.get("train", {}).get("trained", {}).get("parameters")
     measured = files.stamps.get("measure", {}).get("measured", {})
     pairs = [
-        ("Encoder", str(model["name"])),
+        ("Encoder", str(model["name"]) + (FROZEN if model.get("freeze") else "")),
         ("Layers", _layers(files)),
         ("Pooling", str(model["pooling"])),
         ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),

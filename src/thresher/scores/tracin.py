@@ -22,7 +22,10 @@ RATES = {"encoder": "encoder_lr", "classifier": "head_lr"}
     source="Pruthi et al., NeurIPS 2020; Anand et al., EMNLP 2023, sections 2.1 and B.1",
 )
 def tracin(
-    signals: pl.DataFrame, checkpoints: pl.DataFrame, *, layer: Literal["encoder", "classifier"] = "encoder"
+    signals: pl.DataFrame,
+    checkpoints: pl.DataFrame,
+    *,
+    layer: Literal["auto", "encoder", "classifier"] = "auto",
 ) -> pl.Series:
     """TracIn self-influence: how much a training step on the row would lower the row's own loss.
 
@@ -32,8 +35,9 @@ def tracin(
 
     Where the paper is ambiguous: `layer="encoder"` (the paper's choice, more stable) is the last encoder
     layer with all its parameters, `layer="classifier"` the last linear layer of the head, weight and bias.
-    The encoder and the head learn at different rates, so each layer takes its own. A schedule that ends at
-    zero gives its last checkpoint no weight, as the formula says.
+    "auto" is the encoder layer, or the classifier layer where the encoder is frozen (its learning rate is
+    zero at every checkpoint). The encoder and the head learn at different rates, so each layer takes its own.
+    A schedule that ends at zero gives its last checkpoint no weight, as the formula says.
 
     Raises
     ------
@@ -45,6 +49,8 @@ def tracin(
     >>> tracin(signals, pl.DataFrame({"index": [0, 1], "encoder_lr": [0.5, 0.25]})).to_list()
     [2.25]
     """
+    if layer == "auto":
+        layer = "encoder" if by_index(checkpoints, "encoder_lr").any() else "classifier"
     rates = by_index(checkpoints, RATES[layer]).astype(np.float64)  # (C,)
     squared = array(signals, f"{layer}_sq_norm").astype(np.float64, copy=False)  # (N, C)
     return pl.Series("tracin", np.einsum("nc,c->n", squared, rates), dtype=pl.Float64)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thresher.model.classifier import Classifier
+from thresher.model.frozen import FrozenClassifier
 from thresher.signals.capture import embedding_leaf, layer_flow
 from thresher.signals.ghost import rule_for
 
@@ -26,7 +27,7 @@ def swap_weights(model: nn.Module, weights: Weights) -> None:
 
 
 def measure_batch(
-    model: Classifier,
+    model: Classifier | FrozenClassifier,
     checkpoints: Sequence[Weights],
     batch: dict[str, Tensor],
     labels: Tensor,

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import embedding_layer, layer_stack
+from thresher.model.frozen import FrozenClassifier
 from thresher.signals.ghost import supported_modules
 
 
 @contextlib.contextmanager
-def embedding_leaf(model: Classifier) -> Iterator[dict[str, Tensor]]:
+def embedding_leaf(model: Classifier | FrozenClassifier) -> Iterator[dict[str, Tensor]]:
     """Inside the block every forward puts its embedding output under "embedding", as a leaf that takes a gradient.
 
     The parameters need no gradient then: backward stops at the embedding output, and no weight gradient is computed.
@@ -67,7 +68,7 @@ def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tenso
             handle.remove()
 
 
-def measured_layers(model: Classifier) -> dict[str, Callable[[], list[nn.Module]]]:
+def measured_layers(model: Classifier | FrozenClassifier) -> dict[str, Callable[[], list[nn.Module]]]:
     """By signal name, how to find the modules whose gradient norms it sums: last encoder layer, last classifier layer."""
     return {
         "encoder_sq_norm": lambda: supported_modules(layer_stack(model.encoder)[-1]),

@@ -16,7 +16,8 @@ from torch import nn
 from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.model.frozen import Features, FrozenClassifier
+from thresher.model.tokens import Tokens, tokenise
 from thresher.run_folder import read_manifest
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
@@ -25,10 +26,14 @@ from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
+from thresher.training.features import features_file, read_features
+
+Model = Classifier | FrozenClassifier
+Inputs = Tokens | Features
 
 
 @lru_cache(maxsize=1)
-def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier, Any, list[Weights]]:
+def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
     """Model, tokenizer and the weights of all checkpoints, kept by the process from chunk to chunk.
 
     With bfloat16 the weights stay in float32; matrix products run in bfloat16 (autocast).
@@ -37,7 +42,7 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Classifier
     model, tokenizer = build_classifier(run / "checkpoints" / "model")
     precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
-    if device.type == "cpu":
+    if device.type == "cpu" and tokenizer is not None:
         use_short_attention(model.encoder)
     if dtype == "bfloat16":
         model.forward = in_bfloat16(model.forward, device.type)  # type: ignore[method-assign]
@@ -57,24 +62,32 @@ def in_bfloat16(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
     return wrapped
 
 
+def two_rows(inputs: Inputs) -> Inputs:
+    """Two equal rows, of three tokens each where there are tokens.
+
+    An input that is shared by the rows, or has no row axis, does not look like one per row then.
+    """
+    if isinstance(inputs, Features):
+        return inputs.take([0, 0])
+    ids = [np.resize(inputs.ids[0], 3)] * 2
+    types = None if inputs.types is None else [np.resize(inputs.types[0], 3)] * 2
+    return Tokens(ids, types, np.zeros(2, bool), inputs.pad)
+
+
 def usable_layers(
-    model: Classifier, weights: Weights, tokens: Tokens
+    model: Model, weights: Weights, tokens: Inputs
 ) -> tuple[dict[str, list[nn.Module]], dict[str, str]]:
     """The layers whose gradients the rules give, and the reason for each that they do not, tried on a few rows."""
     usable: dict[str, list[nn.Module]] = {}
     refused: dict[str, str] = {}
     swap_weights(model, weights)
-    # Two rows of three tokens: an input that is shared by the rows, or has no row axis, does not look like one per row.
-    ids = [np.resize(tokens.ids[0], 3)] * 2
-    types = None if tokens.types is None else [np.resize(tokens.types[0], 3)] * 2
-    tried = Tokens(ids, types, np.zeros(2, bool), tokens.pad)
-    batch = pad_batch(tried, [0, 1], next(iter(weights.values())).device)
+    batch = two_rows(tokens).batch([0, 1], next(iter(weights.values())).device)
     for name, find in measured_layers(model).items():
         try:
             modules = find()
             with torch.no_grad(), layer_flow(modules) as flow:
                 model(**batch)
-            check_formulas(modules, flow, len(tried))
+            check_formulas(modules, flow, 2)
             usable[name] = modules
         except UserError as error:
             refused[name] = str(error)
@@ -82,9 +95,9 @@ def usable_layers(
 
 
 def measure_tokens(
-    model: Classifier,
+    model: Model,
     weights: list[Weights],
-    tokens: Tokens,
+    tokens: Inputs,
     labels: np.ndarray,
     signals: Sequence[str] = SIGNALS,
     batch_tokens: int = 1024,
@@ -103,7 +116,7 @@ def measure_tokens(
     while queue:
         rows = queue.pop(0)
         try:
-            batch = pad_batch(tokens, rows, device)
+            batch = tokens.batch(rows, device)
             values = measure_batch(
                 model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, moments
             )
@@ -121,14 +134,14 @@ def measure_tokens(
 
 
 def signal_frame(
-    ids: pl.Series, labels: np.ndarray, tokens: Tokens, values: dict[str, np.ndarray]
+    ids: pl.Series, labels: np.ndarray, inputs: Inputs, values: dict[str, np.ndarray]
 ) -> pl.DataFrame:
     """The signals table of some rows."""
     columns: dict[str, Any] = {
         "id": ids,
         "label": labels.astype(np.int32),
-        "n_tokens": tokens.lengths.astype(np.int32),
-        "truncated": tokens.truncated,
+        "n_tokens": inputs.lengths.astype(np.int32),
+        "truncated": inputs.truncated,
     }
     return pl.DataFrame({**columns, **values})
 
@@ -139,15 +152,18 @@ def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
     return pl.scan_parquet(plan.run / "rows.parquet").slice(first, count).collect()
 
 
-def tokens_and_labels(
-    rows: pl.DataFrame, manifest: dict[str, Any], tokenizer: Any
-) -> tuple[Tokens, NDArray[np.int64]]:
-    """Rows of a run as its model takes them: token ids, and the place of each label among the classes."""
-    data, classes = manifest["config"]["data"], manifest["classes"]
-    labels = rows[data["label"]].replace_strict(classes, range(len(classes)), return_dtype=pl.Int64)
-    max_length = manifest["config"]["model"]["max_length"]
-    tokens = tokenise([rows[column].to_list() for column in data["text"]], tokenizer, max_length)
-    return tokens, labels.to_numpy()
+def class_numbers(rows: pl.DataFrame, manifest: dict[str, Any]) -> NDArray[np.int64]:
+    """The place of each row's label among the classes, (N,)."""
+    classes = manifest["classes"]
+    labels = rows[manifest["config"]["data"]["label"]]
+    return labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
+
+
+def tokens_of(rows: pl.DataFrame, manifest: dict[str, Any], tokenizer: Any) -> Tokens:
+    """Token ids of rows, as the model of a run takes them."""
+    config = manifest["config"]
+    texts = [rows[column].to_list() for column in config["data"]["text"]]
+    return tokenise(texts, tokenizer, config["model"]["max_length"])
 
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
@@ -159,8 +175,13 @@ def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
     """Measure the rows of one chunk and write its part; returns their number."""
     manifest = read_manifest(plan.run)
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    tokens, labels = tokens_and_labels(rows, manifest, tokenizer)
+    labels, (first, _) = class_numbers(rows, manifest), plan.rows_of(chunk)
+    inputs: Inputs = (
+        tokens_of(rows, manifest, tokenizer)
+        if tokenizer is not None
+        else read_features(features_file(plan.run)).take(first + np.arange(rows.height))
+    )
     signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
-    values = measure_tokens(model, weights, tokens, labels, signals, plan.batch_tokens)
-    write_part(plan, chunk, signal_frame(rows["id"], labels, tokens, values))
+    values = measure_tokens(model, weights, inputs, labels, signals, plan.batch_tokens)
+    write_part(plan, chunk, signal_frame(rows["id"], labels, inputs, values))
     return rows.height

@@ -18,7 +18,7 @@ from thresher.run_folder import read_manifest
 from thresher.signals.batch import Weights, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
-from thresher.signals.chunk import chunk_of_rows, loaded, tokens_and_labels, usable_layers
+from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
 from thresher.signals.ghost import Flow, pair_rule_for
 from thresher.signals.plan import Plan, make_plan
 from thresher.training.parallel import run_jobs, share_cores
@@ -204,7 +204,9 @@ def influence_job(
 ) -> tuple[int, tuple[Top, Top]]:
     """One chunk of training rows with some targets: the number of rows, and the largest and the smallest values."""
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    rows = Targets(*tokens_and_labels(chunk_of_rows(plan, chunk), read_manifest(plan.run), tokenizer))
+    assert isinstance(model, Classifier)  # that of a frozen encoder is refused before
+    given, manifest = chunk_of_rows(plan, chunk), read_manifest(plan.run)
+    rows = Targets(tokens_of(given, manifest, tokenizer), class_numbers(given, manifest))
     modules = usable_layers(model, weights[0], rows.tokens)[0][f"{layer}_sq_norm"]
     values = tracin_pairs(model, weights, rates, modules, targets, rows, plan.batch_tokens)
     first, count = plan.rows_of(chunk)

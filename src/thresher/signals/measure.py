@@ -14,10 +14,11 @@ from thresher.model.tokens import tokenise
 from thresher.progress import track
 from thresher.run_folder import read_manifest
 from thresher.sealed import read_table, write_table
-from thresher.signals.chunk import loaded, usable_layers
+from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.engines import find
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
+from thresher.training.features import features_file, read_features, write_features
 from thresher.training.fit import predict_logits
 from thresher.training.sound import TRAIN_AGAIN
 
@@ -43,7 +44,13 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     manifest = read_manifest(run)
-    settings = MeasureConfig(**manifest["config"]["measure"])
+    config = manifest["config"]
+    settings = MeasureConfig(**config["measure"])
+    if config["model"]["freeze"]:
+        # Heads are measured in less time than a process takes to start.
+        settings = settings.model_copy(update={"workers": 1, "engine": "local"})
+    if config["model"]["freeze"] or settings.features:
+        write_features(run)
     engine = find(settings.engine).measure
     names = run_names(run)
     if not names:
@@ -90,30 +97,35 @@ def prepare(plan: Plan) -> None:
     null = list_checkpoints(folder / plan.name.replace("run-", "null-"))
     logits = None
     if null:
-        texts = read_manifest(plan.run)["config"]["data"]["text"]
-        tokens = tokenise([[""] for _ in texts], tokenizer, 8)
+        empty = one_row(plan, tokenizer, "")
         device = next(model.parameters()).device
         weights = load_weights(null[-1], device)
         model.load_state_dict(weights, assign=True)
-        logits = predict_logits(model.requires_grad_(False).eval(), tokens)[0].tolist()
+        logits = predict_logits(model.requires_grad_(False).eval(), empty)[0].tolist()
     write_plan(plan, logits)
 
 
 def refused_signals(plan: Plan) -> dict[str, str]:
     """The layers whose gradient norms this architecture does not give, with the reason."""
     model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    config = read_manifest(plan.run)["config"]
-    refused = usable_layers(
-        model, weights[0], tokenise([["a"] for _ in config["data"]["text"]], tokenizer, 8)
-    )[1]
-    return {name: reason for name, reason in refused.items() if name in config["measure"]["signals"]}
+    refused = usable_layers(model, weights[0], one_row(plan, tokenizer, "a"))[1]
+    wanted = read_manifest(plan.run)["config"]["measure"]["signals"]
+    return {name: reason for name, reason in refused.items() if name in wanted}
+
+
+def one_row(plan: Plan, tokenizer: Any, text: str) -> Inputs:
+    """The input of a row that holds this text alone; of a frozen encoder there is the empty text's."""
+    if tokenizer is None:
+        return read_features(features_file(plan.run, "empty"))
+    texts = read_manifest(plan.run)["config"]["data"]["text"]
+    return tokenise([[text] for _ in texts], tokenizer, 8)
 
 
 def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The signals table of one training run in row order, and its checkpoint table.
 
-    To the measured columns it adds `null_logits` (the same for every row) and `correct`, the whole-set evaluations in step
-    order, where there are any.
+    To the measured columns it adds `null_logits` (the same for every row), `correct`, the whole-set evaluations in step
+    order, and `features` of the pretrained encoder, where there are any.
     """
     signals, null, checkpoints = read_parts(run, name)
     if null is not None:
@@ -137,4 +149,10 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
             correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
         )
         signals = signals.with_columns(found["correct"])
+    if features_file(run).is_file():
+        features = read_table(features_file(run), f"`thresher measure {run}` makes it again")
+        found = signals.select("id").join(
+            features.select("id", "features"), on="id", how="left", maintain_order="left"
+        )
+        signals = signals.with_columns(found["features"])
     return signals, checkpoints

@@ -12,7 +12,8 @@ import polars as pl
 from thresher import sealed
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
-from thresher.run_folder import digest, write
+from thresher.run_folder import digest, file_digest, write
+from thresher.training.features import features_file
 from thresher.training.sound import weights_digests
 
 PLAN_KEY = b"thresher.plan"
@@ -69,6 +70,8 @@ def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -
         "signals": sorted(MeasureConfig(**measure).signals),
         "threads": 1,
     }
+    if config["model"].get("freeze"):
+        made_with["features"] = file_digest(features_file(run))
     sizes = (manifest["n_rows"], measure["chunk_rows"], measure["batch_tokens"], measure["dtype"])
     return Plan(run, name, *sizes, gradients, digest(made_with))
 

@@ -61,10 +61,8 @@ def compare(
         from thresher.study.wording import ARMS
 
         redo(run, "compare")
-        if force:
-            run_folder.update_results(run, cells={})
         started = time.monotonic()
-        entry = compare_selection(run, name, used)
+        entry = compare_selection(run, name, used, anew=force)
         change_config(run, "compare", **settings)
         selected = read_manifest(run)["config"]["select"]["prune"]
         table = similarity_table(pl.read_parquet(run / "scores.parquet"), selected)

@@ -96,6 +96,10 @@ def explanations(
     """
     run = Path(run)
     require(run, "train")
+    if read_manifest(run)["config"]["model"]["freeze"]:
+        raise UserError(
+            f"{run}: its encoder was frozen; explain needs a model that was fine-tuned as a whole"
+        )
     if layer not in LAYERS:
         raise UserError(f"layer '{shown(layer)}': there is none; give {listed(LAYERS)}")
     if top < 1:

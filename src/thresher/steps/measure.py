@@ -22,8 +22,9 @@ from thresher.training.sound import check_trainings
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `signals`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines, with `address`,
-    `store`, `cores`. Only `signals` changes which scores there will be. Returns counts: rows, checkpoints, truncated, refused.
+    `settings`: `signals`, `features`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines,
+    with `address`, `store`, `cores`. Only the first two change which scores there will be. Returns counts: rows, checkpoints,
+    truncated, refused.
 
     Raises
     ------
@@ -41,6 +42,7 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
             "train": before["hash"],
             **{name: read[name] for name in ("signals", "chunk_rows", "dtype")},
         }
+        made_with |= {"features": True} if used.features else {}
         done = stamp(run, "measure")
         same = done and not force and state(run, "measure", made_with) == "done"
         if done and same and not signals_faults(run):
@@ -61,7 +63,7 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
         seconds = time.monotonic() - started
         finish(run, "measure", made_with, seconds=round(seconds, 1), measured=facts)
         for reason in facts["refused"].values():
-            say(f"measure: {reason}; scores that need it are left out")
+            say(f"measure: {reason}; scores that need them take another layer or are left out")
         if facts["truncated"]:
             say(f"measure: {facts['truncated']:,} rows were longer than the model takes and were cut")
         say(f"measure: {facts['rows']:,} rows x {facts['checkpoints']} checkpoints, {seconds:,.0f} s")

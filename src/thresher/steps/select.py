@@ -13,6 +13,7 @@ from thresher.begin import (
     request_of,
     write_manifest,
 )
+from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged
@@ -35,6 +36,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
     """
     run = Path(run)
     before = require(run, "score")
+    settings = with_share(run, settings)
     with lock(run):
         from thresher.scores import columns_of
         from thresher.selection import find
@@ -42,6 +44,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
 
         manifest, config = changed(run, "select", settings)
         used = config.select
+        assert used.prune != "auto"
         scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
         names, hard = columns_of(used.by, used.normalise, scores.columns, find(used.strategy).several)
         by = "+".join(names)
@@ -77,6 +80,28 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         finish(run, "select", made_with, name=name, **places)
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection
+
+
+def with_share(run: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with the share that `prune="auto"` finds in its place.
+
+    Raises
+    ------
+    UserError
+        no share is shown to be free within the margin.
+    """
+    if changed(run, "select", settings)[1].select.prune != "auto":
+        return settings
+    from thresher.steps.how_much import how_much
+
+    found = how_much(
+        run, **{name: value for name, value in settings.items() if name not in ("prune", "seed")}
+    )
+    if not found["fraction"]:
+        raise UserError(
+            f"{found['sentence']} Give `thresher how-much --margin` more points, or --prune a share"
+        )
+    return {**settings, "prune": found["fraction"]}
 
 
 def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) -> None:

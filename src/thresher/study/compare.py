@@ -12,26 +12,26 @@ import polars as pl
 from thresher.config import CompareConfig
 from thresher.errors import UserError
 from thresher.rows import Rows, normalised, read_rows
-from thresher.run_folder import digest, read_manifest, read_results, update_results
+from thresher.run_folder import read_manifest, read_results, update_results
 from thresher.sealed import read_table
 from thresher.selection import select
-from thresher.study.cells import Cell, predictions, run_cells
+from thresher.study.cell import Cell, new_cell
+from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy, macro_f1
 from thresher.study.wording import ARMS, verdict
-from thresher.training.fit import steps_of
-from thresher.training.train import configs
+from thresher.training.recipe import configs, steps_of
 
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
 
 
-def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str, Any]:
+def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool = False) -> dict[str, Any]:
     """Retrain S seeds on all rows, on the kept ones and on the same number of random ones; same recipe for all.
 
     The seed of a training fixes the head's initialisation, dropout and data order, and is shared by the three arms; the
     random arm also draws other rows for every seed. With `same_steps` the pruned trainings take as many steps as the full one
-    (and so more epochs); otherwise as many epochs (and so fewer steps).
+    (and so more epochs); otherwise as many epochs (and so fewer steps). `anew`: train again what was trained before.
 
     Returns
     -------
@@ -51,11 +51,9 @@ def compare_selection(run: Path, name: str, settings: CompareConfig) -> dict[str
         raise UserError(f"{run}: other test rows than those noted in run.yaml; give --test FILE again")
     again = f"`thresher select {run}` makes it again"
     selection = read_table(run / "selections" / f"{name}.parquet", again)
-    kept = (
-        rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")["kept"].to_numpy()
-    )
+    kept = kept_rows(rows.table["id"], selection)
     cells = arm_cells(run, manifest, name, selection, settings)
-    results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers)
+    results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers, anew)
     by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
     predicted = {arm: predictions(run, by_arm[arm]) for arm in ARMS}
     _, recipe = configs(manifest)
@@ -94,27 +92,24 @@ def arm_cells(
     n = manifest["n_rows"]
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
     scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-    ids = selection.filter("kept")["id"].sort()
-    prune = 1 - len(ids) / n
+    ids = pl.read_parquet(run / "rows.parquet", columns=["id"])["id"]
+    kept = kept_rows(ids, selection)
+    prune = 1 - kept.sum() / n
     column = next(name for name, kind in scores.schema.items() if kind.is_float())
-
-    def cell(arm: str, seed: int, chosen: pl.Series | None) -> Cell:
-        kept = "all" if chosen is None else digest(chosen.to_list())
-        steps_here = recipe.max_steps if chosen is None else steps
-        listed = None if chosen is None else chosen.to_list()
-        base = {"arm": arm, "seed": seed, "max_steps": steps_here, "kept": kept, "ids": listed}
-        base["n"] = n if listed is None else len(listed)
-        return {**base, "selection": name if arm == "kept" else None}
 
     cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
     for seed in range(recipe.seed, recipe.seed + settings.seeds):
-        drawn = (
-            select(scores, by=column, prune=prune, strategy="random", seed=seed).filter("kept")["id"].sort()
-        )
-        cells["full"].append(cell("full", seed, None))
-        cells["kept"].append(cell("kept", seed, ids))
-        cells["random"].append(cell("random", seed, drawn))
+        drawn = kept_rows(ids, select(scores, by=column, prune=prune, strategy="random", seed=seed))
+        cells["full"].append(new_cell("full", seed, recipe.max_steps, ids))
+        cells["kept"].append(new_cell("kept", seed, steps, ids, kept, name))
+        cells["random"].append(new_cell("random", seed, steps, ids, drawn))
     return cells
+
+
+def kept_rows(ids: pl.Series, selection: pl.DataFrame) -> np.ndarray:
+    """Which rows a selection keeps, (N,), in the order of `ids`."""
+    table = pl.DataFrame({"id": ids}).join(selection, on="id", how="left", maintain_order="left")
+    return table["kept"].to_numpy()
 
 
 def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int) -> dict[str, Any]:

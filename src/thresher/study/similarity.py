@@ -113,7 +113,7 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
     names = [name for name in scores() if name in table.columns] if by is None else list(by)
     if not names:
         raise UserError("the table holds no score to compare; compute one with `thresher score`")
-    chosen = {(name, end): _end(table, name, end, fraction) for name in names for end in ("hard", "easy")}
+    chosen = {(name, end): end_rows(table, name, end, fraction) for name in names for end in ("hard", "easy")}
     chance = chance_similarity(table.height, int(chosen[names[0], "hard"].sum()))
     return pl.DataFrame(
         [
@@ -126,8 +126,8 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
     )
 
 
-def _end(table: pl.DataFrame, name: str, end: str, fraction: float) -> Mask:
-    """Which rows are at that end of the score, (n,)."""
+def end_rows(table: pl.DataFrame, name: str, end: str, fraction: float) -> Mask:
+    """Which rows a share holds that is taken from that end ("hard" or "easy") of the score, (n,)."""
     where, hard = column(name, "auto", table.columns)
     kept = select(
         table.select("id", where),

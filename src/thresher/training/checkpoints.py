@@ -16,6 +16,7 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
+from thresher.model.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
 from thresher.run_folder import write, write_folder
 from thresher.training.sound import (
@@ -55,10 +56,15 @@ def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> l
 
 
 def save_checkpoint(folder: Path, model: nn.Module, facts: dict[str, Any]) -> None:
+    """Write the weights of a model; see `save_weights`."""
+    save_weights(folder, model.state_dict(), facts)
+
+
+def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, digests}) as one folder."""
 
     def fill(temporary: Path) -> None:
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
         described = with_checksum({**facts, "files": file_digests(temporary)})
         write(temporary / "checkpoint.json", json.dumps(described))
@@ -109,22 +115,30 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
 
 
 def save_architecture(
-    folder: Path, encoder: Any, tokenizer: Any, config: ModelConfig, n_classes: int
+    folder: Path,
+    encoder: Any,
+    tokenizer: Any,
+    config: ModelConfig,
+    n_classes: int,
+    head_width: int | None = None,
 ) -> None:
-    """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head."""
+    """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head.
+
+    `head_width`: the width of a head's input where the encoder is frozen.
+    """
 
     def fill(temporary: Path) -> None:
         encoder.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        head = {"n_classes": n_classes, "model": config.model_dump(mode="json")}
+        head = {"n_classes": n_classes, "head_width": head_width, "model": config.model_dump(mode="json")}
         described = with_checksum({**head, "files": file_digests(temporary)})
         write(temporary / "architecture.json", json.dumps(described, indent=1))
 
     write_folder(folder, fill)
 
 
-def build_classifier(folder: Path) -> tuple[Classifier, Any]:
-    """The classifier of a run, weights not loaded, and its tokenizer.
+def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, Any]:
+    """The classifier of a run, weights not loaded, and its tokenizer (None where the encoder is frozen).
 
     Raises
     ------
@@ -136,6 +150,8 @@ def build_classifier(folder: Path) -> tuple[Classifier, Any]:
         raise UserError(f"{fault}; {TRAIN_AGAIN}")
     saved = read_facts(folder / "architecture.json")
     config = ModelConfig(**saved["model"])
+    if config.freeze:
+        return FrozenClassifier(saved["head_width"], saved["n_classes"], config), None
     with quiet_transformers():
         encoder, tokenizer = build_encoder(folder, config.trust_remote_code)
     return Classifier(encoder, saved["n_classes"], config), tokenizer

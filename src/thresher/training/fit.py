@@ -20,6 +20,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
+from thresher.model.frozen import Features
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
 from thresher.run_folder import as_json, failed_to_write, unwritable, write
@@ -28,6 +29,7 @@ from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, sa
 from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.processes import agreed, from_the_first, gather, rank, world
+from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.resume import mark_whole, resume_point, step_of
 from thresher.training.shared import SharedBatches, interleaved, shared_loader, shared_loss
 from thresher.training.sound import folder_fault
@@ -192,28 +194,16 @@ def progress_file(folder: Path) -> Path:
     return folder / "progress"
 
 
-def steps_of(config: TrainConfig, n_rows: int) -> int:
-    """Optimiser steps of a training on `n_rows` rows."""
-    return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
-
-
-def trains_in_bf16(config: TrainConfig) -> bool:
-    """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
-    if config.bf16 != "auto":
-        return config.bf16
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def predict_logits(model: nn.Module, tokens: Tokens, batch_tokens: int = EVALUATION_TOKENS) -> np.ndarray:
+def predict_logits(
+    model: nn.Module, tokens: Tokens | Features, batch_tokens: int = EVALUATION_TOKENS
+) -> np.ndarray:
     """Logits (N, K) in eval mode, without gradients; the model's mode is put back."""
     device, training = next(model.parameters()).device, model.training
     logits: list[tuple[np.ndarray, np.ndarray]] = []
     model.eval()
     with torch.no_grad():
         for rows in length_sorted_batches(tokens.lengths, batch_tokens):
-            logits.append((rows, model(**pad_batch(tokens, rows, device)).logits.float().cpu().numpy()))
+            logits.append((rows, model(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
     model.train(training)
     result = np.empty((len(tokens), logits[0][1].shape[1]), np.float32)
     for rows, values in logits:

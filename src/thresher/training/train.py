@@ -16,14 +16,18 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
+from thresher.model.frozen import FrozenClassifier
 from thresher.model.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import save_architecture
-from thresher.training.fit import Record, fit, progress_file, steps_of, trains_in_bf16
+from thresher.training.features import run_features
+from thresher.training.fit import Record, fit, progress_file
+from thresher.training.head_runs import train_head_runs
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.processes import agreed, rank, together, world
+from thresher.training.recipe import configs, recipe, steps_of, trains_in_bf16
 from thresher.training.sound import faults, finished, mark_finished, read_facts
 
 
@@ -59,12 +63,8 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     manifest = read_manifest(run)
     model_config, config = configs(manifest)
     classes = len(manifest["classes"])
-    model, tokenizer = new_classifier(model_config, classes, config.seed)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
     remove_damaged(run)
-    if not (run / "checkpoints" / "model").is_dir():
-        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, model_config, classes)
-    del model
+    parameters = prepare_model(run, model_config, classes)
     names = [f"run-{i}" for i in range(config.runs)]
     names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
     names += [f"null-{i}" for i in range(config.runs)]
@@ -72,14 +72,16 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     for name in set(names) - set(left):
         shutil.rmtree(run / "training" / name, ignore_errors=True)
     check_disk(run, parameters, config, left)
-    total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for name in left)
-    files = [progress_file(run / "training" / name) for name in left]
-    with track("train", total, "steps") as advance, steps_watched(files, advance):
+    if model_config.freeze:
         if world() > 1:
-            for name in left:
-                together(train_job, run, name)
-        else:
-            side_by_side(run, config, names, left)
+            raise UserError("a frozen encoder needs no torchrun: its head trains in seconds; run it without")
+        if config.diet != "none":
+            raise UserError(
+                "a frozen encoder's head trains in seconds and goes on no diet; leave out --diet or --freeze"
+            )
+        train_head_runs(run, left)
+    else:
+        fine_tune_runs(run, config, names, left)
     done = {path.parent.name: read_facts(path) for path in (run / "checkpoints").glob("*/done.json")}
     return {
         **({"diet": done["run-0"]["diet"]} if "diet" in done["run-0"] else {}),
@@ -89,6 +91,19 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
         "bf16": trains_in_bf16(config),
         "processes": world(),
     }
+
+
+def fine_tune_runs(run: Path, config: TrainConfig, names: Sequence[str], left: Sequence[str]) -> None:
+    """Fine-tune the models that are left of `names`: side by side, or one after the other where processes share each."""
+    n_rows = read_manifest(run)["n_rows"]
+    total = sum(steps_of(recipe(config, name), n_rows) for name in left)
+    files = [progress_file(run / "training" / name) for name in left]
+    with track("train", total, "steps") as advance, steps_watched(files, advance):
+        if world() > 1:
+            for name in left:
+                together(train_job, run, name)
+        else:
+            side_by_side(run, config, names, left)
 
 
 def side_by_side(run: Path, config: TrainConfig, names: Sequence[str], left: Sequence[str]) -> None:
@@ -109,23 +124,17 @@ def remove_damaged(run: Path) -> None:
             shutil.rmtree(run / kind / name, ignore_errors=True)
 
 
-def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """The model and training settings of a run folder."""
-    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
-
-
-def recipe(config: TrainConfig, name: str) -> TrainConfig:
-    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep checkpoints."""
-    if name.startswith("run"):
-        return config
-    last_only = {
-        "checkpoints": 1,
-        "checkpoint_every": None,
-        "forgetting_evaluations": 0,
-        "forgetting_every": None,
-    }
-    null = {"epochs": config.null_epochs, "diet": "none"} if name.startswith("null") else {}
-    return config.model_copy(update={**last_only, **null})
+def prepare_model(run: Path, config: ModelConfig, classes: int) -> int:
+    """Write what describes the model, and the features where its encoder is frozen; returns the trained parameters."""
+    model, tokenizer = new_classifier(config, classes, seed=0)
+    trained, width = model.parameters(), None
+    if config.freeze:
+        width = run_features(run).values.shape[1]
+        run_features(run, "empty")
+        trained = FrozenClassifier(width, classes, config).parameters()
+    if not (run / "checkpoints" / "model").is_dir():
+        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, config, classes, width)
+    return sum(parameter.numel() for parameter in trained)
 
 
 def train_job(run: Path, name: str) -> None:

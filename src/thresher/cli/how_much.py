@@ -1,0 +1,60 @@
+"""`thresher how-much`: the largest share of the rows that can go."""
+
+from __future__ import annotations
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import (
+    CHOICE,
+    FLOOR_GROUP,
+    HOW_MUCH,
+    Force,
+    Json,
+    Overrides,
+    Quiet,
+    RunFolder,
+    takes,
+)
+from thresher.cli.settings import changes
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("how-much")(how_much)
+
+
+@takes(*HOW_MUCH, *CHOICE, *FLOOR_GROUP)
+def how_much(
+    context: typer.Context,
+    *,
+    run: RunFolder,
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find the largest share of the rows that can go, on rows cut from the training rows, and confirm it on the test rows."""
+    terminal.start(quiet)
+    ours = [text for text in set or () if text.strip().startswith("how_much.")]
+    rest = [text for text in set or () if text not in ours]
+    settings = changes(run, "how_much", HOW_MUCH, context.params, ours)
+    settings |= changes(run, "select", (*CHOICE, *FLOOR_GROUP), context.params, rest)
+    from thresher import api
+
+    entry = api.how_much(run, force=force, **settings)
+    if json:
+        terminal.as_json({"run": str(run), **entry})
+        return
+    head = ("dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
+    lines = [
+        (
+            f"{one['fraction']:.0%}",
+            str(one["seeds"]),
+            f"{100 * one['mean']:+.2f} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]",
+            one["shown"],
+        )
+        for one in entry["looks"]
+    ]
+    terminal.table(head, lines)
+    terminal.line(entry["sentence"])

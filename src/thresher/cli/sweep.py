@@ -1,0 +1,68 @@
+"""`thresher sweep`: which score, which end, how far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
+from thresher.cli.settings import changes
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command()(sweep)
+
+
+@takes(*SWEEP)
+def sweep(
+    context: typer.Context,
+    *,
+    run: RunFolder,
+    set: Overrides = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try every score, from either end, at several fractions: trainings on what is kept, beside all and random rows."""
+    terminal.start(quiet)
+    settings = changes(run, "sweep", SWEEP, context.params, set)
+    from thresher import api
+
+    entry = api.sweep(run, force=force, **settings)
+    if json:
+        terminal.as_json({"run": str(run), **entry})
+        return
+    terminal.table(*points_table(entry))
+    full = entry["full"]
+    terminal.line(
+        f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
+        f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); * the 95% interval is all on one side of random rows"
+    )
+
+
+def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    """Head and lines: one line per way to choose, one column per fraction, the difference to full data in points."""
+    fractions = sorted({line["fraction"] for line in entry["table"]})
+    cells: dict[str, dict[float, str]] = {}
+    for line in entry["table"]:
+        score = line["score"] and line["score"] + (
+            "" if line["normalise"] == "raw" else f"_{line['normalise']}"
+        )
+        options = "".join(f":{name}={value:g}" for name, value in line["options"].items())
+        steps = " (same steps)" if line["same_steps"] else ""
+        name = (
+            " ".join([score, line["end"], line["strategy"]] if score else [line["strategy"]])
+            + options
+            + steps
+        )
+        apart = line["to_random"]["low"] > 0 or line["to_random"]["high"] < 0
+        mark = "*" if score and apart else ""
+        cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}"
+    head = ("pruned by", *(f"{100 * fraction:g}%" for fraction in fractions))
+    return head, [
+        [name, *(found.get(fraction, "") for fraction in fractions)] for name, found in cells.items()
+    ]

@@ -1,0 +1,111 @@
+"""Find the largest share of the rows that can go."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import run_folder
+from thresher.begin import request_of, write_manifest
+from thresher.config import CompareConfig, HowMuchConfig, RunConfig, checked
+from thresher.progress import say
+from thresher.rows import read_rows
+from thresher.rows.split import split_off
+from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.steps.nested import nested_run
+
+_FIELDS = {"how_much": HowMuchConfig.model_fields, "compare": CompareConfig.model_fields}
+
+
+def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
+    """The largest share of the rows without which accuracy is not worse than with all by more than `margin` points.
+
+    A validation part is cut from the training rows, by text; a run on the others, in `RUN/how-much/`, is trained and scored,
+    and a bisection with as few seeds as decide finds the share. The test rows, where there are any, are looked at once, at
+    the share that was found, with the scores of the run itself.
+
+    `settings`: `margin` (points), `validation`, `step`, `first_seeds`, `most_seeds`, and those of `select` but for `prune`
+    (`by`, `end`, `strategy`, ...), and the `same_steps`, `seeds` and `workers` of `compare`.
+
+    Returns
+    -------
+    `results.json["how_much"]`: {fraction, estimate, low, high, looks, trainings, n_validation, confirmed, sentence, ...}.
+
+    Raises
+    ------
+    UserError
+        nothing was scored yet, or a selection that cannot be made.
+    """
+    run = Path(run)
+    before = require(run, "score")
+    with lock(run):
+        from thresher.study.how_much import look, search, sentence
+
+        manifest = read_manifest(run)
+        config = with_changes(manifest, settings)
+        asked, compare = config.how_much, config.compare
+        chosen = config.select.model_dump(mode="json", exclude={"prune", "seed"})
+        made_with = {
+            "score": before["hash"],
+            "test": manifest["test_hash"],
+            "select": chosen,
+            "same_steps": compare.same_steps,
+            **asked.model_dump(mode="json"),
+        }
+        results = run_folder.read_results(run)
+        if not force and state(run, "how_much", made_with) == "done" and "how_much" in results:
+            say(f"how_much: already done in {run}; --force redoes it")
+            return dict(results["how_much"])
+        arm = arm_of(config, list(pl.read_parquet_schema(run / "scores.parquet")))
+        redo(run, "how_much")
+        started = time.monotonic()
+        rows = read_rows(run / "rows.parquet")
+        stay, aside = split_off(rows, asked.validation, config.train.seed)
+        say(
+            f"how_much: {len(aside):,} of {len(rows):,} training rows decide, the others are trained on and scored"
+        )
+        inner = run / "how-much" / f"validation-{asked.validation:g}"
+        nested_run(inner, stay, aside, config, proof_seeds=asked.first_seeds)
+        rule = (compare.same_steps, compare.workers)
+        entry = search(lambda fraction, seeds: look(inner, arm, fraction, seeds, *rule), asked)
+        entry |= {
+            "margin": asked.margin,
+            "validation": asked.validation,
+            "arm": arm.facts(),
+            "confirmed": None,
+        }
+        if entry["fraction"] and (run / "test.parquet").is_file():
+            seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
+            found = look(run, arm, entry["fraction"], max(seeds, compare.seeds), *rule)
+            entry["confirmed"] = {**found.facts(asked.margin / 100), "n_test": len(found.truth)}
+        entry["sentence"] = sentence(entry)
+        write_manifest(run, {**manifest, "config": config.model_dump(mode="json")})
+        run_folder.update_results(run, how_much=entry)
+        finish(run, "how_much", made_with, seconds=round(time.monotonic() - started, 1))
+        say(f"how_much: {entry['sentence']}")
+    return entry
+
+
+def with_changes(manifest: dict[str, Any], settings: dict[str, Any]) -> RunConfig:
+    """The configuration of a run with some settings of the search and of the selection changed."""
+    config = {name: dict(values) for name, values in manifest["config"].items()}
+    for name, value in settings.items():
+        sections = [one for one in ("how_much", "compare") if name in _FIELDS[one]]
+        config[sections[0] if sections else "select"][name] = value
+    return checked(config)
+
+
+def arm_of(config: RunConfig, columns: list[str]) -> Any:
+    """The way to choose rows that the selection settings describe."""
+    from thresher.scores import column
+    from thresher.study.arms import Arm
+
+    select = config.select
+    by, hard = column(select.by, select.normalise, columns)
+    request = request_of(select, config.data.label)
+    for name in ("prune", "end", "strategy", "options", "seed"):
+        del request[name]
+    return Arm(by, hard, select.end, select.strategy, select.options, request)

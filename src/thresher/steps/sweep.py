@@ -1,0 +1,69 @@
+"""Try many ways to choose rows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import run_folder
+from thresher.begin import change_config, changed, request_of
+from thresher.errors import UserError
+from thresher.progress import say
+from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+
+
+def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
+    """Every score, from either end, at several fractions, retrained with several seeds: which one prunes best, and how far.
+
+    `settings`: `scores`, `ends`, `fractions`, `seeds`, `strategies`, `same_steps`, `workers`. Floors, protected rows and
+    strata are those of the run's selection. A training that was done before, by any command, is not done again; after an
+    interruption the same call goes on where it was. Lines of a former sweep on the same scores and test rows are kept.
+
+    Returns
+    -------
+    `results.json["sweep"]`; see `thresher.study.sweep.sweep_arms`.
+
+    Raises
+    ------
+    UserError
+        nothing was scored yet, no test rows, or an unknown score, strategy or setting.
+    """
+    run = Path(run)
+    before = require(run, "score")
+    with lock(run):
+        if not (run / "test.parquet").is_file():
+            raise UserError(
+                f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
+            )
+        from thresher.study.arms import arms_of
+        from thresher.study.sweep import merged, sweep_arms
+
+        used = changed(run, "sweep", settings)[1]
+        asked = used.sweep
+        manifest = read_manifest(run)
+        request = request_of(used.select, used.data.label)
+        for name in ("prune", "end", "strategy", "options", "seed"):
+            del request[name]
+        made_of = {"score": before["hash"], "test": manifest["test_hash"], "request": request}
+        made_with = {**made_of, **asked.model_dump(mode="json", exclude={"workers"})}
+        former = run_folder.read_results(run).get("sweep") or {}
+        same = former.get("made_of") == run_folder.digest(made_of)
+        if same and not force and state(run, "sweep", made_with) == "done":
+            say(f"sweep: already done in {run}; --force redoes it")
+            return dict(former)
+        columns = pl.read_parquet_schema(run / "scores.parquet")
+        arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
+        redo(run, "sweep")
+        started = time.monotonic()
+        found = sweep_arms(run, arms, asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+        change_config(run, "sweep", **settings)
+        lines = merged(found["table"], former["table"] if same else [])
+        entry = {**found, "table": lines, "made_of": run_folder.digest(made_of)}
+        run_folder.update_results(run, sweep=entry)
+        seconds = time.monotonic() - started
+        finish(run, "sweep", made_with, seconds=round(seconds, 1))
+        say(f"sweep: {found['trainings']:,} trainings, {seconds:,.0f} s")
+    return entry

@@ -1,0 +1,108 @@
+"""What a study tries: arms, each one a way to choose rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thresher.scores import column, scores
+from thresher.selection import check_options, find, parse_options, select
+
+End = Literal["easy", "random", "hard"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to choose rows: the column, which of its ends is hard, the end that is pruned, and the strategy.
+
+    `request` holds what else `select` takes: floors, protected rows, strata.
+    """
+
+    by: str | None
+    hard: Literal["high", "low"]
+    end: End
+    strategy: str
+    options: Mapping[str, float] = field(default_factory=dict)
+    request: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """For people: `vog_class easy cutoff`."""
+        chosen = ":".join([self.strategy, *(f"{name}={value:g}" for name, value in self.options.items())])
+        return chosen if self.by is None else f"{self.by} {self.end} {chosen}"
+
+    def facts(self) -> dict[str, Any]:
+        """What a results table says about the arm."""
+        base, _, suffix = (self.by or "").rpartition("_")
+        normalised = base in scores()
+        return {
+            "score": base if normalised else self.by,
+            "normalise": suffix if normalised else "raw",
+            "end": self.end,
+            "strategy": self.strategy,
+            "options": dict(self.options),
+        }
+
+
+RANDOM = Arm(None, "high", "random", "random")
+
+
+def arms_of(
+    columns: Sequence[str],
+    names: Sequence[str],
+    ends: Sequence[End],
+    strategies: Sequence[str],
+    request: Mapping[str, Any],
+) -> list[Arm]:
+    """Every strategy on every end of every score; strategies that read no score once, random rows first of all.
+
+    `columns`: those of the score table. `names`: scores or columns; by default every score of the table. `strategies`:
+    `NAME` or `NAME:OPTION=X`, several options with more colons.
+
+    Raises
+    ------
+    UserError
+        an unknown score, strategy or option.
+
+    >>> arms = arms_of(["id", "label", "el2n"], [], ["easy", "hard"], ["cutoff", "softmax:temperature=2"], {})
+    >>> [arm.name for arm in arms]
+    ['random', 'el2n easy cutoff', 'el2n hard cutoff', 'el2n easy softmax:temperature=2', 'el2n hard softmax:temperature=2']
+    """
+    chosen = list(names) or [name for name in scores() if name in columns]
+    found = [RANDOM]
+    for text in strategies:
+        strategy, *given = text.split(":")
+        options = {name: float(value) for name, value in parse_options(given).items()}
+        check_options(strategy, options)
+        asked = dict(request)
+        if find(strategy).needs_stratify and asked.get("stratify") is None:
+            asked["stratify"] = "label"
+        if not find(strategy).reads_score:
+            if strategy != "random":
+                found.append(Arm(None, "high", "random", strategy, options, asked))
+            continue
+        for name in chosen:
+            by, hard = column(name, "auto", columns)
+            found += [Arm(by, hard, end, strategy, options, asked) for end in ends if end != "random"]
+    return list({arm.name: arm for arm in found}.values())
+
+
+def kept_by(arm: Arm, table: pl.DataFrame, prune: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows of the score table the arm keeps, (N,). Samplers, random rows and ties are drawn by `seed`."""
+    keep: NDArray[np.bool_] = select(
+        table,
+        by=arm.by,
+        hard=arm.hard,
+        prune=prune,
+        end="easy" if arm.end == "random" else arm.end,
+        strategy=arm.strategy,
+        options=arm.options,
+        seed=seed,
+        **arm.request,
+    )["kept"].to_numpy()
+    return keep

@@ -1,0 +1,135 @@
+"""Planted label noise: what it does to pruning, and which scores find it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from thresher.config import NoiseConfig
+from thresher.errors import UserError
+from thresher.rows import Rows
+from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic, uniform
+from thresher.scores import column, scores
+from thresher.scores.read import array, checkpoint_at
+from thresher.signals.measure import read_signals
+from thresher.study.arms import Arm
+from thresher.study.similarity import chance_similarity, end_rows, similarity, similarity_table
+from thresher.study.sweep import sweep_arms
+
+Mask = NDArray[np.bool_]
+PAPER_FRACTION = 0.05  # at which two scores are compared, as in the paper's section 2.3
+
+
+def plant(run: Path, rows: Rows, kind: str, level: float, settings: NoiseConfig) -> Noisy:
+    """Labels with noise, and which of them changed.
+
+    isotropic: a share `level` of all rows is drawn anew over all classes. class: every label of class i changes with
+    probability `level` to class j in proportion to the probability that the run's model gives j to rows of i, at the
+    checkpoint nearest to epoch 2: the mistakes that are easy to make. group: groups that hold about half of the rows, drawn
+    by the seed, take all of the isotropic noise.
+
+    Raises
+    ------
+    UserError
+        kind "group" without a group column.
+    """
+    labels, ids, k = rows.labels(), rows.table["id"].to_list(), len(rows.classes)
+    if kind == "isotropic":
+        return isotropic(labels, k, level, ids=ids, seed=settings.seed)
+    if kind == "class":
+        transition = (1 - level) * np.eye(k) + level * confusions(run, labels, k)
+        return class_conditional(labels, transition, ids=ids, seed=settings.seed)
+    name = settings.group or next(iter(rows.groups), None)
+    if name is None or name not in (*rows.groups, rows.label):
+        raise UserError("noise of kind 'group' needs a group column; train with --group COL")
+    groups = rows.table[name].to_numpy()
+    names = sorted(set(groups))
+    order = np.argsort(uniform(names, settings.seed, "noisy group"), kind="stable")
+    sizes = np.cumsum([int((groups == names[at]).sum()) for at in order])
+    count = 1 + int(np.searchsorted(sizes, len(rows) / 2))
+    share = min(1.0, level * len(rows) / float(sizes[count - 1]))
+    noisy = {names[at]: share for at in order[:count]}
+    return group_conditional(labels, groups, k, noisy, ids=ids, seed=settings.seed)
+
+
+def confusions(run: Path, labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+    """P(wrong class j | rows of class i), (K, K), the diagonal zero and rows summing to one, from a run's early logits."""
+    signals, checkpoints = read_signals(run, "run-0")
+    logits = array(signals, "logits")[:, checkpoint_at(checkpoints, None, 2.0)]
+    wrong = softmax(logits.astype(np.float64), axis=1)
+    wrong[np.arange(len(labels)), labels] = 0
+    found = np.zeros((n_classes, n_classes))
+    np.add.at(found, labels, wrong)
+    found += 1e-9 * (1 - np.eye(n_classes))  # a class without rows confuses evenly
+    np.fill_diagonal(found, 0)
+    return found / found.sum(1, keepdims=True)
+
+
+def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
+    """The same rows with other labels, their ids unchanged."""
+    names = pl.Series(rows.label, [rows.classes[label] for label in labels], dtype=pl.String)
+    return replace(rows, table=rows.table.with_columns(names))
+
+
+def noise_figures(run: Path, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
+    """What a run on noisy labels shows; `changed` (N,) tells which labels are wrong, in the order of its rows.
+
+    Returns
+    -------
+    {"share_changed", "n_changed", "full", "table": VoG-easy, TracIn-hard, PVI-hard and random lines (see `sweep_arms`),
+    "found": {score: {precision, similarity}} of as many rows from its hard end as labels are wrong, "chance":
+    {precision, similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}.
+    At the planted number precision and recall are the same.
+    """
+    table = pl.read_parquet(run / "scores.parquet")
+    columns = table.columns
+    arms = {
+        name: Arm(*column(name, "auto", columns), "hard", "cutoff")
+        for name in ("vog", "tracin", "pvi")
+        if name in columns
+    }
+    easy = [replace(arms["vog"], end="easy")] if "vog" in arms else []
+    hard = [arms[name] for name in ("tracin", "pvi") if name in arms]
+    pruned = sweep_arms(run, easy, settings.fractions, settings.seeds, workers=settings.workers)
+    cleaned = sweep_arms(run, hard, settings.hard_fractions, settings.seeds, workers=settings.workers)
+    lines = [
+        {name: value for name, value in line.items() if name != "groups"}
+        for line in (*cleaned["table"], *pruned["table"])
+    ]
+    wrong = int(changed.sum())
+    found = {}
+    for name in (one for one in scores() if one in columns):
+        flagged = end_rows(table, name, "hard", wrong / len(changed))
+        found[name] = {**hits(flagged, changed), "similarity": similarity(flagged, changed)}
+    negative = table["pvi"].to_numpy() < 0 if "pvi" in columns else None
+    return {
+        "share_changed": wrong / len(changed),
+        "n_changed": wrong,
+        "full": {name: pruned["full"][name] for name in ("accuracy", "macro_f1", "n", "steps", "seeds")},
+        "table": lines,
+        "found": found,
+        "chance": {
+            "precision": wrong / len(changed),
+            "similarity": chance_similarity(len(changed), wrong),
+        },
+        "negative_pvi": None
+        if negative is None
+        else {**hits(negative, changed), "share": float(negative.mean())},
+        "similarity": similarity_table(table, PAPER_FRACTION).to_dicts(),
+    }
+
+
+def hits(flagged: Mask, wrong: Mask) -> dict[str, float | None]:
+    """Precision and recall of a choice of rows against those whose label is wrong; None over nothing.
+
+    >>> hits(np.array([True, True, False, False]), np.array([True, False, True, False]))
+    {'precision': 0.5, 'recall': 0.5}
+    """
+    both, chosen, there = int((flagged & wrong).sum()), int(flagged.sum()), int(wrong.sum())
+    return {"precision": both / chosen if chosen else None, "recall": both / there if there else None}

@@ -1,0 +1,174 @@
+"""The sweep: every way to choose rows at every fraction, trained with several seeds, beside full data and random rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thresher.progress import track
+from thresher.rows import Rows, read_rows
+from thresher.run_folder import read_manifest
+from thresher.study.arms import RANDOM, Arm, kept_by
+from thresher.study.cell import Cell, new_cell
+from thresher.study.cells import predictions, run_cells
+from thresher.study.intervals import paired_interval
+from thresher.study.metrics import accuracy, macro_f1
+from thresher.training.recipe import configs, steps_of
+
+# What a line of the table is known by.
+KEY = ("score", "normalise", "end", "strategy", "options", "fraction", "same_steps")
+DIGITS = 5
+
+
+def sweep_arms(
+    run: Path,
+    arms: Sequence[Arm],
+    fractions: Sequence[float],
+    seeds: int,
+    same_steps: bool = False,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Train every arm at every fraction with S seeds, and set it beside full data and as many random rows.
+
+    The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
+    drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
+    data, and so more epochs.
+
+    Returns
+    -------
+    {"full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}}, "table": lines,
+    "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds,
+    accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column: {accuracy,
+    kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1.
+    """
+    _, recipe = configs(read_manifest(run))
+    rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    ids = rows.table["id"]
+    scores = pl.DataFrame({"id": ids}).join(
+        pl.read_parquet(run / "scores.parquet"), on="id", how="left", maintain_order="left"
+    )
+    steps = steps_of(recipe, len(rows)) if same_steps else recipe.max_steps
+    numbers = range(recipe.seed, recipe.seed + seeds)
+    full = [new_cell("full", seed, recipe.max_steps, ids) for seed in numbers]
+    cells: dict[tuple[str, float], list[Cell]] = {}
+    tried = list({arm.name: arm for arm in (RANDOM, *arms)}.values())
+    with track("select", len(tried) * len(fractions), "selections") as advance:
+        for fraction in fractions:
+            for arm in tried:
+                cells[arm.name, fraction] = [
+                    new_cell(arm.name, seed, steps, ids, kept_by(arm, scores, fraction, seed), arm.name)
+                    for seed in numbers
+                ]
+                advance(1)
+    results = run_cells(run, [*full, *(cell for alike in cells.values() for cell in alike)], workers)
+    groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
+    predicted = [predictions(run, alike) for alike in groups]
+    by_arm = dict(zip(cells, zip(groups[1:], predicted[1:], strict=True), strict=True))
+    table = []
+    for fraction in fractions:
+        for arm in tried:
+            found, classes = by_arm[arm.name, fraction]
+            chosen = cells[arm.name, fraction]
+            table.append(
+                {
+                    **arm.facts(),
+                    "fraction": fraction,
+                    "same_steps": same_steps,
+                    **_figures(found, test, classes),
+                    "to_full": _difference(classes, predicted[0], test),
+                    "to_random": _difference(classes, by_arm[RANDOM.name, fraction][1], test),
+                    "groups": _by_group(rows, test, classes, chosen),
+                }
+            )
+    return {
+        "full": {
+            **_figures(groups[0], test, predicted[0]),
+            "groups": _by_group(rows, test, predicted[0], full),
+        },
+        "groups": {name: _counts(rows, test, column) for name, column in group_columns(rows, test)},
+        "table": table,
+        "trainings": len({result["key"] for result in results}),
+        "seconds": round(sum({result["key"]: result["seconds"] for result in results}.values()), 1),
+    }
+
+
+def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of this sweep, and those of a former one that it did not try again."""
+
+    def key(line: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(line[name]) for name in KEY)
+
+    return list({key(line): line for line in (*before, *lines)}.values())
+
+
+def group_columns(rows: Rows, test: Rows) -> list[tuple[str, str]]:
+    """Name and column of the label, and of every group that the test rows have too."""
+    return [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
+
+
+def _figures(results: Sequence[dict[str, Any]], test: Rows, classes: NDArray[np.int32]) -> dict[str, Any]:
+    truth = test.labels()
+    values = [accuracy(truth, one) for one in classes]
+    f1 = [macro_f1(truth, one) for one in classes]
+    return {
+        "n": results[0]["n_train"],
+        "steps": results[0]["steps"],
+        "seeds": len(values),
+        "accuracy": {**_spread(values), "values": [round(value, DIGITS) for value in values]},
+        "macro_f1": _spread(f1),
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "mean": round(float(np.mean(values)), DIGITS),
+        "std": round(float(np.std(values, ddof=1)), DIGITS),
+    }
+
+
+def _difference(one: NDArray[np.int32], other: NDArray[np.int32], test: Rows) -> dict[str, float]:
+    found = paired_interval(one, other, test.labels())
+    return {name: round(float(found[name]), DIGITS) for name in ("mean", "low", "high")}  # type: ignore[literal-required]
+
+
+def _counts(rows: Rows, test: Rows, column: str) -> dict[str, list[Any]]:
+    values = sorted(set(rows.table[column]) | set(test.table[column]))
+    return {
+        "value": values,
+        **{
+            f"n_{name}": [int((one.table[column] == value).sum()) for value in values]
+            for name, one in (("train", rows), ("test", test))
+        },
+    }
+
+
+def _by_group(
+    rows: Rows, test: Rows, classes: NDArray[np.int32], cells: Sequence[Cell]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Per group column: accuracy and share of the rows kept, mean over seeds, in the order of `_counts`."""
+    truth, n = test.labels(), len(rows)
+    kept = np.mean(
+        [np.ones(n) if cell["rows"] is None else np.isin(np.arange(n), cell["rows"]) for cell in cells],
+        axis=0,
+    )
+    right = np.mean(classes == truth, axis=0)
+    found = {}
+    for name, column in group_columns(rows, test):
+        values = sorted(set(rows.table[column]) | set(test.table[column]))
+        found[name] = {
+            "accuracy": _means(test.table[column], right, values),
+            "kept": _means(rows.table[column], kept, values),
+        }
+    return found
+
+
+def _means(groups: pl.Series, numbers: NDArray[np.float64], values: Sequence[str]) -> list[float | None]:
+    means = dict(
+        pl.DataFrame({"value": groups, "x": numbers}).group_by("value").agg(pl.col("x").mean()).rows()
+    )
+    return [round(means[value], 4) if value in means else None for value in values]

@@ -1,0 +1,119 @@
+"""The features of a run folder: what a frozen encoder gives to its rows, written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from thresher import sealed
+from thresher.config import ModelConfig
+from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
+from thresher.model.feature_cache import add_vectors, read_vectors, text_key
+from thresher.model.frozen import Features, head_input
+from thresher.progress import track
+from thresher.rows import read_rows
+from thresher.run_folder import digest, read_manifest
+from thresher.training.parallel import run_jobs, share_cores
+
+SEGMENT = 2048
+_KEY = b"thresher.features"
+Which = Literal["rows", "test", "empty"]
+
+
+def text_vectors(
+    config: ModelConfig, texts: Sequence[str], workers: int | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The encoder's vector of every text (N, H), and whether the text was cut (N,).
+
+    Texts that the cache does not hold are encoded, `SEGMENT` at a time, by processes of one thread each; every segment is
+    in the cache as soon as it is done, so an interrupted call goes on where it was.
+    """
+    distinct = list(dict.fromkeys(texts))
+    keys = [text_key(text) for text in distinct]
+    encoder = LoadedEncoder(config)
+    found = read_vectors(encoder.key, keys, encoder.width)
+    missing = np.flatnonzero(~found.known)
+    segments = [missing[start : start + SEGMENT] for start in range(0, len(missing), SEGMENT)]
+    jobs = [(config, encoder.key, [distinct[at] for at in segment]) for segment in segments]
+    with track("encode", len(missing), "texts") as advance:
+        for segment, (values, truncated) in run_jobs(
+            encode_segment, jobs, share_cores(len(jobs), workers)[0]
+        ):
+            found.values[segments[segment]] = values
+            found.truncated[segments[segment]] = truncated
+            advance(len(segments[segment]))
+    place = {text: at for at, text in enumerate(distinct)}
+    rows = np.array([place[text] for text in texts], np.int64)
+    return found.values[rows], found.truncated[rows]
+
+
+def encode_segment(
+    config: ModelConfig, key: str, texts: list[str]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Encode some texts and put them into the cache."""
+    values, truncated = encode(loaded_encoder(config, key), texts)
+    add_vectors(key, [text_key(text) for text in texts], values, truncated)
+    return values, truncated
+
+
+def features_file(run: Path, which: Which = "rows") -> Path:
+    """Where the features of the training rows, of the test rows, or of the empty input are."""
+    return run / ("features.parquet" if which == "rows" else f"features-{which}.parquet")
+
+
+def write_features(run: Path, which: Which = "rows") -> Path:
+    """Make sure that the features are there, made from these rows with this encoder; returns their file.
+
+    A table `id, features Array(Float32, H), truncated`: of single texts the pooled last hidden state of the pretrained
+    encoder, of pairs both, their absolute difference and their product.
+    """
+    manifest = read_manifest(run)
+    config = ModelConfig(**manifest["config"]["model"])
+    path = features_file(run, which)
+    if which == "empty":
+        ids, columns = ["empty"], [[""] for _ in manifest["config"]["data"]["text"]]
+    else:
+        rows = read_rows(run / f"{which}.parquet")
+        ids, columns = rows.table["id"].to_list(), [rows.table[name].to_list() for name in rows.text]
+    encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling"})
+    made_with = digest({"encoder": encoder, "ids": ids, "texts": columns}).encode()
+    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+        return path
+    workers = manifest["config"]["measure"]["workers"]
+    values, truncated = text_vectors(config, [text for column in columns for text in column], workers)
+    parts = values.reshape(len(columns), len(ids), -1)  # (texts per row, N, H)
+    table = pl.DataFrame(
+        {
+            "id": ids,
+            "features": head_input(list(parts)),
+            "truncated": truncated.reshape(len(columns), -1).any(0),
+        },
+        schema_overrides={"id": pl.String},
+    )
+    sealed.write_table(path, table, {_KEY: made_with})
+    return path
+
+
+def read_features(path: Path) -> Features:
+    """Features that `write_features` wrote, kept by the process."""
+    about = path.stat()
+    return _read(path, about.st_mtime_ns, about.st_size)
+
+
+def run_features(run: Path, which: Which = "rows") -> Features:
+    """The features of a run folder, computed where they are not there."""
+    return read_features(write_features(run, which))
+
+
+@lru_cache(maxsize=3)
+def _read(path: Path, changed: int, size: int) -> Features:
+    frame: Any = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
+    # Copied: torch takes no read-only memory.
+    return Features(frame["features"].rechunk().to_numpy().copy(), frame["truncated"].to_numpy())

@@ -1,0 +1,180 @@
+"""Classification heads on given features: several in one pass, each as if it were alone.
+
+Trainer spends more time between the steps of a head than in them. This is the same recipe as a plain loop: the same order of
+rows, schedule, optimiser and clipping. Heads that take equally many rows train side by side as one stack of matrices. The
+products of a stack are those of its parts bit for bit (but for toy matrices of a few hundred numbers, where they are rounded
+otherwise), so a head does not depend on which heads train beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers.optimization import get_scheduler
+
+from thresher.config import ModelConfig, TrainConfig
+from thresher.model.frozen import Features, FrozenClassifier
+from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import steps_of, trains_in_bf16
+
+State = dict[str, Tensor]
+MAX_GRADIENT_NORM = 1.0  # what Trainer clips to by default
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A step of a training that is watched: `states` holds the weights of every head after it, `lr` its learning rate."""
+
+    step: int
+    epoch: float
+    lr: float
+    states: list[State]
+
+
+def fit_heads(
+    features: Features,
+    labels: Sequence[NDArray[np.int64]],
+    choices: Sequence[NDArray[np.int64]],
+    seeds: Sequence[int],
+    n_classes: int,
+    model: ModelConfig,
+    config: TrainConfig,
+    watch: Callable[[Moment], None] = lambda moment: None,
+    watched: Collection[int] = (),
+) -> tuple[list[State], int]:
+    """Train S heads on S choices of the same rows; returns their weights and the number of steps.
+
+    Parameters
+    ----------
+    features
+        of all N rows, (N, H).
+    labels
+        of all N rows, one (N,) per head.
+    choices
+        the row numbers that each head is trained on, in the order of the rows; all of the same length n.
+    seeds
+        one per head: of its initial weights, its dropout and the order of its rows.
+    watch, watched
+        called after the steps named, and after no other.
+    """
+    n, total = len(choices[0]), steps_of(config, len(choices[0]))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    values = torch.from_numpy(features.values).to(device)
+    rows = torch.from_numpy(np.stack(choices)).to(device)  # (S, n)
+    truth = torch.from_numpy(np.stack([one[at] for one, at in zip(labels, choices, strict=True)])).to(device)
+    names, parameters = stacked_heads(features.values.shape[1], n_classes, model, seeds, device)
+    optimizer = torch.optim.AdamW(parameters, lr=config.head_lr, weight_decay=config.weight_decay, fused=True)
+    schedule = get_scheduler(
+        config.schedule,
+        optimizer,
+        num_warmup_steps=math.ceil(config.warmup * total),
+        num_training_steps=total,
+    )
+    generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+    orders = [LengthGroupedOrder(np.ones(n, np.int64), config.batch_size, seed) for seed in seeds]
+    per_epoch = math.ceil(n / config.batch_size)
+    heads = torch.arange(len(seeds), device=device)[:, None]
+    for step in range(total):
+        epoch, batch = divmod(step, per_epoch)
+        if batch == 0:
+            for order in orders:
+                order.set_epoch(epoch)
+            visits = torch.tensor([list(order) for order in orders], device=device)  # (S, n)
+        at = visits[:, batch * config.batch_size : (batch + 1) * config.batch_size]  # (S, B)
+        with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(config)):
+            logits = stack_logits(
+                parameters,
+                values[rows.gather(1, at)],
+                masks(at.shape[1], parameters, model.dropout, generators),
+            )
+        loss = nn.functional.cross_entropy(
+            logits.float().flatten(0, 1), truth[heads, at].flatten(), reduction="sum"
+        )
+        gradients = torch.autograd.grad(loss / at.shape[1], parameters)
+        give_clipped(parameters, gradients)
+        rate = float(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+        if step + 1 in watched:
+            watch(Moment(step + 1, (step + 1) / per_epoch, rate, states(names, parameters)))
+    return states(names, parameters), total
+
+
+def stacked_heads(
+    width: int, n_classes: int, model: ModelConfig, seeds: Sequence[int], device: torch.device
+) -> tuple[list[str], list[Tensor]]:
+    """The names of a head's parameters, and their stacks (S, ...): weights (S, out, in), then biases (S, out), by layer."""
+    drawn = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        drawn.append(dict(FrozenClassifier(width, n_classes, model).named_parameters()))
+    return list(drawn[0]), [
+        torch.stack([one[name].detach() for one in drawn]).to(device).requires_grad_() for name in drawn[0]
+    ]
+
+
+def stack_logits(parameters: Sequence[Tensor], batch: Tensor, dropped: Sequence[Tensor | None]) -> Tensor:
+    """Logits (S, B, K) of inputs (S, B, H); `dropped` holds what every layer's input is multiplied by, or None."""
+    x = batch
+    for layer, mask in enumerate(dropped):
+        weight, bias = parameters[2 * layer], parameters[2 * layer + 1]
+        x = x.relu() if layer else x
+        x = x if mask is None else x * mask
+        x = torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
+    return x
+
+
+def masks(
+    batch: int, parameters: Sequence[Tensor], dropout: float, generators: Sequence[torch.Generator]
+) -> list[Tensor | None]:
+    """Dropout: for the input (S, B, width) of every layer 1 / (1 - p) or 0, the latter with probability p.
+
+    Each head draws from its own generator, 16 random bits per element: a quarter of the time of a Bernoulli draw.
+    """
+    widths = [parameter.shape[2] for parameter in parameters[::2]]
+    if dropout == 0:
+        return [None] * len(widths)
+    need = -(-batch * sum(widths) // 4)
+    bits = torch.stack(
+        [
+            torch.empty(need, dtype=torch.int64, device=one.device).random_(-(2**63), None, generator=one)
+            for one in generators
+        ]
+    ).view(torch.int16)  # (S, 4 need)
+    kept = (bits < round((1 - dropout) * 2**16) - 2**15).to(parameters[0].dtype).mul_(1 / (1 - dropout))
+    parts = torch.split(kept[:, : batch * sum(widths)], [batch * width for width in widths], dim=1)
+    return [part.reshape(len(generators), batch, width) for part, width in zip(parts, widths, strict=True)]
+
+
+def give_clipped(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Set the gradients of the parameters, those of every head scaled down to a norm of at most one."""
+    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)  # (S,)
+    scale = (MAX_GRADIENT_NORM / (squares.sqrt() + 1e-6)).clamp(max=1.0)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        # The gradient of a transposed product is transposed in memory, which the fused optimiser does not notice.
+        parameter.grad = torch.empty_like(parameter) if parameter.grad is None else parameter.grad
+        torch.mul(gradient, scale.view(-1, *[1] * (gradient.dim() - 1)), out=parameter.grad)
+
+
+def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
+    """The weights of every head by name, as `FrozenClassifier` takes them."""
+    return [
+        {name: stack[head].detach().cpu().clone() for name, stack in zip(names, parameters, strict=True)}
+        for head in range(len(parameters[0]))
+    ]
+
+
+def head_logits(state: State, features: Features) -> NDArray[np.float32]:
+    """Logits (N, K) of one head in float32, without dropout."""
+    x = torch.from_numpy(features.values)
+    for layer, name in enumerate(name for name in state if name.endswith("weight")):
+        x = x.relu() if layer else x
+        x = nn.functional.linear(x, state[name], state[name.replace("weight", "bias")])
+    logits: NDArray[np.float32] = x.numpy()
+    return logits

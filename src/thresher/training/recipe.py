@@ -1,0 +1,43 @@
+"""What a training is asked for: its settings and its number of steps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from thresher.config import ModelConfig, TrainConfig
+
+
+def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+    """The model and training settings of a run folder."""
+    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
+
+
+def recipe(config: TrainConfig, name: str) -> TrainConfig:
+    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep checkpoints."""
+    if name.startswith("run"):
+        return config
+    last_only = {
+        "checkpoints": 1,
+        "checkpoint_every": None,
+        "forgetting_evaluations": 0,
+        "forgetting_every": None,
+    }
+    null = {"epochs": config.null_epochs, "diet": "none"} if name.startswith("null") else {}
+    return config.model_copy(update={**last_only, **null})
+
+
+def steps_of(config: TrainConfig, n_rows: int) -> int:
+    """Optimiser steps of a training on `n_rows` rows."""
+    return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
+
+
+def trains_in_bf16(config: TrainConfig) -> bool:
+    """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
+    if config.bf16 != "auto":
+        return config.bf16
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

@@ -1,0 +1,277 @@
+"""The laboratory as a user meets it: frozen runs, sweep, how-much, noise; each goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Call, commands, contents, training, write_jsonl
+
+from thresher.rows.audit import normalised
+from thresher.study.cell import read_cell
+
+
+@pytest.fixture(scope="module")
+def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored run with a frozen encoder; it is copied, not written to."""
+    from thresher.api import load, measure, score, train
+
+    folder = tmp_path_factory.mktemp("frozen")
+    write_jsonl(folder / "train.jsonl", commands(160, seed=3))
+    write_jsonl(folder / "test.jsonl", commands(60, seed=4))
+    rows = load(folder / "train.jsonl", text="utterance", label="intent", groups=["room"])
+    recipe: dict[str, Any] = {"epochs": 6, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
+    run = train(
+        rows,
+        out=folder / "RUN",
+        test=folder / "test.jsonl",
+        model=str(material / "tiny"),
+        freeze=True,
+        **recipe,
+    )
+    measure(run)
+    score(run)
+    return run
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "RUN"))
+
+
+def results(run: Path) -> dict[str, Any]:
+    return json.loads((run / "results.json").read_text(encoding="utf-8"))
+
+
+def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    asked = [*training(material, tmp_path / "RUN"), "--freeze", "--test", material / "test.jsonl"]
+    first = call("run", *asked, "--seeds", 2, "--prune", 0.4)
+    assert first.code == 0, first.err
+    assert "frozen" in first.err
+    about = json.loads((tmp_path / "RUN" / "scores.json").read_text())
+    assert {"vog", "el2n", "forgetting", "pvi", "tracin"} <= set(about["scores"])
+    features = pl.read_parquet(tmp_path / "RUN" / "features.parquet")
+    assert features.schema["features"] == pl.Array(pl.Float32, 16)
+    assert features["id"].to_list() == pl.read_parquet(tmp_path / "RUN" / "rows.parquet")["id"].to_list()
+    before = contents(tmp_path / "RUN")
+    again = call("run", *asked, "--seeds", 2, "--prune", 0.4)
+    assert again.code == 0
+    assert contents(tmp_path / "RUN") == before
+
+
+def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path, tmp_path: Path) -> None:
+    pairs = [{**row, "answer": row["utterance"][::-1]} for row in commands(30, seed=5)]
+    write_jsonl(tmp_path / "pairs.jsonl", pairs)
+    columns = ["--text", "utterance,answer", "--label", "intent", "--model", material / "tiny"]
+    quick = ["--epochs", 1, "--batch-size", 8, "--checkpoints", 2, "--threads", 1, "--workers", 1]
+    assert call("train", tmp_path / "pairs.jsonl", *columns, *quick, "--out", tmp_path / "RUN").code == 0
+    assert call("measure", tmp_path / "RUN", "--workers", 1).code == 0
+    assert not (tmp_path / "RUN" / "features.parquet").exists()
+    assert call("measure", tmp_path / "RUN", "--features", "--workers", 1).code == 0
+    found = pl.read_parquet(tmp_path / "RUN" / "features.parquet")["features"].to_numpy()
+    assert found.shape == (30, 64)
+    p, h = found[:, :16], found[:, 16:32]
+    np.testing.assert_array_equal(found[:, 32:], np.concatenate([np.abs(p - h), p * h], axis=1))
+
+
+def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, run: Path) -> None:
+    asked = ["sweep", run, "--scores", "el2n,tracin", "--fractions", "0.3,0.6", "--seeds", 2, "--workers", 1]
+    shown = call(*asked)
+    assert shown.code == 0, shown.err
+    for part in ("random", "el2n easy cutoff", "tracin hard cutoff", "30%", "60%"):
+        assert part in shown.out
+    entry = results(run)["sweep"]
+    table = entry["table"]
+    assert {(line["score"], line["end"], line["fraction"]) for line in table} == {
+        *((None, "random", fraction) for fraction in (0.3, 0.6)),
+        *((s, e, f) for s in ("el2n", "tracin") for e in ("easy", "hard") for f in (0.3, 0.6)),
+    }
+    test = pl.read_parquet(run / "test.parquet")
+    cells = results(run)["cells"]
+    for line in table:
+        assert line["n"] == round(160 * (1 - line["fraction"]))
+        assert line["to_full"]["low"] <= line["to_full"]["mean"] <= line["to_full"]["high"]
+        mean = line["accuracy"]["mean"] - entry["full"]["accuracy"]["mean"]
+        assert line["to_full"]["mean"] == pytest.approx(mean, abs=2e-5)
+        for name, column in (("label", "intent"), ("room", "room")):
+            groups, counts = line["groups"][name], entry["groups"][name]
+            assert counts["value"] == sorted(set(test[column]))
+            of_all = np.average(groups["accuracy"], weights=counts["n_test"])
+            assert of_all == pytest.approx(line["accuracy"]["mean"], abs=1e-3)
+            kept = np.average(groups["kept"], weights=counts["n_train"])
+            assert kept == pytest.approx(line["n"] / 160, abs=1e-3)
+    assert len(cells) == entry["trainings"]
+    # Another score costs its own trainings only, and the lines that are there stay.
+    more = call(
+        "sweep", run, "--scores", "vog", "--ends", "easy", "--fractions", "0.6", "--seeds", 2, "--workers", 1
+    )
+    assert more.code == 0
+    assert len(results(run)["sweep"]["table"]) == len(table) + 1
+    assert len(results(run)["cells"]) == len(cells) + 2
+    assert "'easy', 'random', 'hard'" in call("sweep", run, "--ends", "up").err
+    assert "vogg" in call("sweep", run, "--scores", "vogg").err
+
+
+def test_a_finished_cell_is_never_run_again_and_a_lost_one_comes_out_the_same(call: Call, run: Path) -> None:
+    asked = [
+        "sweep",
+        run,
+        "--scores",
+        "el2n",
+        "--ends",
+        "easy",
+        "--fractions",
+        "0.5",
+        "--seeds",
+        2,
+        "--workers",
+        1,
+    ]
+    assert call(*asked).code == 0
+    before = contents(run / "cells")
+    written = {path.name: path.stat().st_mtime_ns for path in (run / "cells").iterdir()}
+    arms = {name: (read_cell(run, Path(name).stem) or {})["arm"] for name in before}
+    lost = next(name for name, arm in arms.items() if arm == "el2n easy cutoff")
+    # As a kill leaves it: a cell missing, the others only in their files.
+    (run / "cells" / lost).unlink()
+    (run / "results.json").unlink()
+    (run / "steps" / "sweep.json").unlink()
+    assert call(*asked).code == 0
+    for name in before:
+        assert (run / "cells" / name).stat().st_mtime_ns == written[name] or name == lost
+    after = pl.read_parquet(run / "cells" / lost)
+    (run / "cells" / lost).write_bytes(before[lost])
+    assert after.equals(pl.read_parquet(run / "cells" / lost))
+    assert len(results(run)["cells"]) == len(before)
+
+
+def test_same_steps_takes_as_many_steps_as_full_data(call: Call, run: Path) -> None:
+    quick = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.5", "--seeds", 2, "--workers", 1]
+    assert call("sweep", run, *quick).code == 0
+    assert call("sweep", run, *quick, "--same-steps").code == 0
+    entry = results(run)["sweep"]
+    steps = {(line["score"], line["same_steps"]): line["steps"] for line in entry["table"]}
+    assert steps == {(None, False): 60, ("el2n", False): 60, (None, True): 120, ("el2n", True): 120}
+    assert entry["full"]["steps"] == 120
+
+
+def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once(
+    call: Call, run: Path
+) -> None:
+    asked = [
+        "how-much",
+        run,
+        "--by",
+        "el2n",
+        "--margin",
+        30,
+        "--step",
+        0.25,
+        "--first-seeds",
+        2,
+        "--most-seeds",
+        3,
+    ]
+    shown = call(*asked)
+    assert shown.code == 0, shown.err
+    entry = results(run)["how_much"]
+    assert entry["sentence"] in shown.out
+    inner = run / "how-much" / "validation-0.2"
+    stay, aside, all_rows = (
+        pl.read_parquet(path)
+        for path in (inner / "rows.parquet", inner / "test.parquet", run / "rows.parquet")
+    )
+    assert sorted([*stay["id"], *aside["id"]]) == sorted(all_rows["id"])
+    texts = [set(map(normalised, part["utterance"])) for part in (stay, aside)]
+    assert not texts[0] & texts[1]
+    assert entry["n_validation"] == len(aside)
+    if entry["fraction"]:
+        assert entry["confirmed"]["n_test"] == 60
+        assert entry["confirmed"]["fraction"] == entry["fraction"]
+    cells = len(list((inner / "cells").iterdir()))
+    assert entry["trainings"] == cells
+    before = contents(run)
+    assert call(*asked).code == 0
+    assert contents(run) == before
+
+
+def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
+    settings: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2}
+    from thresher.api import how_much, select
+
+    found = how_much(run, by="el2n", **settings)
+    assert found["fraction"] == 0.75  # almost anything is allowed
+    chosen = select(run, prune="auto", by="el2n")
+    assert int(chosen["kept"].sum()) == 40
+
+
+def test_prune_auto_keeps_what_nothing_shows_to_be_free(call: Call, run: Path) -> None:
+    hard = ["--by", "el2n", "--end", "hard"]
+    once = ["--step", 0.95, "--margin", 0.01, "--first-seeds", 2, "--most-seeds", 2]
+    assert call("how-much", run, *hard, *once).code == 0
+    found = call("select", run, "--prune", "auto", *hard)
+    assert found.code == 2
+    assert "--margin" in found.err
+    assert "No share of the rows" in found.err.splitlines()[-1]
+    assert not (run / "selections").exists()
+
+
+def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
+    asked = ["noise", run, "--kinds", "isotropic,group", "--levels", 0.2, "--fractions", 0.5]
+    shown = call(*asked, "--hard-fractions", 0.1, "--seeds", 2, "--workers", 1)
+    assert shown.code == 0, shown.err
+    levels = results(run)["noise"]["levels"]
+    assert [(one["kind"], one["level"]) for one in levels] == [("isotropic", 0.2), ("group", 0.2)]
+    rows = pl.read_parquet(run / "rows.parquet")
+    folders = sorted((run / "noise").iterdir())
+    assert len(folders) == 2
+    for one in levels:
+        folder = next(path for path in folders if path.name.startswith(one["kind"]))
+        noisy = pl.read_parquet(folder / "rows.parquet")
+        assert noisy["id"].equals(rows["id"])
+        wrong = (noisy["intent"] != rows["intent"]).to_numpy()
+        assert one["n_changed"] == wrong.sum()
+        assert pl.read_parquet(folder / "test.parquet").equals(pl.read_parquet(run / "test.parquet"))
+        for name, found in one["found"].items():
+            assert found["precision"] == pytest.approx(found["recall"]), name
+            assert 0 <= found["similarity"] <= 1
+        hard = noisy["id"].is_in(
+            pl.read_parquet(folder / "scores.parquet").top_k(int(wrong.sum()), by="el2n")["id"].to_list()
+        )
+        assert one["found"]["el2n"]["recall"] == pytest.approx((hard.to_numpy() & wrong).sum() / wrong.sum())
+        tried = {(line["score"], line["end"], line["fraction"]) for line in one["table"]}
+        assert {
+            ("vog", "easy", 0.5),
+            (None, "random", 0.5),
+            ("tracin", "hard", 0.1),
+            ("pvi", "hard", 0.1),
+        } <= tried
+        below = one["negative_pvi"]
+        assert below is None or 0 <= below["share"] <= 1
+    before = contents(run / "noise")
+    (run / "steps" / "noise.json").unlink()
+    assert call(*asked, "--hard-fractions", 0.1, "--seeds", 2, "--workers", 1).code == 0
+    assert contents(run / "noise") == before
+
+
+def test_studies_need_test_rows_and_a_scored_run(call: Call, run: Path) -> None:
+    (run / "test.parquet").unlink()
+    for command in ("sweep", "noise"):
+        found = call(command, run)
+        assert found.code == 2
+        assert "--test" in found.err
+    (run / "steps" / "score.json").unlink()
+    for command in ("sweep", "noise", "how-much"):
+        assert "thresher score" in call(command, run).err
+
+
+def test_the_cache_is_where_it_was_told(run: Path) -> None:
+    assert list(Path(os.environ["THRESHER_CACHE"]).rglob("*.safetensors"))

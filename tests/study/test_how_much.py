@@ -1,0 +1,107 @@
+"""How much can go: the search finds what is there to find, and spends little on it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thresher.config import HowMuchConfig
+from thresher.study.how_much import Look, crossing, crossing_interval, search, sentence
+
+ROWS = 2000
+
+
+def world(loss, noise: float = 0.0, rows: int = ROWS):
+    """Looks at a world where pruning a fraction costs loss(fraction) of accuracy, from 0.9; `noise`: flips per training."""
+    spent: list[tuple[float, int]] = []
+    order = np.random.default_rng(0).permutation(rows)
+
+    def answers(accuracy: float, seed: int) -> np.ndarray:
+        right = np.zeros(rows, np.int32)
+        right[order[: round(accuracy * rows)]] = 1
+        flips = np.random.default_rng((seed, round(1e6 * accuracy))).random(rows) < noise
+        return np.where(flips, 1 - right, right)
+
+    def at(fraction: float, seeds: int) -> Look:
+        spent.append((fraction, seeds))
+        full = np.stack([answers(0.9, seed) for seed in range(seeds)])
+        kept = np.stack([answers(0.9 - loss(fraction), 100 + seed) for seed in range(seeds)])
+        keys = [f"full {s}" for s in range(seeds)] + [f"{fraction} {s}" for s in range(seeds)]
+        return Look(fraction, kept, full, np.ones(rows, np.int64), tuple(keys), 0)
+
+    return at, spent
+
+
+@given(st.floats(0.02, 0.98), st.sampled_from([0.05, 0.1, 0.02]))
+@settings(max_examples=15)
+def test_without_noise_it_is_the_last_fraction_before_the_step(where, step):
+    at, spent = world(lambda fraction: 0.0 if fraction <= where else 0.2)
+    found = search(at, HowMuchConfig(step=step))
+    expected = max(round(i * step, 6) for i in range(math.ceil(1 / step)) if round(i * step, 6) <= where)
+    assert found["fraction"] == pytest.approx(expected)
+    assert len(spent) <= math.ceil(math.log2(1 / step)) + 1
+    assert found["trainings"] == 3 + 3 * len(spent)  # all rows are trained on once
+
+
+def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
+    def loss(fraction):
+        return 0.0 if fraction <= 0.3 else 0.004 if fraction <= 0.5 else 0.2
+
+    at, spent = world(loss, noise=0.02)
+    found = search(at, HowMuchConfig(step=0.1, first_seeds=3, most_seeds=8))
+    seeds = {}
+    for fraction, count in spent:
+        seeds.setdefault(fraction, []).append(count)
+    assert seeds[0.5] == [3, 4, 6, 8]  # 0.4 points lost of 0.5 allowed: undecided to the end
+    undecided = next(look for look in found["looks"] if look["fraction"] == 0.5)
+    assert undecided["shown"] == "undecided"
+    assert found["fraction"] < 0.5
+
+
+def test_nothing_is_shown_where_everything_costs():
+    at, _ = world(lambda fraction: 0.1)
+    found = search(at, HowMuchConfig(step=0.25)) | {"margin": 0.5, "confirmed": None}
+    assert found["fraction"] == 0
+    assert "No share" in sentence(found)
+
+
+def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_test_rows():
+    at, _ = world(lambda fraction: 0.0 if fraction < 0.5 else 0.1 * (fraction - 0.5), noise=0.01)
+    found = search(at, HowMuchConfig(step=0.1)) | {"margin": 0.5}
+    assert found["low"] <= found["estimate"] <= found["high"]
+    chosen = next(look for look in found["looks"] if look["fraction"] == found["fraction"])
+    assert chosen["low"] > -0.005
+    found["confirmed"] = {**chosen, "n_test": 123, "shown": "not worse"}
+    told = sentence(found)
+    for part in (
+        f"{found['fraction']:.0%}",
+        "2,000 validation rows",
+        f"{found['trainings']} trainings",
+        "123",
+        "confirmed",
+    ):
+        assert part in told
+
+
+def test_the_crossing_of_a_falling_line_is_where_it_is():
+    fractions = np.array([0.2, 0.4, 0.6, 0.8])
+    assert crossing(fractions, -0.01 * fractions, np.ones(4), 0.005) == pytest.approx(0.5)
+    assert crossing(fractions, np.zeros(4), np.ones(4), 0.005) == 0.8
+    assert crossing(fractions, np.full(4, -1.0), np.ones(4), 0.005) == pytest.approx(0.001)
+    # A bump is smoothed away: pooled with what is beside it.
+    assert crossing([0.2, 0.4, 0.6], [-0.006, 0.004, -0.02], [1, 1, 1], 0.005) == pytest.approx(
+        0.4 + 0.2 * 0.004 / 0.019, abs=1e-4
+    )
+
+
+def test_more_test_rows_make_the_interval_of_the_crossing_narrower():
+    def width(rows: int) -> float:
+        at, _ = world(lambda fraction: 0.02 * fraction, noise=0.05, rows=rows)
+        low, high = crossing_interval([at(fraction, 4) for fraction in (0.2, 0.4, 0.6, 0.8)], 0.008)[1:]
+        return high - low
+
+    assert width(20_000) < 0.6 * width(500)
