@@ -71,7 +71,7 @@ def test_equals_the_recipe_written_with_modules(rows):
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_heads_side_by_side_are_bit_for_bit_those_alone(bf16):
+def test_heads_side_by_side_are_those_alone_but_for_rounding(bf16):
     random = np.random.default_rng(1)
     choices = [np.sort(random.choice(ROWS, 30, replace=False)) for _ in range(4)]
     labels = [some_labels(seed=seed) for seed in range(4)]
@@ -79,7 +79,10 @@ def test_heads_side_by_side_are_bit_for_bit_those_alone(bf16):
     together, _ = trained(choices, [5, 0, 1, 5], recipe=recipe, labels=labels)
     for head, (choice, seed) in enumerate(zip(choices, [5, 0, 1, 5], strict=True)):
         (alone,), _ = trained([choice], [seed], recipe=recipe, labels=[labels[head]])
-        assert all(torch.equal(alone[name], together[head][name]) for name in alone)
+        for name, weights in alone.items():
+            torch.testing.assert_close(together[head][name], weights, rtol=0, atol=1e-2 if bf16 else 1e-4)
+        far = max((together[(head + 1) % 4][name] - weights).abs().max() for name, weights in alone.items())
+        assert far > 0.05
 
 
 def test_the_seed_fixes_a_head_and_another_one_makes_another():
@@ -90,12 +93,12 @@ def test_the_seed_fixes_a_head_and_another_one_makes_another():
 
 
 def test_learns_what_there_is_to_learn():
-    features = some_features(400, seed=3)
+    features = some_features(1200, seed=3)
     labels = (features.values[:, 0] > 0).astype(np.int64)
     recipe = TrainConfig(epochs=10, batch_size=16, head_lr=1e-2)
-    (state,), _ = fit_heads(features, [labels], [np.arange(300)], [0], 2, MODEL, recipe)
+    (state,), _ = fit_heads(features, [labels], [np.arange(1000)], [0], 2, MODEL, recipe)
     right = head_logits(state, features).argmax(1) == labels
-    assert right[300:].mean() > 0.9
+    assert right[1000:].mean() > 0.9
 
 
 def test_only_the_watched_steps_are_told_with_the_rate_of_the_step_and_the_weights_after_it():

@@ -1,9 +1,8 @@
 """Classification heads on given features: several in one pass, each as if it were alone.
 
 Trainer spends more time between the steps of a head than in them. This is the same recipe as a plain loop: the same order of
-rows, schedule, optimiser and clipping. Heads that take equally many rows train side by side as one stack of matrices. The
-products of a stack are those of its parts bit for bit (but for toy matrices of a few hundred numbers, where they are rounded
-otherwise), so a head does not depend on which heads train beside it.
+rows, schedule, optimiser and clipping. Heads that take equally many rows train side by side as one stack of matrices; what a head
+becomes depends on those beside it by rounding alone.
 """
 
 from __future__ import annotations
