@@ -52,7 +52,9 @@ def short_attention(
     )
     scores = torch.bmm(q, k.mT).view(*wide, tokens + more)
     if attention_mask is not None:
-        scores = scores + pad(pad(attention_mask, (0, more), value=LEAST), (0, 0, 0, more))
+        # (batch, 1, T, T), or (batch, 1, 1, T) where all tokens see the same ones
+        rows_more = more if attention_mask.shape[2] == tokens else 0
+        scores = scores + pad(pad(attention_mask, (0, more), value=LEAST), (0, 0, 0, rows_more))
     elif more:
         scores = scores + pad(query.new_zeros(tokens), (0, more), value=LEAST)
     out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).view(*wide, value.shape[-1])
