@@ -297,12 +297,15 @@ def _kinds(annotation: Any) -> list[str]:
 
     >>> _kinds(int | Literal["auto", "all"])
     ['a whole number', "'auto'", "'all'"]
+    >>> _kinds(tuple[Literal["gram", "std"], ...])
+    ['a list out of gram, std']
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return [repr(choice) for choice in inner]
     if origin is tuple:
-        return ["a list"]
+        choices = get_args(inner[0]) if get_origin(inner[0]) is Literal else ()
+        return [f"a list out of {', '.join(choices)}" if choices else "a list"]
     if origin is dict:
         return ["a mapping of names to numbers"]
     if inner:

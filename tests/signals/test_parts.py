@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from thresher import sealed
+from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.signals.plan import (
     Plan,
+    make_plan,
     part_fault,
     read_part,
     read_parts,
@@ -139,3 +141,15 @@ def test_what_somebody_else_wrote_without_a_checksum_is_taken_as_it_is(tmp_path)
     table(10).write_parquet(tmp_path / "scores.parquet")
     assert sealed.fault(tmp_path / "scores.parquet") is None
     assert sealed.read_table(tmp_path / "scores.parquet", "").equals(table(10))
+
+
+def test_a_part_is_another_one_where_other_signals_are_wanted(tmp_path):
+    def hash_for(**settings):
+        config = {"model": {}, "data": {"text": ["t"]}, "measure": MeasureConfig(**settings).model_dump()}
+        manifest = {"rows_hash": "r", "n_rows": 5, "config": config}
+        return make_plan(tmp_path, "run-0", manifest, gradients=True).hash
+
+    assert hash_for(signals=("gradient_gram",)) != hash_for()
+    assert hash_for(signals=tuple(reversed(SIGNALS))) == hash_for()
+    assert hash_for(batch_tokens=7, workers=3) == hash_for()
+    assert hash_for(dtype="bfloat16") != hash_for()
