@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -69,11 +70,13 @@ def usable_layers(
     types = None if tokens.types is None else [np.resize(tokens.types[0], 3)] * 2
     tried = Tokens(ids, types, np.zeros(2, bool), tokens.pad)
     batch = pad_batch(tried, [0, 1], next(iter(weights.values())).device)
+    # Formulas are told apart in full precision, not in bfloat16.
+    forward = inspect.unwrap(model.forward)
     for name, find in measured_layers(model).items():
         try:
             modules = find()
             with torch.no_grad(), layer_flow(modules) as flow:
-                model(**batch)
+                forward(**batch)
             check_formulas(modules, flow, len(tried))
             usable[name] = modules
         except UserError as error:
