@@ -144,14 +144,12 @@ def test_what_somebody_else_wrote_without_a_checksum_is_taken_as_it_is(tmp_path)
 
 
 def test_a_part_is_another_one_where_other_signals_are_wanted(tmp_path):
-    manifest = {"rows_hash": "r", "n_rows": 5, "config": {"model": {}, "data": {"text": ["t"]}}}
+    def hash_for(**settings):
+        config = {"model": {}, "data": {"text": ["t"]}, "measure": MeasureConfig(**settings).model_dump()}
+        manifest = {"rows_hash": "r", "n_rows": 5, "config": config}
+        return make_plan(tmp_path, "run-0", manifest, gradients=True).hash
 
-    def plan_for(**settings):
-        measure = MeasureConfig(**settings).model_dump()
-        config = {**manifest["config"], "measure": measure}
-        return make_plan(tmp_path, "run-0", {**manifest, "config": config}, gradients=True)
-
-    assert plan_for(signals=("gradient_gram",)).hash != plan_for().hash
-    assert plan_for(signals=tuple(reversed(SIGNALS))).hash == plan_for().hash
-    assert plan_for(batch_tokens=7, workers=3).hash == plan_for().hash
-    assert plan_for(dtype="bfloat16").hash != plan_for().hash
+    assert hash_for(signals=("gradient_gram",)) != hash_for()
+    assert hash_for(signals=tuple(reversed(SIGNALS))) == hash_for()
+    assert hash_for(batch_tokens=7, workers=3) == hash_for()
+    assert hash_for(dtype="bfloat16") != hash_for()
