@@ -48,10 +48,13 @@ class Problem:
         return [f"{name}.{own}" for name in self.modules for own, _ in modules[name].named_parameters()]
 
     def freeze_others(self) -> None:
-        """Only the layer and its input take gradients, so that no library pays for those of the rest."""
+        """Only the layer takes gradients, so that no library pays for those of the rest."""
         wanted = set(self.parameters)
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name in wanted)
+
+    def end_backward_at_layer(self) -> None:
+        """The layer's input takes a gradient, which some hooks need, and backward goes no further down."""
         self.layer.register_forward_pre_hook(
             lambda layer, given: (given[0].detach().requires_grad_(), *given[1:])
         )

@@ -40,6 +40,7 @@ class SquaredNorms(HookCollectorBase):
 def self_influence(problem: Problem) -> np.ndarray:
     model = Logits(problem.model)
     problem.freeze_others()
+    problem.end_backward_at_layer()
     values = np.zeros(len(problem.labels))
     collector = SquaredNorms(
         model=model,

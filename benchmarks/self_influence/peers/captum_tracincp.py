@@ -13,6 +13,7 @@ PACKAGE = "captum"
 def self_influence(problem: Problem, kind: type = TracInCP, **options: object) -> np.ndarray:
     model = Logits(problem.model)
     problem.freeze_others()
+    problem.end_backward_at_layer()
 
     def load(model: Logits, place: int) -> float:
         model.model.load_state_dict(problem.checkpoints[place])

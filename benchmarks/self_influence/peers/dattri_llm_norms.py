@@ -21,6 +21,7 @@ PACKAGE = "dattri-llm"
 def self_influence(problem: Problem) -> np.ndarray:
     model = Logits(problem.model)
     problem.freeze_others()
+    problem.end_backward_at_layer()
 
     def loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         return summed_loss(model(batch["input_ids"], batch["attention_mask"]), batch["labels"])

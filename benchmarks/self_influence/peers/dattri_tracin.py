@@ -25,7 +25,8 @@ class LogitsUnderVmap(Logits):
 
 def self_influence(problem: Problem) -> np.ndarray:
     model = LogitsUnderVmap(problem.model)
-    model.requires_grad_(True)
+    # It flattens all parameters that take gradients into one vector, whose whole gradient is formed for every row.
+    problem.freeze_others()
 
     def loss(parameters: dict[str, torch.Tensor], row: tuple[torch.Tensor, ...]) -> torch.Tensor:
         ids, mask, label = row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 
 import numpy as np
@@ -32,6 +33,7 @@ class Classification(Task):
 
 
 def self_influence(problem: Problem) -> np.ndarray:
+    problem.end_backward_at_layer()
     task = Classification([f"model.{name}" for name in problem.modules])
     model = prepare_model(Logits(problem.model), task)
     values = np.zeros(len(problem.labels))
@@ -44,6 +46,7 @@ def self_influence(problem: Problem) -> np.ndarray:
             disable_tqdm=True,
             output_dir=folder,
             disable_model_save=True,
+            log_level=logging.ERROR,
         )
         rows = Places(len(problem.labels))
         loading = DataLoaderKwargs(num_workers=0, collate_fn=problem.batches().collate_fn)
