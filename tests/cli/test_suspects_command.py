@@ -1,4 +1,4 @@
-"""`thresher suspects` on a run with planted wrong labels: what it lists, in every format, and what it refuses."""
+"""`thresher suspects` on a run of its own: what it lists, in every format, and what it refuses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, process, training, write_jsonl
+from command_line import Call, commands, contents, write_jsonl
 
 import thresher as th
 
@@ -21,11 +21,11 @@ def scored(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{**row, "intent": f"={row['intent']}"} for row in commands(60, seed=1)]
     rows[7]["utterance"] = "=play some music"
     write_jsonl(folder / "train.jsonl", rows)
-    options = training(folder, folder / "R")
-    options[options.index("--model") + 1] = material / "tiny"
-    for command in (["train", *options], ["measure", folder / "R"], ["score", folder / "R"]):
-        done = process(*command, cwd=folder)
-        assert done.code == 0, done.err
+    loaded = th.load(folder / "train.jsonl", text="utterance", label="intent")
+    quick = {"epochs": 2, "batch_size": 8, "checkpoints": 4, "threads": 1, "workers": 1}
+    run = th.train(loaded, out=folder / "R", model=str(material / "tiny"), **quick)
+    th.measure(run, workers=1)
+    th.score(run)
     return folder / "R"
 
 
