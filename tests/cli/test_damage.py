@@ -83,7 +83,6 @@ def test_damage_is_named_and_the_same_command_repairs_it(
     assert line.startswith(f"error: {out}") and place in line and remedy in line
     repaired = call(*small_parts(material, out))
     assert repaired.code == 0, repaired.err
-    assert "again" in repaired.err or reader in ("select", "compare") or file == "rows.parquet"
     assert measured(out) == expected
 
 
