@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.config import HowMuchConfig
+from thresher.study import how_much
 from thresher.study.how_much import Look, crossing, crossing_interval, search, sentence
 
 ROWS = 2000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_resamples():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(how_much, "BOOTSTRAP", 60)
+        yield
 
 
 def world(loss, noise: float = 0.0, rows: int = ROWS):

@@ -67,7 +67,7 @@ def test_equals_the_recipe_written_with_modules(rows):
     assert steps == int(np.ceil(2.5 * np.ceil(len(rows) / 8)))
     assert list(state) == list(expected)
     for name, weights in expected.items():
-        torch.testing.assert_close(state[name], weights, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(state[name], weights, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
@@ -151,10 +151,15 @@ def test_no_dropout_is_no_mask():
 
 
 def test_every_head_is_clipped_by_its_own_norm():
-    small, large = torch.full((1, 2, 2), 0.1), torch.full((1, 2, 2), 10.0)
-    weights, biases = torch.cat([small, large]), torch.zeros(2, 2)
-    given_to = [torch.zeros(2, 2, 2, requires_grad=True), torch.zeros(2, 2, requires_grad=True)]
-    give_clipped(given_to, [weights.transpose(1, 2), biases])
-    torch.testing.assert_close(given_to[0].grad[0], small[0])
-    assert given_to[0].grad[1].norm().item() == pytest.approx(1.0, abs=1e-4)
-    assert given_to[0].grad.is_contiguous()
+    weights = torch.stack([torch.full((2, 3), 0.1), torch.full((2, 3), 10.0)])
+    biases = torch.tensor([[0.1, 0.2], [3.0, 4.0]])
+    parts = [torch.zeros(shape) for shape in ((2, 3), (2,)) * 2]
+    for part in parts:
+        part.grad = torch.empty_like(part)
+    give_clipped(parts, [weights.transpose(1, 2).contiguous().transpose(1, 2), biases])
+    torch.testing.assert_close(parts[0].grad, weights[0])
+    torch.testing.assert_close(parts[1].grad, biases[0])
+    assert parts[2].grad.is_contiguous()
+    large = torch.cat([weights[1].flatten(), biases[1]])
+    found = torch.cat([parts[2].grad.flatten(), parts[3].grad])
+    torch.testing.assert_close(found, large / large.norm(), rtol=1e-4, atol=1e-6)

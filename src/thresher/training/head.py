@@ -68,7 +68,11 @@ def fit_heads(
     rows = torch.from_numpy(np.stack(choices)).to(device)  # (S, n)
     truth = torch.from_numpy(np.stack([one[at] for one, at in zip(labels, choices, strict=True)])).to(device)
     names, parameters = stacked_heads(features.values.shape[1], n_classes, model, seeds, device)
-    optimizer = torch.optim.AdamW(parameters, lr=config.head_lr, weight_decay=config.weight_decay, fused=True)
+    # Every head's own tensors, in the memory of the stacks: a vectorised update rounds by where a number stands in its tensor.
+    parts = [stack.detach()[head] for head in range(len(seeds)) for stack in parameters]
+    for part in parts:
+        part.grad = torch.empty_like(part)
+    optimizer = torch.optim.AdamW(parts, lr=config.head_lr, weight_decay=config.weight_decay, fused=True)
     schedule = get_scheduler(
         config.schedule,
         optimizer,
@@ -96,7 +100,7 @@ def fit_heads(
             logits.float().flatten(0, 1), truth[heads, at].flatten(), reduction="sum"
         )
         gradients = torch.autograd.grad(loss / at.shape[1], parameters)
-        give_clipped(parameters, gradients)
+        give_clipped(parts, gradients)
         rate = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
@@ -151,14 +155,17 @@ def masks(
     return [part.reshape(len(generators), batch, width) for part, width in zip(parts, widths, strict=True)]
 
 
-def give_clipped(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Set the gradients of the parameters, those of every head scaled down to a norm of at most one."""
-    squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)  # (S,)
-    scale = (MAX_GRADIENT_NORM / (squares.sqrt() + 1e-6)).clamp(max=1.0)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        # The gradient of a transposed product is transposed in memory, which the fused optimiser does not notice.
-        parameter.grad = torch.empty_like(parameter) if parameter.grad is None else parameter.grad
-        torch.mul(gradient, scale.view(-1, *[1] * (gradient.dim() - 1)), out=parameter.grad)
+def give_clipped(parts: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Set the gradients of every head's parameters (head after head), scaled down to a norm of at most one by head."""
+    by_head = [gradient[head] for head in range(len(gradients[0])) for gradient in gradients]
+    for first in range(0, len(parts), len(gradients)):
+        mine = by_head[first : first + len(gradients)]
+        norm = torch.stack([torch.linalg.vector_norm(gradient) for gradient in mine]).norm()
+        scale = (MAX_GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0)
+        for part, gradient in zip(parts[first:], mine, strict=False):
+            # Into memory of the parameter's layout: a transposed product's gradient is transposed, and the fused optimiser
+            # does not notice.
+            torch.mul(gradient, scale, out=part.grad)
 
 
 def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
