@@ -139,7 +139,7 @@ def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_pat
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    with pytest.raises(UserError, match="model.safetensors: cannot be read"):
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read"):
         load_stack(copy)
     with pytest.raises(UserError, match="not a stack folder"):
         load_stack(tmp_path)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from thresher.cli import demo, doctor, explain, job, steps
+from thresher.cli import demo, doctor, explain, job, nlu, steps
 from thresher.errors import UserError
 from thresher.progress import printable, warn
 from thresher.training import processes
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (job, steps, explain, demo, doctor):
+for module in (job, steps, explain, demo, doctor, nlu):
     module.add_to(app)
 
 

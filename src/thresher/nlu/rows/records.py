@@ -136,7 +136,7 @@ def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
 
 def _text(value: Any, name: str) -> Any:
     """Ids and class names may be numbers; lists stay, as SLURP's tokens are."""
-    if isinstance(value, bool) or (isinstance(value, dict)):
+    if isinstance(value, bool | dict):
         raise BadRow(f"column '{name}' holds {shown(value)}, not text")
     return value if value is None or isinstance(value, list) else str(value)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-from torch import nn
 
 from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
@@ -18,10 +18,10 @@ from thresher.model.tokens import tokenise
 from thresher.nlu.rows.bio import OUTSIDE, tags_of
 from thresher.nlu.rows.table import Labels, utterances, words
 from thresher.nlu.stack.config import StackConfig
-from thresher.nlu.stack.encode import encode, joint_labels
+from thresher.nlu.stack.encode import Encoded, encode, joint_labels
 from thresher.nlu.stack.joint import JointModel, freeze, freshly
 from thresher.nlu.stack.vocabulary import only_used
-from thresher.training.fit import Record, fit
+from thresher.training.fit import fit
 from thresher.training.train import new_classifier
 
 
@@ -47,11 +47,7 @@ def joint_recipe(config: StackConfig, rows: int) -> TrainConfig:
 
 
 def train_domain(
-    rows: pl.DataFrame,
-    domains: Sequence[str],
-    config: StackConfig,
-    folder: Path,
-    record: Record | None = None,
+    rows: pl.DataFrame, domains: Sequence[str], config: StackConfig, folder: Path
 ) -> tuple[Classifier, Any]:
     """The domain classifier, trained on all rows, and its tokenizer.
 
@@ -63,20 +59,12 @@ def train_domain(
         the classes, two or more.
     folder
         where the training keeps its state.
-    record
-        where checkpoints go, for scores.
     """
     model, tokenizer = new_classifier(config.model, len(domains), config.seed)
-    labels = (
-        rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64).to_numpy()
-    )
+    labels = rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64)
     tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
-    if record is not None:
-        # Checkpoints are read by whoever knows the whole vocabulary.
-        fit(model, tokens, labels, config.domain, config.seed, folder, record)
-        return model, tokenizer
     with only_used(model.encoder, tokens) as used:
-        fit(model, used, labels, config.domain, config.seed, folder)
+        fit(model, used, labels.to_numpy(), config.domain, config.seed, folder)
     return model, tokenizer
 
 
@@ -88,38 +76,25 @@ def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list
     return [intents[name] for name in rows["intent"]], wanted
 
 
-def train_joint(
-    rows: pl.DataFrame,
-    labels: Labels,
-    domain: str,
-    config: StackConfig,
-    folder: Path,
-    record: Record | None = None,
-) -> tuple[JointModel, Any]:
-    """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
+def joint_parts(
+    rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig
+) -> tuple[JointModel, Any, Encoded, npt.NDArray[np.int64], TrainConfig]:
+    """What a domain's training needs: a fresh model, its tokenizer, the encoded rows, their targets, the recipe."""
     encoder, tokenizer = load_encoder(config.model)
     n_intents, n_tags = len(labels.intents[domain]), len(tags_for(labels.slots[domain]))
     model = freshly(encoder, n_intents, n_tags, config.model, config.seed)
     freeze(encoder, config.joint_frozen_layers)
     encoded = encode(rows["text"].to_list(), tokenizer, config.model.max_length)
     targets = joint_labels(encoded, *joint_targets(rows, labels, domain))
-    recipe = joint_recipe(config, rows.height)
-    if record is not None:
-        _fit(model, encoded.tokens, targets, recipe, config.seed, folder, record)
-        return model, tokenizer
+    return model, tokenizer, encoded, targets, joint_recipe(config, rows.height)
+
+
+def train_joint(
+    rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig, folder: Path
+) -> tuple[JointModel, Any]:
+    """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
+    model, tokenizer, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
     with only_used(model.encoder, encoded.tokens) as used:
-        _fit(model, used, targets, recipe, config.seed, folder, None)
+        # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
+        fit(cast(Classifier, model), used, targets, recipe, config.seed, folder)
     return model, tokenizer
-
-
-def _fit(
-    model: nn.Module,
-    tokens: Any,
-    targets: np.ndarray,
-    recipe: TrainConfig,
-    seed: int,
-    folder: Path,
-    record: Record | None,
-) -> None:
-    # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
-    fit(cast(Classifier, model), tokens, targets, recipe, seed, folder, record)
