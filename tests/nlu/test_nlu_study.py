@@ -93,11 +93,29 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
     rows = toy_rows(2)
     config = toy_config(study[0].parent, **{"domain.max_steps": 5})
     with pytest.raises(UserError, match="holds a study of other rows"):
-        run_study(rows, {"one": toy_rows(1)}, scores_for(rows), study[0], config, plan=PLAN)
+        run_study(
+            rows, {"one": toy_rows(1)}, scores_for(rows), study[0], config, plan=PLAN, mixed_sources=False
+        )
     with pytest.raises(UserError, match="not those of the training rows"):
-        run_study(rows, {"one": toy_rows(1)}, scores_for(rows)[:-1], tmp_path / "x", config, plan=PLAN)
+        run_study(
+            rows,
+            {"one": toy_rows(1)},
+            scores_for(rows)[:-1],
+            tmp_path / "x",
+            config,
+            plan=PLAN,
+            mixed_sources=False,
+        )
     with pytest.raises(UserError, match="unknown technique 'vgo'"):
-        run_study(rows, {"one": toy_rows(1)}, scores_for(rows), tmp_path / "x", config, plan={0.5: ("vgo",)})
+        run_study(
+            rows,
+            {"one": toy_rows(1)},
+            scores_for(rows),
+            tmp_path / "x",
+            config,
+            plan={0.5: ("vgo",)},
+            mixed_sources=False,
+        )
 
 
 def test_the_plan_keeps_as_many_rows_for_every_technique_and_the_first_sample_comes_first() -> None:
@@ -106,7 +124,8 @@ def test_the_plan_keeps_as_many_rows_for_every_technique_and_the_first_sample_co
         rows.with_columns(id=pl.lit("synthetic-") + pl.col("id"), source=pl.lit("synthetic"))[:6]
     )
     mixed = pl.concat([rows.with_columns(source=pl.lit("historical")), synthetic])
-    cells = planned(rows, mixed, scores_for(rows), {0.52: ("random", "vog-class", "mixed")}, 2, True)
+    pools = {"historical": rows, "mixed": mixed}
+    cells = planned(pools, scores_for(rows), {0.52: ("random", "vog-class", "mixed")}, 2)
     assert [cell.sample for cell in cells] == [0] * 7 + [1] * 7
     kept = round(0.48 * rows.height)
     for cell in cells:

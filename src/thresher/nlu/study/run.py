@@ -78,19 +78,18 @@ def run_study(
             "the scores are not those of the training rows: their ids differ; score these rows first"
         )
     test = pl.concat([one.with_columns(id=pl.lit(f"{name}:") + pl.col("id")) for name, one in tests.items()])
-    mixed = pl.concat(
-        [rows.with_columns(source=pl.lit("historical")), swapped(rows, round(SYNTHETIC_SHARE * rows.height))]
-    )
+    pools = {"historical": rows}
+    if mixed_sources:
+        added = swapped(rows, round(SYNTHETIC_SHARE * rows.height))
+        pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
     recipe = config.model_dump(mode="json", exclude=set(config.untrained()))
     made_with = digest({"rows": rows_hash(rows), "test": rows_hash(test), "config": recipe})
     with lock(folder):
-        _begin(
-            folder, made_with, {"historical": rows, "mixed": mixed, "test": test, "scores": scores}, config
-        )
+        _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config)
         started = time.monotonic()
         results: dict[str, Any] = {}
         for upto in range(1, samples + 1):
-            cells = planned(rows, mixed, scores, plan, upto, mixed_sources)
+            cells = planned(pools, scores, plan, upto)
             facts = run_cells(folder, cells, config, made_with, workers)
             results = study_tables(folder, cells, facts, list(tests))
             write(folder / "results.json", as_json(results))
@@ -99,25 +98,20 @@ def run_study(
 
 
 def planned(
-    rows: pl.DataFrame,
-    mixed: pl.DataFrame,
-    scores: pl.DataFrame,
-    plan: Mapping[float, Sequence[str]],
-    samples: int,
-    mixed_sources: bool,
+    pools: Mapping[str, pl.DataFrame], scores: pl.DataFrame, plan: Mapping[float, Sequence[str]], samples: int
 ) -> list[Cell]:
     """The cells of the first samples, the first sample whole before the second."""
+    rows = pools["historical"]
     everything = tuple(rows["id"].sort())
-    synthetic = mixed.filter(source="synthetic")["id"].to_list()
     cells = []
     for sample in range(samples):
         cells.append(Cell("full", 0.0, sample, "historical", everything))
         for prune, names in plan.items():
-            cells += [
-                Cell(name, prune, sample, "historical", tuple(kept_ids(scores, name, prune, sample)))
-                for name in names
-            ]
-        if mixed_sources:
+            for name in names:
+                kept = tuple(kept_ids(scores, name, prune, sample))
+                cells.append(Cell(name, prune, sample, "historical", kept))
+        if "mixed" in pools:
+            synthetic = pools["mixed"].filter(source="synthetic")["id"].to_list()
             cells.append(Cell("full", 0.0, sample, "mixed", tuple(sorted([*everything, *synthetic]))))
             for name in MIXED_SOURCES:
                 kept = kept_ids(scores, name, MIXED_PRUNE, sample)

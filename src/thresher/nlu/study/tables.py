@@ -33,7 +33,7 @@ def study_tables(
     """
     test = pl.read_parquet(study / "test.parquet")
     rows, scores = (pl.read_parquet(study / f"{name}.parquet") for name in ("historical", "scores"))
-    pools = {"historical": rows, "mixed": pl.read_parquet(study / "mixed.parquet")}
+    pools = {name: pl.read_parquet(study / f"{name}.parquet") for name in {cell.pool for cell in cells}}
     counted = {
         cell.name: counts(test, pl.read_parquet(study / "cells" / f"{facts[cell.name]['key']}.parquet"))
         for cell in cells
