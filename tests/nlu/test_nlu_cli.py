@@ -128,35 +128,20 @@ def test_two_stacks_are_replayed_and_compared(
     assert code == 0 and "This is a simulation" in out
     about = json.loads((tmp_path / "logs" / "replay.json").read_text())
     assert "simulation" in about and about["traffic"]["users"] == 300 != Traffic().users
-    code, out, _ = call(
-        capsys,
-        "ab",
-        tmp_path / "logs" / "A.parquet",
-        tmp_path / "logs" / "B.parquet",
-        "--resamples",
-        200,
-        "--json",
-    )
+    logs = [tmp_path / "logs" / f"{arm}.parquet" for arm in "AB"]
+    code, out, _ = call(capsys, "ab", *logs, "--resamples", 200, "--json")
     found = json.loads(out)
-    assert (
-        found["metrics"]["PDR"]["change"] > 0 and found["facts"]["users_a"] + found["facts"]["users_b"] == 300
-    )
-    code, out, _ = call(
-        capsys, "ab", tmp_path / "logs" / "A.parquet", tmp_path / "logs" / "B.parquet", "--resamples", 200
-    )
+    assert found["metrics"]["PDR"]["change"] > 0
+    assert found["facts"]["users_a"] + found["facts"]["users_b"] == 300
+    code, out, _ = call(capsys, "ab", *logs, "--resamples", 200)
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["UER", "PDR", "PDR-tail"]
 
 
 @pytest.mark.slow
 def test_rows_are_scored_and_selected_in_a_process_of_its_own(files: Path, tmp_path: Path) -> None:
-    config = toy_config(files).model_dump(mode="json")
+    config = toy_config(files)
     settings = [
-        f"{section}.{name}={config[section][name]}"
-        for section in ("domain", "joint")
-        for name in ("max_steps", "batch_size")
-    ]
-    settings += [
-        f"model.name={config['model']['name']}",
+        f"model.name={config.model.name}",
         "domain.max_steps=6",
         "domain.checkpoints=2",
         "joint.max_steps=4",
@@ -176,17 +161,8 @@ def test_rows_are_scored_and_selected_in_a_process_of_its_own(files: Path, tmp_p
 
     process("score", files / "train.jsonl", "--out", run, "--joint", *options)
     scores = pl.read_parquet(run / "nlu_scores.parquet")
-    wanted = {
-        "vog_dataset",
-        "vog_class",
-        "el2n",
-        "trail_entropy",
-        "mixed",
-        "el2n_intent",
-        "el2n_slots",
-        "vog_intent",
-        "vog_slots",
-    }
+    wanted = {"vog_dataset", "vog_class", "el2n", "trail_entropy", "mixed"}
+    wanted |= {"el2n_intent", "el2n_slots", "vog_intent", "vog_slots"}
     assert wanted <= set(scores.columns) and scores.height == 16
     assert scores["mixed"].sum() == pytest.approx(1)
     kept = tmp_path / "kept.conll"

@@ -21,6 +21,7 @@ from thresher.nlu.pruning.joint_scores import joint_scores, measure
 from thresher.nlu.pruning.sampling import mixed_score, sampling_score
 from thresher.nlu.pruning.synthetic import swapped
 from thresher.nlu.rows import labels_of, utterances
+from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts
 
 
@@ -104,15 +105,32 @@ def test_synthetic_rows_are_new_and_every_value_is_one_of_its_label() -> None:
     assert not set(made["text"]) & set(base["text"]) and made["text"].n_unique() == 6
 
 
+def with_leaf(
+    model: JointModel, batch: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """A forward whose embedding output is a leaf."""
+    caught: list[torch.Tensor] = []
+
+    def cut(module: torch.nn.Module, given: object, output: torch.Tensor) -> torch.Tensor:
+        caught.append(output.detach().requires_grad_())
+        return caught[0]
+
+    hook = embedding_layer(model.encoder).register_forward_hook(cut)
+    output = model(**batch)
+    hook.remove()
+    return output, caught[0]
+
+
 def test_scores_of_the_joint_model_from_the_formulas(tmp_path: Path) -> None:
     """Two checkpoints, every gradient by plain autograd, one row at a time."""
     rows = toy_rows(1).filter(domain="home")
     model, _, encoded, targets, _ = joint_parts(rows, labels_of(rows), "home", toy_config(tmp_path))
     torch.manual_seed(1)
-    weights = [
-        {name: value + 0.05 * torch.randn_like(value) if value.is_floating_point() else value for name, value in model.state_dict().items()}
-        for _ in range(2)
-    ]  # fmt: skip
+
+    def moved(value: torch.Tensor) -> torch.Tensor:
+        return value + 0.05 * torch.randn_like(value) if value.is_floating_point() else value
+
+    weights = [{name: moved(value) for name, value in model.state_dict().items()} for _ in range(2)]
     found = dict(zip(module.NAMES, measure(model, weights, encoded.tokens, targets, 1), strict=True))
     model.eval()
     for row in range(rows.height):
@@ -121,19 +139,14 @@ def test_scores_of_the_joint_model_from_the_formulas(tmp_path: Path) -> None:
         gradients: dict[str, list[torch.Tensor]] = {"intent": [], "slots": []}
         for state in weights:
             model.load_state_dict(state)
-            caught = {}
-            hook = embedding_layer(model.encoder).register_forward_hook(
-                lambda module, given, output: caught.setdefault("e", output.detach().requires_grad_())
-            )
-            output = model(**batch)
-            hook.remove()
+            output, embedded = with_leaf(model, batch)
             logits = output["tags"][0, encoded.first[row]]
             both = {
                 "intent": output["intent"][0, intent],
                 "slots": sum(logits[at, tag] for at, tag in enumerate(tags)),
             }
             for name, value in both.items():
-                gradients[name].append(torch.autograd.grad(value, caught["e"], retain_graph=True)[0].double())
+                gradients[name].append(torch.autograd.grad(value, embedded, retain_graph=True)[0].double())
         for name, own in gradients.items():
             expected = torch.stack(own).var(0, correction=0).sum()
             assert found[f"vog_{name}"][row] == pytest.approx(float(expected), rel=1e-3)

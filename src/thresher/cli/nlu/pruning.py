@@ -43,6 +43,20 @@ StudyOut = Annotated[
     Path, typer.Option("--out", metavar="STUDY", help="the study folder to write", show_default=False)
 ]
 Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, help="trainings per arm")]
+StudyPrune = Annotated[
+    list[float] | None,
+    typer.Option("--prune", metavar="P", help="shares to remove; default: those of the paper"),
+]
+StudyTechnique = Annotated[
+    list[str] | None,
+    typer.Option("--technique", metavar="NAME", help="with --prune: what to compare at each share"),
+]
+MixedSources = Annotated[
+    bool,
+    typer.Option(
+        "--mixed-sources/--no-mixed-sources", help="also add synthetic rows, and prune the others only"
+    ),
+]
 STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %", "dIRER %", "sigma DCER")
 
 
@@ -157,6 +171,9 @@ def study(
     scores: ScoredRun,
     out: StudyOut,
     samples: Samples = 3,
+    prune: StudyPrune = None,
+    technique: StudyTechnique = None,
+    mixed_sources: MixedSources = True,
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
@@ -172,10 +189,21 @@ def study(
     table = _without(read(rows, format, skip_bad), list(tests.values()))
     from thresher.nlu.page.write import write_page
     from thresher.nlu.pruning.score import read_scores
-    from thresher.nlu.study.run import run_study
+    from thresher.nlu.study.run import PLAN, run_study
 
     _, scored = read_scores(scores)
-    found = run_study(table, tests, scored, out, used, samples=samples, workers=workers)
+    plan = {share: tuple(technique or ("random", "vog-dataset")) for share in prune} if prune else PLAN
+    found = run_study(
+        table,
+        tests,
+        scored,
+        out,
+        used,
+        samples=samples,
+        plan=plan,
+        mixed_sources=mixed_sources,
+        workers=workers,
+    )
     page = write_page(out)
     if json:
         terminal.as_json(found)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.nlu.ab.logs import KEY
+from thresher.selection import hash_ids
 
 Numbers = npt.NDArray[np.float64]
 TAIL = 0.4
@@ -35,7 +36,8 @@ def tail_of(arms: list[pl.DataFrame], share: float = TAIL) -> pl.Series:
     counted = (
         asked.group_by(KEY)
         .agg(n=pl.len())
-        .sort(pl.col("n"), pl.col(KEY).hash(seed=0), descending=[True, False])
+        .with_columns(tie=pl.col(KEY).map_batches(lambda names: pl.Series(hash_ids(names, 0))))
+        .sort("n", "tie", descending=[True, False])
         .with_columns(before=pl.col("n").cum_sum() - pl.col("n"))
     )
     return counted.filter(pl.col("before") >= (1 - share) * asked.height)[KEY]

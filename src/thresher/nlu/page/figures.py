@@ -136,14 +136,7 @@ def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
         cells = []
         for one in facts:
             found = (one.get("metrics") or {}).get(metric)
-            sure = found is not None and known(found["low"])
-            side = (
-                "around"
-                if not sure or found["low"] <= 0 <= found["high"]
-                else "worse"
-                if found["low"] > 0
-                else "better"
-            )
+            side = _side(found)
             cells.append(
                 {
                     "removed": percent(one.get("removed"), 0),
@@ -157,6 +150,13 @@ def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
             {"domain": domain, "n_train": facts[0]["n_train"], "n_test": facts[0]["n_test"], "cells": cells}
         )
     return {"metric": metric, "names": [name_of(entry) for entry in entries], "lines": lines}
+
+
+def _side(found: dict[str, Any] | None) -> str:
+    """Whether an interval lies wholly above zero (worse), below it (better), or neither."""
+    if found is None or not known(found["low"]) or found["low"] <= 0 <= found["high"]:
+        return "around"
+    return "worse" if found["low"] > 0 else "better"
 
 
 def headline(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.rows.wording import listed
+from thresher.scores import scores
 from thresher.selection import select
 
 FLOOR = 20  # rows of a domain; the paper saw domains below this regress
@@ -25,7 +26,7 @@ def choose(
     protect: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     end: str = "easy",
-    hard: str = "high",
+    hard: str | None = None,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Decide which rows are kept; `thresher.selection.select` on the rows that may be pruned.
@@ -34,8 +35,10 @@ def choose(
     ----------
     table
         `id, domain, intent, source` and score columns.
-    by, strategy, options, end, hard, seed
+    by, strategy, options, end, seed
         as `select` takes them; `stratified` keeps the proportions of the domains.
+    hard
+        the end of the score at which the hard rows are; by default as the score is registered, else "high".
     prune
         share to drop of the rows that may be pruned.
     sources
@@ -79,9 +82,20 @@ def choose(
         floor_group=("domain",) if floor else (),
         protect=[*kept_whole, *protect],
         end=end,  # type: ignore[arg-type]
-        hard=hard,  # type: ignore[arg-type]
+        hard=hard or hard_end(by),  # type: ignore[arg-type]
         seed=seed,
     )
+
+
+def hard_end(by: str | None) -> str:
+    """Where the hard rows of a score are; a score of no registration has them at its high end.
+
+    >>> hard_end("pvi_class"), hard_end("mixed")
+    ('low', 'high')
+    """
+    name = (by or "").removesuffix("_class").removesuffix("_dataset")
+    known = scores().get(name)
+    return known.hard if known else "high"
 
 
 def removed_by(rows: pl.DataFrame, kept: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -93,7 +94,8 @@ def _names(kind: str, raw: bytes, path: Path) -> list[str]:
             except (ValueError, TypeError):
                 continue
         return list(names)
-    return lines[0].decode(errors="replace").strip().split("\t" if kind == "tsv" else ",") if lines else []
+    header = [lines[0].decode(errors="replace").strip()] if lines else []
+    return next(csv.reader(header, delimiter="\t" if kind == "tsv" else ","), [])
 
 
 def _columns(form: str, names: list[str], where: str) -> list[str]:

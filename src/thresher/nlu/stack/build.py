@@ -71,7 +71,8 @@ def train_stack(
         raise UserError("one domain, one intent and no slots: there is nothing to learn")
     read_rules(exact, templates)
     made_with = {"rows": rows_hash(rows), **config.model_dump(mode="json", exclude=set(config.untrained()))}
-    if folder.exists() and any(folder.iterdir()) and not (folder / "stack.yaml").is_file():
+    strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    if strange and not (folder / "stack.yaml").is_file():
         raise UserError(f"{folder}: holds files but no stack.yaml, so it is no stack; choose another --out")
     with lock(folder):
         _begin(folder, rows, config, labels, digest(made_with), force)
@@ -88,19 +89,16 @@ def rows_hash(rows: pl.DataFrame) -> str:
 def _begin(
     folder: Path, rows: pl.DataFrame, config: StackConfig, labels: Labels, made_with: str, force: bool
 ) -> None:
-    if (folder / "stack.yaml").is_file():
-        if read_stack(folder).get("made_with") != made_with:
-            if not force:
-                raise UserError(
-                    f"{folder}: holds a stack of other rows or settings; choose another --out, or --force to start over"
-                )
-            shutil.rmtree(folder / "models", ignore_errors=True)
-        elif force:
-            shutil.rmtree(folder / "models", ignore_errors=True)
+    there = (folder / "stack.yaml").is_file()
+    if there and not force and read_stack(folder).get("made_with") != made_with:
+        raise UserError(
+            f"{folder}: holds a stack of other rows or settings; choose another --out, or --force to start over"
+        )
+    # Whatever is wrong with the model is told before anything is written.
     encoder, tokenizer = load_encoder(config.model)
-    if not (folder / "encoder").is_dir():
-        save_encoder(folder, encoder, tokenizer)
-    write(folder / "rows.parquet", rows.write_parquet)
+    if there and force:
+        for name in ("models", "encoder"):
+            shutil.rmtree(folder / name, ignore_errors=True)
     facts = {
         "format": FORMAT,
         "made_with": made_with,
@@ -109,10 +107,15 @@ def _begin(
         "intents": {name: list(own) for name, own in labels.intents.items()},
         "slots": {name: list(own) for name, own in labels.slots.items()},
     }
+    # First of all, so that a folder that a killed training leaves can be told.
     write(folder / "stack.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
+    write(folder / "rows.parquet", rows.write_parquet)
+    if not (folder / "encoder").is_dir():
+        save_encoder(folder, encoder, tokenizer)
 
 
 def _write_rules(folder: Path, exact: pl.DataFrame | None, templates: Path | None) -> None:
+    shutil.rmtree(folder / "rules", ignore_errors=True)
     if exact is not None:
         save_utterances(exact, folder / "rules" / "exact.jsonl")
     if templates is not None:

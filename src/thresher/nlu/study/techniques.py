@@ -35,6 +35,8 @@ TECHNIQUES: dict[str, Technique] = {
     "vog-dataset": Technique("VoG, dataset-normalised", "vog_dataset", "linear"),
     "vog-cutoff": Technique("VoG, dataset-normalised, easiest cut off", "vog_dataset", "cutoff"),
     "el2n": Technique("EL2N", "el2n", "linear"),
+    "vog-slots": Technique("VoG of the slot outputs", "vog_slots", "linear"),
+    "el2n-slots": Technique("EL2N of the slot outputs", "el2n_slots", "linear"),
     "mixed": Technique("VoG and slot-trail entropy, mixed", "mixed", "linear"),
 }
 
