@@ -24,7 +24,7 @@ from thresher.nlu.stack.encode import IGNORED
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
 from thresher.nlu.stack.vocabulary import only_used
-from thresher.signals.batch import gradient_moments, swap_weights
+from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import Record, fit
@@ -136,7 +136,7 @@ def _error(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _variance(gradients: Tensor) -> Numbers:
     """Variance over checkpoints, summed over elements, from (B, C, T, H); as `scores.vog`."""
-    gram = gradient_moments(gradients)["gradient_gram"]  # (B, C, C)
-    count = gram.shape[1]
-    spread: Numbers = np.einsum("naa->n", gram) / count - np.einsum("nab->n", gram) / count**2
+    inner = gram(gradients.flatten(2)).numpy()  # (B, C, C)
+    count = inner.shape[1]
+    spread: Numbers = np.einsum("naa->n", inner) / count - np.einsum("nab->n", inner) / count**2
     return np.maximum(spread, 0.0)

@@ -55,7 +55,8 @@ def score_rows(
     )
     recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
     api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
-    api.measure(folder, **({"workers": workers} if workers else {}))
+    # What VoG, EL2N and PVI need; self-influence would double the pass.
+    api.measure(folder, signals=("gradient_gram",), **({"workers": workers} if workers else {}))
     table = api.score(folder)
     scores = table.select("id", pl.selectors.float())
     found = rows.select("id", "domain", "intent", "source").join(
