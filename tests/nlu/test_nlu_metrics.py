@@ -124,24 +124,23 @@ def test_the_pairs_of_overlapping_slots_are_as_many_as_can_be(left: list[int], r
 
 
 def test_the_relative_interval_covers_the_truth() -> None:
-    """300 studies of three samples: true error rates 0.20 (full) and 0.25; 95% intervals cover +25%."""
+    """150 studies of three samples, pruned rows a quarter worse: 95% intervals cover +25%, and mostly leave zero out."""
     rng = np.random.default_rng(0)
     n, covered, misses_zero = 500, 0, 0
-    ones = np.ones(n)
-    for study in range(300):
-        hard = rng.beta(0.4, 1.6, n)  # the rows' own difficulty, mean 0.2, shared by all trainings
-        arms = []
-        for rate in (0.25, 0.20):
-            arms.append([])
-            for _ in range(3):
-                luck = rng.normal(0, 0.006)
-                chance = np.clip(hard * (rate + luck) / 0.2, 0, 1)
-                arms[-1].append(Parts((rng.random(n) < chance).astype(float), ones))
-        found = relative_interval(arms[0], arms[1], bootstrap=200, seed=study)
-        covered += found["low"] <= 0.25 - 0.02 <= found["high"] or found["low"] <= 0.25 <= found["high"]
+    for study in range(150):
+        hard = 0.75 * rng.beta(0.4, 1.6, n)  # the rows' own difficulty, shared by all trainings
+        arms = [
+            [
+                Parts((rng.random(n) < hard * (worse + rng.normal(0, 0.03))).astype(float), np.ones(n))
+                for _ in range(3)
+            ]
+            for worse in (1.25, 1.0)
+        ]
+        found = relative_interval(arms[0], arms[1], bootstrap=100, seed=study)
+        covered += found["low"] <= 0.25 <= found["high"]
         misses_zero += found["low"] > 0
-    assert covered >= 0.90 * 300
-    assert misses_zero > 100
+    assert covered >= 0.88 * 150
+    assert misses_zero > 50
 
 
 def test_pairs_of_equal_arms_have_no_difference() -> None:

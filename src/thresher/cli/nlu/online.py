@@ -96,7 +96,7 @@ def replay(
     arms = [
         judged(rows, answers_for(load_stack(stack, domain_threshold=threshold), rows)) for stack in (a, b)
     ]
-    log_a, log_b, about = simulate(rows, *arms, Traffic(users=users, seed=seed))
+    log_a, log_b, about = simulate(rows, arms[0], arms[1], Traffic(users=users, seed=seed))
     write(out / "A.parquet", log_a.write_parquet)
     write(out / "B.parquet", log_b.write_parquet)
     write(out / "replay.json", as_json(about))

@@ -91,10 +91,11 @@ def _log_rate(sums: Numbers, users: int) -> tuple[Numbers, Numbers]:
 
 
 def _studentised(log_a: Numbers, var_a: Numbers, log_b: Numbers, var_b: Numbers, centre: float) -> Numbers:
+    # Arms without any spread, or one in which nothing was counted: as far out as can be.
     with np.errstate(divide="ignore", invalid="ignore"):
         values: Numbers = (log_b - log_a - centre) / np.sqrt(var_a + var_b)
-    # Both arms without any spread, or nothing counted in a resample: as far out as can be.
-    return np.where(np.isfinite(values), values, np.sign(np.nan_to_num(log_b - log_a)) * np.inf)
+        far = np.select([log_b > log_a, log_b < log_a], [np.inf, -np.inf], 0.0)
+    return np.where(np.isfinite(values), values, far)
 
 
 def _blocks(count: int, width: int) -> Iterator[int]:

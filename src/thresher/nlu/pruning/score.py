@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -56,7 +57,8 @@ def score_rows(
     recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
     api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
     # What VoG, EL2N and PVI need; self-influence would double the pass.
-    api.measure(folder, signals=("gradient_gram",), **({"workers": workers} if workers else {}))
+    settings: dict[str, Any] = {"signals": ("gradient_gram",), **({"workers": workers} if workers else {})}
+    api.measure(folder, **settings)
     table = api.score(folder)
     scores = table.select("id", pl.selectors.float())
     found = rows.select("id", "domain", "intent", "source").join(

@@ -114,8 +114,8 @@ def planned(
             synthetic = pools["mixed"].filter(source="synthetic")["id"].to_list()
             cells.append(Cell("full", 0.0, sample, "mixed", tuple(sorted([*everything, *synthetic]))))
             for name in MIXED_SOURCES:
-                kept = kept_ids(scores, name, MIXED_PRUNE, sample)
-                cells.append(Cell(name, MIXED_PRUNE, sample, "mixed", tuple(sorted([*kept, *synthetic]))))
+                left = [*kept_ids(scores, name, MIXED_PRUNE, sample), *synthetic]
+                cells.append(Cell(name, MIXED_PRUNE, sample, "mixed", tuple(sorted(left))))
     return cells
 
 
