@@ -27,8 +27,9 @@ from thresher.model.tokens import length_sorted_batches, pad_batch
 from thresher.run_folder import as_json, write
 from thresher.signals.measure import read_signals
 from thresher.training.diet import Moment
-from thresher.training.fit import parameter_groups, trains_in_bf16
+from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import trains_in_bf16
 
 DEEP, SHALLOW = 6, 3
 PRUNED = (0.3, 0.45, 0.7)

@@ -20,8 +20,9 @@ from safetensors.torch import load_file
 from thresher.config import ModelConfig, TrainConfig
 from thresher.model.tokens import pad_batch, tokenise
 from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
-from thresher.training.fit import Record, fit, predict_logits, steps_of
+from thresher.training.fit import Record, fit, predict_logits
 from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import steps_of
 from thresher.training.train import new_classifier
 from tiny import WORDS, tiny_model
 

@@ -36,11 +36,13 @@ class Template:
 
 @dataclass(frozen=True)
 class Command:
-    """One sentence: its words, the same with every slot blanked, and the domain of what it talks about."""
+    """One sentence: its words, the same with every slot blanked, the domain of what it talks about, and the words with every
+    slot in brackets, `[name : kitchen lights]`."""
 
     text: str
     wording: str
     domain: str
+    annotated: str
 
 
 def read_templates() -> tuple[list[Template], Intents]:
@@ -80,7 +82,7 @@ def draw(template: Template, intents: Intents, rng: random.Random) -> Command:
     >>> templates, intents = read_templates()
     >>> template = next(t for t in templates if t.text == "<timer_cancel> all [[of ](the|my)] timers")
     >>> draw(template, intents, random.Random(1))
-    Command(text='cancel all timers', wording='cancel all timers', domain='timer')
+    Command(text='cancel all timers', wording='cancel all timers', domain='timer', annotated='cancel all timers')
     """
     domain = rng.choice(template.domains)
     short = "{name} <light>" in template.text
@@ -92,7 +94,11 @@ def draw(template: Template, intents: Intents, rng: random.Random) -> Command:
         _fill(part, names, spelled, intents, rng) if isinstance(part, ListReference) else part
         for part in path
     ]
-    return Command(_write(words), wording, domain)
+    marked = [
+        TextChunk(f"[{part.slot_name} : {_write([word])}]") if isinstance(part, ListReference) else word
+        for part, word in zip(path, words, strict=True)
+    ]
+    return Command(_write(words), wording, domain, _write(marked))
 
 
 def _path(expression: Expression, intents: Intents, rng: random.Random) -> Iterator[Expression]:

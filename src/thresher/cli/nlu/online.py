@@ -1,0 +1,109 @@
+"""`thresher nlu ab | replay`: online evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.nlu.rows import Seed, SkipBad, read
+from thresher.cli.options import Json, Quiet
+
+LogA = Annotated[Path, typer.Argument(metavar="A", help="log of the arm in production", show_default=False)]
+LogB = Annotated[Path, typer.Argument(metavar="B", help="log of the other arm", show_default=False)]
+Threshold = Annotated[
+    float,
+    typer.Option("--threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"),
+]
+Share = Annotated[float, typer.Option("--share", metavar="P", help="planned share of users in arm A")]
+Resamples = Annotated[int, typer.Option("--resamples", metavar="N", min=200, help="of users")]
+AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (ab, replay):
+        app.command()(command)
+
+
+def ab(
+    a: LogA,
+    b: LogB,
+    threshold: Threshold = 0.0,
+    share: Share = 0.5,
+    resamples: Resamples = 2000,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """UER, PDR and PDR-tail of two arms: relative change, interval and p value, with users as units."""
+    terminal.start(quiet)
+    from thresher.nlu.ab import compare_logs, read_log
+    from thresher.progress import warn
+
+    found = compare_logs(
+        read_log(a), read_log(b), threshold=threshold, share=share, resamples=resamples, seed=seed
+    )
+    for line in found["warnings"]:
+        warn(line)
+    if json:
+        terminal.as_json(found)
+        return
+    terminal.table(AB_HEAD, [_line(name, one) for name, one in found["metrics"].items()])
+    facts = found["facts"]
+    terminal.line(
+        f"A: {facts['users_a']:,} users, {facts['requests_a']:,} requests; B: {facts['users_b']:,} users, "
+        f"{facts['requests_b']:,} requests; {facts['days']:g} days; split p {facts['split_p']:.2g}"
+    )
+
+
+def _line(name: str, one: dict[str, Any]) -> tuple[str, ...]:
+    rates = (f"{100 * one['a']:.3f}", f"{100 * one['b']:.3f}")
+    if one["change"] is None:
+        return (name, *rates, "-", "-", "-")
+    interval = f"[{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]"
+    return (name, *rates, f"{100 * one['change']:+.2f}", interval, f"{one['p']:.3f}")
+
+
+def replay(
+    a: Annotated[Path, typer.Argument(metavar="STACK_A", help="the stack in production", show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="STACK_B", help="the other stack", show_default=False)],
+    test: Annotated[list[Path], typer.Option("--test", metavar="FILE", help="test rows that users say")],
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="where A.parquet and B.parquet go")],
+    users: Annotated[int, typer.Option("--users", metavar="N", min=4)] = 4000,
+    threshold: Threshold = 0.0,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate two arms' logs: test utterances with a long tail, users who rephrase or give up. A simulation, no user test."""
+    terminal.start(quiet)
+    import polars as pl
+
+    from thresher.nlu.ab import Traffic
+    from thresher.nlu.ab import replay as simulate
+    from thresher.nlu.ab.replay import judged
+    from thresher.nlu.stack.evaluate import answers_for
+    from thresher.nlu.stack.folder import load_stack
+    from thresher.run_folder import as_json, write
+
+    rows = pl.concat(
+        [read(one, None, skip_bad).with_columns(id=f"{at}:" + pl.col("id")) for at, one in enumerate(test)]
+    )
+    arms = [
+        judged(rows, answers_for(load_stack(stack, domain_threshold=threshold), rows)) for stack in (a, b)
+    ]
+    log_a, log_b, about = simulate(rows, arms[0], arms[1], Traffic(users=users, seed=seed))
+    write(out / "A.parquet", log_a.write_parquet)
+    write(out / "B.parquet", log_b.write_parquet)
+    write(out / "replay.json", as_json(about))
+    if json:
+        terminal.as_json({"a": str(out / "A.parquet"), "b": str(out / "B.parquet"), **about})
+        return
+    terminal.line(about["simulation"])
+    terminal.line(
+        f"{log_a.height + log_b.height:,} requests; next: thresher nlu ab {out / 'A.parquet'} {out / 'B.parquet'}"
+    )

@@ -1,0 +1,247 @@
+"""`thresher nlu score | select | study | report`: pruning the rows of a stack, and what it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.nlu.rows import Format, OutFile, Rows, Seed, SkipBad, read
+from thresher.cli.nlu.stack import Workers, settings
+from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
+from thresher.errors import UserError
+
+Prune = Annotated[
+    float, typer.Option("--prune", metavar="P", help="share to drop of the rows that may be pruned")
+]
+By = Annotated[
+    str, typer.Option("--by", metavar="SCORE", help="vog_dataset, vog_class, mixed, el2n_slots, ...")
+]
+Strategy = Annotated[
+    str, typer.Option("--strategy", metavar="NAME", help="linear, cutoff, random, stratified, softmax")
+]
+Sources = Annotated[
+    list[str] | None, typer.Option("--source", metavar="NAME", help="prune rows of this source only")
+]
+Floor = Annotated[int, typer.Option("--floor", metavar="N", min=0, help="rows of every domain that are kept")]
+Protect = Annotated[
+    list[str] | None, typer.Option("--protect", metavar="COL=VALUE", help="rows that are never dropped")
+]
+Tests = Annotated[
+    list[str],
+    typer.Option("--test", metavar="NAME=FILE", help="annotated test rows; more than once for several sets"),
+]
+ScoredRun = Annotated[
+    Path,
+    typer.Option(
+        "--scores", metavar="RUN", help="the run folder of `thresher nlu score`", show_default=False
+    ),
+]
+StudyOut = Annotated[
+    Path, typer.Option("--out", metavar="STUDY", help="the study folder to write", show_default=False)
+]
+Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, help="trainings per arm")]
+StudyPrune = Annotated[
+    list[float] | None,
+    typer.Option("--prune", metavar="P", help="shares to remove; default: those of the paper"),
+]
+StudyTechnique = Annotated[
+    list[str] | None,
+    typer.Option("--technique", metavar="NAME", help="with --prune: what to compare at each share"),
+]
+MixedSources = Annotated[
+    bool,
+    typer.Option(
+        "--mixed-sources/--no-mixed-sources", help="also add synthetic rows, and prune the others only"
+    ),
+]
+STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %", "dIRER %", "sigma DCER")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (score, select, study, report):
+        app.command()(command)
+
+
+def score(
+    rows: Rows,
+    out: Out,
+    joint: Annotated[bool, typer.Option("--joint", help="also score by the intent and slot models")] = False,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option("--without", metavar="FILE", help="leave out rows whose text is in these test rows"),
+    ] = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy and the mixed score."""
+    terminal.start(quiet)
+    used = settings(config, set)
+    table = _without(read(rows, format, skip_bad), [read(one, None, skip_bad) for one in test or ()])
+    from thresher.nlu.pruning.score import score_rows
+
+    found = score_rows(table, out, used, joint=joint, workers=workers)
+    names = [name for name, kind in found.schema.items() if kind.is_float()]
+    if json:
+        terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
+    else:
+        terminal.line(f"{found.height:,} rows scored: {', '.join(names)}; next: thresher nlu select {out}")
+
+
+def _without(rows: Any, tests: list[Any]) -> Any:
+    from thresher.nlu.study.run import without_test_texts
+    from thresher.progress import say
+
+    left = without_test_texts(rows, tests)
+    if left.height < rows.height:
+        say(
+            f"{rows.height - left.height:,} of {rows.height:,} training rows have the text of a test row; they are left out"
+        )
+    return left
+
+
+def select(
+    run: RunFolder,
+    out: OutFile,
+    prune: Prune = 0.45,
+    by: By = "vog_dataset",
+    strategy: Strategy = "linear",
+    source: Sources = None,
+    floor: Floor = 20,
+    protect: Protect = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="the format to write")] = None,
+    seed: Seed = 0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Choose the training rows to keep, and write them as annotated rows."""
+    terminal.start(quiet)
+    from thresher.nlu.pruning.choose import choose, removed_by
+    from thresher.nlu.pruning.score import read_scores
+    from thresher.nlu.rows import save_utterances
+
+    rows, scores = read_scores(run)
+    kept = choose(
+        scores,
+        by=by,
+        prune=prune,
+        strategy=strategy,
+        sources=source or (),
+        floor=floor,
+        protect=protect or (),
+        seed=seed,
+    )
+    save_utterances(rows.filter(kept["kept"]), out, form=to)
+    tables = {column: removed_by(rows, kept, column) for column in ("source", "domain")}
+    n_kept = int(kept["kept"].sum())
+    if json:
+        by_column = {column: table.to_dicts() for column, table in tables.items()}
+        terminal.as_json({"kept": n_kept, "rows": rows.height, "file": str(out), **by_column})
+        return
+    for column, table in tables.items():
+        lines = [
+            (name or "-", f"{n:,}", f"{left:,}", f"{gone:.1%}") for name, n, left, gone in table.iter_rows()
+        ]
+        terminal.table((column, "rows", "kept", "removed"), lines)
+    terminal.line(f"kept rows ({n_kept:,} of {rows.height:,}): {out}")
+
+
+def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
+    """`NAME=FILE` texts as test rows by name."""
+    found = {}
+    for text in texts:
+        name, equals, file = text.partition("=")
+        if not equals or ":" in name:
+            raise UserError(f"--test '{text}': write NAME=FILE, for example slurp=slurp/test.jsonl")
+        found[name] = read(Path(file), None, skip_bad)
+    return found
+
+
+def study(
+    rows: Rows,
+    test: Tests,
+    scores: ScoredRun,
+    out: StudyOut,
+    samples: Samples = 3,
+    prune: StudyPrune = None,
+    technique: StudyTechnique = None,
+    mixed_sources: MixedSources = True,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The paper's table 2 with your rows: whole stacks on pruned rows beside stacks on all of them, with intervals."""
+    terminal.start(quiet)
+    used = settings(config, set)
+    tests = named_tests(test, skip_bad)
+    table = _without(read(rows, format, skip_bad), list(tests.values()))
+    from thresher.nlu.page.write import write_page
+    from thresher.nlu.pruning.score import read_scores
+    from thresher.nlu.study.run import PLAN, run_study
+
+    _, scored = read_scores(scores)
+    plan = {share: tuple(technique or ("random", "vog-dataset")) for share in prune} if prune else PLAN
+    found = run_study(
+        table,
+        tests,
+        scored,
+        out,
+        used,
+        samples=samples,
+        plan=plan,
+        mixed_sources=mixed_sources,
+        workers=workers,
+    )
+    page = write_page(out)
+    if json:
+        terminal.as_json(found)
+        return
+    terminal.table(STUDY_HEAD, [_line(entry) for entry in found["techniques"]])
+    terminal.line(
+        f"{found['samples']} samples; error rates relative to all rows, 95% intervals over rows and samples"
+    )
+    terminal.line(f"report: {page}")
+
+
+def _line(entry: dict[str, Any]) -> tuple[str, ...]:
+    def cell(name: str) -> str:
+        found = entry["metrics"][name]
+        return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
+
+    title = entry["title"] + (", historical only" if entry["pool"] == "mixed" else "")
+    rates = (cell(name) for name in ("DCER", "F-SEMER", "ICER", "IRER"))
+    return (
+        f"{entry['removed']:.0%}",
+        title,
+        f"{entry['n_train']:,}",
+        *rates,
+        f"{entry['sigma']['DCER']:+.1f}",
+    )
+
+
+def report(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False)],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the page of a study: distributions, removal and errors per domain, entropy, efficiency."""
+    terminal.start(quiet)
+    from thresher.nlu.page.write import write_page
+
+    page = write_page(study)
+    if json:
+        terminal.as_json({"study": str(study), "report": str(page)})
+    else:
+        terminal.line(f"report: {page}")

@@ -1,0 +1,116 @@
+"""`thresher nlu convert | entropy | synthesise`: annotated rows alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import Json, Quiet
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from thresher.nlu.rows import Labels
+
+Rows = Annotated[
+    Path,
+    typer.Argument(
+        metavar="ROWS", help="annotated rows: .jsonl .csv .tsv .parquet .conll .yml", show_default=False
+    ),
+]
+OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="the file to write", show_default=False)]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="brackets, pipe, massive, slurp, conll or rasa; else told by the file",
+    ),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="pass over bad rows and count them")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (convert, entropy, synthesise):
+        app.command()(command)
+
+
+def read(path: Path, form: str | None, skip_bad: bool, known: Labels | None = None) -> pl.DataFrame:
+    """Annotated rows; what was passed over is said."""
+    from thresher.nlu.rows import load_utterances
+    from thresher.nlu.rows.table import skipped_line
+    from thresher.progress import warn
+
+    found = load_utterances(path, form=form, skip_bad=skip_bad, known=known)
+    if found.skipped:
+        warn(skipped_line(found.skipped))
+    return found.rows
+
+
+def convert(
+    rows: Rows,
+    out: OutFile,
+    format: Format = None,
+    to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="the format to write")] = None,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write annotated rows in another format."""
+    terminal.start(quiet)
+    from thresher.nlu.rows import save_utterances
+
+    table = read(rows, format, skip_bad)
+    save_utterances(table, out, form=to)
+    _tell({"rows": table.height, "file": str(out)}, json, f"{table.height:,} rows: {out}")
+
+
+def entropy(
+    rows: Rows, format: Format = None, skip_bad: SkipBad = False, json: Json = False, quiet: Quiet = False
+) -> None:
+    """Intent entropy and slot-trail entropy of every domain, in bits."""
+    terminal.start(quiet)
+    from thresher.nlu.entropy import domain_entropy
+
+    found = domain_entropy(read(rows, format, skip_bad))
+    if json:
+        terminal.as_json(found.to_dicts())
+        return
+    head = ("domain", "rows", "intents", "intent entropy", "slot-trail entropy", "mean over intents")
+    lines = [(name, f"{n:,}", str(k), *(f"{h:.2f}" for h in bits)) for name, n, k, *bits in found.iter_rows()]
+    terminal.table(head, lines)
+
+
+def synthesise(
+    rows: Rows,
+    out: OutFile,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="synthetic rows to add")],
+    format: Format = None,
+    seed: Seed = 0,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add synthetic rows: training rows with their slot values swapped, of source "synthetic"."""
+    terminal.start(quiet)
+    import polars as pl
+
+    from thresher.nlu.pruning.synthetic import swapped
+    from thresher.nlu.rows import save_utterances
+
+    table = read(rows, format, skip_bad)
+    named = table.with_columns(source=pl.col("source").replace("", "historical"))
+    save_utterances(pl.concat([named, swapped(table, count, seed)]), out)
+    _tell({"rows": table.height + count, "file": str(out)}, json, f"{table.height:,} + {count:,} rows: {out}")
+
+
+def _tell(result: dict[str, object], json: bool, line: str) -> None:
+    if json:
+        terminal.as_json(result)
+    else:
+        terminal.line(line)

@@ -1,0 +1,213 @@
+"""`thresher nlu train | evaluate | predict | demo`: the stack itself."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.nlu.rows import Format, Rows, Seed, SkipBad, read
+from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
+from thresher.errors import UserError
+
+if TYPE_CHECKING:
+    from thresher.nlu.stack.config import StackConfig
+
+StackOut = Annotated[
+    Path, typer.Option("--out", metavar="STACK", help="the stack folder to write", show_default=False)
+]
+StackFolder = Annotated[Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False)]
+Test = Annotated[Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False)]
+Texts = Annotated[
+    list[str] | None, typer.Argument(metavar="[TEXT...]", help="what was said; none: ask for it")
+]
+Exact = Annotated[
+    Path | None,
+    typer.Option(
+        "--exact", metavar="FILE", help="annotated rows that answer their own text, before any model"
+    ),
+]
+Templates = Annotated[
+    Path | None,
+    typer.Option("--templates", metavar="FILE", help="sentence templates (YAML, hassil) that answer next"),
+]
+Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="trainings at a time")]
+DomainThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--domain-threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"
+    ),
+]
+IntentThreshold = Annotated[
+    float | None,
+    typer.Option(
+        "--intent-threshold", metavar="P", min=0, max=1, help="confidence below which no intent is named"
+    ),
+]
+ERROR_HEAD = ("", "rows", "DCER %", "ICER %", "SEMER %", "F-SEMER %", "IRER %", "slot F1 %")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (train, evaluate, predict, demo):
+        app.command()(command)
+
+
+def settings(config: Path | None, overrides: list[str] | None) -> StackConfig:
+    """The settings of a stack, from a file and `--set`."""
+    from thresher.nlu.stack.config import stack_config
+
+    given: dict[str, Any] = {}
+    for text in overrides or ():
+        place, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set '{text}': write SETTING=VALUE, for example joint.epochs=4")
+        given[place.strip()] = value.strip()
+    return stack_config(given, config)
+
+
+def train(
+    rows: Rows,
+    out: StackOut,
+    exact: Exact = None,
+    templates: Templates = None,
+    config: ConfigFile = None,
+    set: Overrides = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    workers: Workers = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a stack: a domain classifier, and for every domain a model for intent and slots."""
+    terminal.start(quiet)
+    used = settings(config, set)
+    table = read(rows, format, skip_bad)
+    from thresher.nlu.stack.build import train_stack
+
+    fixed = read(exact, None, skip_bad) if exact else None
+    folder = train_stack(table, out, used, exact=fixed, templates=templates, workers=workers, force=force)
+    if json:
+        terminal.as_json({"stack": str(folder), "rows": table.height})
+    else:
+        terminal.line(f"trained; next: thresher nlu evaluate {folder} TEST, or thresher nlu predict {folder}")
+
+
+def _thresholds(domain: float | None, intent: float | None) -> dict[str, float]:
+    named = {"domain_threshold": domain, "intent_threshold": intent}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def evaluate(
+    stack: StackFolder,
+    test: Test,
+    domain_threshold: DomainThreshold = None,
+    intent_threshold: IntentThreshold = None,
+    format: Format = None,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Every error rate of a stack on test rows, over all rows and per domain."""
+    terminal.start(quiet)
+    table = read(test, format, skip_bad)
+    from thresher.nlu.stack.evaluate import evaluate as judge
+    from thresher.nlu.stack.folder import load_stack
+
+    found = judge(load_stack(stack, **_thresholds(domain_threshold, intent_threshold)), table)
+    if json:
+        terminal.as_json(found)
+        return
+    lines = [_rates("all", found["n"], found["metrics"])]
+    lines += [_rates(name, own.pop("n"), own) for name, own in found["domains"].items()]
+    terminal.table(ERROR_HEAD, lines)
+    paths = ", ".join(f"{name} {count:,}" for name, count in found["paths"].items())
+    terminal.line(f"answered by: {paths}")
+    if found["unknown_labels"]:
+        terminal.line(
+            f"{found['unknown_labels']:,} rows have a domain or intent that no training row has; they are errors"
+        )
+
+
+def _rates(name: str, n: int, metrics: dict[str, float]) -> tuple[str, ...]:
+    rates = ("DCER", "ICER", "SEMER", "F-SEMER", "IRER", "slot F1")
+    return (
+        name,
+        f"{n:,}",
+        *(f"{100 * metrics[rate]:.2f}" if metrics[rate] == metrics[rate] else "-" for rate in rates),
+    )
+
+
+def predict(
+    stack: StackFolder,
+    texts: Texts = None,
+    domain_threshold: DomainThreshold = None,
+    intent_threshold: IntentThreshold = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What the stack understands, how sure it is and which way it went; without TEXT it asks, line by line."""
+    terminal.start(quiet)
+    from thresher.nlu.stack.answer import answer
+    from thresher.nlu.stack.folder import load_stack
+
+    loaded = load_stack(stack, **_thresholds(domain_threshold, intent_threshold))
+    for text in texts or _asked():
+        said = answer(loaded, [text]).row(0, named=True)
+        if json:
+            terminal.as_json(said)
+        else:
+            _show(said)
+
+
+def _asked() -> Any:
+    """Lines from the keyboard or a pipe, until there are no more."""
+    while True:
+        if sys.stdin.isatty():
+            print("say> ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line:
+            return
+        if line.strip():
+            yield line.strip()
+
+
+def _show(said: dict[str, Any]) -> None:
+    slots = ", ".join(
+        f"{slot['label']} = {said['text'][slot['start'] : slot['end']]}" for slot in said["slots"]
+    )
+    named = f"{said['domain'] or '-'} / {said['intent'] or '-'}"
+    sure = {name: said[f"{name}_confidence"] for name in ("domain", "intent", "slot")}
+    told = ", ".join(f"{name} {value:.2f}" for name, value in sure.items() if value is not None)
+    terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {told}]")
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="the folder to write")] = Path(
+        "nlu-demo"
+    ),
+    seed: Seed = 0,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Try it in a few minutes: Home Assistant's sentences, a stack, a pruned stack, both on unseen templates."""
+    terminal.start(quiet)
+    from thresher.nlu.demo import run_demo
+
+    found = run_demo(out, seed, workers)
+    if json:
+        terminal.as_json(found)
+        return
+    sources = ", ".join(f"{row['value']} {row['rows']:,} -> {row['kept']:,}" for row in found["sources"])
+    lines = [
+        _rates(f"{name} ({found[size]:,} rows)", found[name]["n"], found[name]["metrics"])
+        for name, size in (("full", "rows"), ("pruned", "kept"))
+    ]
+    terminal.table(ERROR_HEAD, lines)
+    terminal.line(f"rows by source: {sources}")
+    terminal.line(f"ask it: thresher nlu predict {out / 'pruned'}")

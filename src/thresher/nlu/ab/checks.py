@@ -1,0 +1,69 @@
+"""What makes an A/B test invalid or weak: users in both arms, an unequal split, too few users, arms at other times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from scipy import stats
+
+from thresher.errors import UserError
+from thresher.rows.wording import shown
+
+FEWEST_USERS = 100
+SPLIT_P = 0.001
+DAY = 86_400.0
+
+
+def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, Any], list[str]]:
+    """Facts about the split, and a line for everything that is wrong with it.
+
+    Raises
+    ------
+    UserError
+        a share outside (0, 1), or users in both arms: no analysis can separate them.
+    """
+    if not 0 < share < 1:
+        raise UserError(f"the share of arm A is {share:g}; it must lie between 0 and 1")
+    users_a, users_b = (arm["user"].unique() for arm in (a, b))
+    both = users_a.filter(users_a.is_in(users_b.implode())).sort()
+    if len(both):
+        raise UserError(
+            f"{len(both):,} users are in both arms, such as '{shown(both[0])}'; give each user one arm, or leave them out"
+        )
+    p = split_p(len(users_a), len(users_b), share)
+    warnings = []
+    if p < SPLIT_P:
+        warnings.append(
+            f"the split is not the one that was planned: {len(users_a):,} and {len(users_b):,} users against "
+            f"{share:.0%} and {1 - share:.0%} (p {p:.2g}); find out why before reading the figures"
+        )
+    if min(len(users_a), len(users_b)) < FEWEST_USERS:
+        fewest = min(len(users_a), len(users_b))
+        warnings.append(
+            f"too few users: {fewest:,} in one arm; intervals need {FEWEST_USERS} or more to be trusted"
+        )
+    spans = [(arm["time"].min(), arm["time"].max()) for arm in (a, b)]
+    apart = max(abs((spans[0][at] - spans[1][at]).total_seconds()) for at in (0, 1))  # type: ignore[operator, union-attr]
+    if apart > DAY:
+        warnings.append(f"the arms ran at other times: they begin or end {apart / DAY:.1f} days apart")
+    days = max((end - start).total_seconds() / DAY for start, end in spans)  # type: ignore[operator, union-attr]
+    facts = {
+        "users_a": len(users_a),
+        "users_b": len(users_b),
+        "requests_a": a.height,
+        "requests_b": b.height,
+        "days": round(days, 2),
+        "split_p": p,
+    }
+    return facts, warnings
+
+
+def split_p(users_a: int, users_b: int, share: float) -> float:
+    """p value of the observed split against the planned one (sample ratio mismatch), chi-square with one degree of freedom.
+
+    >>> round(split_p(5000, 5000, 0.5), 3), split_p(5000, 5500, 0.5) < 0.001
+    (1.0, True)
+    """
+    total = users_a + users_b
+    return float(stats.chisquare([users_a, users_b], [share * total, (1 - share) * total]).pvalue)

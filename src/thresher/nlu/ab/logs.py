@@ -1,0 +1,98 @@
+"""The log of one arm of an A/B test, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.rows.wording import did_you_mean, listed, shown
+
+NEEDED = ("user", "time", "domain_confidence", "recovered", "defect")
+KEY = "utterance"  # what the tail of the traffic is told by; may be absent
+
+
+def read_log(path: str | Path) -> pl.DataFrame:
+    """One row per request: `user, time, domain_confidence, recovered, defect`, and `utterance` where the log has it.
+
+    `domain_confidence` (0 to 1) is that of the domain that answered, missing where none did; `recovered` is true where the
+    user got what was asked for, at once or after rephrasing; `defect` (0 to 1) is the probability that the answer was a
+    defect, by a model over the response and the user's signals. `time` is a date with time, ISO text, or seconds since 1970.
+
+    Raises
+    ------
+    UserError
+        no such file, a missing column, no rows, or a value outside its range, with its row.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise UserError(f"{place}: no such file; give the log of one arm as .parquet, .jsonl or .csv")
+    readers = {".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson, ".csv": pl.read_csv}
+    if place.suffix not in readers:
+        raise UserError(f"{place}: logs are read from {listed(readers)}")
+    try:
+        log = readers[place.suffix](place)  # type: ignore[operator]
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{place}: cannot be read ({shown(error, 120)})") from error
+    return checked(log, str(place))
+
+
+def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
+    """The columns that are needed, as their types; see `read_log`."""
+    for name in NEEDED:
+        if name not in log.columns:
+            near = did_you_mean(name, log.columns) or f"; it has {listed(log.columns)}"
+            raise UserError(f"{where}: no column '{name}'{near}")
+    if not log.height:
+        raise UserError(f"{where}: no requests in it")
+    keys = [pl.col(KEY).cast(pl.String)] if KEY in log.columns else []
+    try:
+        table = log.select(
+            pl.col("user").cast(pl.String),
+            _time(log.schema["time"]),
+            pl.col("domain_confidence").cast(pl.Float64),
+            _truth(log.schema["recovered"]),
+            pl.col("defect").cast(pl.Float64),
+            *keys,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise UserError(f"{where}: a column has values of another kind ({shown(error, 120)})") from error
+    for name in ("user", "time", "recovered", "defect"):
+        _refuse(table[name].is_null(), where, f"no {name}")
+    for name in ("domain_confidence", "defect"):
+        _refuse(~table[name].fill_null(0.0).is_between(0, 1), where, f"{name} is not between 0 and 1")
+    return table
+
+
+def _time(dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.String:
+        return pl.col("time").str.to_datetime(time_zone="UTC", strict=False)
+    if dtype.is_numeric():
+        return (
+            pl.from_epoch((pl.col("time") * 1_000_000).cast(pl.Int64), "us")
+            .dt.replace_time_zone("UTC")
+            .alias("time")
+        )
+    time = pl.col("time").cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
+    return (
+        time.dt.convert_time_zone("UTC")
+        if getattr(dtype, "time_zone", None)
+        else time.dt.replace_time_zone("UTC")
+    )
+
+
+def _truth(dtype: pl.DataType) -> pl.Expr:
+    if dtype == pl.String:
+        words = {"true": True, "false": False, "1": True, "0": False}
+        return (
+            pl.col("recovered")
+            .str.to_lowercase()
+            .replace_strict(words, default=None, return_dtype=pl.Boolean)
+        )
+    return pl.col("recovered").cast(pl.Boolean)
+
+
+def _refuse(bad: pl.Series, where: str, problem: str) -> None:
+    if bad.any():
+        raise UserError(f"{where} row {bad.arg_max() + 1}: {problem}; mend or remove it")  # type: ignore[operator]

@@ -1,0 +1,204 @@
+"""A replay: simulated users send test utterances to two stacks. A simulation, whatever its figures; it shows the method.
+
+What it assumes is all in `Traffic`: how often users come, which utterances are frequent, when they rephrase and give up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.nlu.metrics import counts, irer
+
+Numbers = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
+SIMULATION = "This is a simulation: test utterances, drawn with a long tail, and a stated model of users. No user was asked."
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The user model.
+
+    `users` in both arms together; each sends 1 + a log-normal number of requests (`median_requests`, `spread`); the chance of an
+    utterance falls with its rank r as r^-zipf, the ranks are drawn at random; after a wrong answer a user rephrases with
+    `rephrase`, at most `tries` times, by another test utterance of the same intent, and otherwise gives up; `days` of traffic.
+    """
+
+    users: int = 4000
+    median_requests: float = 5.0
+    spread: float = 1.0
+    zipf: float = 1.0
+    rephrase: float = 0.6
+    tries: int = 2
+    days: int = 11
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a stack does with every test utterance: right or not, and its confidences; (n,) each."""
+
+    right: npt.NDArray[np.bool_]
+    domain: Numbers
+    intent: Numbers
+    slots: Numbers
+
+
+def judged(rows: pl.DataFrame, answers: pl.DataFrame) -> Judged:
+    """Whether answers are right in domain, intent and all slots, with the confidences that the stack gave."""
+    aligned = rows.select("id").join(answers, on="id", how="left", maintain_order="left")
+    wrong = irer(counts(rows, answers)).counted
+    sure = [
+        aligned[f"{name}_confidence"].fill_null(0.0).to_numpy().astype(np.float64)
+        for name in ("domain", "intent", "slot")
+    ]
+    return Judged(wrong == 0, *sure)
+
+
+def replay(
+    rows: pl.DataFrame, a: Judged, b: Judged, traffic: Traffic | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
+    """The logs of two arms, and what is to be known of them.
+
+    The defect model is a logistic regression from the confidences, the number of words, rephrasing and giving up to "the first
+    answer was wrong"; it is trained on a replay of its own, with other users of both arms.
+
+    Parameters
+    ----------
+    rows
+        test rows: `text, domain, intent`.
+    a, b
+        what either stack does with them (`judged`); the same one twice is an A/A replay.
+
+    Returns
+    -------
+    logs of A and B (`read_log` columns, `utterance`, `rephrased`), and {"simulation": the line that says so, "defect_auc": of the
+    defect model on these logs, "traffic": the assumptions}.
+
+    Raises
+    ------
+    UserError
+        no right or no wrong answer: there is nothing for a defect model to learn.
+    """
+    traffic = traffic or Traffic()
+    learn = _requests(rows, a, b, traffic, np.random.default_rng((traffic.seed, 1)))
+    model = _defect_model(learn)
+    seen = _requests(rows, a, b, traffic, np.random.default_rng((traffic.seed, 0)))
+    features, wrong = seen["features"], seen["wrong"]
+    defect = model.predict_proba(features)[:, 1]
+    from sklearn.metrics import roc_auc_score
+
+    texts = rows["text"].to_numpy()
+    log = pl.DataFrame(
+        {
+            "user": [f"user-{number:06d}" for number in seen["user"]],
+            "time": [START + timedelta(seconds=float(at)) for at in seen["time"]],
+            "utterance": texts[seen["asked"]],
+            "domain_confidence": seen["confidence"],
+            "recovered": seen["recovered"],
+            "rephrased": seen["rephrased"],
+            "defect": defect,
+        },
+        schema_overrides={"time": pl.Datetime("us", "UTC")},
+    )
+    arm_b = pl.Series(seen["arm_b"])
+    about = {
+        "simulation": SIMULATION,
+        "defect_auc": float(roc_auc_score(wrong, defect)) if 0 < wrong.sum() < len(wrong) else None,
+        "traffic": traffic.__dict__,
+    }
+    return log.filter(~arm_b).sort("time"), log.filter(arm_b).sort("time"), about
+
+
+def _defect_model(learn: dict[str, Any]) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    if not 0 < learn["wrong"].sum() < len(learn["wrong"]):
+        raise UserError("every answer is right, or every one is wrong: a defect model has nothing to learn")
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    return model.fit(learn["features"], learn["wrong"])
+
+
+def _requests(
+    rows: pl.DataFrame, a: Judged, b: Judged, traffic: Traffic, rng: np.random.Generator
+) -> dict[str, Any]:
+    """All requests of all users: who, when, what, in which arm, and what came of it."""
+    pool = _Pool(rows, traffic.zipf, np.random.default_rng((traffic.seed, 2)))
+    number = 1 + rng.poisson(rng.lognormal(np.log(traffic.median_requests), traffic.spread, traffic.users))
+    user = np.repeat(np.arange(traffic.users), number)
+    in_b = rng.random(traffic.users) < 0.5
+    arm_b = in_b[user]
+    asked = pool.draw(rng.random(len(user)))
+    now, rephrased = asked.copy(), np.zeros(len(user), dtype=np.int64)
+    right = np.where(arm_b, b.right[asked], a.right[asked])
+    wrong = ~right
+    trying = wrong.copy()
+    for _ in range(traffic.tries):
+        trying &= ~right & (rng.random(len(user)) < traffic.rephrase)
+        other = pool.same_intent(asked, rng.random(len(user)))
+        now = np.where(trying, other, now)
+        rephrased += trying
+        right = np.where(trying, np.where(arm_b, b.right[now], a.right[now]), right)
+
+    def sure(name: str, at: Places) -> Numbers:
+        return np.where(arm_b, getattr(b, name)[at], getattr(a, name)[at])
+
+    words = rows["text"].str.count_matches(r"\S+").to_numpy().astype(np.float64)
+    gave_up = ~right
+    features = np.stack(
+        [
+            sure("domain", asked),
+            sure("intent", asked),
+            sure("slots", asked),
+            words[asked],
+            rephrased,
+            gave_up,
+        ],
+        1,
+    )
+    return {
+        "user": user,
+        "time": rng.random(len(user)) * traffic.days * 86_400,
+        "asked": asked,
+        "arm_b": arm_b,
+        "confidence": sure("domain", now),
+        "recovered": right,
+        "rephrased": rephrased,
+        "wrong": wrong,
+        "features": features.astype(np.float64),
+    }
+
+
+class _Pool:
+    """Test utterances with their chances, ordered by intent so that one of the same intent is a draw from a stretch."""
+
+    def __init__(self, rows: pl.DataFrame, zipf: float, rng: np.random.Generator) -> None:
+        intents = rows.select(pl.struct("domain", "intent").rank("dense")).to_series().to_numpy()
+        self.order = np.argsort(intents, kind="stable")
+        chance = (1.0 + rng.permutation(len(intents))) ** -zipf
+        self.upto = np.cumsum(chance[self.order])
+        starts = np.searchsorted(intents[self.order], intents, side="left")
+        ends = np.searchsorted(intents[self.order], intents, side="right")
+        before = np.concatenate([[0.0], self.upto])
+        self.low, self.high = before[starts], before[ends]
+
+    def draw(self, u: Numbers) -> Places:
+        """Utterances for uniform numbers."""
+        at = np.searchsorted(self.upto, u * self.upto[-1], side="right")
+        found: Places = self.order[np.minimum(at, len(self.order) - 1)]
+        return found
+
+    def same_intent(self, asked: Places, u: Numbers) -> Places:
+        """For every utterance one of its intent, which may be the same again."""
+        at = np.searchsorted(self.upto, self.low[asked] + u * (self.high - self.low)[asked], side="right")
+        found: Places = self.order[np.minimum(at, len(self.order) - 1)]
+        return found

@@ -1,0 +1,102 @@
+"""The voice-assistant stack on Home Assistant's sentence templates, start to end in a few minutes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.nlu.pruning.choose import choose, removed_by
+from thresher.nlu.pruning.score import score_rows
+from thresher.nlu.pruning.synthetic import swapped
+from thresher.nlu.rows import Utterance, as_table, save_utterances
+from thresher.nlu.rows.brackets import parse
+from thresher.nlu.stack.build import train_stack
+from thresher.nlu.stack.config import StackConfig, stack_config
+from thresher.nlu.stack.evaluate import evaluate
+from thresher.nlu.stack.folder import load_stack
+from thresher.progress import say
+
+if TYPE_CHECKING:
+    from thresher.demo.templates import Command, Template
+
+PER_INTENT = 30
+TEST_PER_INTENT = 12
+SYNTHETIC = 200
+PRUNE = 0.4
+FEWEST_TEMPLATES = 3
+SETTINGS = {"domain.epochs": 3, "joint.epochs": 3, "joint_least_steps": 40}
+
+
+def home_rows(per_intent: int = PER_INTENT, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Annotated commands from the English templates of `home-assistant-intents`: training rows, and test rows of other templates.
+
+    The domain is what a command is about (light, timer, ...), the intent Home Assistant's, the slots those of the template. A
+    fifth of every intent's templates is held out for the test rows. Training rows are of source "historical".
+
+    Raises
+    ------
+    UserError
+        the packages of the `demo` extra are not installed.
+    """
+    try:
+        from thresher.demo.commands import sample, split
+        from thresher.demo.templates import draw, read_templates
+    except ModuleNotFoundError as error:
+        raise UserError(f'the demo needs the package {error.name}; pip install "thresher[demo]"') from error
+    rng = random.Random(seed)
+    templates, intents = read_templates()
+    held_out, learned = split(templates, rng)
+    seen: set[str] = set()
+    test = sample(held_out, TEST_PER_INTENT, lambda one: draw(one, intents, rng), seen, frozenset())
+    train = sample(learned, per_intent, lambda one: draw(one, intents, rng), seen, frozenset())
+    kept = [name for name, pairs in train.items() if len(pairs) >= FEWEST_TEMPLATES and test[name]]
+    rows = [_rows(pairs[name] for name in kept) for pairs in (train, test)]
+    domains = {row.domain for row in rows[0]}
+    own = [row for row in rows[1] if row.domain in domains]
+    return as_table(rows[0]).with_columns(source=pl.lit("historical")), as_table(own)
+
+
+def _rows(groups: Iterable[list[tuple[Template, Command]]]) -> list[Utterance]:
+    rows = []
+    for pairs in groups:
+        for template, command in pairs:
+            text, slots = parse(command.annotated)
+            rows.append(Utterance(text, command.domain, template.intent, slots))
+    return rows
+
+
+def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, Any]:
+    """Make the rows, train a stack, score and prune the historical rows, train a second stack on what is kept.
+
+    Writes OUT/train.jsonl, test.jsonl, kept.jsonl, RUN (the scored domain classifier), full and pruned (the stacks).
+
+    Returns
+    -------
+    {"rows", "kept", "sources": the mix before and after, "full", "pruned": what `evaluate` returns}.
+    """
+    train, test = home_rows(seed=seed)
+    rows = pl.concat([train, swapped(train, SYNTHETIC, seed)])
+    save_utterances(rows, out / "train.jsonl")
+    save_utterances(test, out / "test.jsonl")
+    say(
+        f"nlu demo: {rows.height:,} training rows ({SYNTHETIC} synthetic), {test.height:,} test rows of other templates"
+    )
+    config: StackConfig = stack_config({**SETTINGS, "seed": seed})
+    full = train_stack(rows, out / "full", config, workers=workers)
+    scores = score_rows(rows, out / "RUN", config, workers=workers)
+    kept = choose(scores, by="mixed", prune=PRUNE, sources=["historical"], seed=seed)
+    left = rows.filter(kept["kept"])
+    save_utterances(left, out / "kept.jsonl")
+    pruned = train_stack(left, out / "pruned", config, workers=workers)
+    return {
+        "rows": rows.height,
+        "kept": left.height,
+        "sources": removed_by(rows, kept, "source").to_dicts(),
+        "full": evaluate(load_stack(full), test),
+        "pruned": evaluate(load_stack(pruned), test),
+    }

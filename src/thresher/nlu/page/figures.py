@@ -1,0 +1,181 @@
+"""What the page draws: places on common axes, in percent of their width; no script is needed to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from thresher.report.arms import axis
+from thresher.report.format import count, known, percent, points, score_value
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+SCORES = {
+    "vog": "VoG, as measured",
+    "vog_class": "VoG, class-normalised",
+    "vog_dataset": "VoG, dataset-normalised",
+    "mixed": "VoG and slot-trail entropy, mixed",
+}
+METRICS = ("DCER", "F-SEMER", "ICER", "IRER")
+
+
+def place(value: float, low: float, high: float) -> float:
+    """Where a value lies between two ends, in percent; outside it stays at the end.
+
+    >>> place(0.5, 0, 2), place(9, 0, 2)
+    (25.0, 100.0)
+    """
+    return round(100 * min(max((value - low) / ((high - low) or 1.0), 0.0), 1.0), 2)
+
+
+def relative(value: float | None) -> str:
+    """A relative error in percent, always with its sign.
+
+    >>> relative(0.0294), relative(None)
+    ('+2.94%', '–')
+    """
+    return f"{points(value, 2)}%" if value is not None and known(value) else "–"
+
+
+def interval_text(found: dict[str, Any]) -> str:
+    """The bounds of a relative error.
+
+    >>> interval_text({"low": -0.01, "high": 0.03})
+    '[−1.00, +3.00]'
+    """
+    return f"[{points(found['low'], 2)}, {points(found['high'], 2)}]" if known(found.get("low")) else "–"
+
+
+def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """The relative error of every technique with its interval, on one axis that holds zero."""
+    found = [entry["metrics"][metric] for entry in entries]
+    ends = [value[end] for value in found for end in ("low", "high", "mean") if known(value[end])]
+    low, high, marks = axis([0.0, *ends])
+    return {
+        "metric": metric,
+        "zero": place(0.0, low, high),
+        "ticks": [{"at": place(mark, low, high), "text": f"{points(mark, 0)}%"} for mark in marks],
+        "rows": [
+            {
+                "name": name_of(entry),
+                "arm": "random" if entry["technique"] in ("random", "stratified") else "kept",
+                "mean": relative(value["mean"]),
+                "interval": interval_text(value),
+                "at": place(value["mean"], low, high),
+                "from": place(value["low"], low, high),
+                "to": place(value["high"], low, high),
+            }
+            for entry, value in zip(entries, found, strict=True)
+            if known(value["mean"]) and known(value["low"])
+        ],
+    }
+
+
+def name_of(entry: dict[str, Any]) -> str:
+    """A technique and the share it removes of the rows it may prune."""
+    where = " (historical rows of the mix)" if entry["pool"] == "mixed" else ""
+    return f"{entry['title']}{where} −{percent(entry['prune'], 0)}"
+
+
+def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Data-score efficiency of every technique, bars from zero."""
+    values = [entry["sigma"][metric] for entry in entries]
+    low, high, marks = axis([0.0, *(value for value in values if known(value))])
+    return {
+        "metric": metric,
+        "zero": place(0.0, low, high),
+        "ticks": [{"at": place(mark, low, high), "text": f"{mark:+.0f}".replace("-", "−")} for mark in marks],
+        "rows": [
+            {
+                "name": name_of(entry),
+                "text": f"{value:+.1f}".replace("-", "−"),
+                "from": min(place(value, low, high), place(0.0, low, high)),
+                "to": max(place(value, low, high), place(0.0, low, high)),
+                "side": "good" if value > 0 else "bad",
+            }
+            for entry, value in zip(entries, values, strict=True)
+            if known(value)
+        ],
+    }
+
+
+def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """Per score, the quantiles of every domain as a box on one axis, with median, mean and standard deviation as text."""
+    figures = []
+    for name, title in SCORES.items():
+        if name not in scores.columns:
+            continue
+        low, high = (float(scores[name].quantile(end, "linear") or 0.0) for end in (0.01, 0.99))
+        rows = []
+        for (domain,), own in sorted(scores.group_by("domain"), key=lambda item: str(item[0][0])):
+            values = own[name]
+            cuts = [float(values.quantile(end, "linear") or 0.0) for end in QUANTILES]
+            spread = [score_value(float(one or 0.0)) for one in (cuts[2], values.mean(), values.std())]  # type: ignore[arg-type]
+            rows.append(
+                {
+                    "domain": str(domain),
+                    "n": count(own.height),
+                    "places": [place(cut, low, high) for cut in cuts],
+                    "mean_at": place(float(values.mean() or 0.0), low, high),  # type: ignore[arg-type]
+                    "text": spread,
+                }
+            )
+        figures.append(
+            {"name": name, "title": title, "low": score_value(low), "high": score_value(high), "rows": rows}
+        )
+    return figures
+
+
+def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Per domain the share that every technique removes, and the relative error that follows."""
+    names = sorted(entries[0]["domains"]) if entries else []
+    lines = []
+    for domain in names:
+        facts = [entry["domains"].get(domain, {}) for entry in entries]
+        cells = []
+        for one in facts:
+            found = (one.get("metrics") or {}).get(metric)
+            side = _side(found)
+            cells.append(
+                {
+                    "removed": percent(one.get("removed"), 0),
+                    "share": round(100 * (one.get("removed") or 0.0), 1),
+                    "error": relative(found["mean"]) if found else "–",
+                    "interval": interval_text(found) if found else "",
+                    "side": side,
+                }
+            )
+        lines.append(
+            {"domain": domain, "n_train": facts[0]["n_train"], "n_test": facts[0]["n_test"], "cells": cells}
+        )
+    return {"metric": metric, "names": [name_of(entry) for entry in entries], "lines": lines}
+
+
+def _side(found: dict[str, Any] | None) -> str:
+    """Whether an interval lies wholly above zero (worse), below it (better), or neither."""
+    if found is None or not known(found["low"]) or found["low"] <= 0 <= found["high"]:
+        return "around"
+    return "worse" if found["low"] > 0 else "better"
+
+
+def headline(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The technique with the fewest domain errors at the deepest cut, beside random rows."""
+    own = [entry for entry in entries if entry["pool"] == "historical"]
+    if not own:
+        return None
+    deepest = max(entry["prune"] for entry in own)
+    there = [entry for entry in own if entry["prune"] == deepest]
+    random = next((entry for entry in there if entry["technique"] == "random"), None)
+    others = [entry for entry in there if entry["technique"] not in ("random", "stratified")]
+    best = min(others or there, key=lambda entry: float(entry["metrics"]["DCER"]["mean"]))
+    beside = best["beside random"].get("DCER")
+    return {
+        "removed": percent(best["removed"], 0),
+        "title": best["title"],
+        "error": relative(best["metrics"]["DCER"]["mean"]),
+        "interval": interval_text(best["metrics"]["DCER"]),
+        "random": relative(random["metrics"]["DCER"]["mean"]) if random else None,
+        "random_interval": interval_text(random["metrics"]["DCER"]) if random else None,
+        "beside": f"{relative(beside['mean'])} {interval_text(beside)}" if beside else None,
+    }

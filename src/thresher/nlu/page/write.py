@@ -1,0 +1,87 @@
+"""The page of a study folder."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from thresher import run_folder
+from thresher.errors import UserError
+from thresher.nlu.page import figures
+from thresher.report.format import duration, percent, visible
+from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
+
+TEMPLATE = Path(__file__).with_name("template")
+
+
+def write_page(study: str | Path) -> Path:
+    """Write STUDY/nlu.html, one page with everything inside, and return its path.
+
+    Reads study.json, results.json and scores.parquet. The page holds no script at all and loads nothing; texts from the data
+    are escaped, and their control characters made visible.
+
+    Raises
+    ------
+    UserError
+        not a study folder, one without results yet, or a place that cannot be written.
+    """
+    folder = Path(study)
+    if not (folder / "study.json").is_file():
+        raise UserError(f"{folder}: not a study folder (no study.json); make one with `thresher nlu study`")
+    if not (folder / "results.json").is_file():
+        raise UserError(f"{folder}: no results yet; run `thresher nlu study` to its end first")
+    facts, results = (json.loads((folder / f"{name}.json").read_text()) for name in ("study", "results"))
+    path = folder / "nlu.html"
+    run_folder.write(path, render(facts, results, pl.read_parquet(folder / "scores.parquet")))
+    return path
+
+
+def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> str:
+    """The page as a string."""
+    environment = Environment(
+        loader=ChoiceLoader([FileSystemLoader(TEMPLATE), FileSystemLoader(REPORT_TEMPLATE)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: (
+            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        ),
+    )
+    environment.filters |= {
+        "percent": percent,
+        "relative": figures.relative,
+        "interval": figures.interval_text,
+    }
+    return environment.get_template("nlu.html.j2").render(content(facts, results, scores))
+
+
+def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> dict[str, Any]:
+    """Everything that the template prints."""
+    entries = results["techniques"]
+    style = "".join(
+        (place / name).read_text() for place, name in ((REPORT_TEMPLATE, "page.css"), (TEMPLATE, "nlu.css"))
+    )
+    deepest = max((entry["prune"] for entry in entries), default=0.0)
+    deep = [entry for entry in entries if entry["prune"] == deepest and entry["pool"] == "historical"]
+    return {
+        "version": installed("thresher"),
+        "style": Markup(style),
+        "results": results,
+        "config": facts["config"],
+        "headline": figures.headline(entries),
+        "metrics": figures.METRICS,
+        "entries": [{**entry, "name": figures.name_of(entry)} for entry in entries],
+        "errors": [figures.errors_figure(entries, metric) for metric in figures.METRICS] if entries else [],
+        "sigmas": [figures.sigma_figure(entries, metric) for metric in figures.METRICS] if entries else [],
+        "distributions": figures.distributions(scores),
+        "domains": [figures.domain_table(deep, metric) for metric in ("DCER", "IRER")] if deep else [],
+        "mixed": [entry for entry in entries if entry["pool"] == "mixed"],
+        "seconds": duration(results["seconds"]),
+    }

@@ -1,0 +1,1 @@
+"""Pruning the training rows of a stack: scores, sampling scores, chosen sources, synthetic rows."""

@@ -1,0 +1,91 @@
+"""Scores of the training rows: of the domain classifier, by the steps of any run folder, and what language adds to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.config import DataConfig, RunConfig
+from thresher.errors import UserError
+from thresher.nlu.entropy import row_entropy
+from thresher.nlu.pruning.joint_scores import joint_scores
+from thresher.nlu.pruning.sampling import mixed_score
+from thresher.nlu.stack.config import StackConfig
+from thresher.run_folder import write
+
+ROWS, SCORES = "nlu_rows.parquet", "nlu_scores.parquet"
+
+
+def score_rows(
+    rows: pl.DataFrame,
+    run: str | Path,
+    config: StackConfig | None = None,
+    *,
+    joint: bool = False,
+    workers: int | None = None,
+) -> pl.DataFrame:
+    """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy and the mixed score.
+
+    The label of the run is the domain; intent and source are groups. The run folder is like any other: `thresher report` and
+    the other steps work on it.
+
+    Parameters
+    ----------
+    joint
+        also train the intent and slot models and score every row by them (`joint_scores`).
+
+    Returns
+    -------
+    `id, domain, intent, source`, every score of `scores.parquet`, `trail_entropy` (bits, of the row's intent), `mixed` (mean of
+    the sampling scores of dataset-normalised VoG and of trail entropy); written to RUN/nlu_scores.parquet.
+
+    Raises
+    ------
+    UserError
+        what the steps refuse: a single domain, a folder of another run, a full disk.
+    """
+    from thresher import api
+
+    folder, config = Path(run), config or StackConfig()
+    frame = rows.select("id", "text", "domain", "intent", "source")
+    loaded = api.load(frame, text="text", label="domain", id="id", groups=("intent", "source"))
+    data = DataConfig(
+        train="annotated rows", text=("text",), label="domain", id="id", groups=("intent", "source")
+    )
+    recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
+    api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
+    # What VoG, EL2N and PVI need; self-influence would double the pass.
+    settings: dict[str, Any] = {"signals": ("gradient_gram",), **({"workers": workers} if workers else {})}
+    api.measure(folder, **settings)
+    table = api.score(folder)
+    scores = table.select("id", pl.selectors.float())
+    found = rows.select("id", "domain", "intent", "source").join(
+        scores, on="id", how="left", maintain_order="left"
+    )
+    found = found.with_columns(trail_entropy=row_entropy(rows))
+    mixed = mixed_score([found["vog_dataset"].to_numpy(), found["trail_entropy"].to_numpy()])
+    found = found.with_columns(mixed=pl.Series(mixed))
+    if joint:
+        found = found.join(
+            joint_scores(rows, config, workers=workers), on="id", how="left", maintain_order="left"
+        )
+    write(folder / ROWS, rows.write_parquet)
+    write(folder / SCORES, found.write_parquet)
+    return found
+
+
+def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The annotated rows and their scores, as `score_rows` wrote them.
+
+    Raises
+    ------
+    UserError
+        they are not there.
+    """
+    folder = Path(run)
+    for name in (ROWS, SCORES):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: no {name}; run `thresher nlu score` first")
+    return pl.read_parquet(folder / ROWS), pl.read_parquet(folder / SCORES)

@@ -1,0 +1,180 @@
+"""Formats of one record a row: read from .jsonl, .csv, .tsv, .parquet or a saved dataset, written as .jsonl or .parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from thresher.errors import UserError
+from thresher.nlu.rows import brackets, massive, pipe, slurp
+from thresher.nlu.rows.table import BadRow, Parsed, Utterance
+from thresher.rows.find import find
+from thresher.rows.read import arrow, delimited, json_lines, memory
+from thresher.rows.read.sheet import Sheet
+from thresher.rows.wording import listed, shown
+
+# In the order in which their columns are looked for.
+FORMATS: dict[str, ModuleType] = {"brackets": brackets, "pipe": pipe, "massive": massive, "slurp": slurp}
+_READERS: dict[str, Callable[[bytes, str, Any], Sheet]] = {
+    "jsonl": json_lines.read,
+    "csv": delimited.read_csv,
+    "tsv": delimited.read_tsv,
+    "parquet": arrow.read_parquet,
+}
+
+
+def read(source: Path, form: str | None) -> tuple[str, Parsed]:
+    """The format, told by its columns where it is not given, and the rows with their places.
+
+    Raises
+    ------
+    UserError
+        no such file, or no format has its columns.
+    """
+    if memory.is_dataset_folder(source):
+        dataset = memory.open_dataset(source)
+        names = list(dataset.column_names)
+        found = form or format_by(names, str(source))
+        return found, _rows(
+            memory.read_dataset(dataset, _columns(found, names, str(source)), str(source)), found
+        )
+    kind, paths, _ = find(source)
+    if kind not in _READERS:
+        raise UserError(
+            f"{source}: annotated rows are read from .jsonl, .csv, .tsv, .parquet, .conll or .yml"
+        )
+    parsed: list[tuple[str, Callable[[], Utterance]]] = []
+    found = form or ""
+    for path in paths:
+        raw = path.read_bytes()
+        names = _names(kind, raw, path)
+        found = found or format_by(names, str(path))
+        parsed += _rows(_READERS[kind](raw, str(path), _columns(found, names, str(path))), found)
+    return found, parsed
+
+
+def format_by(names: Iterable[str], where: str) -> str:
+    """The first format whose columns are all there.
+
+    >>> format_by(["utt", "annot_utt", "scenario", "intent"], "massive.jsonl")
+    'massive'
+    """
+    names = list(names)
+    for form, module in FORMATS.items():
+        if all(set(aliases) & set(names) for aliases in module.COLUMNS.values()):
+            return form
+    wanted = "; ".join(
+        f"{form}: {', '.join(aliases[0] for aliases in module.COLUMNS.values())}"
+        for form, module in FORMATS.items()
+    )
+    raise UserError(f"{where}: columns {listed(names)} are those of no format; there are {wanted}")
+
+
+def _names(kind: str, raw: bytes, path: Path) -> list[str]:
+    if kind == "parquet":
+        # An unreadable file is told by the reader.
+        try:
+            return list(pq.read_schema(path).names)
+        except Exception as error:
+            raise UserError(f"{path}: not a readable Parquet file; write it again") from error
+    lines = [line for line in raw.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    if kind == "jsonl":
+        names: dict[str, None] = {}
+        for line in lines:
+            try:
+                names |= dict.fromkeys(json.loads(line))
+            except (ValueError, TypeError):
+                continue
+        return list(names)
+    header = [lines[0].decode(errors="replace").strip()] if lines else []
+    return next(csv.reader(header, delimiter="\t" if kind == "tsv" else ","), [])
+
+
+def _columns(form: str, names: list[str], where: str) -> list[str]:
+    """The columns of a format that a file has.
+
+    Raises
+    ------
+    UserError
+        it lacks one that the format needs.
+    """
+    module = FORMATS[form]
+    for aliases in module.COLUMNS.values():
+        if not set(aliases) & set(names):
+            raise UserError(
+                f"{where}: no column '{aliases[0]}', which format {form} needs; it has {listed(names)}"
+            )
+    return [
+        name for aliases in (module.COLUMNS | module.OPTIONAL).values() for name in aliases if name in names
+    ]
+
+
+def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
+    module = FORMATS[form]
+    names = {
+        key: next(name for name in aliases if name in sheet.columns)
+        for key, aliases in (module.COLUMNS | module.OPTIONAL).items()
+        if set(aliases) & set(sheet.columns)
+    }
+
+    def parse(at: int) -> Utterance:
+        record = {key: _text(sheet.columns[name][at], name) for key, name in names.items()}
+        for key in module.COLUMNS:
+            if record[key] is None:
+                raise BadRow(f"no {names[key]}")
+        row: Utterance = module.from_record(record)
+        return row
+
+    return [(sheet.place(at), partial(parse, at)) for at in range(len(sheet))]
+
+
+def _text(value: Any, name: str) -> Any:
+    """Ids and class names may be numbers; lists stay, as SLURP's tokens are."""
+    if isinstance(value, bool | dict):
+        raise BadRow(f"column '{name}' holds {shown(value)}, not text")
+    return value if value is None or isinstance(value, list) else str(value)
+
+
+def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], Any]:
+    """What writes the rows to a path of that ending; a source column is written where any row has a source.
+
+    Raises
+    ------
+    UserError
+        another ending, or a row that the format cannot hold, with its id.
+    """
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise UserError(f"{path}: format {form} is written as .jsonl or .parquet")
+    records: list[dict[str, Any]] = []
+    for row in rows:
+        try:
+            records.append(FORMATS[form].to_record(row))
+        except BadRow as error:
+            raise UserError(f"row '{shown(row.id)}': {error}; choose another format") from error
+    if not any(record["source"] for record in records):
+        records = [{key: value for key, value in record.items() if key != "source"} for record in records]
+    if path.suffix == ".parquet":
+        return pl.DataFrame(records).write_parquet
+    text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    return lambda place: place.write_text(text, encoding="utf-8")
+
+
+def example(form: str) -> Mapping[str, Any]:
+    """One record of a format, for messages and documentation.
+
+    >>> example("pipe")["piped"]
+    'wake me at nine|time am|time'
+    """
+    from thresher.nlu.rows.table import Slot
+
+    row = Utterance("wake me at nine am", "alarm", "set", (Slot(11, 18, "time"),), "historical", "1")
+    record: dict[str, Any] = FORMATS[form].to_record(row)
+    return record

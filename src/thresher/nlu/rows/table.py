@@ -1,0 +1,251 @@
+"""Annotated utterances: text, domain, intent, slots and source, as one table; what a row must fulfil."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.rows.ids import content_ids
+from thresher.rows.wording import did_you_mean, listed, shown
+
+SLOTS = pl.List(pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.String}))
+SCHEMA = pl.Schema(
+    {
+        "id": pl.String(),
+        "text": pl.String(),
+        "domain": pl.String(),
+        "intent": pl.String(),
+        "slots": SLOTS,
+        "source": pl.String(),
+    }
+)
+# Runs of letters and digits, and every other sign alone; scripts without spaces go sign by sign.
+_ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+|[^\w\s]")
+_LABEL = re.compile(r"[^\s\[\]{}()|:\"',\\]+")
+
+
+class Slot(NamedTuple):
+    """Characters [start, end) of the text, and what they stand for."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One annotated row; the text has single spaces and none at its ends."""
+
+    text: str
+    domain: str
+    intent: str
+    slots: tuple[Slot, ...] = ()
+    source: str = ""
+    id: str | None = None
+
+
+class BadRow(ValueError):
+    """What is wrong with one row; the reader adds where it stands."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels that training rows have: intents and slot labels of each domain."""
+
+    intents: Mapping[str, tuple[str, ...]]
+    slots: Mapping[str, tuple[str, ...]]
+
+
+class Read(NamedTuple):
+    """A table of the columns in `SCHEMA`, and one line for every row that was passed over."""
+
+    rows: pl.DataFrame
+    skipped: list[str]
+
+
+Parsed = Iterable[tuple[str, Callable[[], Utterance]]]
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """The words of a text as character spans: runs of letters and digits, every other sign alone.
+
+    Chinese and Japanese signs are words of their own, as in BERT's tokenisers.
+
+    >>> text = "mail bob's boss, 9am"
+    >>> [text[start:end] for start, end in words(text)]
+    ['mail', 'bob', "'", 's', 'boss', ',', '9am']
+    """
+    return [found.span() for found in _WORD.finditer(text)]
+
+
+def squeezed(text: str, slots: Iterable[Slot] = ()) -> tuple[str, tuple[Slot, ...]]:
+    """A text with single spaces and none at its ends, and its slots where they are now.
+
+    >>> squeezed("  at  nine  am ", [Slot(6, 14, "time")])
+    ('at nine am', (Slot(start=3, end=10, label='time'),))
+    """
+    place, out, pending = [0] * (len(text) + 1), 0, False
+    pieces: list[str] = []
+    for at, sign in enumerate(text):
+        if sign.isspace():
+            pending = bool(pieces)
+            place[at] = out
+            continue
+        if pending:
+            pieces.append(" ")
+            out += 1
+            pending = False
+        place[at] = out
+        pieces.append(sign)
+        out += 1
+    moved = []
+    for start, end, label in slots:
+        inner = text[start:end]
+        left, right = len(inner) - len(inner.lstrip()), len(inner.rstrip())
+        if not inner.strip():
+            raise BadRow(f"slot '{shown(label)}' holds no text")
+        moved.append(Slot(place[start + left], place[start + right - 1] + 1, label))
+    return "".join(pieces), tuple(moved)
+
+
+def checked(row: Utterance, known: Labels | None = None) -> Utterance:
+    """The row with squeezed text and sorted slots.
+
+    Raises
+    ------
+    BadRow
+        no text, domain or intent; control characters; a slot outside the text, overlapping another, or whose ends are
+        not the ends of words; a label of signs that no format can hold, or one that is not known.
+    """
+    text, moved = squeezed(row.text, row.slots)
+    for name, value in (("text", text), ("domain", row.domain), ("intent", row.intent)):
+        if not value:
+            raise BadRow(f"no {name}")
+        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in value):
+            raise BadRow(f"the {name} holds a control character")
+    starts = {start for start, _ in words(text)}
+    ends = {end for _, end in words(text)}
+    slots = tuple(sorted(moved))
+    last = Slot(0, 0, "")
+    for slot in slots:
+        name = f"slot '{shown(slot.label)}' (\"{shown(text[slot.start : slot.end])}\")"
+        if not _LABEL.fullmatch(slot.label):
+            raise BadRow(
+                f"slot label '{shown(slot.label)}': labels have no white space, brackets, quotes, : or |"
+            )
+        if not 0 <= slot.start < slot.end <= len(text):
+            raise BadRow(f"{name}: characters {slot.start} to {slot.end} are outside the text")
+        if slot.start < last.end:
+            raise BadRow(f"{name} overlaps slot '{shown(last.label)}'")
+        if slot.start not in starts or slot.end not in ends:
+            raise BadRow(f"{name} does not begin and end with a word: tokens and slots are not aligned")
+        last = slot
+    if known is not None:
+        _check_known(row.domain, row.intent, slots, known)
+    return replace(row, text=text, slots=slots)
+
+
+def _check_known(domain: str, intent: str, slots: tuple[Slot, ...], known: Labels) -> None:
+    if domain not in known.intents:
+        raise BadRow(f"unknown domain '{shown(domain)}'{did_you_mean(domain, known.intents)}")
+    if intent not in known.intents[domain]:
+        near = did_you_mean(intent, known.intents[domain])
+        raise BadRow(f"unknown intent '{shown(intent)}' of domain '{shown(domain)}'{near}")
+    for slot in slots:
+        if slot.label not in known.slots[domain]:
+            near = did_you_mean(slot.label, known.slots[domain])
+            raise BadRow(f"unknown slot label '{shown(slot.label)}' of domain '{shown(domain)}'{near}")
+
+
+def collect(parsed: Parsed, *, skip_bad: bool = False, known: Labels | None = None, name: str = "") -> Read:
+    """Rows from (place, function that parses the row there); the first bad one is refused, or all are passed over.
+
+    Raises
+    ------
+    UserError
+        a bad row, with its place; or no row at all.
+    """
+    good: list[Utterance] = []
+    skipped: list[str] = []
+    for place, parse in parsed:
+        try:
+            good.append(checked(parse(), known))
+        except BadRow as error:
+            if not skip_bad:
+                raise UserError(
+                    f"{place}: {error}; mend the row, or pass over such rows with --skip-bad"
+                ) from error
+            skipped.append(f"{place}: {error}")
+    if not good:
+        raise UserError(f"{name or 'the source'}: no rows in it" + (f" ({skipped[0]})" if skipped else ""))
+    return Read(as_table(good), skipped)
+
+
+def as_table(rows: Iterable[Utterance]) -> pl.DataFrame:
+    """Utterances as a table; a row without an id, or with one that several rows have, gets one made from its content.
+
+    >>> as_table([Utterance("stop", "music", "stop")])["slots"].to_list()
+    [[]]
+    """
+    rows = list(rows)
+    given = Counter(row.id for row in rows)
+    made = content_ids(
+        ((row.text,) for row in rows), (f"{row.domain} {row.intent} {row.slots}" for row in rows)
+    )
+    ids = [made[at] if row.id is None or given[row.id] > 1 else row.id for at, row in enumerate(rows)]
+    columns = {
+        "id": ids,
+        "text": [row.text for row in rows],
+        "domain": [row.domain for row in rows],
+        "intent": [row.intent for row in rows],
+        "slots": [[slot._asdict() for slot in row.slots] for row in rows],
+        "source": [row.source for row in rows],
+    }
+    return pl.DataFrame(columns, schema=SCHEMA)
+
+
+def utterances(table: pl.DataFrame) -> Iterator[Utterance]:
+    """The rows of a table.
+
+    >>> row = Utterance("at nine", "alarm", "set", (Slot(3, 7, "time"),), id="1")
+    >>> list(utterances(as_table([row]))) == [row]
+    True
+    """
+    for row in table.select(SCHEMA.names()).iter_rows(named=True):
+        slots = tuple(Slot(**slot) for slot in row["slots"])
+        yield Utterance(row["text"], row["domain"], row["intent"], slots, row["source"], row["id"])
+
+
+def labels_of(table: pl.DataFrame) -> Labels:
+    """Intents and slot labels of every domain, each sorted.
+
+    >>> labels_of(as_table([Utterance("stop", "music", "stop")])).intents
+    {'music': ('stop',)}
+    """
+    intents: dict[str, set[str]] = {}
+    slots: dict[str, set[str]] = {}
+    for row in utterances(table):
+        intents.setdefault(row.domain, set()).add(row.intent)
+        slots.setdefault(row.domain, set()).update(slot.label for slot in row.slots)
+    return Labels(
+        {name: tuple(sorted(intents[name])) for name in sorted(intents)},
+        {name: tuple(sorted(slots[name])) for name in sorted(intents)},
+    )
+
+
+def skipped_line(skipped: list[str]) -> str:
+    """What was passed over, in one line.
+
+    >>> skipped_line(["a.jsonl line 3: no intent"])
+    '1 row passed over: a.jsonl line 3: no intent'
+    """
+    rows = "row" if len(skipped) == 1 else "rows"
+    return f"{len(skipped):,} {rows} passed over: {listed(skipped, 2)}"

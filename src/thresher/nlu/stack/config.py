@@ -1,0 +1,79 @@
+"""The settings of a stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from thresher.config import ModelConfig, TrainConfig, read_config
+from thresher.errors import UserError
+
+
+class StackConfig(BaseModel):
+    """One recipe for the domain classifier, one for the intent and slot models; thresholds of the answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    model: ModelConfig = ModelConfig()
+    domain: TrainConfig = TrainConfig(epochs=4)
+    joint: TrainConfig = TrainConfig(epochs=8, batch_size=16, encoder_lr=2e-4)
+    joint_least_steps: int = Field(
+        default=100, ge=1, description="steps that a small domain's model is trained for at least"
+    )
+    joint_frozen_layers: int = Field(
+        default=0,
+        ge=0,
+        description="layers of the intent and slot models that stay as pretrained, with the token table; 0 trains all",
+    )
+    domain_threshold: float = Field(
+        default=0.0, ge=0, le=1, description="below this confidence no domain answers"
+    )
+    intent_threshold: float = Field(
+        default=0.0, ge=0, le=1, description="below this confidence the domain gives no intent"
+    )
+    seed: int = Field(default=0, ge=0)
+
+    def untrained(self) -> dict[str, Any]:
+        """What changes no weights."""
+        return self.model_dump(include={"domain_threshold", "intent_threshold"})
+
+
+def stack_config(settings: dict[str, Any] | None = None, file: Path | None = None) -> StackConfig:
+    """Defaults, changed by a YAML file and then by settings (`joint.epochs`, `seed`, ...).
+
+    Raises
+    ------
+    UserError
+        an unknown setting, or a value that it does not take.
+
+    >>> stack_config({"joint.epochs": 2}).joint.epochs
+    2.0
+    """
+    merged = StackConfig().model_dump()
+    given = read_config(file) if file else {}
+    flat = {**_flat(given), **(settings or {})}
+    for place, value in flat.items():
+        *path, last = place.split(".")
+        section: Any = merged
+        for name in path:
+            section = section.get(name) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or last not in section:
+            raise UserError(
+                f"unknown setting '{place}' of a stack; there are {', '.join(StackConfig.model_fields)}"
+            )
+        section[last] = value
+    try:
+        return StackConfig.model_validate(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"setting '{place}': {first['msg'].lower()} (got {first['input']!r})") from error
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found

@@ -1,0 +1,72 @@
+"""Texts as tokens, and where in them the first token of every word is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thresher.model.tokens import Tokens, tokenise
+from thresher.nlu.rows.table import words
+
+IGNORED = -100  # what cross entropy passes over
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Tokens of N texts, the character spans of their words, and the position of each word's first token.
+
+    Words that were cut off have no position, so `first[i]` may be shorter than `spans[i]`.
+    """
+
+    tokens: Tokens
+    spans: list[list[tuple[int, int]]]
+    first: list[npt.NDArray[np.int64]]
+
+    def __len__(self) -> int:
+        return len(self.spans)
+
+
+def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> Encoded:
+    """Tokens and words of some texts.
+
+    The first token of a word is the first that ends behind the word's first character, whatever the tokeniser.
+    """
+    tokens = tokenise([texts], tokenizer, max_length)
+    spans = [words(text) for text in texts]
+    if not texts:
+        return Encoded(tokens, [], [])
+    offsets = tokenizer(
+        list(texts),
+        truncation=True,
+        max_length=max_length,
+        return_offsets_mapping=True,
+        return_attention_mask=False,
+    )["offset_mapping"]
+    first = []
+    for own, pairs in zip(spans, offsets, strict=True):
+        real = [at for at, (start, end) in enumerate(pairs) if end > start]
+        ends = np.array([pairs[at][1] for at in real], dtype=np.int64)
+        found = np.searchsorted(ends, [start for start, _ in own], side="right")
+        first.append(np.array([real[at] for at in found if at < len(real)], dtype=np.int64))
+    return Encoded(tokens, spans, first)
+
+
+def joint_labels(
+    encoded: Encoded, intents: Sequence[int], tags: Sequence[Sequence[int]]
+) -> npt.NDArray[np.int64]:
+    """What the joint model learns: the intent, then per token position the tag of the word that begins there.
+
+    Returns
+    -------
+    (N, 1 + longest row) int64; `IGNORED` at positions where no word begins.
+    """
+    width = int(encoded.tokens.lengths.max(initial=0))
+    labels = np.full((len(encoded), 1 + width), IGNORED, dtype=np.int64)
+    labels[:, 0] = intents
+    for row, (positions, own) in enumerate(zip(encoded.first, tags, strict=True)):
+        labels[row, 1 + positions] = own[: len(positions)]
+    return labels

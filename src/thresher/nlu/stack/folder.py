@@ -1,0 +1,210 @@
+"""The stack folder: settings, labels, rules, and a model per domain, that load back and answer the same.
+
+STACK/stack.yaml         settings, labels, hash of the rows
+STACK/rows.parquet       the annotated rows it is trained on
+STACK/encoder/           configuration, tokenizer and the pretrained token table, once for all models
+STACK/models/NAME/       model.safetensors: everything else, and the rows of the token table that training used
+STACK/rules/             exact.jsonl, templates.yaml
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from thresher.errors import UserError
+from thresher.model.classifier import Classifier
+from thresher.model.encoder import build_encoder
+from thresher.nlu.rows import Labels, load_utterances
+from thresher.nlu.stack.answer import Domain, Stack
+from thresher.nlu.stack.config import StackConfig, stack_config
+from thresher.nlu.stack.joint import JointModel
+from thresher.nlu.stack.rules import Rules, read_rules
+from thresher.nlu.stack.train import needs_model, tags_for
+from thresher.quiet import quiet_transformers
+from thresher.run_folder import file_digest, write, write_folder
+
+FORMAT = 1
+TABLE = "token_table"
+
+
+def model_name(labels: Labels, domain: str | None) -> str:
+    """The folder of a model: `domain`, or a number and what of the domain's name a file system takes.
+
+    >>> labels = Labels({"a/b": ("x",), "music": ("y",)}, {"a/b": (), "music": ()})
+    >>> model_name(labels, None), model_name(labels, "a/b")
+    ('domain', '00-a_b')
+    """
+    if domain is None:
+        return "domain"
+    place = list(labels.intents).index(domain)
+    return f"{place:02d}-{re.sub(r'[^A-Za-z0-9-]', '_', domain)[:40]}"
+
+
+def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
+    """Write what all models share."""
+
+    def fill(folder: Path) -> None:
+        encoder.config.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        weight = encoder.get_input_embeddings().weight.detach().contiguous()
+        save_file({TABLE: weight}, folder / "table.safetensors", metadata={"format": "pt"})
+
+    write_folder(stack / "encoder", fill)
+
+
+def save_model(stack: Path, name: str, model: nn.Module, facts: dict[str, Any]) -> None:
+    """Write a model: of its token table only the rows that differ from the pretrained one."""
+    pretrained = load_file(stack / "encoder" / "table.safetensors")[TABLE]
+    state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
+    key = table_key(model)
+    table = state.pop(key)
+    changed = (table != pretrained).any(1).nonzero().squeeze(1)
+    state |= {f"{TABLE}.rows": changed, f"{TABLE}.values": table[changed].contiguous()}
+
+    def fill(folder: Path) -> None:
+        save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+        done = {**facts, "digest": file_digest(folder / "model.safetensors")}
+        write(folder / "done.json", json.dumps(done))
+
+    write_folder(stack / "models" / name, fill)
+
+
+def table_key(model: nn.Module) -> str:
+    """The name of the token table among the weights."""
+    table = model.encoder.get_input_embeddings().weight  # type: ignore[union-attr, operator]
+    return next(name for name, weight in model.named_parameters() if weight is table)
+
+
+def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
+    """Put saved weights into a model.
+
+    Raises
+    ------
+    UserError
+        a file that is missing or damaged.
+    """
+    file = stack / "models" / name / "model.safetensors"
+    try:
+        done = json.loads((file.parent / "done.json").read_text())
+        if file_digest(file) != done["digest"]:
+            raise ValueError("it is not the file that was written")
+        state = load_file(file)
+        rows, values = state.pop(f"{TABLE}.rows"), state.pop(f"{TABLE}.values")
+        table = load_file(stack / "encoder" / "table.safetensors")[TABLE]
+        table[rows] = values
+        model.load_state_dict({**state, table_key(model): table})
+    except Exception as error:
+        raise UserError(f"{file}: cannot be read ({error}); train the stack again") from error
+    return model.eval()
+
+
+def read_stack(stack: Path) -> dict[str, Any]:
+    """`stack.yaml`.
+
+    Raises
+    ------
+    UserError
+        not a stack folder, or one of another format.
+    """
+    path = stack / "stack.yaml"
+    if not path.is_file():
+        raise UserError(f"{stack}: not a stack folder (no stack.yaml); make one with `thresher nlu train`")
+    try:
+        facts = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UserError(
+            f"{path}: broken YAML ({' '.join(str(error).split())}); train the stack again"
+        ) from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise UserError(f"{stack}: a stack folder of another format; train it again")
+    return facts
+
+
+def settings_of(facts: dict[str, Any]) -> tuple[StackConfig, Labels]:
+    """Settings and labels in `stack.yaml`."""
+    labels = {kind: {name: tuple(own) for name, own in facts[kind].items()} for kind in ("intents", "slots")}
+    return stack_config_of(facts["config"]), Labels(labels["intents"], labels["slots"])
+
+
+def stack_config_of(saved: dict[str, Any]) -> StackConfig:
+    """Settings as they were saved."""
+    return StackConfig.model_validate(saved)
+
+
+def load_stack(stack: str | Path, **thresholds: float) -> Stack:
+    """A trained stack, ready to answer; `thresholds` (`domain_threshold`, `intent_threshold`) replace the saved ones.
+
+    Raises
+    ------
+    UserError
+        not a stack folder, one whose training has not ended, or a damaged file.
+    """
+    folder = Path(stack)
+    config, labels = settings_of(read_stack(folder))
+    if thresholds:
+        config = stack_config({**_flat_dump(config), **thresholds})
+    for left in missing(folder, labels):
+        raise UserError(
+            f"{folder}: its training has not ended ({left} is missing); run `thresher nlu train` again"
+        )
+    domain: Domain = None
+    if len(labels.intents) > 1:
+        encoder, tokenizer = _encoder(folder)
+        classifier = Classifier(encoder, len(labels.intents), config.model)
+        load_model(folder, "domain", classifier)
+        domain = (classifier, tokenizer)
+
+    @cache
+    def joint(name: str) -> tuple[JointModel, Any] | None:
+        if not needs_model(labels, name):
+            return None
+        encoder, tokenizer = _encoder(folder)
+        model = JointModel(
+            encoder, len(labels.intents[name]), len(tags_for(labels.slots[name])), config.model
+        )
+        load_model(folder, model_name(labels, name), model)
+        return model, tokenizer
+
+    return Stack(config, labels, domain, joint, _rules(folder))
+
+
+def _flat_dump(config: StackConfig) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.model_dump().items():
+        flat |= (
+            {f"{name}.{key}": inner for key, inner in value.items()}
+            if isinstance(value, dict)
+            else {name: value}
+        )
+    return flat
+
+
+def _encoder(stack: Path) -> tuple[nn.Module, Any]:
+    with quiet_transformers(), torch.random.fork_rng():
+        return build_encoder(stack / "encoder")
+
+
+def _rules(stack: Path) -> Rules:
+    exact, templates = stack / "rules" / "exact.jsonl", stack / "rules" / "templates.yaml"
+    rows = load_utterances(exact).rows if exact.is_file() else None
+    return read_rules(rows, templates if templates.is_file() else None)
+
+
+def missing(stack: Path, labels: Labels) -> list[str]:
+    """The models that are not trained yet: `the domain classifier`, or a domain."""
+    wanted: list[str | None] = [None] if len(labels.intents) > 1 else []
+    wanted += [name for name in labels.intents if needs_model(labels, name)]
+    return [
+        name or "the domain classifier"
+        for name in wanted
+        if not (stack / "models" / model_name(labels, name) / "done.json").is_file()
+    ]

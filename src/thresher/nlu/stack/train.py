@@ -1,0 +1,100 @@
+"""The trainings of a stack: the domain classifier on all rows, and for every domain one model on its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from thresher.config import TrainConfig
+from thresher.model.classifier import Classifier
+from thresher.model.encoder import load_encoder
+from thresher.model.tokens import tokenise
+from thresher.nlu.rows.bio import OUTSIDE, tags_of
+from thresher.nlu.rows.table import Labels, utterances, words
+from thresher.nlu.stack.config import StackConfig
+from thresher.nlu.stack.encode import Encoded, encode, joint_labels
+from thresher.nlu.stack.joint import JointModel, freeze, freshly
+from thresher.nlu.stack.vocabulary import only_used
+from thresher.training.fit import fit
+from thresher.training.train import new_classifier
+
+
+def tags_for(labels: Sequence[str]) -> list[str]:
+    """The tags of a domain's slot labels, O first.
+
+    >>> tags_for(["time"])
+    ['O', 'B-time', 'I-time']
+    """
+    return [OUTSIDE, *(f"{prefix}-{label}" for label in labels for prefix in ("B", "I"))]
+
+
+def needs_model(labels: Labels, domain: str) -> bool:
+    """Whether there is anything to learn in a domain: several intents, or slots."""
+    return len(labels.intents[domain]) > 1 or bool(labels.slots[domain])
+
+
+def joint_recipe(config: StackConfig, rows: int) -> TrainConfig:
+    """The recipe of a domain's model: as many epochs as set, and at least so many steps."""
+    recipe = config.joint
+    steps = math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size))
+    return recipe.model_copy(update={"max_steps": recipe.max_steps or max(steps, config.joint_least_steps)})
+
+
+def train_domain(
+    rows: pl.DataFrame, domains: Sequence[str], config: StackConfig, folder: Path
+) -> tuple[Classifier, Any]:
+    """The domain classifier, trained on all rows, and its tokenizer.
+
+    Parameters
+    ----------
+    rows
+        annotated rows.
+    domains
+        the classes, two or more.
+    folder
+        where the training keeps its state.
+    """
+    model, tokenizer = new_classifier(config.model, len(domains), config.seed)
+    labels = rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64)
+    tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
+    with only_used(model.encoder, tokens) as used:
+        fit(model, used, labels.to_numpy(), config.domain, config.seed, folder)
+    return model, tokenizer
+
+
+def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list[int], list[list[int]]]:
+    """Intent and word tags of every row, as numbers."""
+    intents = {name: at for at, name in enumerate(labels.intents[domain])}
+    tags = {name: at for at, name in enumerate(tags_for(labels.slots[domain]))}
+    wanted = [[tags[tag] for tag in tags_of(words(row.text), row.slots)] for row in utterances(rows)]
+    return [intents[name] for name in rows["intent"]], wanted
+
+
+def joint_parts(
+    rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig
+) -> tuple[JointModel, Any, Encoded, npt.NDArray[np.int64], TrainConfig]:
+    """What a domain's training needs: a fresh model, its tokenizer, the encoded rows, their targets, the recipe."""
+    encoder, tokenizer = load_encoder(config.model)
+    n_intents, n_tags = len(labels.intents[domain]), len(tags_for(labels.slots[domain]))
+    model = freshly(encoder, n_intents, n_tags, config.model, config.seed)
+    freeze(encoder, config.joint_frozen_layers)
+    encoded = encode(rows["text"].to_list(), tokenizer, config.model.max_length)
+    targets = joint_labels(encoded, *joint_targets(rows, labels, domain))
+    return model, tokenizer, encoded, targets, joint_recipe(config, rows.height)
+
+
+def train_joint(
+    rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig, folder: Path
+) -> tuple[JointModel, Any]:
+    """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
+    model, tokenizer, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
+    with only_used(model.encoder, encoded.tokens) as used:
+        # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
+        fit(cast(Classifier, model), used, targets, recipe, config.seed, folder)
+    return model, tokenizer

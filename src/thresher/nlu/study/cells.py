@@ -1,0 +1,108 @@
+"""Cells: one stack trained on one choice of rows with one seed, its answers to all test rows kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.nlu.rows import Labels, labels_of
+from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
+from thresher.nlu.stack.config import StackConfig
+from thresher.nlu.stack.train import needs_model, train_domain, train_joint
+from thresher.progress import say
+from thresher.run_folder import digest, write
+from thresher.training.parallel import run_jobs, share_cores
+
+ANSWERS = ("domain", "intent", "slots", "path", "domain_confidence", "intent_confidence", "slot_confidence")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: `technique` ("full" for all rows), share removed, sample, pool of rows ("historical" or "mixed")."""
+
+    technique: str
+    prune: float
+    sample: int
+    pool: str
+    ids: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """How lines and files call it."""
+        return f"{self.pool}-{self.technique}-{self.prune:g}-{self.sample}"
+
+
+def cell_key(made_with: str, cell: Cell) -> str:
+    """Hash of rows, test rows, recipe, choice of rows and seed."""
+    return digest({"study": made_with, "ids": cell.ids, "sample": cell.sample})
+
+
+def run_cells(
+    study: Path, cells: Sequence[Cell], config: StackConfig, made_with: str, workers: int | None
+) -> dict[str, dict[str, Any]]:
+    """Train the cells that are not there yet; facts per cell name. A killed study goes on with the next cell."""
+    keys = {cell.name: cell_key(made_with, cell) for cell in cells}
+    left = [cell for cell in cells if not (study / "cells" / f"{keys[cell.name]}.json").is_file()]
+    at_a_time, _ = share_cores(max(2, len(cells)), workers)
+    for done, (_, line) in enumerate(
+        run_jobs(cell_job, [(study, keys[cell.name], cell, config) for cell in left], at_a_time), 1
+    ):
+        say(f"nlu study: {done} of {len(left)}: {line}")
+    facts = {}
+    for name, key in keys.items():
+        facts[name] = json.loads((study / "cells" / f"{key}.json").read_text())
+    return facts
+
+
+def cell_job(study: Path, key: str, cell: Cell, config: StackConfig) -> str:
+    """Train one stack, keep its answers, throw its weights away."""
+    started = time.monotonic()
+    pool = pl.read_parquet(study / f"{cell.pool}.parquet")
+    rows = pool.filter(pl.col("id").is_in(list(cell.ids)))
+    test = pl.read_parquet(study / "test.parquet")
+    config = config.model_copy(update={"seed": config.seed + cell.sample})
+    # In the system's place for such things, so that a crash leaves nothing in the study.
+    scratch = Path(tempfile.mkdtemp(prefix="thresher-"))
+    try:
+        answers = train_and_answer(rows, test["text"].to_list(), config, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    table = test.select("id").hstack(answers.select(ANSWERS))
+    write(study / "cells" / f"{key}.parquet", table.write_parquet)
+    facts = {
+        "technique": cell.technique,
+        "prune": cell.prune,
+        "sample": cell.sample,
+        "pool": cell.pool,
+        "n_train": rows.height,
+        "seconds": round(time.monotonic() - started, 1),
+        "key": key,
+    }
+    write(study / "cells" / f"{key}.json", json.dumps(facts))
+    return f"{cell.name}, {rows.height:,} rows, {facts['seconds']:,.0f} s"
+
+
+def train_and_answer(
+    rows: pl.DataFrame, texts: list[str], config: StackConfig, scratch: Path
+) -> pl.DataFrame:
+    """The answers of a stack that is never saved: each domain's model is trained when its first text arrives."""
+    labels: Labels = labels_of(rows)
+    names = list(labels.intents)
+    domain: Domain = train_domain(rows, names, config, scratch / "domain") if len(names) > 1 else None
+
+    def joint(name: str) -> Joint:
+        if not needs_model(labels, name):
+            return None
+        return train_joint(
+            rows.filter(domain=name), labels, name, config, scratch / f"joint-{names.index(name)}"
+        )
+
+    return answer(Stack(config, labels, domain, joint), texts)

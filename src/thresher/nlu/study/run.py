@@ -1,0 +1,128 @@
+"""The whole study: which cells, in which order, and the tables from them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.nlu.pruning.synthetic import swapped
+from thresher.nlu.stack.build import rows_hash
+from thresher.nlu.stack.config import StackConfig
+from thresher.nlu.study.cells import Cell, run_cells
+from thresher.nlu.study.tables import study_tables
+from thresher.nlu.study.techniques import kept_ids, technique
+from thresher.progress import say
+from thresher.rows import normalised
+from thresher.run_folder import as_json, digest, lock, write
+
+# The paper's table 2, with random at every share so that each has its baseline.
+PLAN: dict[float, tuple[str, ...]] = {
+    0.52: ("vog-dataset", "random", "vog-cutoff", "stratified", "vog-class", "mixed"),
+    0.46: ("vog-dataset", "random", "vog-cutoff", "vog-class"),
+    0.14: ("vog-dataset", "random"),
+}
+MIXED_SOURCES = ("random", "vog-dataset")
+MIXED_PRUNE = 0.52
+SYNTHETIC_SHARE = 0.3
+
+
+def without_test_texts(rows: pl.DataFrame, tests: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The training rows whose normalised text is that of no test row."""
+    seen = {normalised(text) for test in tests for text in test["text"]}
+    return rows.filter([normalised(text) not in seen for text in rows["text"]])
+
+
+def run_study(
+    rows: pl.DataFrame,
+    tests: Mapping[str, pl.DataFrame],
+    scores: pl.DataFrame,
+    out: str | Path,
+    config: StackConfig,
+    *,
+    samples: int = 3,
+    plan: Mapping[float, Sequence[str]] = PLAN,
+    mixed_sources: bool = True,
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """Train every cell that is left, sample after sample, and write `results.json` after each sample.
+
+    Parameters
+    ----------
+    rows
+        the training rows, without the texts of the test rows (`without_test_texts`).
+    tests
+        test rows by name; they are judged together and each by itself.
+    scores
+        `id, domain, intent, source` and the score columns that the techniques read, of the same rows.
+    plan
+        shares to remove, and the techniques at each.
+    mixed_sources
+        also train on rows plus 30% synthetic ones, and prune the historical ones of that mix only.
+
+    Raises
+    ------
+    UserError
+        the folder holds another study, scores of other rows, or an unknown technique.
+    """
+    folder = Path(out)
+    for name in {name for names in plan.values() for name in names}:
+        technique(name)
+    if set(scores["id"]) != set(rows["id"]):
+        raise UserError(
+            "the scores are not those of the training rows: their ids differ; score these rows first"
+        )
+    test = pl.concat([one.with_columns(id=pl.lit(f"{name}:") + pl.col("id")) for name, one in tests.items()])
+    pools = {"historical": rows}
+    if mixed_sources:
+        added = swapped(rows, round(SYNTHETIC_SHARE * rows.height))
+        pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
+    recipe = config.model_dump(mode="json", exclude=set(config.untrained()))
+    made_with = digest({"rows": rows_hash(rows), "test": rows_hash(test), "config": recipe})
+    with lock(folder):
+        _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config)
+        started = time.monotonic()
+        results: dict[str, Any] = {}
+        for upto in range(1, samples + 1):
+            cells = planned(pools, scores, plan, upto)
+            facts = run_cells(folder, cells, config, made_with, workers)
+            results = study_tables(folder, cells, facts, list(tests))
+            write(folder / "results.json", as_json(results))
+        say(f"nlu study: {len(facts)} stacks, {time.monotonic() - started:,.0f} s in this go")
+    return results
+
+
+def planned(
+    pools: Mapping[str, pl.DataFrame], scores: pl.DataFrame, plan: Mapping[float, Sequence[str]], samples: int
+) -> list[Cell]:
+    """The cells of the first samples, the first sample whole before the second."""
+    rows = pools["historical"]
+    everything = tuple(rows["id"].sort())
+    cells = []
+    for sample in range(samples):
+        cells.append(Cell("full", 0.0, sample, "historical", everything))
+        for prune, names in plan.items():
+            for name in names:
+                kept = tuple(kept_ids(scores, name, prune, sample))
+                cells.append(Cell(name, prune, sample, "historical", kept))
+        if "mixed" in pools:
+            synthetic = pools["mixed"].filter(source="synthetic")["id"].to_list()
+            cells.append(Cell("full", 0.0, sample, "mixed", tuple(sorted([*everything, *synthetic]))))
+            for name in MIXED_SOURCES:
+                left = [*kept_ids(scores, name, MIXED_PRUNE, sample), *synthetic]
+                cells.append(Cell(name, MIXED_PRUNE, sample, "mixed", tuple(sorted(left))))
+    return cells
+
+
+def _begin(folder: Path, made_with: str, tables: Mapping[str, pl.DataFrame], config: StackConfig) -> None:
+    file = folder / "study.json"
+    if file.is_file() and json.loads(file.read_text())["made_with"] != made_with:
+        raise UserError(f"{folder}: holds a study of other rows, test rows or settings; choose another --out")
+    for name, table in tables.items():
+        write(folder / f"{name}.parquet", table.write_parquet)
+    write(file, as_json({"made_with": made_with, "config": config.model_dump(mode="json")}))

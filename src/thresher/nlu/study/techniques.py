@@ -1,0 +1,74 @@
+"""The ways to prune that the study compares, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.nlu.pruning.choose import choose
+from thresher.selection.request import target
+
+
+@dataclass(frozen=True)
+class Technique:
+    """One way to prune: a column of the scores and a strategy; `title` is how tables call it."""
+
+    title: str
+    by: str | None
+    strategy: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> bool:
+        """Whether samples differ in their rows, not only in their training."""
+        return self.strategy != "cutoff"
+
+
+TECHNIQUES: dict[str, Technique] = {
+    "random": Technique("random", None, "random"),
+    "stratified": Technique("random within domains", None, "stratified"),
+    "vog-class": Technique("VoG, class-normalised", "vog_class", "linear"),
+    "vog-dataset": Technique("VoG, dataset-normalised", "vog_dataset", "linear"),
+    "vog-cutoff": Technique("VoG, dataset-normalised, easiest cut off", "vog_dataset", "cutoff"),
+    "el2n": Technique("EL2N", "el2n", "linear"),
+    "vog-slots": Technique("VoG of the slot outputs", "vog_slots", "linear"),
+    "el2n-slots": Technique("EL2N of the slot outputs", "el2n_slots", "linear"),
+    "mixed": Technique("VoG and slot-trail entropy, mixed", "mixed", "linear"),
+}
+
+
+def technique(name: str) -> Technique:
+    """The technique of that name.
+
+    Raises
+    ------
+    UserError
+        there is none.
+
+    >>> technique("random").draws
+    True
+    """
+    if name not in TECHNIQUES:
+        raise UserError(f"unknown technique '{name}'; there are {', '.join(TECHNIQUES)}")
+    return TECHNIQUES[name]
+
+
+def kept_ids(scores: pl.DataFrame, name: str, prune: float, sample: int) -> list[str]:
+    """The ids that a technique keeps in a sample, sorted; floors are off, so that techniques differ in nothing else.
+
+    Raises
+    ------
+    UserError
+        an unknown technique, or a score that the table lacks.
+    """
+    used = technique(name)
+    found = choose(
+        scores, by=used.by, prune=prune, strategy=used.strategy, options=used.options, floor=0, seed=sample
+    )
+    kept: list[str] = found.filter("kept")["id"].sort().to_list()
+    assert len(kept) == target(scores.height, prune)
+    return kept

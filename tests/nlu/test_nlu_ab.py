@@ -1,0 +1,209 @@
+"""A/B tests: figures by hand, calibrated p values, checks; the replay says that it is one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from thresher.errors import UserError
+from thresher.nlu.ab import Traffic, compare_logs, read_log, replay
+from thresher.nlu.ab.checks import split_p
+from thresher.nlu.ab.inference import relative_change
+from thresher.nlu.ab.logs import checked
+from thresher.nlu.ab.rates import per_user, tail_of, unrecoverable
+from thresher.nlu.ab.replay import Judged, judged
+from thresher.nlu.rows import Utterance, as_table
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def log(*rows: tuple[str, float | None, bool, float, str], hours: int = 1) -> pl.DataFrame:
+    columns = ("user", "domain_confidence", "recovered", "defect", "utterance")
+    table = pl.DataFrame(rows, schema=columns, orient="row")
+    return table.with_columns(
+        time=pl.Series([START + timedelta(hours=hours * at) for at in range(len(rows))])
+    )
+
+
+def test_rates_by_hand() -> None:
+    table = log(
+        ("ann", 0.9, True, 0.1, "stop"),
+        ("ann", 0.2, True, 0.3, "stop"),  # no domain is confident enough
+        ("bob", 0.9, False, 0.5, "go"),  # never recovered
+        ("bob", None, True, 0.7, "Go"),  # no domain at all
+    )
+    assert per_user(table, unrecoverable(0.5)).tolist() == [[1, 2], [2, 2]]
+    assert per_user(table, unrecoverable(0.0)).tolist() == [[0, 2], [2, 2]]
+    found = compare_logs(
+        table, table.with_columns(user=pl.col("user") + "2", defect=pl.col("defect") / 2), threshold=0.5
+    )
+    assert found["metrics"]["UER"]["a"] == 0.75
+    assert found["metrics"]["PDR"]["a"] == pytest.approx(0.4)
+    assert found["metrics"]["PDR"]["change"] == pytest.approx(-0.5)
+    assert any("too few users" in line for line in found["warnings"])
+
+
+def test_the_tail_is_the_rarest_part_of_the_traffic() -> None:
+    arm = pl.DataFrame({"utterance": ["a"] * 5 + ["b"] * 2 + ["c", "d", "e"]})
+    assert tail_of([arm]).sort().to_list() == ["c", "d", "e"]  # b begins at 50% and ends at 70%
+    both = tail_of([arm.filter(utterance="a"), arm.filter(pl.col("utterance") != "a")])
+    assert both.sort().to_list() == ["c", "d", "e"]
+
+
+def arm(users: int, rng: np.random.Generator, rate: float = 0.1) -> np.ndarray:
+    """Users differ in how much they ask and how often it goes wrong."""
+    asked = 1 + rng.poisson(rng.lognormal(1.0, 1.0, users))
+    own = rng.beta(1, 1 / rate - 1, users)
+    return np.stack([rng.binomial(asked, own), asked], 1).astype(float)
+
+
+def test_p_values_of_equal_arms_are_uniform() -> None:
+    rng = np.random.default_rng(0)
+    p = np.array(
+        [relative_change(arm(120, rng), arm(120, rng), resamples=199, seed=at)["p"] for at in range(600)]
+    )
+    # 5% of 600 is 30; five standard deviations of the binomial are 27.
+    assert 8 <= (p <= 0.05).sum() <= 56
+    assert 0.4 < (p <= 0.5).mean() < 0.6
+
+
+def test_intervals_cover_the_true_change_and_power_grows() -> None:
+    rng = np.random.default_rng(1)
+    found = [relative_change(arm(300, rng), arm(300, rng, 0.13), resamples=200, seed=at) for at in range(200)]
+    covered = np.mean([one["low"] <= 0.3 <= one["high"] for one in found])
+    assert 0.88 <= covered <= 0.99
+    assert np.mean([one["p"] < 0.05 for one in found]) > 0.25
+
+
+def test_users_not_requests_are_the_units() -> None:
+    """One user in a hundred who asks a thousand times must not look like a thousand users."""
+    rng = np.random.default_rng(2)
+    base = np.stack([rng.binomial(5, 0.1, 100), np.full(100, 5)], 1).astype(float)
+    loud = base.copy()
+    loud[0] = [700, 1000]
+    found = relative_change(base, loud, resamples=400)
+    assert found["change"] > 2 and found["p"] > 0.05
+
+
+def test_arms_without_events_or_users_have_no_change() -> None:
+    none = np.array([[0.0, 5.0], [0.0, 3.0]])
+    some = np.array([[1.0, 5.0], [0.0, 3.0]])
+    assert relative_change(none, some)["p"] is None
+    assert relative_change(some[:1], some)["change"] is None
+
+
+def test_an_unequal_split_users_in_both_arms_and_other_times() -> None:
+    assert (
+        split_p(1000, 1000, 0.5) == 1
+        and split_p(1000, 1200, 0.5) < 0.001
+        and split_p(900, 100, 0.9) == pytest.approx(1)
+    )
+    one = log(*[(f"u{at}", 0.9, at % 3 > 0, 0.2, "x") for at in range(200)])
+    other = log(*[(f"v{at}", 0.9, at % 3 > 0, 0.2, "x") for at in range(340)])
+    found = compare_logs(one, other, resamples=200)
+    assert any("split is not the one" in line for line in found["warnings"])
+    late = other.with_columns(time=pl.col("time") + timedelta(days=9))
+    assert any("at other times" in line for line in compare_logs(one, late, resamples=200)["warnings"])
+    with pytest.raises(UserError, match="200 users are in both arms, such as 'u0'"):
+        compare_logs(one, one)
+    with pytest.raises(UserError, match="between 0 and 1"):
+        compare_logs(one, other, share=1.0)
+    plain = compare_logs(one.drop("utterance"), other.drop("utterance"), resamples=200)
+    assert "PDR-tail" not in plain["metrics"] and any("no PDR-tail" in line for line in plain["warnings"])
+
+
+def test_logs_of_other_types_are_read_and_bad_values_named(tmp_path: Path) -> None:
+    good = log(("ann", 0.9, True, 0.1, "stop"), ("bob", None, False, 0.3, "go"))
+    text = good.with_columns(pl.col("time").dt.to_string("iso:strict"), pl.col("recovered").cast(pl.String))
+    seconds = good.with_columns(pl.col("time").dt.epoch("s"))
+    good.write_parquet(tmp_path / "a.parquet")
+    text.write_csv(tmp_path / "a.csv")
+    seconds.write_ndjson(tmp_path / "a.jsonl")
+    read = [read_log(tmp_path / f"a.{ending}") for ending in ("parquet", "csv", "jsonl")]
+    assert all(one.equals(read[0]) for one in read) and read[0]["time"][0] == START
+    for change, problem in (
+        ({"defect": pl.Series([0.1, 1.2])}, "row 2: defect is not between 0 and 1"),
+        ({"domain_confidence": pl.Series([-0.1, 1.0])}, "row 1: domain_confidence is not"),
+        ({"user": pl.Series([None, "bob"])}, "row 1: no user"),
+        ({"recovered": pl.Series(["maybe", "true"])}, "row 1: no recovered"),
+        ({"time": pl.Series(["yesterday", "2026-01-01T00:00:00"])}, "row 1: no time"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            checked(good.with_columns(**change), "log")
+    with pytest.raises(UserError, match="no column 'defect'"):
+        checked(good.rename({"defect": "deffect"}), "log")
+    with pytest.raises(UserError, match="no requests"):
+        checked(good[:0], "log")
+    for name, problem in (("none.parquet", "no such file"), ("a.txt", "logs are read from")):
+        (tmp_path / "a.txt").write_text("x")
+        with pytest.raises(UserError, match=problem):
+            read_log(tmp_path / name)
+
+
+def test_rows() -> pl.DataFrame:
+    return as_table(
+        [
+            Utterance(f"say {domain} {at}", domain, f"i{at % 3}", id=f"{domain}{at}")
+            for domain in ("a", "b")
+            for at in range(60)
+        ]
+    )
+
+
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+def stack_of(right: float, seed: int) -> Judged:
+    """A stack that is right on a share of the utterances, and somewhat surer there."""
+    rng = np.random.default_rng(seed)
+    good = rng.random(120) < right
+    sure = [np.clip(rng.normal(np.where(good, 0.9, 0.7), 0.15), 0, 1) for _ in range(3)]
+    return Judged(good, *sure)
+
+
+def test_replays_of_one_stack_against_itself_reject_as_often_as_they_should() -> None:
+    rows, stack = test_rows(), stack_of(0.85, 0)
+    p = []
+    for seed in range(120):
+        a, b, _ = replay(rows, stack, stack, Traffic(users=240, seed=seed))
+        p.append([one["p"] for one in compare_logs(a, b, resamples=199, seed=seed)["metrics"].values()])
+    rejected = (np.array(p) <= 0.05).sum(0)  # of 120: 6 expected, five standard deviations are 12
+    assert (rejected <= 18).all() and rejected.sum() >= 3
+
+
+def test_a_replay_shows_which_stack_is_worse_and_says_what_it_is() -> None:
+    rows = test_rows()
+    a, b, about = replay(rows, stack_of(0.95, 0), stack_of(0.6, 1), Traffic(users=1000))
+    found = compare_logs(a, b, resamples=400)
+    for name in ("UER", "PDR", "PDR-tail"):
+        assert found["metrics"][name]["low"] > 0 and found["metrics"][name]["p"] < 0.05, name
+    assert "simulation" in about["simulation"] and about["defect_auc"] > 0.7
+    assert found["facts"]["split_p"] > 0.001 and not [line for line in found["warnings"] if "split" in line]
+    again = replay(rows, stack_of(0.95, 0), stack_of(0.6, 1), Traffic(users=1000))
+    assert a.equals(again[0]) and b.equals(again[1])
+
+
+def test_traffic_has_a_long_tail_and_rephrasing_stays_within_the_intent() -> None:
+    rows = test_rows()
+    a, b, _ = replay(rows, stack_of(0.7, 0), stack_of(0.7, 0), Traffic(users=4000, zipf=1.2))
+    asked = pl.concat([a, b])["utterance"].value_counts().sort("count", descending=True)
+    assert asked["count"][:12].sum() > 0.5 * asked["count"].sum() and asked.height > 100
+    assert pl.concat([a, b]).filter(pl.col("rephrased") > 0)["recovered"].mean() > 0.3
+
+
+def test_judged_needs_domain_intent_and_slots_right() -> None:
+    rows = as_table([Utterance("a b", "x", "y", id="1"), Utterance("a c", "x", "y", id="2")])
+    answers = rows.with_columns(
+        intent=pl.Series(["y", "z"]),
+        domain_confidence=pl.lit(0.5),
+        intent_confidence=pl.lit(0.5),
+        slot_confidence=None,
+    )
+    found = judged(rows, answers)
+    assert found.right.tolist() == [True, False] and found.slots.tolist() == [0, 0]
+    with pytest.raises(UserError, match="nothing to learn"):
+        replay(rows, stack := Judged(np.ones(2, bool), *[np.ones(2)] * 3), stack, Traffic(users=10))

@@ -1,0 +1,278 @@
+"""Annotated rows: every format reads back what it wrote, and names the row that it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from strategies import rows as some_rows
+
+from thresher.errors import UserError
+from thresher.nlu.rows import (
+    FORMATS,
+    Slot,
+    Utterance,
+    as_table,
+    brackets,
+    labels_of,
+    load_utterances,
+    rasa,
+    save_utterances,
+    utterances,
+)
+from thresher.nlu.rows.bio import slots_of, tags_of
+from thresher.nlu.rows.table import BadRow, words
+
+ENDING = {"conll": ".conll", "rasa": ".yml"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@given(rows=some_rows)
+@settings(max_examples=60)
+def test_a_format_reads_what_it_wrote(form: str, rows: list[Utterance]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"rows{ENDING.get(form, '.jsonl')}"
+        save_utterances(as_table(rows), path, form=form)
+        read = load_utterances(path, form=form)
+    found = list(utterances(read.rows))
+    assert read.skipped == []
+    if form == "rasa":  # keeps neither ids nor order
+        strip = sorted((row.text, row.domain, row.intent, row.slots, row.source) for row in rows)
+        assert sorted((row.text, row.domain, row.intent, row.slots, row.source) for row in found) == strip
+    else:
+        assert found == rows
+
+
+@given(rows=some_rows)
+@settings(max_examples=30)
+def test_tags_and_slots_are_the_same_thing(rows: list[Utterance]) -> None:
+    for row in rows:
+        spans = words(row.text)
+        assert slots_of(spans, tags_of(spans, row.slots)) == row.slots
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("form", ["brackets", "pipe", "massive", "slurp"])
+def test_the_format_is_told_by_the_columns(form: str, ending: str, tmp_path: Path) -> None:
+    row = Utterance("wake me at nine am", "alarm", "set", (Slot(11, 18, "time"),), "historical", "7")
+    save_utterances(as_table([row]), tmp_path / f"rows{ending}", form=form)
+    assert list(utterances(load_utterances(tmp_path / f"rows{ending}").rows)) == [row]
+
+
+MASSIVE = {"id": "1", "locale": "en-US", "partition": "train", "scenario": "alarm", "intent": "alarm_set"}
+SLURP = {
+    "slurp_id": 4812,
+    "sentence": "event reminder mona Tuesday",
+    "tokens": [
+        {"surface": word, "id": at} for at, word in enumerate(["event", "reminder", "mona", "Tuesday"])
+    ],
+    "entities": [{"span": [2], "type": "event_name"}, {"span": [3], "type": "date"}],
+    "scenario": "calendar",
+    "action": "set",
+}
+RASA = """version: "3.1"
+nlu:
+- intent: alarm/set
+  examples: |
+    - wake me at [nine am](time)
+    - wake me at [10]{"entity": "time", "value": "22:00"} on [friday](date)
+- synonym: credit
+  examples: |
+    - credit card account
+- intent: music/stop
+  examples:
+  - text: |
+      stop it
+    metadata: {sentiment: neutral}
+"""
+CONLL = "# domain = alarm\n# intent = set\nwake\tVB\tO\nat\tIN\tO\nnine\tCD\tB-time\nam\tNN\tI-time\n"
+
+
+def test_files_of_others_are_read(tmp_path: Path) -> None:
+    line = MASSIVE | {"utt": "wake me at nine am", "annot_utt": "wake me at [time : nine am]"}
+    files = {
+        "massive.jsonl": (json.dumps(line), [("alarm", "set", "wake me at nine am", ["nine am"])]),
+        "slurp.jsonl": (json.dumps(SLURP), [("calendar", "set", SLURP["sentence"], ["mona", "Tuesday"])]),
+        "rasa.yml": (
+            RASA,
+            [
+                ("alarm", "set", "wake me at nine am", ["nine am"]),
+                ("alarm", "set", "wake me at 10 on friday", ["10", "friday"]),
+                ("music", "stop", "stop it", []),
+            ],
+        ),
+        "rows.conll": (CONLL, [("alarm", "set", "wake at nine am", ["nine am"])]),
+    }
+    for name, (content, expected) in files.items():
+        (tmp_path / name).write_text(content)
+        found = [
+            (row.domain, row.intent, row.text, [row.text[slot.start : slot.end] for slot in row.slots])
+            for row in utterances(load_utterances(tmp_path / name).rows)
+        ]
+        assert found == expected, name
+
+
+def test_a_hugging_face_dataset_with_class_names(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {
+            "id": datasets.Value("string"),
+            "utt": datasets.Value("string"),
+            "annot_utt": datasets.Value("string"),
+            "scenario": datasets.ClassLabel(names=["social", "alarm"]),
+            "intent": datasets.ClassLabel(names=["social_post", "alarm_set"]),
+        }
+    )
+    columns = {
+        "id": ["3"],
+        "utt": ["at nine"],
+        "annot_utt": ["at [time : nine]"],
+        "scenario": [1],
+        "intent": [1],
+    }
+    datasets.Dataset.from_dict(columns, features).save_to_disk(str(tmp_path / "massive"))
+    (row,) = utterances(load_utterances(tmp_path / "massive").rows)
+    assert row == Utterance("at nine", "alarm", "set", (Slot(3, 7, "time"),), "", "3")
+
+
+BAD = [
+    ("wake me at [time : nine am", "never closed"),
+    ("wake me at time : nine am]", "closes no bracket"),
+    ("wake me [time : at [time : nine] am]", "overlap"),
+    ("wake me at [nine am]", r"is not \[label : value\]"),
+    ("wake me at [time : ]", r"is not \[label : value\]"),
+    ("wake me at [ti me : nine]", "slot label 'ti me'"),
+    ("wake me at [time : nin]eam", "not aligned"),
+    ("", "no text"),
+    ("wake \u2028me", "ok"),
+]
+
+
+@pytest.mark.parametrize(("annotated", "problem"), BAD)
+def test_a_bad_row_is_named_and_refused_or_passed_over(annotated: str, problem: str, tmp_path: Path) -> None:
+    good = {"annotated": "stop", "domain": "music", "intent": "stop"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in (good, {**good, "annotated": annotated})))
+    if problem == "ok":
+        assert load_utterances(path).rows["text"].to_list() == ["stop", "wake me"]
+        return
+    with pytest.raises(UserError, match=rf"rows\.jsonl line 2: .*{problem}.*--skip-bad"):
+        load_utterances(path)
+    read = load_utterances(path, skip_bad=True)
+    assert read.rows.height == 1
+    assert len(read.skipped) == 1 and re.search(f"line 2: .*{problem}", read.skipped[0])
+
+
+def test_overlapping_entities_and_tokens_that_do_not_fit(tmp_path: Path) -> None:
+    path = tmp_path / "slurp.jsonl"
+    for change, problem in (
+        ({"entities": [{"span": [2, 3], "type": "a"}, {"span": [3], "type": "b"}]}, "overlaps slot 'a'"),
+        ({"entities": [{"span": [2, 9], "type": "a"}]}, "not in the sentence side by side"),
+        ({"sentence": "event reminder Mona Tuesday"}, "'mona' does not stand in the text"),
+        ({"sentence": SLURP["sentence"] + " noon"}, "no token for 'noon'"),
+    ):
+        path.write_text(json.dumps(SLURP | change))
+        with pytest.raises(UserError, match=f"line 1: .*{problem}"):
+            load_utterances(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (CONLL.replace("B-time", "I-time"), "line 1: tag 'I-time' continues no slot"),
+        (CONLL.replace("B-time", "time"), "is not O, B-label or I-label"),
+        (CONLL.replace("nine\tCD\tB-time", "nine"), "line 5 has no tag column"),
+        (CONLL.replace("# domain = alarm\n", ""), "no domain"),
+        ("# text = wake up\n" + CONLL, "not aligned"),
+    ],
+)
+def test_bad_token_columns(content: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.conll"
+    path.write_text(content)
+    with pytest.raises(UserError, match=problem):
+        load_utterances(path)
+
+
+@pytest.mark.parametrize(
+    ("example", "problem"),
+    [
+        ("[nine am](time", "broken brackets"),
+        ("[nine am]", "broken brackets"),
+        ("[](time) x", "is not"),
+        ('[x]{"value": "time"}', "is not"),
+    ],
+)
+def test_bad_rasa_examples_have_their_line(example: str, problem: str, tmp_path: Path) -> None:
+    path = tmp_path / "nlu.yml"
+    path.write_text(RASA.replace("wake me at [nine am](time)", example))
+    with pytest.raises(UserError, match=f"nlu.yml line 5: .*{problem}"):
+        load_utterances(path)
+    assert len(load_utterances(path, skip_bad=True).skipped) == 1
+
+
+def test_labels_that_training_rows_do_not_have(tmp_path: Path) -> None:
+    known = labels_of(as_table([Utterance("at nine", "alarm", "set", (Slot(3, 7, "time"),))]))
+    path = tmp_path / "test.jsonl"
+    for row, problem in (
+        (
+            {"annotated": "at [time : nine]", "domain": "alarms", "intent": "set"},
+            "unknown domain 'alarms'; did you",
+        ),
+        (
+            {"annotated": "at [time : nine]", "domain": "alarm", "intent": "get"},
+            "unknown intent 'get' of domain 'alarm'",
+        ),
+        ({"annotated": "at [date : nine]", "domain": "alarm", "intent": "set"}, "unknown slot label 'date'"),
+    ):
+        path.write_text(json.dumps(row))
+        with pytest.raises(UserError, match=problem):
+            load_utterances(path, known=known)
+
+
+def test_what_a_format_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    row = Utterance("a [b] c", "x", "y", (), "", "1")
+    two = Utterance("a b", "x", "y", (Slot(0, 1, "t"), Slot(2, 3, "t")), "", "1")
+    cases = (
+        ("brackets", row, ".jsonl"),
+        ("rasa", row, ".yml"),
+        ("pipe", two, ".jsonl"),
+        ("brackets", two, ".csv"),
+    )
+    for form, bad, ending in cases:
+        path = tmp_path / f"out{ending}"
+        with pytest.raises(UserError):
+            save_utterances(as_table([bad]), path, form=form)
+        assert not path.exists()
+
+
+def test_ids_that_repeat_are_made_anew() -> None:
+    rows = [
+        Utterance("a", "x", "y", id="1"),
+        Utterance("b", "x", "y", id="1"),
+        Utterance("c", "x", "y", id="2"),
+    ]
+    ids = as_table(rows)["id"].to_list()
+    assert len(set(ids)) == 3 and ids[2] == "2" and "1" not in ids
+
+
+@pytest.mark.data
+def test_hwu64_is_read_whole_and_slurp_but_for_rows_that_are_not_aligned(shared_data: Path) -> None:
+    train = load_utterances(shared_data / "hwu64" / "train.jsonl")
+    assert train.rows.height == 9960 and len(train.rows["domain"].unique()) == 18
+    plain = pl.read_ndjson(shared_data / "hwu64" / "train.jsonl")["utterance"]
+    assert (train.rows["text"] == plain.str.replace_all(r"\s+", " ").str.strip_chars()).all()
+    read = load_utterances(shared_data / "slurp" / "test.jsonl", skip_bad=True)
+    assert read.rows.height + len(read.skipped) == 2974 and len(read.skipped) == 12
+    assert all("not aligned" in line for line in read.skipped)
+
+
+def test_parsers_refuse_what_they_cannot_read() -> None:
+    with pytest.raises(BadRow):
+        brackets.parse("]")
+    with pytest.raises(BadRow):
+        rasa.parse("[x](")

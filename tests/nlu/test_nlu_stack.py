@@ -1,0 +1,271 @@
+"""The stack: learns, answers with its path, is saved and read, goes on where it was; small domains work."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from toy import toy_config, toy_rows, utterance
+
+from thresher.config import ModelConfig
+from thresher.errors import UserError
+from thresher.model.tokens import pad_batch
+from thresher.nlu.rows import Slot, as_table, labels_of
+from thresher.nlu.stack.answer import answer
+from thresher.nlu.stack.build import train_one, train_stack
+from thresher.nlu.stack.encode import IGNORED, encode, joint_labels
+from thresher.nlu.stack.evaluate import evaluate
+from thresher.nlu.stack.folder import load_stack
+from thresher.nlu.stack.joint import freshly
+from thresher.nlu.stack.rules import by_rule, read_rules
+from thresher.nlu.stack.train import train_joint
+from tiny import tiny_model, tokenizer_of
+
+TEMPLATES = """
+intents:
+  home/on:
+    data:
+      - sentences: ["(turn|switch) on [the] {room}"]
+lists:
+  room:
+    wildcard: true
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stack")
+    (folder / "templates.yaml").write_text(TEMPLATES)
+    exact = as_table([utterance("play the weather", "weather", "query")])
+    return train_stack(
+        toy_rows(),
+        folder / "out",
+        toy_config(folder),
+        exact=exact,
+        templates=folder / "templates.yaml",
+        workers=1,
+    )
+
+
+def test_it_learns_its_rows_and_every_metric_says_so(stack: Path) -> None:
+    found = evaluate(load_stack(stack), toy_rows(1))
+    assert found["metrics"]["slot F1"] == 1.0
+    assert {name: rate for name, rate in found["metrics"].items() if name != "slot F1"} == dict.fromkeys(
+        ("DCER", "ICER", "SEMER", "F-SEMER", "IRER"), 0.0
+    )
+    assert found["paths"] == {"models": 8}
+    assert found["domains"]["weather"]["n"] == 1 and found["unknown_labels"] == 0
+
+
+def test_the_path_and_the_confidences_are_part_of_the_answer(stack: Path) -> None:
+    said = answer(
+        load_stack(stack),
+        ["Play the weather", "switch on the dark kitchen", "what is the weather", "play some alarm"],
+    )
+    assert said["path"].to_list() == ["exact", "template", "models", "models"]
+    assert said["domain"].to_list() == ["weather", "home", "weather", "music"]
+    assert said["slots"].to_list()[1] == [{"start": 14, "end": 26, "label": "room"}]
+    assert said["slots"].to_list()[3] == [{"start": 10, "end": 15, "label": "what"}]
+    sure = said.select("domain_confidence", "intent_confidence", "slot_confidence")
+    assert (sure[:2].to_numpy() == 1).all() and (sure.to_numpy() <= 1).all() and (sure.to_numpy() > 0.3).all()
+
+
+def test_below_a_threshold_nothing_is_answered(stack: Path) -> None:
+    text = ["play some alarm"]
+    none = answer(load_stack(stack, domain_threshold=1.0), text).row(0, named=True)
+    assert (none["path"], none["domain"], none["intent"], none["likeliest"]) == (
+        "no domain",
+        None,
+        None,
+        "music",
+    )
+    assert none["slots"] == [] and none["domain_confidence"] < 1
+    half = answer(load_stack(stack, intent_threshold=1.0), ["set the kitchen"]).row(0, named=True)
+    assert (half["path"], half["domain"], half["intent"], half["slots"]) == ("no intent", "home", None, [])
+
+
+def test_an_answer_does_not_depend_on_its_company(stack: Path) -> None:
+    loaded = load_stack(stack)
+    texts = [
+        "play some alarm",
+        "turn on the light in the kitchen",
+        "set the light",
+        "what is the weather in kitchen",
+    ]
+    together = answer(loaded, texts)
+    for at, text in enumerate(texts):
+        alone = answer(loaded, [text])
+        assert alone.drop("domain_confidence", "intent_confidence", "slot_confidence").equals(
+            together[at].drop("domain_confidence", "intent_confidence", "slot_confidence")
+        )
+        names = ["domain_confidence", "intent_confidence", "slot_confidence"]
+        assert np.allclose(alone.select(names).to_numpy(), together[at].select(names).to_numpy(), atol=1e-5)
+
+
+def test_loaded_again_and_moved_it_answers_the_same_bytes(stack: Path, tmp_path: Path) -> None:
+    texts = toy_rows(1)["text"].to_list()
+    before = answer(load_stack(stack), texts)
+    shutil.copytree(stack, tmp_path / "moved")
+    assert answer(load_stack(tmp_path / "moved"), texts).equals(before)
+
+
+def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_same(
+    stack: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(stack, copy)
+    names = sorted(path.name for path in (copy / "models").iterdir())
+    assert names == ["00-home", "01-music", "domain"]  # weather has one intent and no slot
+    weights = {name: (copy / "models" / name / "model.safetensors").read_bytes() for name in names}
+    shutil.rmtree(copy / "models" / "00-home")
+    stamp = (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns
+    with pytest.raises(UserError, match=r"training has not ended \(home is missing\)"):
+        load_stack(copy)
+    train_one(copy, "home")
+    assert (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns == stamp
+    assert {name: (copy / "models" / name / "model.safetensors").read_bytes() for name in names} == weights
+
+
+def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(stack, copy)
+    with pytest.raises(UserError, match="stack of other rows or settings"):
+        train_stack(toy_rows(2), copy, toy_config(stack.parent))
+    file = copy / "models" / "domain" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors: cannot be read"):
+        load_stack(copy)
+    with pytest.raises(UserError, match="not a stack folder"):
+        load_stack(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    with pytest.raises(UserError, match="it is no stack"):
+        train_stack(toy_rows(1), tmp_path / "other", toy_config(stack.parent))
+
+
+def test_rows_with_nothing_to_learn_are_refused(tmp_path: Path) -> None:
+    rows = as_table([utterance("what is the weather", "weather", "query", number=at) for at in range(3)])
+    with pytest.raises(UserError, match="nothing to learn"):
+        train_stack(rows, tmp_path / "out", toy_config(tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_domain_needs_no_classifier(tmp_path: Path) -> None:
+    rows = toy_rows(1).filter(domain="home")
+    folder = train_stack(rows, tmp_path / "out", toy_config(tmp_path), workers=1)
+    assert [path.name for path in (folder / "models").iterdir()] == ["00-home"]
+    said = answer(load_stack(folder), ["set the kitchen"]).row(0, named=True)
+    assert said["domain"] == "home" and said["domain_confidence"] == 1.0
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
+def test_labels_stand_at_the_first_token_of_every_word(kind: str) -> None:
+    tokenizer = tokenizer_of(kind)
+    encoded = encode(["play some music", "turn on"], tokenizer, 64)
+    ids = [[int(encoded.tokens.ids[row][at]) for at in encoded.first[row]] for row in range(2)]
+    assert ids == [tokenizer.convert_tokens_to_ids(text.split()) for text in ("play some music", "turn on")]
+    labels = joint_labels(encoded, [4, 5], [[1, 2, 3], [6, 7]])
+    assert labels[:, 0].tolist() == [4, 5]
+    assert [label for label in labels[0, 1:] if label != IGNORED] == [1, 2, 3]
+    assert [label for label in labels[1, 1:] if label != IGNORED] == [6, 7]
+
+
+def test_words_of_several_tokens_and_words_cut_off() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = {"[UNK]": 0, "un": 1, "##able": 2, "play": 3, "##er": 4}
+    raw = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, unk_token="[UNK]")
+    encoded = encode(["player unable play"], tokenizer, 4)
+    assert [position.tolist() for position in encoded.first] == [[0, 2]]
+    assert len(encoded.spans[0]) == 3
+
+
+def test_training_only_the_used_token_rows_gives_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import nullcontext
+
+    from thresher.nlu.stack import train
+
+    rows = toy_rows(1).filter(domain="home")
+    labels = labels_of(rows)
+    config = toy_config(tmp_path, **{"joint.max_steps": 5})
+    trimmed, _ = train_joint(rows, labels, "home", config, tmp_path / "a")
+    monkeypatch.setattr(train, "only_used", lambda encoder, tokens: nullcontext(tokens))
+    whole, _ = train_joint(rows, labels, "home", config, tmp_path / "b")
+    for (name, one), other in zip(trimmed.state_dict().items(), whole.state_dict().values(), strict=True):
+        assert torch.allclose(one, other, atol=1e-5), name
+
+
+def test_the_loss_is_the_sum_of_both_cross_entropies_and_blind_to_padding(tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    encoder = AutoModel.from_pretrained(tiny_model("bert", tmp_path / "m"))
+    model = freshly(encoder, 3, 5, ModelConfig(head_hidden=(8,), dropout=0.0), seed=0).eval()
+    encoded = encode(["play some music", "turn on the light in the kitchen"], tokenizer_of("bert"), 64)
+    labels = torch.from_numpy(joint_labels(encoded, [2, 0], [[0, 1, 2], [0, 0, 0, 3, 0, 0, 4]]))
+    batch = pad_batch(encoded.tokens, [0, 1])
+    output = model(**batch, labels=labels)
+    intent = -torch.log_softmax(output["intent"], 1)[[0, 1], [2, 0]].mean()
+    picked = [
+        -torch.log_softmax(output["tags"][row, position], 0)[tag]
+        for row, tags in enumerate(([0, 1, 2], [0, 0, 0, 3, 0, 0, 4]))
+        for position, tag in zip(encoded.first[row], tags, strict=True)
+    ]
+    assert torch.allclose(output["loss"], intent + torch.stack(picked).mean(), atol=1e-6)
+    alone = model(**pad_batch(encoded.tokens, [0]))
+    assert torch.allclose(alone["tags"][0], output["tags"][0, : alone["tags"].shape[1]], atol=1e-5)
+
+
+def test_frozen_layers_stay_as_pretrained(tmp_path: Path) -> None:
+    rows = toy_rows(1).filter(domain="home")
+    config = toy_config(tmp_path, **{"joint.max_steps": 3, "joint_frozen_layers": 1})
+    from thresher.model.encoder import load_encoder
+
+    before = load_encoder(config.model)[0].state_dict()
+    after = train_joint(rows, labels_of(rows), "home", config, tmp_path / "a")[0].encoder.state_dict()
+    changed = {
+        name.split(".layer.")[-1].split(".")[0]
+        for name in before
+        if not torch.equal(before[name], after[name])
+    }
+    assert changed == {"1"}
+
+
+def test_rules() -> None:
+    row = utterance("wake me at NINE", "alarm", "set", "NINE", "time")
+    rules = read_rules(as_table([row]))
+    found = by_rule(rules, "  wake me  at nine ")
+    assert found is not None and (found.path, found.slots) == ("exact", (Slot(11, 15, "time"),))
+    assert by_rule(rules, "wake me") is None
+    with pytest.raises(UserError, match="two answers"):
+        read_rules(as_table([row, utterance("wake me at nine", "alarm", "get", number=1)]))
+
+
+def test_broken_templates_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    for content, problem in (
+        ("intents: {on: {data: [{sentences: [x]}]}}", "names no domain"),
+        ("intents: [", "not sentence templates"),
+        ("intents: {a/b: {data: [{sentences: ['(turn']}]}}", "not sentence templates"),
+    ):
+        path.write_text(content)
+        with pytest.raises(UserError, match=problem):
+            read_rules(templates=path)
+
+
+def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Path) -> None:
+    rows = pl.concat(
+        [toy_rows(1).filter(domain="weather"), as_table([utterance("play some music", "radio", "on")])]
+    )
+    found = evaluate(load_stack(stack), rows)
+    assert found["unknown_labels"] == 1 and found["metrics"]["DCER"] == 0.5
