@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from plain import pair_products
 from signal_settings import as_type, make_setting
 
-from thresher.signals.chunk import measure_tokens, usable_layers
+from thresher.signals.chunk import in_bfloat16, measure_tokens, usable_layers
 from thresher.signals.influence import Targets, largest, merged, tracin_pairs
 from tiny import OTHER_NORMS, SHAPES
 
@@ -76,6 +76,19 @@ def test_order_batch_size_and_batch_mates_do_not_matter(setting, targets, rows, 
     some = pairs(setting, "encoder", targets, rows[:4], batch_tokens)
     scale = np.sqrt(np.multiply.outer(np.diag(everything)[targets], np.diag(everything)[rows[:4]]))
     assert (np.abs(some - everything[np.ix_(targets, rows[:4])]) <= 1e-9 * scale).all()
+
+
+def test_in_bfloat16_products_are_near_and_summed_in_full_precision(setting):
+    model, *_ = setting
+    exact = pairs(setting, "encoder")
+    forward, model = model.forward, model.float()
+    model.forward = in_bfloat16(forward, "cpu")
+    try:
+        found = pairs(setting, "encoder", dtype=torch.float32)
+    finally:
+        model.forward = forward
+    scale = np.sqrt(np.multiply.outer(np.diag(exact), np.diag(exact)))
+    assert 0 < np.abs(found - exact).mean() < 0.1 * scale.mean()
 
 
 @settings(max_examples=50, deadline=None)

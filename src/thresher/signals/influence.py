@@ -15,7 +15,7 @@ from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run_folder import read_manifest
-from thresher.signals.batch import Weights, swap_weights
+from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
 from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
@@ -61,7 +61,7 @@ def row_flows(
         labels = torch.from_numpy(of.labels[rows]).to(device)
         loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
         gradients = torch.autograd.grad(loss, [flow[module][1] for module in modules])
-        yield rows, [(flow[module][0], b) for module, b in zip(modules, gradients, strict=True)]
+        yield rows, [(full(flow[module][0]), full(b)) for module, b in zip(modules, gradients, strict=True)]
 
 
 def tracin_pairs(

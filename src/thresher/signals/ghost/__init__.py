@@ -15,6 +15,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from thresher.errors import UserError
@@ -28,8 +29,8 @@ PAIR_RULES: dict[str, PairRule] = {}
 FORMULAS: dict[str, Formula] = {}
 Rule = TypeVar("Rule")
 
-# Far above rounding, TF32 included, and far below any other formula.
-SAME = 1e-3
+# Above rounding, that of TF32 and of bfloat16 included, and far below any other formula.
+SAME, ROUNDINGS = 1e-3, 8
 
 
 def _register(table: dict[str, Rule], type_names: tuple[str, ...]) -> Callable[[Rule], Rule]:
@@ -113,7 +114,9 @@ def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], row
             raise UserError(f"self-influence: the input of {name} is not one per row; not supported")
         formula = _find(FORMULAS, module)
         assert formula is not None, name
-        if not any(_same(output.detach(), expected) for expected in formula(module, given)):
+        # Under autocast inputs and outputs have fewer digits than the parameters.
+        exact = next(module.parameters(recurse=False)).dtype
+        if not any(_same(output.detach(), expected) for expected in formula(module, given.to(exact))):
             raise UserError(
                 f"self-influence: {name} computes something else than its name says; not supported"
             )
@@ -122,7 +125,8 @@ def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], row
 def _same(output: Tensor, expected: Tensor) -> bool:
     if output.shape != expected.shape:
         return False
-    return bool((output - expected).abs().max() <= SAME * expected.abs().max())
+    tolerance = max(SAME, ROUNDINGS * torch.finfo(output.dtype).eps)
+    return bool((output - expected).abs().max() <= tolerance * expected.abs().max())
 
 
 for _found in pkgutil.iter_modules(__path__):
