@@ -106,7 +106,8 @@ def test_a_run_folder_that_scores_and_selects_at_once(tmp_path):
     run = th.watch(trainer, tmp_path / "run")
     trainer.train()
     scores = th.score(run)
-    assert {"el2n", "forgetting", "vog_online"} <= set(scores.columns)
+    of_logits = {"aum", "confidence", "correctness", "el2n", "el2n_mean", "forgetting", "loss", "variability"}
+    assert of_logits | {"grand", "tracin", "vog_online"} <= set(scores.columns)
     selection = th.select(run, prune=0.4, by="el2n")
     kept = pl.read_parquet(run / "kept.parquet")
     assert kept["index"].to_list() == np.flatnonzero(selection["kept"]).tolist()
@@ -209,3 +210,26 @@ def test_rows_that_were_never_visited_count_as_unknown(tmp_path):
     of_unseen = scores.filter(pl.col("id").is_in(unseen["id"].to_list()))
     assert np.allclose(of_unseen["el2n"], np.sqrt(2 / 3))
     assert (of_unseen["vog_online"] >= scores["vog_online"].max()).all()
+
+
+def test_a_token_classifier_gives_a_score_per_row_from_its_tokens(tmp_path):
+    rows, model = rows_and_model("bert", "tokens")
+    trainer = make.trainer_of(model, rows, tmp_path / "t")
+    run = th.watch(trainer, tmp_path / "run")
+    noted = make.note_steps(trainer)
+    trainer.train()
+    scores = th.score(run)
+    for row, visits in noted.items():
+        line = scores.row(row, named=True)
+        expected = {
+            "el2n": visits[2]["error_norm"],
+            "el2n_mean": np.mean([visit["error_norm"] for visit in visits]),
+            "aum": np.mean([visit["margin"] for visit in visits]),
+            "loss": np.mean([visit["loss"] for visit in visits]),
+            "correctness": np.mean([visit["correct"] for visit in visits]),
+            "confidence": np.mean([np.exp(-visit["loss"]) for visit in visits]),
+        }
+        for name, value in expected.items():
+            assert line[name] == pytest.approx(value, rel=2e-3, abs=1e-4), name
+    kept = th.select(run, prune=0.5, by="el2n")["kept"].sum()
+    assert kept == round(make.ROWS / 2)

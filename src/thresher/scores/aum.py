@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.scores.probability import by_checkpoint
-from thresher.scores.read import MissingSignal, array, labels
+from thresher.scores.read import MissingSignal, array, labels, without_logits
 from thresher.scores.registry import score
 
 
@@ -43,6 +43,9 @@ def aum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     >>> aum(signals, pl.DataFrame()).to_list()
     [1.0, -1.0]
     """
+    of_tokens = without_logits(signals, "margin")
+    if of_tokens is not None:
+        return pl.Series("aum", of_tokens.mean(axis=1))
     label = labels(signals)
     logits = array(signals, "logits")  # (N, C, K)
     if logits.shape[2] < 2:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import softmax
 
-from thresher.scores.read import array, checkpoint_at, labels
+from thresher.scores.read import array, checkpoint_at, labels, without_logits
 from thresher.scores.registry import score
 
 
@@ -48,8 +48,11 @@ def el2n(
     >>> el2n(signals, pl.DataFrame({"index": [0], "epoch": [2.0]})).round(4).to_list()
     [0.7071, 1.4142]
     """
-    logits = array(signals, "logits")  # (N, C, K)
+    of_tokens = without_logits(signals, "error_norm")  # (N, C)
+    logits = array(signals, "logits") if of_tokens is None else of_tokens  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
+    if of_tokens is not None:
+        return pl.Series("el2n", of_tokens[:, at])
     return pl.Series("el2n", error_norm(logits[:, at], labels(signals)), dtype=pl.Float64)
 
 

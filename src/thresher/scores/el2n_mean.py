@@ -9,7 +9,7 @@ import polars as pl
 
 from thresher.scores.el2n import error_norm
 from thresher.scores.probability import by_checkpoint
-from thresher.scores.read import array, by_index, labels
+from thresher.scores.read import array, by_index, labels, without_logits
 from thresher.scores.registry import score
 
 
@@ -42,9 +42,11 @@ def el2n_mean(
     >>> el2n_mean(signals, pl.DataFrame()).round(4).to_list()
     [0.3536]
     """
-    label, logits = labels(signals), array(signals, "logits")  # (N,), (N, C, K)
+    of_tokens = without_logits(signals, "error_norm")  # (N, C)
+    logits = array(signals, "logits") if of_tokens is None else of_tokens  # (N, C, K)
     if window == "first-quarter":
         epochs = by_index(checkpoints, "epoch")
         logits = logits[:, : max(1, int((epochs <= epochs[-1] / 4).sum()))]
-    norms = by_checkpoint(lambda at: error_norm(at, label), logits)  # (N, C)
+    label = labels(signals)
+    norms = logits if of_tokens is not None else by_checkpoint(lambda at: error_norm(at, label), logits)
     return pl.Series("el2n_mean", np.mean(norms, axis=1), dtype=pl.Float64)

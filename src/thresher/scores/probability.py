@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import log_softmax
 
-from thresher.scores.read import array, labels
+from thresher.scores.read import array, labels, without_logits
 
 Numbers = npt.NDArray[np.float64]
 
@@ -27,6 +27,9 @@ def label_log_probability(signals: pl.DataFrame) -> Numbers:
     >>> label_log_probability(signals).round(4).tolist()
     [[-0.6931, 0.0]]
     """
+    of_tokens = without_logits(signals, "loss")
+    if of_tokens is not None:
+        return -of_tokens
     label = labels(signals)
 
     def of_checkpoint(logits: npt.NDArray[Any]) -> Numbers:
@@ -49,6 +52,9 @@ def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
     >>> right(signals).tolist()
     [[False, True]]
     """
+    of_tokens = without_logits(signals, "right")
+    if of_tokens is not None:
+        return of_tokens > 0
     found: npt.NDArray[np.bool_] = array(signals, "logits").argmax(axis=2) == labels(signals)[:, None]
     return found
 

@@ -34,6 +34,20 @@ def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
     return signals[column].rechunk().to_numpy()
 
 
+def without_logits(signals: pl.DataFrame, column: str) -> npt.NDArray[np.float64] | None:
+    """What each visit told of a row as one number, (N, C), where the signals have no logits; None where they have.
+
+    A watched token classifier gives the means over a row's tokens: `loss`, `margin`, `error_norm`, and `right`.
+
+    >>> kind = {"loss": pl.Array(pl.Float32, 2)}
+    >>> without_logits(pl.DataFrame({"loss": [[1.0, 0.5]]}, schema=kind), "loss").tolist()
+    [[1.0, 0.5]]
+    """
+    if "logits" in signals.columns or column not in signals.columns:
+        return None
+    return array(signals, column).astype(np.float64)
+
+
 def labels(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
     """The true class indices, (N,).
 

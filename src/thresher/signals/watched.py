@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from scipy.special import log_softmax, softmax
 
-from thresher.run_folder import write
+from thresher.run_folder import digest
+from thresher.sealed import write_table
+from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.watch import store
 from thresher.training.watch.sketch import RunningMoments
 
@@ -32,7 +33,8 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
     {"rows", "checkpoints", "visits", "unvisited", "per_token", and without that "label" (N,)}
     """
     visits, ranks = store.scan_visits(run)
-    folder = run / "signals" / "run-0"
+    about = {"watched": store.sizes(run), "rows": len(ids)}
+    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", True, digest(about))
     table = checkpoint_table(visits, hidden)
     epochs = table["epoch_number"].to_list()
     per_token = "label" not in visits.collect_schema().names()
@@ -54,13 +56,9 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
             columns[name] = values[first : first + count]
         labels.append(columns["label"])
         seen += found.height
-        part = pl.DataFrame({"id": ids[first : first + count], **columns}).to_arrow()
-        write(
-            folder / f"part-{chunk:05d}.parquet",
-            lambda path, part=part: pq.write_table(part, path, compression="zstd", write_page_checksum=True),  # type: ignore[misc]
-        )
-    write(folder / "checkpoints.parquet", table.drop("epoch_number").write_parquet)
-    write(folder / "null_logits.json", "null")
+        write_part(plan, chunk, pl.DataFrame({"id": ids[first : first + count], **columns}))
+    write_table(plan.folder / "checkpoints.parquet", table.drop("epoch_number"))
+    write_plan(plan, None)
     return {
         "rows": len(ids),
         "checkpoints": len(epochs),
@@ -144,6 +142,7 @@ def chunk_columns(
     columns["truncated"] = np.zeros(count, bool)
     columns |= {name: told(name).astype(np.float32) for name in PER_VISIT if name in found.columns}
     if per_token:
+        columns["right"] = told("correct")
         right = found["correct"].to_numpy()
     else:
         columns |= from_logits(columns["logits"], label)

@@ -20,7 +20,7 @@ from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows
 from thresher.run_folder import RunPath, finish, lock, redo, state
-from thresher.training.processes import check_shares, follow, leading, rank
+from thresher.training.processes import check_shares, follow, leading, rank, world
 
 
 def train(
@@ -77,6 +77,8 @@ def train(
         from thresher.training.diet import check_options
 
         check_options(resolved.train.diet, resolved.train.diet_options)
+        if world() > 1:
+            raise UserError("a training on a diet takes one process; start it without torchrun")
     overwrite = force and (folder / "run.yaml").is_file()
     there = overwrite or refuse_other(folder, made_with)
     if overwrite or not there:

@@ -99,8 +99,17 @@ def write_run(run: Path, trainer: Any, texts: tuple[str, ...] | None, id: str | 
         rows = rows_of(trainer, ids, texts, labels)
         data = DataConfig(train="the watched dataset", text=rows.text, label=rows.label)
         select = SelectConfig(by="vog_online" if vog else "el2n")
+        # The gradient norms that a training gives for nothing are those of its last layer.
+        scores: dict[str, dict[str, Any]] = {name: {"layer": "classifier"} for name in ("grand", "tracin")}
         made_with = {"rows": rows.hash(), "watched": type(trainer.model).__name__, "step": state.global_step}
-        begin(run, rows, None, RunConfig(data=data, select=select), made_with, watched=about(trainer))
+        begin(
+            run,
+            rows,
+            None,
+            RunConfig(data=data, scores=scores, select=select),
+            made_with,
+            watched=about(trainer),
+        )
         finish(run, "train", made_with, trained={"steps": state.global_step})
         finish(run, "measure", made_with, measured={**facts, "truncated": 0, "refused": {}})
         store.remove(run)

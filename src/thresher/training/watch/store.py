@@ -110,6 +110,11 @@ def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     return pl.concat(frames), len(folders)
 
 
+def sizes(run: Path) -> dict[str, int]:
+    """The files of a watched training and their sizes."""
+    return {str(path.relative_to(run)): path.stat().st_size for path in sorted((run / "watch").glob("*/*"))}
+
+
 def remove(run: Path) -> None:
     """Remove what only an unfinished training needs."""
     shutil.rmtree(run / "watch", ignore_errors=True)
