@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from thresher.errors import UserError
 
 FORMAT = 2
+FeaturesOf = Literal["rows", "test", "empty"]
 RunPath = str | Path
 STEPS = ("train", "measure", "score", "select", "compare", "report")
 FOLDERS = (
@@ -41,6 +42,11 @@ FOLDERS = (
     "noise",
 )
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+def features_file(run: Path, which: FeaturesOf = "rows") -> Path:
+    """Where the encoder's features of the training rows, of the test rows, or of the empty input are."""
+    return run / ("features.parquet" if which == "rows" else f"features-{which}.parquet")
 
 
 def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
@@ -198,7 +204,7 @@ def stamp(run: Path, step: str) -> dict[str, Any] | None:
     path = run / "steps" / f"{step}.json"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return found if isinstance(found, dict) and "hash" in found else None
 

@@ -19,7 +19,7 @@ from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.model.frozen import Features, FrozenClassifier
 from thresher.model.tokens import Tokens, tokenise
-from thresher.run_folder import read_manifest
+from thresher.run_folder import features_file, read_manifest
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
 from thresher.signals.batches import tight_batches
@@ -27,7 +27,7 @@ from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
-from thresher.training.features import features_file, read_features
+from thresher.training.features import read_features
 
 Model = Classifier | FrozenClassifier
 Inputs = Tokens | Features

@@ -12,13 +12,13 @@ from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
-from thresher.run_folder import read_manifest
+from thresher.run_folder import features_file, read_manifest
 from thresher.sealed import read_table, write_table
 from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.engines import find
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
-from thresher.training.features import features_file, read_features, write_features
+from thresher.training.features import read_features, write_features
 from thresher.training.fit import predict_logits
 from thresher.training.sound import TRAIN_AGAIN
 

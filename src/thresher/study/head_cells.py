@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
+from thresher.run_folder import features_file, read_manifest
 from thresher.study.cell import Cell, scored_run, write_cell
 from thresher.training.checkpoints import list_checkpoints, load_weights
-from thresher.training.features import features_file, read_features
+from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
 from thresher.training.recipe import configs, steps_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,12 +19,11 @@ from thresher.model.feature_cache import add_vectors, read_vectors, text_key
 from thresher.model.frozen import Features, head_input
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import digest, read_manifest
+from thresher.run_folder import FeaturesOf, digest, features_file, read_manifest
 from thresher.training.parallel import run_jobs, share_cores
 
 SEGMENT = 2048
 _KEY = b"thresher.features"
-Which = Literal["rows", "test", "empty"]
 
 
 def text_vectors(
@@ -63,12 +62,7 @@ def encode_segment(
     return values, truncated
 
 
-def features_file(run: Path, which: Which = "rows") -> Path:
-    """Where the features of the training rows, of the test rows, or of the empty input are."""
-    return run / ("features.parquet" if which == "rows" else f"features-{which}.parquet")
-
-
-def write_features(run: Path, which: Which = "rows") -> Path:
+def write_features(run: Path, which: FeaturesOf = "rows") -> Path:
     """Make sure that the features are there, made from these rows with this encoder; returns their file.
 
     A table `id, features Array(Float32, H), truncated`: of single texts the pooled last hidden state of the pretrained
@@ -107,7 +101,7 @@ def read_features(path: Path) -> Features:
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
-def run_features(run: Path, which: Which = "rows") -> Features:
+def run_features(run: Path, which: FeaturesOf = "rows") -> Features:
     """The features of a run folder, computed where they are not there."""
     return read_features(write_features(run, which))
 

@@ -11,10 +11,10 @@ import polars as pl
 
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
+from thresher.run_folder import features_file, read_manifest
 from thresher.sealed import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
-from thresher.training.features import features_file, read_features
+from thresher.training.features import read_features
 from thresher.training.head import Moment, fit_heads, head_logits
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, recipe, steps_of
