@@ -18,6 +18,7 @@ MARK = "<!-- made by benchmarks/scale.py -->"
 CORES = 8  # per node
 EPOCHS = 3
 CHECKPOINTS = 10
+EVALUATIONS = 10  # of the whole set, for Forgetting
 NETWORK = 1.25e9  # bytes per second between two nodes (10 Gbit/s)
 STORE = 1e8  # bytes per second from the store to a node
 START = 30.0  # seconds until a node's workers have imported what they need
@@ -37,13 +38,15 @@ def hours(inputs: dict[str, Any], layers: int, rows: int, chunk_rows: int, nodes
     workers = work / (nodes * CORES) + start
     steps = EPOCHS * rows / (BATCH * nodes)
     exchange = 2 * 4 * model["parameters"] * (nodes - 1) / nodes / NETWORK
-    train = steps * (BATCH / (model["train_rows_per_s"] * CORES) + exchange)
-    reading = rows / 1e6 * (score["read_s_per_million_rows"] + score["score_s_per_million_rows"])
+    # A whole-set evaluation is a forward pass, of which `logits_rows_per_s` counts ten.
+    evaluations = EVALUATIONS * rows / (CHECKPOINTS * model["logits_rows_per_s"] * CORES * nodes)
+    train = steps * (BATCH / (model["train_rows_per_s"] * CORES) + exchange) + evaluations
+    scoring = rows / 1e6 * (score["read_s_per_million_rows"] + score["score_s_per_million_rows"])
     return {
         "train": train / 3600,
         "measure": max(workers, driver) / 3600,
         "driver": driver / 3600,
-        "score": reading / 3600,
+        "score": scoring / 3600,
         "chunks": chunks,
         "parts_bytes": rows * model["part_bytes_per_row"],
         "score_bytes": rows * score["peak_bytes_per_row"],

@@ -1,17 +1,18 @@
 """The measured inputs of docs/scale.md, written into docs/bench.json under `scale`.
 
-    python benchmarks/scale_inputs.py --data DATA [--only NAME ...]
+    python benchmarks/scale_inputs.py --data DATA [--only NAME ...] [--again]
 
-Each is measured by a process of its own. Rates are in seconds of CPU time of one thread, which other work on the machine
-changes less than it changes the clock; DATA is the folder that holds snli/train.jsonl.
+Each is measured by a process of its own, and what is there already is not measured again. Rates are in seconds of CPU time
+of one thread, which other work on the machine changes less than it changes the clock; DATA is the folder that holds
+snli/train.jsonl.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import platform
+import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from record import machine, missing, record
 
 import thresher as th
 from thresher import sealed
@@ -39,7 +41,6 @@ from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier
 
-BENCH = Path(__file__).parents[1] / "docs" / "bench.json"
 CHUNK_ROWS, CHECKPOINTS, CLASSES = 1024, 10, 3
 COLUMNS = {"text": ("premise", "hypothesis"), "label": "label", "id": "id"}
 Found = dict[str, float]
@@ -217,8 +218,6 @@ def ray_overhead(data: Path, folder: Path) -> Found:
 
 def store_rates(data: Path, folder: Path) -> Found:
     """Bytes per CPU second of this side to and from an S3 server on the loopback, in objects of 64 MB."""
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -227,8 +226,6 @@ def store_rates(data: Path, folder: Path) -> Found:
         [sys.executable, "-c", "; ".join(command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        import os
-
         os.environ |= {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
         os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         while socket.socket().connect_ex(("127.0.0.1", port)):
@@ -261,6 +258,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(MEASURED), choices=MEASURED)
+    parser.add_argument("--again", action="store_true", help="measure what is there, too")
     parser.add_argument("--one", choices=MEASURED, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -270,24 +268,12 @@ def main() -> None:
         print(json.dumps(found))
         return
     for name in arguments.only:
-        command = [sys.executable, __file__, "--data", str(arguments.data), "--one", name]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        bench = json.loads(BENCH.read_text(encoding="utf-8")) if BENCH.is_file() else {}
-        inputs = bench.setdefault("scale", {})
-        inputs |= {name: found, "machine": machine()}
-        BENCH.write_text(json.dumps(bench, indent=1) + "\n", encoding="utf-8")
-        print(name, found)
-
-
-def machine() -> dict[str, str]:
-    """What the figures were measured on."""
-    model = [line for line in io.StringIO(Path("/proc/cpuinfo").read_text()) if line.startswith("model name")]
-    return {
-        "processor": model[0].partition(":")[2].strip() if model else platform.processor(),
-        "torch": torch.__version__,
-        "thresher": th.__version__,
-    }
+        if missing("scale", name, arguments.again):
+            command = [sys.executable, __file__, "--data", str(arguments.data), "--one", name]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            found = json.loads(done.stdout.splitlines()[-1])
+            record("scale", name, {**found, "machine": machine()})
+            print(name, found)
 
 
 if __name__ == "__main__":
