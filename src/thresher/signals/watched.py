@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from scipy.special import log_softmax, softmax
 
-from thresher.run_folder import write
+from thresher.run_folder import digest
+from thresher.sealed import write_table
+from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.watch import store
 from thresher.training.watch.sketch import RunningMoments
 
@@ -32,8 +33,9 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
     {"rows", "checkpoints", "visits", "unvisited", "per_token", and without that "label" (N,)}
     """
     visits, ranks = store.scan_visits(run)
-    folder = run / "signals" / "run-0"
     table = checkpoint_table(visits, hidden)
+    made_with = digest({"rows": len(ids), "epochs": table.to_dicts()})
+    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", False, made_with)
     epochs = table["epoch_number"].to_list()
     per_token = "label" not in visits.collect_schema().names()
     sums = moments(run, ranks, len(ids))
@@ -54,13 +56,9 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
             columns[name] = values[first : first + count]
         labels.append(columns["label"])
         seen += found.height
-        part = pl.DataFrame({"id": ids[first : first + count], **columns}).to_arrow()
-        write(
-            folder / f"part-{chunk:05d}.parquet",
-            lambda path, part=part: pq.write_table(part, path, compression="zstd", write_page_checksum=True),  # type: ignore[misc]
-        )
-    write(folder / "checkpoints.parquet", table.drop("epoch_number").write_parquet)
-    write(folder / "null_logits.json", "null")
+        write_part(plan, chunk, pl.DataFrame({"id": ids[first : first + count], **columns}))
+    write_table(plan.folder / "checkpoints.parquet", table.drop("epoch_number"))
+    write_plan(plan, None)
     return {
         "rows": len(ids),
         "checkpoints": len(epochs),
