@@ -33,9 +33,9 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
     {"rows", "checkpoints", "visits", "unvisited", "per_token", and without that "label" (N,)}
     """
     visits, ranks = store.scan_visits(run)
-    about = {"watched": store.sizes(run), "rows": len(ids)}
-    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", True, digest(about))
     table = checkpoint_table(visits, hidden)
+    made_with = digest({"rows": len(ids), "epochs": table.to_dicts()})
+    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", False, made_with)
     epochs = table["epoch_number"].to_list()
     per_token = "label" not in visits.collect_schema().names()
     sums = moments(run, ranks, len(ids))
