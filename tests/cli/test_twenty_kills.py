@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from command_line import contents, training
 
@@ -42,6 +43,8 @@ def numbers(run: Path) -> dict[str, object]:
     """All that a run measured: files byte for byte, and what it proved, but for the time it took."""
     files = {name: content for name, content in contents(run).items() if name.startswith(MEASURED)}
     kept = {name: content for name, content in files.items() if not name.endswith("done.json")}
+    # A cell's file tells the time that it took, beside the predictions.
+    kept |= {name: pl.read_parquet(run / name).rows() for name in kept if name.startswith("cells/")}
     results = json.loads((run / "results.json").read_text())
     for cell in results["cells"].values():
         cell.pop("seconds")

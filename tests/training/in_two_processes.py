@@ -12,24 +12,32 @@ import watched_trainers as make
 import thresher as th
 from thresher.training.watch.tap import tap
 
-folder = Path(sys.argv[1])
-trained = []
-for watched in (False, True):
-    rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
-    trainer = make.trainer_of(model, rows, folder / "t", gradient_accumulation_steps=2, num_train_epochs=2)
-    if watched:
-        th.watch(trainer, folder / "run", vog=16)
-        noted = make.note_steps(trainer)
-    trainer.train()
-    trained.append(model.state_dict())
-assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
-(folder / f"noted-{trainer.args.process_index}").write_bytes(pickle.dumps(dict(noted)))
 
-rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
-trainer = make.trainer_of(model, rows, folder / "t", num_train_epochs=2)
-diet = th.prune_while_training(trainer, "infobatch", r=0.9, full=0.0)
-visited: list[int] = []
-tap(trainer).listeners.append(lambda step: visited.extend(step.rows.tolist() if diet.epoch == 1 else []))
-trainer.train()
-weights = torch.cat([value.flatten() for value in model.state_dict().values()]).double().sum().item()
-(folder / f"diet-{trainer.args.process_index}").write_bytes(pickle.dumps((diet.keep, visited, weights)))
+def main(folder: Path) -> None:
+    trained = []
+    for watched in (False, True):
+        rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
+        trainer = make.trainer_of(
+            model, rows, folder / "t", gradient_accumulation_steps=2, num_train_epochs=2
+        )
+        if watched:
+            th.watch(trainer, folder / "run", vog=16)
+            noted = make.note_steps(trainer)
+        trainer.train()
+        trained.append(model.state_dict())
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    (folder / f"noted-{trainer.args.process_index}").write_bytes(pickle.dumps(dict(noted)))
+
+    rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
+    trainer = make.trainer_of(model, rows, folder / "t", num_train_epochs=2)
+    diet = th.prune_while_training(trainer, "infobatch", r=0.9, full=0.0)
+    visited: list[int] = []
+    tap(trainer).listeners.append(lambda step: visited.extend(step.rows.tolist() if diet.epoch == 1 else []))
+    trainer.train()
+    weights = torch.cat([value.flatten() for value in model.state_dict().values()]).double().sum().item()
+    (folder / f"diet-{trainer.args.process_index}").write_bytes(pickle.dumps((diet.keep, visited, weights)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+    torch.distributed.destroy_process_group()

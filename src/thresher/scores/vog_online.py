@@ -15,7 +15,7 @@ from thresher.scores.registry import score
     runs=1,
     normalise="class",
     cost="nothing but the training that was watched",
-    source="after Agarwal et al., CVPR 2022, and Anand et al., EMNLP 2023, section 2.1; sketch: Charikar et al., 2002",
+    source="after VoG, in one pass; sketch: Charikar, Chen and Farach-Colton, ICALP 2002",
 )
 def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     """Variance of the gradients of a row, as the training itself met them.
