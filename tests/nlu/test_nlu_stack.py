@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from thresher.nlu.stack.encode import IGNORED, encode, joint_labels
 from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack
 from thresher.nlu.stack.joint import freshly
-from thresher.nlu.stack.rules import by_rule, read_rules
+from thresher.nlu.stack.rules import Rules, by_rule, read_rules
 from thresher.nlu.stack.train import train_joint
 from tiny import tiny_model, tokenizer_of
 
@@ -52,7 +53,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_learns_its_rows_and_every_metric_says_so(stack: Path) -> None:
-    found = evaluate(load_stack(stack), toy_rows(1))
+    # Without its rules: the template takes "light in the kitchen" for a room.
+    found = evaluate(replace(load_stack(stack), rules=Rules()), toy_rows(1))
     assert found["metrics"]["slot F1"] == 1.0
     assert {name: rate for name, rate in found["metrics"].items() if name != "slot F1"} == dict.fromkeys(
         ("DCER", "ICER", "SEMER", "F-SEMER", "IRER"), 0.0
