@@ -97,6 +97,8 @@ def compared(run: Path, layer: str, arguments: argparse.Namespace) -> dict[str, 
     found = {
         name: fastest_batch_size(run, name, layer, arguments.batch_sizes, values[name]) for name in names
     }
+    if "error" in found[OURS]:
+        raise SystemExit(f"{OURS}: {found[OURS]['error']}")
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(arguments.repetitions):
         for name in names:

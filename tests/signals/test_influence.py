@@ -88,7 +88,8 @@ def test_in_bfloat16_products_are_near_and_summed_in_full_precision(setting):
     finally:
         model.forward = forward
     scale = np.sqrt(np.multiply.outer(np.diag(exact), np.diag(exact)))
-    assert 0 < np.abs(found - exact).mean() < 0.1 * scale.mean()
+    # The median, for rounding may turn a unit of the head on or off, and with it most of a row's gradient.
+    assert 0 < np.median(np.abs(found - exact) / scale) < 0.02
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,4 +1,8 @@
-"""dattri `TracInAttributor.self_attribute`: per-row gradients by vmap, which are formed."""
+"""dattri `TracInAttributor.self_attribute`: per-row gradients by vmap, which are formed.
+
+It sums the squares of 1.8 million elements one after the other in float32, which costs three digits; in float64 its numbers
+are ours to 1e-7.
+"""
 
 from __future__ import annotations
 
