@@ -50,7 +50,7 @@ def measuring(figures: Figures) -> str:
                 target(found["vog_over_padded"], found["vog_over_padded"] >= 6),
                 target(found["vog_over_dynamic"], found["vog_over_dynamic"] >= 2),
                 target(found["all_cost_over_vog"], found["all_cost_over_vog"] <= 1.10),
-                target(found["vog_over_limit"], found["vog_over_limit"] >= 0.80),
+                target(found["vog_over_limit"], found["vog_over_limit"] >= 0.80, ".3f"),
             ]
         )
     return table(head, lines)
