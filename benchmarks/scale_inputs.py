@@ -175,6 +175,9 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
             pl.scan_parquet(folder / "rows.parquet").slice(middle, CHUNK_ROWS).collect() for _ in range(10)
         ]
     )[0]
+    # Copies compress to nothing; SNLI's own rows do not.
+    own = pl.read_ndjson(data / "snli" / "train.jsonl").height
+    save_rows(load(snli(data, own), **COLUMNS), folder / "own.parquet")
     million = 1e6 / n_rows
     return {
         "rows": n_rows,
@@ -184,7 +187,7 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
         "write_s_per_million_rows": writing * million,
         "load_peak_bytes_per_row": (loaded - base) / n_rows,
         "audit_peak_bytes_per_row": (audited - base) / n_rows,
-        "rows_bytes_per_row": (folder / "rows.parquet").stat().st_size / n_rows,
+        "rows_bytes_per_row": (folder / "own.parquet").stat().st_size / own,
         "slice_s": slicing / 10,
     }
 
