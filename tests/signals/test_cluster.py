@@ -179,7 +179,7 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     command = [sys.executable, "-m", "thresher", "measure", str(run), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    assert "2 Ray workers on 3 nodes" in done.stderr
+    assert "measure: 2 Ray workers on " in done.stderr
     assert th.score(run).equals(th.score(local))
 
 
