@@ -7,16 +7,18 @@ import io
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.run_folder import write
-from thresher.signals.away import Material, lay_out, material, measure_away, row_sender, versions
 from thresher.signals.dispatch import Lost, dispatch
 from thresher.signals.engines.registry import Say, engine
 from thresher.signals.plan import Plan, part_fault
 from thresher.signals.store import check_store, work_folder
+
+if TYPE_CHECKING:
+    from thresher.signals.away import Material
 
 PATIENCE = 5.0  # seconds that a cluster may take to answer
 NO_NODE = 30.0  # seconds without a result after which it is told that there is no node left
@@ -33,6 +35,8 @@ class Worker:
         """Lay the folder out; refuse to work with other versions than the driver's."""
         import torch
 
+        from thresher.signals.away import lay_out, versions
+
         torch.set_num_threads(1)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
         found = versions()
@@ -46,6 +50,8 @@ class Worker:
 
     def measure(self, chunk: int, slab: str | None) -> bytes:
         """The part file of a chunk."""
+        from thresher.signals.away import measure_away
+
         with named():
             return measure_away(self.things, self.plan, chunk, slab, self.folder)
 
@@ -120,6 +126,9 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
     """
     if not chunks:
         return
+    # Here, for a look at the settings should not wait for torch.
+    from thresher.signals.away import material, row_sender, versions
+
     with connected(settings.address) as ray:
         gpu = ray.cluster_resources().get("GPU", 0) > 0
         share = {"num_gpus": 1, "num_cpus": settings.cores} if gpu else {"num_cpus": settings.cores}
