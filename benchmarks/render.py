@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from record import BENCH, read
+from self_influence.table import table as self_influence
 
 Figures = dict[str, Any]
 PAGE = BENCH.with_name("bench.md")
@@ -108,6 +109,7 @@ TABLES: dict[str, dict[str, Callable[[Figures], str]]] = {
     "measuring": {"measuring": measuring, "profiles": profiles},
     "memory": {"memory": memory},
     "selection": {"selection": selection},
+    "self_influence": {"self_influence": self_influence},
 }
 
 
