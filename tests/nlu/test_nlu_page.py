@@ -89,7 +89,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         json.dumps({"made_with": "x", "config": StackConfig().model_dump(mode="json")})
     )
     rng = np.random.default_rng(0)
-    scores = {name: rng.normal(size=60) for name in ("vog", "vog_class", "vog_dataset", "mixed")}
+    scores = {name: rng.normal(size=60) for name in ("vog", "vog_class", "vog_dataset", "trail_entropy")}
     pl.DataFrame({"id": range(60), "domain": list(DOMAINS) * 20, **scores}).write_parquet(
         folder / "scores.parquet"
     )

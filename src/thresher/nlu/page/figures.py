@@ -15,7 +15,7 @@ SCORES = {
     "vog": "VoG, as measured",
     "vog_class": "VoG, class-normalised",
     "vog_dataset": "VoG, dataset-normalised",
-    "mixed": "VoG and slot-trail entropy, mixed",
+    "trail_entropy": "Slot-trail entropy of the row's intent",
 }
 METRICS = ("DCER", "F-SEMER", "ICER", "IRER")
 
