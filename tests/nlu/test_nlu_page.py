@@ -89,7 +89,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         json.dumps({"made_with": "x", "config": StackConfig().model_dump(mode="json")})
     )
     rng = np.random.default_rng(0)
-    scores = {name: rng.normal(size=60) for name in ("vog", "vog_class", "vog_dataset", "mixed")}
+    scores = {name: rng.normal(size=60) for name in ("vog", "vog_class", "vog_dataset", "trail_entropy")}
     pl.DataFrame({"id": range(60), "domain": list(DOMAINS) * 20, **scores}).write_parquet(
         folder / "scores.parquet"
     )
@@ -147,11 +147,12 @@ def test_marks_stand_where_the_figures_are() -> None:
     assert first["at"] - figure["zero"] == pytest.approx(2.1 * per_point, rel=0.02)
 
 
-def test_the_headline_is_the_best_technique_at_the_deepest_cut() -> None:
+def test_the_headline_is_the_first_technique_at_the_deepest_cut_however_lucky_another() -> None:
     entries = [
         technique("vog-dataset", 0.14, -0.5),
         technique("random", 0.52, 0.01),
-        technique("mixed", 0.52, 0.03),
+        technique("vog-dataset", 0.52, 0.03),
+        technique("mixed", 0.52, 0.02),
     ]
     found = headline(entries)
     assert found is not None and found["error"] == "+3.00%" and found["random"] == "+1.00%"

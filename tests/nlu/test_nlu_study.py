@@ -14,7 +14,6 @@ from toy import toy_config, toy_rows
 
 from thresher.errors import UserError
 from thresher.nlu.metrics import counts, dcer
-from thresher.nlu.pruning.sampling import mixed_score
 from thresher.nlu.rows import as_table
 from thresher.nlu.study.run import planned, run_study, without_test_texts
 
@@ -23,7 +22,7 @@ PLAN = {0.5: ("random", "vog-dataset")}
 
 def scores_for(rows: pl.DataFrame) -> pl.DataFrame:
     vog = np.arange(rows.height, dtype=float)
-    columns = {"vog": vog, "vog_class": vog, "vog_dataset": vog, "mixed": mixed_score([vog, vog])}
+    columns = {"vog": vog, "vog_class": vog, "vog_dataset": vog, "trail_entropy": vog}
     return rows.select("id", "domain", "intent", "source").with_columns(
         **{name: pl.Series(v) for name, v in columns.items()}
     )

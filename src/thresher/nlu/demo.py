@@ -89,7 +89,14 @@ def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, 
     config: StackConfig = stack_config({**SETTINGS, "seed": seed})
     full = train_stack(rows, out / "full", config, workers=workers)
     scores = score_rows(rows, out / "RUN", config, workers=workers)
-    kept = choose(scores, by="mixed", prune=PRUNE, sources=["historical"], seed=seed)
+    kept = choose(
+        scores,
+        by=("vog_dataset", "trail_entropy"),
+        strategy="mixed",
+        prune=PRUNE,
+        sources=["historical"],
+        seed=seed,
+    )
     left = rows.filter(kept["kept"])
     save_utterances(left, out / "kept.jsonl")
     pruned = train_stack(left, out / "pruned", config, workers=workers)

@@ -17,10 +17,15 @@ Prune = Annotated[
     float, typer.Option("--prune", metavar="P", help="share to drop of the rows that may be pruned")
 ]
 By = Annotated[
-    str, typer.Option("--by", metavar="SCORE", help="vog_dataset, vog_class, mixed, el2n_slots, ...")
+    str,
+    typer.Option(
+        "--by",
+        metavar="SCORE",
+        help="vog_dataset, vog_class, trail_entropy, el2n_slots, ...; several for mixed: vog_dataset,trail_entropy",
+    ),
 ]
 Strategy = Annotated[
-    str, typer.Option("--strategy", metavar="NAME", help="linear, cutoff, random, stratified, softmax")
+    str, typer.Option("--strategy", metavar="NAME", help="linear, mixed, cutoff, random, stratified, softmax")
 ]
 Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="NAME", help="prune rows of this source only")
@@ -82,7 +87,7 @@ def score(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy and the mixed score."""
+    """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy."""
     terminal.start(quiet)
     used = settings(config, set)
     table = _without(read(rows, format, skip_bad), [read(one, None, skip_bad) for one in test or ()])
@@ -131,7 +136,7 @@ def select(
     rows, scores = read_scores(run)
     kept = choose(
         scores,
-        by=by,
+        by=[name.strip() for name in by.split(",")] if "," in by else by,
         prune=prune,
         strategy=strategy,
         sources=source or (),

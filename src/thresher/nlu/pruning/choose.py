@@ -18,7 +18,7 @@ FLOOR = 20  # rows of a domain; the paper saw domains below this regress
 def choose(
     table: pl.DataFrame,
     *,
-    by: str | None,
+    by: str | Sequence[str] | None,
     prune: float,
     strategy: str = "linear",
     sources: Sequence[str] = (),
@@ -36,7 +36,8 @@ def choose(
     table
         `id, domain, intent, source` and score columns.
     by, strategy, options, end, seed
-        as `select` takes them; `stratified` keeps the proportions of the domains.
+        as `select` takes them; `stratified` keeps the proportions of the domains, and `mixed` draws by several columns: the
+        paper's mean of sampling scores.
     hard
         the end of the score at which the hard rows are; by default as the score is registered, else "high".
     prune
@@ -69,6 +70,7 @@ def choose(
         raise UserError(
             f"no rows of source '{unknown[0]}'; there are {listed(sorted(map(str, there))) or 'none'}"
         )
+    named = [by] if isinstance(by, str) else by or ()
     kept_whole = [f"source={name}" for name in there if sources and name not in sources]
     open_rows = table.filter(pl.col("source").is_in(list(sources))).height if sources else table.height
     return select(
@@ -82,7 +84,7 @@ def choose(
         floor_group=("domain",) if floor else (),
         protect=[*kept_whole, *protect],
         end=end,  # type: ignore[arg-type]
-        hard=hard or hard_end(by),  # type: ignore[arg-type]
+        hard=hard or [hard_end(one) for one in named] or "high",  # type: ignore[arg-type]
         seed=seed,
     )
 
@@ -90,7 +92,7 @@ def choose(
 def hard_end(by: str | None) -> str:
     """Where the hard rows of a score are; a score of no registration has them at its high end.
 
-    >>> hard_end("pvi_class"), hard_end("mixed")
+    >>> hard_end("pvi_class"), hard_end("trail_entropy")
     ('low', 'high')
     """
     name = (by or "").removesuffix("_class").removesuffix("_dataset")

@@ -11,7 +11,6 @@ from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
 from thresher.nlu.entropy import row_entropy
 from thresher.nlu.pruning.joint_scores import joint_scores
-from thresher.nlu.pruning.sampling import mixed_score
 from thresher.nlu.stack.config import StackConfig
 from thresher.run_folder import write
 
@@ -26,7 +25,7 @@ def score_rows(
     joint: bool = False,
     workers: int | None = None,
 ) -> pl.DataFrame:
-    """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy and the mixed score.
+    """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy.
 
     The label of the run is the domain; intent and source are groups. The run folder is like any other: `thresher report` and
     the other steps work on it.
@@ -38,8 +37,8 @@ def score_rows(
 
     Returns
     -------
-    `id, domain, intent, source`, every score of `scores.parquet`, `trail_entropy` (bits, of the row's intent), `mixed` (mean of
-    the sampling scores of dataset-normalised VoG and of trail entropy); written to RUN/nlu_scores.parquet.
+    `id, domain, intent, source`, every score of `scores.parquet`, `trail_entropy` (bits, of the row's intent); written to
+    RUN/nlu_scores.parquet.
 
     Raises
     ------
@@ -65,8 +64,6 @@ def score_rows(
         scores, on="id", how="left", maintain_order="left"
     )
     found = found.with_columns(trail_entropy=row_entropy(rows))
-    mixed = mixed_score([found["vog_dataset"].to_numpy(), found["trail_entropy"].to_numpy()])
-    found = found.with_columns(mixed=pl.Series(mixed))
     if joint:
         found = found.join(
             joint_scores(rows, config, workers=workers), on="id", how="left", maintain_order="left"

@@ -16,7 +16,7 @@ from thresher.nlu.pruning.choose import removed_by
 from thresher.nlu.study.cells import Cell
 from thresher.nlu.study.techniques import TECHNIQUES
 
-SCORES = ("vog", "vog_class", "vog_dataset", "mixed")
+SCORES = ("vog", "vog_class", "vog_dataset", "trail_entropy")
 
 
 def study_tables(

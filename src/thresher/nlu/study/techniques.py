@@ -15,10 +15,10 @@ from thresher.selection.request import target
 
 @dataclass(frozen=True)
 class Technique:
-    """One way to prune: a column of the scores and a strategy; `title` is how tables call it."""
+    """One way to prune: the columns of the scores that it reads and a strategy; `title` is how tables call it."""
 
     title: str
-    by: str | None
+    by: str | tuple[str, ...] | None
     strategy: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ TECHNIQUES: dict[str, Technique] = {
     "el2n": Technique("EL2N", "el2n", "linear"),
     "vog-slots": Technique("VoG of the slot outputs", "vog_slots", "linear"),
     "el2n-slots": Technique("EL2N of the slot outputs", "el2n_slots", "linear"),
-    "mixed": Technique("VoG and slot-trail entropy, mixed", "mixed", "linear"),
+    "mixed": Technique("VoG and slot-trail entropy, mixed", ("vog_dataset", "trail_entropy"), "mixed"),
 }
 
 
