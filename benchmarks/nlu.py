@@ -226,7 +226,7 @@ def simulated(figures: Figures) -> str:
             f"{100 * one['a']:.2f}",
             f"{100 * one['b']:.2f}",
             f"{signed(one['change'])} [{signed(one['low'])}, {signed(one['high'])}]",
-            f"{one['p']:.3f}",
+            "< 0.001" if one["p"] < 0.001 else f"{one['p']:.3f}",
             paper.get(name, ""),
         ]
         for name, one in found["metrics"].items()

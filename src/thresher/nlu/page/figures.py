@@ -85,7 +85,10 @@ def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
     return {
         "metric": metric,
         "zero": place(0.0, low, high),
-        "ticks": [{"at": place(mark, low, high), "text": f"{mark:+.0f}".replace("-", "−")} for mark in marks],
+        "ticks": [
+            {"at": place(mark, low, high), "text": f"{mark:+.0f}".replace("-", "−") if mark else "0"}
+            for mark in marks
+        ],
         "rows": [
             {
                 "name": name_of(entry),
@@ -111,14 +114,15 @@ def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
         for (domain,), own in sorted(scores.group_by("domain"), key=lambda item: str(item[0][0])):
             values = own[name]
             cuts = [float(values.quantile(end, "linear") or 0.0) for end in QUANTILES]
-            spread = [score_value(float(one or 0.0)) for one in (cuts[2], values.mean(), values.std())]  # type: ignore[arg-type]
+            spread = [float(one or 0.0) for one in (cuts[2], values.mean(), values.std())]  # type: ignore[arg-type]
             rows.append(
                 {
                     "domain": str(domain),
                     "n": count(own.height),
                     "places": [place(cut, low, high) for cut in cuts],
                     "mean_at": place(float(values.mean() or 0.0), low, high),  # type: ignore[arg-type]
-                    "text": spread,
+                    # The mean of a normalised score is zero but for rounding.
+                    "text": [score_value(one if abs(one) > 1e-9 * (high - low) else 0.0) for one in spread],
                 }
             )
         figures.append(
