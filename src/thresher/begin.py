@@ -61,7 +61,8 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset")]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
-    by, hard = columns_of(select.by, select.normalise, list(schema), find(select.strategy).several)
+    entry = find(select.strategy)
+    by, hard = columns_of(entry.score(select.by), select.normalise, list(schema), entry.several)
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
 
 
@@ -71,6 +72,10 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
     def named(column: str) -> str:
         return "label" if column == label else column
 
+    from thresher.selection import strategies
+
+    known = strategies().get(select.strategy)
+    stratify = "label" if known is not None and known.least is not None else None
     protect = [text.partition("=") for text in select.protect]
     return {
         # What auto finds is a share like this.
@@ -78,7 +83,7 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
         "end": select.end,
         "strategy": select.strategy,
         "options": select.options,
-        "stratify": None if select.stratify is None else named(select.stratify),
+        "stratify": stratify if select.stratify is None else named(select.stratify),
         "floor": select.floor,
         "floor_group": ("label", *map(named, select.floor_group)),
         "protect": [f"{named(column)}{equals}{value}" for column, equals, value in protect],

@@ -242,6 +242,14 @@ def test_protected_rows_and_floors_of_groups_take_the_users_column_names(finishe
     assert answer.code == 0, answer.err
 
 
+def test_the_recommended_rule_needs_no_score_and_no_groups(finished: Path, call: Call) -> None:
+    answer = call("select", finished, "--strategy", "recommended", "--prune", 0.5)
+    assert answer.code == 0, answer.err
+    kept, dropped = (len(lines(finished / f"{name}.jsonl")) for name in ("kept", "dropped"))
+    assert kept == round(0.5 * (kept + dropped))
+    assert (finished / "selections" / "aum+correctness-easy-recommended-0.5.parquet").is_file()
+
+
 def test_select_is_refused_before_anything_changes(finished: Path, call: Call) -> None:
     before = contents(finished)
     for option, value, says in (

@@ -9,6 +9,7 @@ from typing import Any
 import xxhash
 
 Row = dict[str, Any]
+LEARNED, LEAST = 0.88, 0.65  # the defaults of the recommended rule
 
 
 def u_of(row_id: object, seed: int) -> float:
@@ -26,7 +27,7 @@ def keys_of(
     """One key per row of one group; `turn` is +1 where large scores are to be kept and -1 where small ones are."""
     wanted = [turn * float(row[by]) for row in rows]
     us = [u_of(row["id"], seed) for row in rows]
-    if strategy == "cutoff":
+    if strategy in ("cutoff", "recommended"):
         return wanted
     if strategy in ("random", "stratified"):
         return us
@@ -72,6 +73,26 @@ def left_out(rows: list[Row], wanted: list[float], seed: int, beta: float) -> se
     return {row["id"] for row, _ in worst[: round(beta * len(rows))]}
 
 
+def recommended_out(
+    rows: list[Row], by: tuple[str, ...], turn: int, prune: float, seed: int, options: dict[str, float]
+) -> set[Any]:
+    """The ids of the rows that the recommended rule leaves out first."""
+    wanted = {row["id"]: turn * float(row[by[0]]) for row in rows}
+    hardest_first = sorted(rows, key=lambda row: (wanted[row["id"]], hash_of(row["id"], seed)), reverse=True)
+    target = round((1 - prune) * len(rows))
+
+    def learned(first: int) -> float:
+        window = [Fraction(row[by[1]]) for row in hardest_first[first : first + target]]
+        return float(sum(window) / len(window)) if window else math.inf
+
+    low, high = 0, 100
+    while low < high:
+        middle = (low + high) // 2
+        enough = learned(round(prune * len(rows) * middle / 100)) >= options.get("learned", LEARNED)
+        low, high = (low, middle) if enough else (middle + 1, high)
+    return {row["id"] for row in hardest_first[: round(prune * len(rows) * low / 100)]}
+
+
 def layers_of(rows: list[Row], by: str, turn: int, seed: int, options: dict[str, float]) -> list[int]:
     """The layer of every row of one group, and after the last layer the rows that are left out."""
     wanted = [turn * float(row[by]) for row in rows]
@@ -109,6 +130,8 @@ def plain_select(
     columns = (by,) if isinstance(by, str) else by
     hards = (hard,) * len(columns) if isinstance(hard, str) else hard
     turns = [1 if hard_is_kept == (one == "high") else -1 for one in hards]
+    classes = stratify if strategy == "recommended" else None
+    stratify = None if strategy == "recommended" else stratify
     strata: dict[Any, list[Row]] = {}
     for row in rows:
         strata.setdefault(row[stratify] if stratify else None, []).append(row)
@@ -124,6 +147,9 @@ def plain_select(
         for row, key in zip(members, keys, strict=True):
             order[row["id"]] = (key + 0.0, hash_of(row["id"], seed))
 
+    if strategy == "recommended":
+        for row_id in recommended_out(rows, columns, turns[0], prune, seed, options or {}):
+            order[row_id] = (-math.inf, order[row_id][1])
     pairs = [text.split("=", 1) for text in protect]
     always = {row["id"] for row in rows if any(row[c] is not None and str(row[c]) == v for c, v in pairs)}
 
@@ -134,9 +160,13 @@ def plain_select(
     for column in floor_group:
         for value in {row[column] for row in rows}:
             by_floor |= set(best_first([row for row in rows if row[column] == value])[:floor])
-    always |= by_floor
-
     total = round((1 - prune) * len(rows))
+    if classes is not None:
+        values = {row[classes] for row in rows}
+        least = int((options or {}).get("least", LEAST) * total / len(values))
+        for value in values:
+            by_floor |= set(best_first([row for row in rows if row[classes] == value])[:least])
+    always |= by_floor
     sizes = {name: len(members) for name, members in strata.items()}
     needed = {name: sum(row["id"] in always for row in members) for name, members in strata.items()}
     quota = plain_quotas(sizes, needed, total)

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 
-from thresher.selection import select, strategies
+from thresher.selection import find, select, strategies
 
 SCORE = st.one_of(
     st.sampled_from([-1.0, -0.0, 0.0, 0.5, 3.0]), st.floats(-1e6, 1e6, allow_nan=False, allow_subnormal=False)
@@ -40,10 +40,14 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "linear": {"eps": 0.2},
         "mixed": {"eps": 0.2},
         "window": {"beta": beta},
+        "recommended": {
+            "least": draw(st.sampled_from([0.0, 0.4, 1.0])),
+            "learned": draw(st.sampled_from([-1.0, 0.3, 1e9])),
+        },
         "coverage": {"beta": beta, "strata": draw(st.sampled_from([1, 2, 5, 50]))},
     }
     high_or_low = st.sampled_from(["high", "low"])
-    several = strategy == "mixed" and draw(st.booleans())
+    several = strategy == "recommended" or (strategy == "mixed" and draw(st.booleans()))
     return {
         "by": ("s", "t") if several else "s",
         "strategy": strategy,
@@ -51,12 +55,17 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "end": draw(st.sampled_from(["easy", "hard"])),
         "hard": draw(st.tuples(high_or_low, high_or_low) if several else high_or_low),
         "options": draw(st.sampled_from([{}, options.get(strategy, {})])),
-        "stratify": draw(stratify if strategy == "stratified" else st.one_of(st.none(), stratify)),
+        "stratify": draw(stratify if find(strategy).needs_stratify else st.one_of(st.none(), stratify)),
         "floor": draw(st.integers(0, 3)),
         "floor_group": draw(st.sampled_from([("label",), ("source",), ("label", "source")])),
         "protect": draw(st.sampled_from([(), ("source=synthetic",), ("source=", "label=a")])),
         "seed": draw(st.sampled_from([0, 1, 2**64 - 1])),
     }
+
+
+def columns_for(strategy: str, column: str) -> str | tuple[str, str]:
+    """That column, twice where the strategy goes by a score and by what is learned of a row."""
+    return column if find(strategy).reach is None else (column, column)
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:

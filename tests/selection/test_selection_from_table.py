@@ -19,10 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_selection import plain_select
-from selection_tables import frame, quietly, requests, tables
+from selection_tables import columns_for, frame, quietly, requests, tables
 
 from thresher.errors import UserError
-from thresher.selection import from_table, select, select_from_table, shards, strategies, unique
+from thresher.selection import find, from_table, select, select_from_table, shards, strategies, unique
 
 
 @settings(max_examples=40, deadline=None)
@@ -84,10 +84,10 @@ def large() -> pl.DataFrame:
 @pytest.mark.parametrize("strategy", strategies())
 def test_a_table_of_many_batches(tmp_path: Path, large: pl.DataFrame, strategy: str) -> None:
     request: dict[str, Any] = {
-        "by": "forgetting",
+        "by": columns_for(strategy, "forgetting"),
         "prune": 0.45,
         "strategy": strategy,
-        "stratify": "domain" if strategy == "stratified" else None,
+        "stratify": "domain" if find(strategy).needs_stratify else None,
         "floor": 5,
         "floor_group": ("domain",),
     }

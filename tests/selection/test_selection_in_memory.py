@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_selection import keys_of, plain_select
-from selection_tables import frame, quietly, requests, tables
+from selection_tables import columns_for, frame, quietly, requests, tables
 
 from thresher.errors import UserError
-from thresher.selection import in_memory, select, strategies, unique
+from thresher.selection import find, in_memory, select, strategies, unique
 from thresher.selection.exact_sum import exact_mean, exact_sum
 
 
@@ -74,6 +74,8 @@ def test_counts_floors_and_protection(rows: list[dict[str, Any]], request: dict[
     for pair in request["protect"]:
         column, value = pair.split("=")
         assert {row["id"] for row in rows if row[column] == value} <= kept
+    if find(request["strategy"]).least is not None:
+        return
     if len(kept) == total and request["stratify"] and not raised:
         for value in {row[request["stratify"]] for row in rows}:
             members = {row["id"] for row in rows if row[request["stratify"]] == value}
@@ -90,6 +92,7 @@ def test_golden_selections_do_not_change(strategy: str) -> None:
         "mixed": [4, 9, 11],
         "moderate": [4, 6, 7],
         "random": [0, 3, 4],
+        "recommended": [0, 1, 2],
         "softmax": [0, 4, 9],
         "stratified": [0, 4, 6],
         "window": [8, 9, 10],
@@ -101,8 +104,9 @@ def test_golden_selections_do_not_change(strategy: str) -> None:
             "g": list("aaabbbaaabbb"),
         }
     )
-    stratify = "g" if strategy == "stratified" else None
-    selected = select(table, by="s", prune=0.75, strategy=strategy, stratify=stratify, seed=8)
+    stratify = "g" if find(strategy).needs_stratify else None
+    by = columns_for(strategy, "s")
+    selected = select(table, by=by, prune=0.75, strategy=strategy, stratify=stratify, seed=8)
     assert sorted(kept_ids(selected)) == golden[strategy]
 
 
@@ -133,8 +137,10 @@ def test_the_end_that_is_pruned(end: Any, hard: Any, kept: set[str]) -> None:
 @pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32, pl.Int16, pl.UInt64])
 def test_constant_scores_are_drawn_at_random_by_the_hash(strategy: str, dtype: pl.DataType) -> None:
     table = pl.DataFrame({"id": range(1000), "s": pl.Series([7] * 1000).cast(dtype), "g": ["x"] * 1000})
-    stratify = "g" if strategy == "stratified" else None
-    same = select(table, by="s", prune=0.3, strategy=strategy, stratify=stratify, seed=4)
+    stratify = "g" if find(strategy).needs_stratify else None
+    same = select(
+        table, by=columns_for(strategy, "s"), prune=0.3, strategy=strategy, stratify=stratify, seed=4
+    )
     random = select(table, by="s", prune=0.3, strategy="random", seed=4)
     assert kept_ids(same) == kept_ids(random)
     # Not the first or the last rows of the file.
@@ -182,7 +188,7 @@ def test_random_needs_no_score() -> None:
 
 def test_stratify_works_with_every_strategy() -> None:
     table = pl.DataFrame({"id": range(100), "s": range(100), "g": ["small"] * 20 + ["large"] * 80})
-    for strategy in strategies():
+    for strategy in (name for name, entry in strategies().items() if entry.least is None):
         kept = (
             select(table, by="s", prune=0.5, strategy=strategy, stratify="g")
             .filter("kept")
@@ -255,6 +261,40 @@ def test_a_window_leaves_out_the_hardest_and_keeps_from_there() -> None:
     assert kept_ids(select(table, prune=0.8, stratify="g", **window)) == {*range(35, 45), *range(85, 95)}
     # More than there is below: those left out come back at random.
     assert set(range(90)) < kept_ids(select(table, prune=0.05, **window))
+
+
+def test_the_recommended_rule_leaves_out_what_was_not_learned() -> None:
+    # Row 99 is the hardest. The hardest ten were never learned, the others always.
+    table = pl.DataFrame(
+        {"id": range(100), "s": range(100), "g": ["x"] * 100, "learned": [1.0] * 90 + [0.0] * 10}
+    )
+    rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g"}
+
+    def kept(prune: float, learned: float) -> set[Any]:
+        return kept_ids(select(table, prune=prune, options={"learned": learned}, **rule))
+
+    # Of the 80 hardest rows 70 were learned: 0.875 is reached as they are, so nothing is left out.
+    assert kept(0.2, 0.875) == set(range(20, 100))
+    # Of the 40 hardest 30 were; after the first five 35 of 40 are.
+    assert kept(0.6, 0.75) == set(range(60, 100))
+    assert kept(0.6, 0.875) == set(range(55, 95))
+    # Where nothing reaches it, all that is pruned is pruned from the hard end.
+    assert kept(0.6, 1.1) == set(range(40))
+
+
+def test_the_recommended_rule_keeps_some_of_every_class_and_no_share_of_it() -> None:
+    table = pl.DataFrame(
+        {"id": range(100), "s": range(100), "g": ["easy"] * 40 + ["hard"] * 60}
+    ).with_columns(learned=1.0)
+    rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g"}
+
+    def kept(least: float) -> set[Any]:
+        return kept_ids(select(table, prune=0.5, options={"least": least}, **rule))
+
+    # An even share of the 50 rows is 25.
+    assert kept(0) == set(range(50, 100))
+    assert kept(0.5) == {*range(28, 40), *range(62, 100)}
+    assert kept(1) == {*range(15, 40), *range(75, 100)}
 
 
 def test_coverage_shares_the_rows_among_the_layers_from_the_smallest_up() -> None:
@@ -332,6 +372,18 @@ GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nest
         (
             {"strategy": "stratified"},
             "strategy 'stratified' needs a column to stratify by; give stratify, for example the label",
+        ),
+        (
+            {"strategy": "recommended"},
+            "strategy 'recommended' needs a column to stratify by; give stratify, for example the label",
+        ),
+        (
+            {"strategy": "recommended", "stratify": "g"},
+            "strategy 'recommended' goes by two columns, a score and what is learned of a row; give aum and correctness",
+        ),
+        (
+            {"strategy": "recommended", "stratify": "g", "by": ("s", "s"), "options": {"least": 2}},
+            "strategy 'recommended': option 'least' is 2; it must be from 0 to 1",
         ),
         ({"stratify": "h"}, "scores: no column 'h'; it has id, s, g, nested"),
         (

@@ -171,7 +171,9 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         settings[place.removeprefix("select.")] = value
     data = {"train": "-", "text": ["-"], "label": "label"}
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
-    names = [name.strip() for name in used.by.split(",")] if find(used.strategy).several else [used.by]
+    entry = find(used.strategy)
+    by = entry.score(used.by)
+    names = [name.strip() for name in by.split(",")] if entry.several else [by]
     ends = [parameters["hard"] or _hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name}_{used.normalise}" for name in names]

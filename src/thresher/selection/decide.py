@@ -33,17 +33,22 @@ def decide(
 ) -> Decision:
     """Find the cuts that keep round((1 - prune) N) rows, or the floors and protected rows if they are more.
 
-    The `floor` largest keys of every value of every floor column are raised to +inf; protected rows already
-    have that key and count towards the floors. The groups of `stratify` then share the total by the largest
-    remainder, each getting at least its raised rows; where a group has `width` strata (layers, and the rows left out),
-    these share its rows evenly.
+    The `floor` largest keys of every value of every floor column are raised to +inf, and the `least` of every value of
+    `least_group`; protected rows already have that key and count towards the floors. The groups of `stratify` then
+    share the total by the largest remainder, each getting at least its raised rows; where a group has `width` strata
+    (layers, and the rows left out), these share its rows evenly.
 
     Raises
     ------
     UserError
         nothing would be kept.
     """
-    columns = tuple(dict.fromkeys(request.floor_group)) if request.floor else ()
+    n_target = target(n_rows, request.prune)
+    least = dict.fromkeys(request.floor_group, request.floor)
+    if request.least_group is not None:
+        even = int(request.least * n_target / max(1, len(codes[request.least_group])))
+        least[request.least_group] = max(least.get(request.least_group, 0), even)
+    columns = tuple(column for column, count in least.items() if count)
     sizes = {column: np.zeros(len(codes[column]), dtype=np.int64) for column in columns}
     names = list(codes[request.stratify]) if request.stratify is not None else [None]
     strata = np.zeros(len(names) * width, dtype=np.int64)
@@ -53,7 +58,7 @@ def decide(
             sizes[column] += np.bincount(piece[f"floor {column}"], minlength=len(sizes[column]))
 
     floors = {
-        column: find_cut(_pieces(passes, f"floor {column}"), np.minimum(sizes[column], request.floor))
+        column: find_cut(_pieces(passes, f"floor {column}"), np.minimum(sizes[column], least[column]))
         for column in columns
     }
 
@@ -63,7 +68,6 @@ def decide(
     at_least = np.zeros(len(strata), dtype=np.int64)
     for piece in raised_passes():
         at_least += np.bincount(piece["stratum"][np.isposinf(piece["key"])], minlength=len(strata))
-    n_target = target(n_rows, request.prune)
     quota = _quota(strata.reshape(-1, width), at_least.reshape(-1, width), n_target, names)
     n_kept, n_raised = int(quota.sum()), int(at_least.sum())
     if n_kept == 0:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from thresher.errors import UserError
 from thresher.run_folder import unwritable, write
 from thresher.selection.decide import decide, kept, raised
-from thresher.selection.groups import Codes, groups_of
+from thresher.selection.groups import Codes
 from thresher.selection.keys import Records, record_type, records, survey
 from thresher.selection.ranks import find_ranks, keyed
 from thresher.selection.request import check
@@ -110,7 +110,7 @@ def select_from_table(
                 return _read(spill, record_type(request))
 
             refuse_repeated_ids(source, passes, request, n_rows)
-            ranks = find_ranks(passes, request, groups_of(request, codes))
+            ranks = find_ranks(passes, request, codes)
 
             def keep(piece: Records) -> NDArray[np.bool_]:
                 return kept(raised(keyed(piece, request, spreads, ranks), decision.floors), decision)

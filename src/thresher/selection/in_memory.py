@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from thresher.selection.decide import decide, kept, raised
-from thresher.selection.groups import Codes, groups_of
+from thresher.selection.groups import Codes
 from thresher.selection.keys import records, survey
 from thresher.selection.ranks import find_ranks, keyed
 from thresher.selection.request import check
@@ -112,7 +112,7 @@ def select(
     codes: dict[str, Codes] = {}
     pieces = list(records(source, request, spreads, codes))
     refuse_repeated_ids(source, lambda: iter(pieces), request, n_rows)
-    ranks = find_ranks(lambda: iter(pieces), request, groups_of(request, codes))
+    ranks = find_ranks(lambda: iter(pieces), request, codes)
     pieces = [keyed(piece, request, spreads, ranks) for piece in pieces]
     decision = decide(lambda: iter(pieces), request, n_rows, codes, ranks.width)
     key, keep = np.empty(n_rows), np.empty(n_rows, dtype=np.bool_)

@@ -25,11 +25,13 @@ Records = NDArray[Any]
 def record_type(request: Request) -> np.dtype[Any]:
     """The record of one row: key, tie, and the number of its group in `stratify` and in each floor column.
 
-    For a strategy that goes by ranks the key is the score at first, and `protected` is kept beside it.
+    For a strategy that goes by ranks the key is the score at first, and `protected` is kept beside it; so is `reached`, the
+    second score column, where it is read.
     """
     protected = [("protected", np.bool_)] if request.strategy.ranks else []
-    floors = [(f"floor {column}", np.int32) for column in dict.fromkeys(request.floor_group)]
-    fields = [("key", np.float64), ("tie", np.uint64), ("stratum", np.int32), *protected, *floors]
+    reached = [("reached", np.float64)] if request.strategy.reach is not None else []
+    floors = [(f"floor {column}", np.int32) for column in request.floored]
+    fields = [("key", np.float64), ("tie", np.uint64), ("stratum", np.int32), *protected, *reached, *floors]
     return np.dtype(fields, align=True)
 
 
@@ -96,15 +98,18 @@ def records(
         piece["tie"] = hash_ids(frame[request.id], request.seed)
         safe = protected(frame, request.protect)
         if request.strategy.ranks:
-            piece["key"] = _wanted(frame, request)
+            wanted = _wanted(frame, request)
+            piece["key"] = wanted[:, 0] if request.strategy.reach is not None else wanted
             piece["protected"] = safe
+            if request.strategy.reach is not None:
+                piece["reached"] = _scores(frame, request.by[1])
         else:
             u = uniform(np.ascontiguousarray(piece["tie"]))
             piece["key"] = key_of(request, _wanted(frame, request), u, spreads)
             piece["key"][safe] = np.inf
         if request.stratify is not None:
             piece["stratum"] = encode(frame[request.stratify], codes.setdefault(request.stratify, {}))
-        for column in request.floor_group:
+        for column in request.floored:
             piece[f"floor {column}"] = encode(frame[column], codes.setdefault(column, {}))
         if unmatched:
             unmatched -= {pair for pair in unmatched if protected(frame, (pair,)).any()}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.selection.exact_sum import exact_mean, exact_sum
+from thresher.selection.groups import Codes, groups_of
 from thresher.selection.keys import Records, key_of
 from thresher.selection.registry import Numbers, Spread
-from thresher.selection.request import Request
+from thresher.selection.request import Request, target
 from thresher.selection.row_hash import uniform
 from thresher.selection.top_k import (
     Counts,
@@ -46,24 +48,57 @@ class Ranks(NamedTuple):
         return self.layers + 1 if self.layers else 1
 
 
+STEPS = 100  # of the share that is left out
+
 NONE = Ranks(None, None, np.zeros(0), np.zeros(0), 0)
 
 
-def find_ranks(passes: Passes, request: Request, groups: int) -> Ranks:
+def find_ranks(passes: Passes, request: Request, codes: Mapping[str, Codes]) -> Ranks:
     """A few passes over the records, whose keys are the scores, turned so that large means "keep"."""
     strategy = request.strategy
     if not strategy.ranks:
         return NONE
+    groups = groups_of(request, codes)
+    share = request.options[strategy.drop] if strategy.drop is not None else 0.0
     sizes = np.zeros(groups, dtype=np.int64)
     for piece in passes():
         sizes += np.bincount(piece["stratum"], minlength=groups)
-    share = request.options[strategy.drop] if strategy.drop is not None else 0.0
     leave_out = np.array([round(share * size) for size in sizes.tolist()], dtype=np.int64)
+    if strategy.reach is not None:
+        leave_out = few_to_leave_out(passes, sizes, request.prune, request.options[strategy.reach])
     drop = find_cut(lambda: map(_as_pieces, passes()), leave_out) if leave_out.any() else None
     median = _medians(passes, sizes) if "median" in strategy.facts else None
     layers = int(request.options[strategy.layers]) if strategy.layers is not None else 0
     low, high = _range(passes, drop, groups) if layers else (np.zeros(0), np.zeros(0))
     return Ranks(drop, median, low, high, layers)
+
+
+def few_to_leave_out(passes: Passes, sizes: Counts, prune: float, reach: float) -> Counts:
+    """How many rows of each group to leave out, (G,): as few as it takes that those after them reach a mean.
+
+    Of 0, 1, ... `STEPS` / `STEPS` of what is pruned the first share is taken at which the rows that follow in the order of the
+    key, as many as are to be kept, have a mean of `reached` of at least `reach`; all that is pruned, where there is none. It
+    is found by bisection: harder rows reach less.
+    """
+
+    def after(step: int) -> Counts:
+        return np.array([round(prune * size * step / STEPS) for size in sizes.tolist()], dtype=np.int64)
+
+    def enough(step: int) -> bool:
+        first = after(step)
+        last = np.minimum(sizes, first + [target(size, prune) for size in sizes.tolist()])
+        begin, end = (find_cut(lambda: map(_as_pieces, passes()), count) for count in (first, last))
+        units, rows = 0, 0
+        for piece in passes():
+            inside = is_kept(end, _as_pieces(piece)) & ~is_kept(begin, _as_pieces(piece))
+            units, rows = units + exact_sum(piece["reached"][inside]), rows + int(inside.sum())
+        return not rows or exact_mean(units, rows) >= reach
+
+    low, high = 0, STEPS
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
+    return after(low)
 
 
 def keyed(piece: Records, request: Request, spreads: tuple[Spread, ...], ranks: Ranks) -> Records:

@@ -47,8 +47,11 @@ class Strategy:
     `options`: the defaults by name. `reads_score`: whether the key depends on the score. `needs_stratify`:
     whether a column to stratify by must be named. `several`: whether it takes several score columns. `facts`: what
     else of `Spread` it reads. `drop`: its option that holds the share of the rows at the kept end to leave out first.
-    `layers`: its option that holds the number of layers of the score's range that share the kept rows evenly.
-    `source`: a sentence for people.
+    `reach`: its option that holds what the kept rows reach on average in the second score column; as many at the kept end
+    are left out first as that takes. `layers`: its option that holds the number of layers of the score's range that share
+    the kept rows evenly. `least`: its option that holds how much of an even share of the kept rows each group of `stratify`
+    keeps at least, in place of its own share. `by`: the scores that it is made for, whatever else is named. `source`: a
+    sentence for people.
     """
 
     name: str
@@ -59,13 +62,25 @@ class Strategy:
     several: bool
     facts: tuple[Fact, ...]
     drop: str | None
+    reach: str | None
     layers: str | None
+    least: str | None
+    by: tuple[str, ...]
     options: Mapping[str, float] = field(repr=False)
+
+    def score(self, named: str) -> str:
+        """What it goes by where `named` is asked for: scores with commas between them."""
+        return ",".join(self.by) or named
 
     @property
     def ranks(self) -> bool:
         """Whether the key depends on where the row stands among the others, not only on the spread."""
-        return self.drop is not None or self.layers is not None or "median" in self.facts
+        return (
+            self.drop is not None
+            or self.reach is not None
+            or self.layers is not None
+            or "median" in self.facts
+        )
 
 
 _REGISTRY: dict[str, Strategy] = {}
@@ -80,7 +95,10 @@ def strategy(
     several: bool = False,
     facts: tuple[Fact, ...] = (),
     drop: str | None = None,
+    reach: str | None = None,
     layers: str | None = None,
+    least: str | None = None,
+    by: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Enter a function `(wanted, u, spread, *, options...) -> keys` as the strategy `name`.
 
@@ -91,8 +109,12 @@ def strategy(
 
     What takes an exact rank is declared, and done for every strategy by the same exact cut, within each group of
     `stratify`: with `drop="beta"` the round(beta n) rows with the largest `wanted` come last, whatever their key; with
+    `reach="learned"` so do as few rows with the largest `wanted` as it takes that those after them, as many as are to be
+    kept, have a mean of at least that option in the second score column (read as it is, not turned); with
     `layers="strata"` the range of what is left is cut into that many layers of equal width, the kept rows are shared
-    among them as evenly as their sizes allow, and keys are compared within a layer.
+    among them as evenly as their sizes allow, and keys are compared within a layer. With `least="least"` the groups of
+    `stratify` get no share of their own: each keeps at least that part of an even share of all that are kept (as far as it
+    has rows), and the other kept rows are those with the largest keys of the whole table.
 
     Raises
     ------
@@ -108,13 +130,25 @@ def strategy(
         if name in _REGISTRY and _REGISTRY[name].function.__module__ != function.__module__:
             raise ValueError(f"strategy {name!r} is defined twice")
         options = _options_of(function)
-        for option in (drop, layers):
+        for option in (drop, reach, layers, least):
             if option is not None and option not in options:
                 raise ValueError(
                     f"{function.__qualname__}: it declares option '{option}' and does not have it"
                 )
         _REGISTRY[name] = Strategy(
-            name, function, source, reads_score, needs_stratify, several, facts, drop, layers, options
+            name,
+            function,
+            source,
+            reads_score,
+            needs_stratify,
+            several,
+            facts,
+            drop,
+            reach,
+            layers,
+            least,
+            by,
+            options,
         )
         return function
 

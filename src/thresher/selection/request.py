@@ -19,7 +19,8 @@ _MOST_LAYERS = 10_000
 class Request:
     """A checked selection; `where` names the table, and sign * score is large where rows are to be kept.
 
-    `by` and `signs` have one entry per score column: none, one, or several.
+    `by` and `signs` have one entry per score column: none, one, or several. Every group of the column `least_group` keeps
+    at least the share `least` of an even share of all that are kept.
     """
 
     where: str
@@ -34,13 +35,21 @@ class Request:
     floor_group: tuple[str, ...]
     protect: tuple[tuple[str, str], ...]
     seed: int
+    least: float = 0.0
+    least_group: str | None = None
 
     @property
     def columns(self) -> list[str]:
         """The columns that the selection reads, each once."""
         stratify = [self.stratify] if self.stratify is not None else []
         pairs = [column for column, _ in self.protect]
-        return list(dict.fromkeys([*self.scored, *stratify, *self.floor_group, *pairs]))
+        return list(dict.fromkeys([*self.scored, *stratify, *self.floored, *pairs]))
+
+    @property
+    def floored(self) -> list[str]:
+        """The columns of whose values a number of rows is kept, each once."""
+        least = [self.least_group] if self.least_group is not None else []
+        return list(dict.fromkeys([*self.floor_group, *least]))
 
     @property
     def scored(self) -> list[str]:
@@ -115,12 +124,20 @@ def check(
             f"strategy '{strategy}': option '{entry.drop}' is {settings[entry.drop]:g};"
             " it must be at least 0 and below 1"
         )
+    if entry.least is not None and not 0 <= settings[entry.least] <= 1:
+        raise UserError(
+            f"strategy '{strategy}': option '{entry.least}' is {settings[entry.least]:g}; it must be from 0 to 1"
+        )
     if entry.layers is not None and not (
         settings[entry.layers].is_integer() and 1 <= settings[entry.layers] <= _MOST_LAYERS
     ):
         raise UserError(
             f"strategy '{strategy}': option '{entry.layers}' is {settings[entry.layers]:g};"
             f" it must be a whole number from 1 to {_MOST_LAYERS:,}"
+        )
+    if entry.reach is not None and len(named) != 2:
+        raise UserError(
+            f"strategy '{strategy}' goes by two columns, a score and what is learned of a row; give {' and '.join(entry.by)}"
         )
     for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and column not in schema:
@@ -142,8 +159,23 @@ def check(
             )
     # The end that is pruned is turned to be the small one.
     signs = tuple(1.0 if (end == "easy") == (one == "high") else -1.0 for one in hards[: len(read)])
+    least = settings[entry.least] if entry.least is not None else 0.0
+    shared, least_group = (stratify, None) if entry.least is None else (None, stratify)
     return Request(
-        where, id, read, float(prune), signs, entry, settings, stratify, floor, groups, pairs, int(seed)
+        where,
+        id,
+        read,
+        float(prune),
+        signs,
+        entry,
+        settings,
+        shared,
+        floor,
+        groups,
+        pairs,
+        int(seed),
+        least,
+        least_group,
     )
 
 

@@ -100,11 +100,14 @@ def with_changes(manifest: dict[str, Any], settings: dict[str, Any]) -> RunConfi
 
 def arm_of(config: RunConfig, columns: list[str]) -> Any:
     """The way to choose rows that the selection settings describe."""
-    from thresher.scores import column
+    from thresher.scores import columns_of
+    from thresher.selection import find
     from thresher.study.arms import Arm
 
     select = config.select
-    by, hard = column(select.by, select.normalise, columns)
+    entry = find(select.strategy)
+    names, ends = columns_of(entry.score(select.by), select.normalise, columns, entry.several)
+    by, hard = (tuple(names), tuple(ends)) if entry.several else (names[0], ends[0])
     request = request_of(select, config.data.label)
     for name in ("prune", "end", "strategy", "options", "seed"):
         del request[name]

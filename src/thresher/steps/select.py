@@ -46,7 +46,8 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         used = config.select
         assert used.prune != "auto"
         scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-        names, hard = columns_of(used.by, used.normalise, scores.columns, find(used.strategy).several)
+        entry = find(used.strategy)
+        names, hard = columns_of(entry.score(used.by), used.normalise, scores.columns, entry.several)
         by = "+".join(names)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
         name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"

@@ -11,20 +11,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.scores import column, scores
+from thresher.scores.registry import SUFFIXES
 from thresher.selection import check_options, find, parse_options, select
 
 End = Literal["easy", "random", "hard"]
+Hard = Literal["high", "low"]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to choose rows: the column, which of its ends is hard, the end that is pruned, and the strategy.
+    """One way to choose rows: the column (or several), which of its ends is hard, the end that is pruned, the strategy.
 
     `request` holds what else `select` takes: floors, protected rows, strata.
     """
 
-    by: str | None
-    hard: Literal["high", "low"]
+    by: str | tuple[str, ...] | None
+    hard: Hard | tuple[Hard, ...]
     end: End
     strategy: str
     options: Mapping[str, float] = field(default_factory=dict)
@@ -34,14 +36,19 @@ class Arm:
     def name(self) -> str:
         """For people: `vog_class easy cutoff`."""
         chosen = ":".join([self.strategy, *(f"{name}={value:g}" for name, value in self.options.items())])
-        return chosen if self.by is None else f"{self.by} {self.end} {chosen}"
+        return chosen if self.by is None else f"{self.column} {self.end} {chosen}"
+
+    @property
+    def column(self) -> str:
+        """The column, several with + between them; empty where no score is read."""
+        return self.by or "" if not isinstance(self.by, tuple) else "+".join(self.by)
 
     def facts(self) -> dict[str, Any]:
         """What a results table says about the arm."""
-        base, _, suffix = (self.by or "").rpartition("_")
-        normalised = base in scores()
+        base, _, suffix = self.column.rpartition("_")
+        normalised = suffix in SUFFIXES and base in scores()
         return {
-            "score": base if normalised else self.by,
+            "score": base if normalised else self.column or None,
             "normalise": suffix if normalised else "raw",
             "end": self.end,
             "strategy": self.strategy,
@@ -86,9 +93,14 @@ def arms_of(
             if strategy != "random":
                 found.append(Arm(None, "high", "random", strategy, options, asked))
             continue
+        cut = [end for end in ends if end != "random"]
+        if own := find(strategy).by:
+            by, hard = zip(*(column(name, "auto", columns) for name in own), strict=True)
+            found += [Arm(by, hard, end, strategy, options, asked) for end in cut]
+            continue
         for name in chosen:
-            by, hard = column(name, "auto", columns)
-            found += [Arm(by, hard, end, strategy, options, asked) for end in ends if end != "random"]
+            where, side = column(name, "auto", columns)
+            found += [Arm(where, side, end, strategy, options, asked) for end in cut]
     return list({arm.name: arm for arm in found}.values())
 
 

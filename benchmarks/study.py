@@ -1,0 +1,187 @@
+"""The study with the frozen encoder: `python benchmarks/study.py ROWS OUT [--sets ...] [--stages ...] [--split test]`.
+
+ROWS is what `study_data.py` wrote, OUT a folder for the run folders. Every stage takes up what is finished: a training that was
+done is never done again, and its figures are in `docs/study.json` as soon as the stage is through. `--split val` trains on `fit`
+and tests on `val`, which is what the rule was chosen on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from study_data import COLUMNS
+
+import thresher as th
+from thresher.config import RunConfig, checked
+from thresher.rows import read_rows
+from thresher.run_folder import read_manifest
+from thresher.scores import column, scores
+from thresher.study.arms import Arm, arms_of
+from thresher.study.cell import new_cell
+from thresher.study.cells import run_cells
+from thresher.study.datamodel import linear_datamodelling_score
+from thresher.study.sweep import sweep_arms
+
+RESULTS = Path(__file__).parents[1] / "docs" / "study.json"
+GROUP = {"clinc150": "domain", "hwu64": "source", "snli": None}
+PARTS = {"test": ("train", "test"), "val": ("fit", "val")}
+FRACTIONS = (0.25, 0.45, 0.55, 0.7, 0.8)
+MORE = (0.1, 0.6, 0.65, 0.75, 0.9)
+PAPER = ("vog", "el2n", "forgetting", "pvi", "tracin")
+SINGLES = ("aum", "el2n_mean", "variability", "d2", "duplicates", "h_score")
+SUBSETS = 200
+
+
+def recorded(split: str, name: str, stage: str, value: Any) -> None:
+    """Write one entry of the results; the others stay."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    found.setdefault(split, {}).setdefault(name, {})[stage] = value
+    temporary = RESULTS.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(RESULTS)
+
+
+def config_of(rows: Path, name: str, split: str) -> RunConfig:
+    """The frozen laboratory: all six layers, a 3-layer head, 6 epochs of batches of 256."""
+    text, label = COLUMNS[name]
+    train, test = (str(rows / name / f"{part}.jsonl") for part in PARTS[split])
+    group = GROUP[name]
+    return checked(
+        {
+            "data": {
+                "train": train,
+                "test": test,
+                "text": text.split(","),
+                "label": label,
+                "groups": [group] if group else [],
+            },
+            "model": {"freeze": True, "layers": "all"},
+            "train": {
+                "epochs": 6,
+                "batch_size": 256,
+                "head_lr": 5e-3,
+                "runs": 3,
+                "workers": 1,
+                "threads": 1,
+            },
+            "measure": {"features": True, "workers": 1},
+            "sweep": {"workers": 1},
+        }
+    )
+
+
+def scored(rows: Path, out: Path, name: str, split: str) -> Path:
+    """The run folder of a data set, trained, measured and scored."""
+    config = config_of(rows, name, split)
+    data = config.data
+    loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
+    run = th.train(loaded, out=out / f"{name}-{split}", test=data.test, config=config, proof_seeds=5)
+    th.measure(run, **config.measure.model_dump())
+    th.score(run)
+    return Path(run)
+
+
+def lines_of(found: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a sweep: full data, and of every line the figures without the classes."""
+    keep = (
+        "score",
+        "normalise",
+        "end",
+        "strategy",
+        "options",
+        "fraction",
+        "same_steps",
+        "n",
+        "steps",
+        "seeds",
+    )
+    table = []
+    for line in found["table"]:
+        source = {key: value["accuracy"] for key, value in line["groups"].items() if key == "source"}
+        table.append(
+            {key: line[key] for key in keep}
+            | {"accuracy": line["accuracy"], "to_full": line["to_full"], "to_random": line["to_random"]}
+            | source
+        )
+    full = {key: found["full"][key] for key in ("accuracy", "n", "steps", "seeds")}
+    source = {key: value["accuracy"] for key, value in found["full"]["groups"].items() if key == "source"}
+    return {
+        "full": full | source,
+        "table": table,
+        "trainings": found["trainings"],
+        "seconds": found["seconds"],
+    }
+
+
+def columns_of(run: Path) -> list[str]:
+    return list(pl.read_parquet_schema(run / "scores.parquet"))
+
+
+def recommended(run: Path) -> list[Arm]:
+    return arms_of(columns_of(run), ["aum"], ["easy"], ["recommended"], {})[1:]
+
+
+def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
+    return lines_of(sweep_arms(run, recommended(run), fractions, seeds, same_steps, 1))
+
+
+def singles(
+    run: Path, names: tuple[str, ...], ends: list[str], fractions: tuple[float, ...], seeds: int
+) -> Any:
+    have = columns_of(run)
+    arms = arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
+    return lines_of(sweep_arms(run, arms, fractions, seeds, True, 1))
+
+
+def lds(run: Path) -> dict[str, Any]:
+    """Of 200 random halves, trained as many epochs as full data: does the sum of a score predict the accuracy?"""
+    ids = read_rows(run / "rows.parquet").table["id"]
+    table = pl.DataFrame({"id": ids}).join(
+        pl.read_parquet(run / "scores.parquet"), on="id", how="left", maintain_order="left"
+    )
+    n = len(ids)
+    halves = np.stack([np.random.default_rng(seed).permutation(n) < n // 2 for seed in range(SUBSETS)])
+    seed = int(read_manifest(run)["config"]["train"]["seed"])
+    cells = [new_cell(f"half-{at}", seed + at, None, ids, half) for at, half in enumerate(halves)]
+    outcomes = np.array([one["accuracy"] for one in run_cells(run, cells, 1)])
+    found = {}
+    for name in (one for one in scores() if one in table.columns):
+        where, hard = column(name, "auto", table.columns)
+        values = table[where].cast(pl.Float64).to_numpy() * (1 if hard == "high" else -1)
+        found[name] = linear_datamodelling_score(halves, values, outcomes)._asdict()
+    spread = {"mean": float(outcomes.mean()), "std": float(outcomes.std(ddof=1))}
+    return {"subsets": SUBSETS, "rows": n // 2, "accuracy": spread, "hard_is_positive": found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--sets", nargs="+", default=list(COLUMNS), choices=list(COLUMNS))
+    parser.add_argument("--stages", nargs="+", default=["steps", "epochs", "paper", "singles", "lds"])
+    parser.add_argument("--split", default="test", choices=list(PARTS))
+    asked = parser.parse_args()
+    stages = {
+        "steps": lambda run: rule(run, True, FRACTIONS, 10),
+        "more": lambda run: rule(run, True, MORE, 5),
+        "epochs": lambda run: rule(run, False, FRACTIONS, 5),
+        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], (0.45, 0.7), 3),
+        "singles": lambda run: singles(run, SINGLES, ["easy"], (0.45, 0.7), 3),
+        "lds": lds,
+    }
+    for stage in asked.stages:
+        for name in asked.sets:
+            run = scored(asked.rows, asked.out, name, asked.split)
+            if stage != "score":
+                recorded(asked.split, name, stage, stages[stage](run))
+            print(stage, name, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The tables of docs/study.md from docs/study.json: `python benchmarks/study_tables.py` prints Markdown."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from study import RESULTS
+from thresher.study.wording import interval_text
+
+NAMES = {"d2": "D2", "el2n_mean": "mean EL2N", "aum": "AUM"}
+
+
+def is_random(line: dict[str, Any]) -> bool:
+    return line["strategy"] == "random"
+
+
+def rule_table(found: dict[str, Any]) -> list[str]:
+    """Per fraction: rows, accuracy of the rule, both less full data, and the rule less random rows."""
+    full = found["full"]
+    lines = [
+        f"Full data: {100 * full['accuracy']['mean']:.2f} ± {100 * full['accuracy']['std']:.2f}, {full['n']:,} rows, "
+        f"{full['steps']} steps, {full['seeds']} seeds.",
+        "",
+        "| pruned | rows | steps | rule % | rule less full [95%] | random less full [95%] | rule less random [95%] |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    random = {line["fraction"]: line for line in found["table"] if is_random(line)}
+    for line in found["table"]:
+        if not is_random(line):
+            other = random[line["fraction"]]
+            figures = [line["to_full"], other["to_full"], line["to_random"]]
+            cells = [
+                f"{line['fraction']:.0%}",
+                f"{line['n']:,}",
+                f"{line['steps']:,}",
+                f"{100 * line['accuracy']['mean']:.2f}",
+                *map(interval_text, figures),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def by_source(found: dict[str, Any]) -> list[str]:
+    """hwu64 and slurp apart: accuracy less full data, in points."""
+    if "source" not in found["full"]:
+        return []
+    full = found["full"]["source"]
+    lines = [
+        "",
+        f"hwu64's own test rows / slurp's (full {100 * full[0]:.2f} / {100 * full[1]:.2f}), accuracy less full, points:",
+        "",
+        "| pruned | rule | random |",
+        "|---|---|---|",
+    ]
+    for fraction in sorted({line["fraction"] for line in found["table"]}):
+        both = {is_random(line): line["source"] for line in found["table"] if line["fraction"] == fraction}
+        cells = [
+            " / ".join(f"{100 * (a - b):+.2f}" for a, b in zip(both[kind], full, strict=True))
+            for kind in (False, True)
+        ]
+        lines.append(f"| {fraction:.0%} | {cells[0]} | {cells[1]} |")
+    return lines
+
+
+def single_table(found: dict[str, Any]) -> list[str]:
+    """Every score and end: accuracy less full data; bold where it is above random rows for sure."""
+    fractions = sorted({line["fraction"] for line in found["table"]})
+    rows: dict[str, dict[float, str]] = {}
+    for line in found["table"]:
+        name = "random"
+        if not is_random(line):
+            base = line["score"] + (
+                "" if line["normalise"] == "raw" else f" ({line['normalise']}-normalised)"
+            )
+            name = f"{NAMES.get(base, base)}, {line['end']} end"
+        mark = "**" if line["to_random"]["low"] > 0 else ""
+        rows.setdefault(name, {})[line["fraction"]] = f"{mark}{100 * line['to_full']['mean']:+.2f}{mark}"
+    lines = [
+        f"| pruned by | {' | '.join(f'{one:.0%}' for one in fractions)} |",
+        "|---" * (len(fractions) + 1) + "|",
+    ]
+    return lines + [
+        f"| {name} | {' | '.join(cells.get(one, '') for one in fractions)} |" for name, cells in rows.items()
+    ]
+
+
+def lds_table(sets: dict[str, Any]) -> list[str]:
+    """Every score and data set: rank correlation of the sum of a half's scores with its accuracy."""
+    have = [name for name in sets if "lds" in sets[name]]
+    scores = sorted({score for name in have for score in sets[name]["lds"]["hard_is_positive"]})
+    lines = [f"| score | {' | '.join(have)} |", "|---" * (len(have) + 1) + "|"]
+    for score in scores:
+        cells = []
+        for name in have:
+            one = sets[name]["lds"]["hard_is_positive"].get(score)
+            cells.append(f"{one['correlation']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" if one else "")
+        lines.append(f"| {score} | {' | '.join(cells)} |")
+    return lines
+
+
+def noise_table(found: list[dict[str, Any]]) -> list[str]:
+    """Per level: precision at the planted number, of the best scores and of cleanlab."""
+    lines = [
+        "| drawn anew | wrong | best of ours | confidence | AUM | VoG, hard end | cleanlab, self-confidence | cleanlab, margin |"
+        " VoG similarity (chance) | share of the wrong under PVI < 0 |",
+        "|---" * 10 + "|",
+    ]
+    for one in found:
+        by = {line["score"]: line for line in one["scores"]}
+        best = max(one["scores"], key=lambda line: line["precision"])
+        peer = one["cleanlab"]
+        vog = by.get("vog_class", by.get("vog"))
+        cells = [
+            f"{one['level']:.0%}",
+            f"{one['share']:.2%}",
+            f"{best['precision']:.1%} ({best['score']})",
+            *(f"{by[name]['precision']:.1%}" for name in ("confidence", "aum")),
+            f"{vog['precision']:.1%}" if vog else "",
+            *(f"{peer[name]['precision']:.1%}" for name in ("self_confidence", "normalized_margin")),
+            f"{one['vog_similarity']:.2f} ({one['chance_similarity']:.2f})"
+            if "vog_similarity" in one
+            else "",
+            f"{one['negative_pvi']['recall']:.1%}" if "negative_pvi" in one else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def main() -> None:
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    tested = results.get("test", {})
+    for name, found in tested.items():
+        for stage in ("steps", "epochs"):
+            if stage in found:
+                print(f"\n### {name}, same {stage}\n", *rule_table(found[stage]), sep="\n")
+                print(*by_source(found[stage]), sep="\n")
+        for stage in ("paper", "singles"):
+            if stage in found:
+                print(f"\n### {name}, {stage}, same steps\n", *single_table(found[stage]), sep="\n")
+        if "noise" in found:
+            print(f"\n### {name}, noise\n", *noise_table(found["noise"]), sep="\n")
+    print("\n### LDS\n", *lds_table(tested), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""The rule that the study recommends."""
+
+from __future__ import annotations
+
+from thresher.selection.registry import Numbers, Spread, strategy
+
+
+@strategy(
+    "recommended",
+    source="ours: docs/study.md tells how it was found and where it fails",
+    needs_stratify=True,
+    several=True,
+    reach="learned",
+    least="least",
+    by=("aum", "correctness"),
+)
+def recommended(
+    wanted: Numbers,
+    u: Numbers,
+    spread: Spread | tuple[Spread, ...],
+    *,
+    learned: float = 0.88,
+    least: float = 0.65,
+) -> Numbers:
+    """Key = the score itself: the hardest rows are kept that were, together, learned, and some of every class.
+
+    With m rows to keep, in the order of AUM from the hardest on:
+
+        b    = the fewest rows for which rows b+1 .. b+m have a mean correctness of at least `learned`
+        kept = the hardest `least` m / K rows of each of the K classes after the first b,
+               and the hardest of all other rows after the first b
+
+    How many of the hardest rows help depends on how well the training set can be fitted and on how much is pruned: what a
+    model never learns (wrong labels, rows beyond it) does harm once it is a large part of what is left, and none while it is
+    a small one. Correctness, the share of the checkpoints at which the model was right, measures just that. Columns:
+    `aum` and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another column.
+
+    >>> import numpy as np
+    >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9)).tolist()
+    [0.1, 0.9]
+    """
+    return wanted

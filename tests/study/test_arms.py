@@ -1,0 +1,61 @@
+"""What a sweep tries, by name."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from thresher.errors import UserError
+from thresher.study.arms import arms_of, kept_by
+
+COLUMNS = ["id", "label", "aum", "correctness", "el2n", "el2n_class", "el2n_mean"]
+
+
+def test_a_strategy_that_names_its_scores_is_tried_with_those_alone() -> None:
+    arms = arms_of(COLUMNS, ["el2n", "aum"], ["easy"], ["recommended", "cutoff"], {})
+    assert [arm.name for arm in arms] == [
+        "random",
+        "aum+correctness easy recommended",
+        "el2n easy cutoff",
+        "aum easy cutoff",
+    ]
+    rule = arms[1]
+    assert (rule.by, rule.hard, rule.request) == (
+        ("aum", "correctness"),
+        ("low", "low"),
+        {"stratify": "label"},
+    )
+    assert rule.facts() == {
+        "score": "aum+correctness",
+        "normalise": "raw",
+        "end": "easy",
+        "strategy": "recommended",
+        "options": {},
+    }
+
+
+def test_a_score_whose_name_ends_like_another_is_no_form_of_it() -> None:
+    arms = arms_of(COLUMNS, ["el2n_mean", "el2n_class"], ["easy"], ["cutoff"], {})[1:]
+    assert [(arm.facts()["score"], arm.facts()["normalise"]) for arm in arms] == [
+        ("el2n_mean", "raw"),
+        ("el2n", "class"),
+    ]
+
+
+def test_the_rule_needs_its_scores() -> None:
+    with pytest.raises(UserError, match="'correctness' was not computed in this run"):
+        arms_of(["id", "label", "aum"], [], ["easy"], ["recommended"], {})
+
+
+def test_the_rule_keeps_what_it_is_asked_for() -> None:
+    table = pl.DataFrame(
+        {
+            "id": [str(row) for row in range(40)],
+            "label": ["a", "b"] * 20,
+            "aum": [float(row) for row in range(40)],
+            "correctness": [1.0] * 40,
+        }
+    )
+    (arm,) = arms_of(table.columns, [], ["easy"], ["recommended"], {})[1:]
+    kept = kept_by(arm, table, 0.75, seed=0)
+    assert kept[:10].all() and kept.sum() == 10
