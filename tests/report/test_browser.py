@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 import pytest
-from fake_run import HOSTILE, class_names
+from fake_pictures import add_pictures
+from fake_run import HOSTILE, class_names, fake_run
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
@@ -18,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from thresher.report import write
 from thresher.report.format import visible
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -328,3 +330,26 @@ def test_without_javascript_everything_but_the_charts_is_there(browser: webdrive
         return [number("[data-panel]"), number(".controls, .more"), number("#scores p.needs-no-script")];
     """)
     assert found == [5, 0, 1]
+
+
+def test_pictures_are_drawn_and_a_click_shows_the_row_as_text(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    """Row 0 is a script: it is shown, and it does not run."""
+    load(browser, write(add_pictures(fake_run(tmp_path / "R", n=len(HOSTILE) + 3))))
+    for name in ("sweep", "sweep-groups", "data-map", "checkpoints"):
+        box = browser.find_element(By.ID, f"picture-{name}")
+        browser.execute_script("arguments[0].scrollIntoView()", box)
+        WebDriverWait(browser, 60).until(lambda _, box=box: box.get_attribute("data-drawn") == "yes")
+        assert browser.execute_script("return arguments[0].querySelectorAll('svg').length", box) > 0
+    fire = "document.getElementById('picture-data-map').emit('plotly_click', {points: [{curveNumber: 0, pointNumber: 0}]})"
+    browser.execute_script(fire)
+    picked = browser.find_element(By.ID, "picked-data-map")
+    assert HOSTILE[0] in picked.text
+    assert browser.execute_script("return window.hacked") is None
+    Select(browser.find_element(By.ID, "menu-sweep-groups")).select_by_visible_text("vog, hard by label")
+    shown = browser.execute_script(
+        "return document.getElementById('picture-sweep-groups').data.map((trace) => trace.visible)"
+    )
+    assert shown.count(True) == 1
+    assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []

@@ -21,6 +21,7 @@ from thresher.report.examples import examples
 from thresher.report.format import interval, percent, points, score_value, script_json, visible
 from thresher.report.groups import groups
 from thresher.report.overlap import overlap_tables
+from thresher.report.pictures import pictures
 from thresher.report.read import RunFiles, Selection, next_command, read_run, score_order, shown_selection
 from thresher.report.verdict import selection_words, verdict
 
@@ -68,7 +69,8 @@ def content(files: RunFiles) -> dict[str, Any]:
     """Everything that the template prints."""
     selection = shown_selection(files)
     entry = files.compared.get(selection.name) if selection else None
-    script, library = _asset("page.js"), _library()
+    script, library = "".join(_asset(f"{name}.js") for name in ("charts", "page", "pictures")), _library()
+    figures = pictures(files)
     charts = (
         None
         if files.scores is None
@@ -94,6 +96,8 @@ def content(files: RunFiles) -> dict[str, Any]:
         "findings": findings.findings(files.audit),
         "charts": charts,
         "charts_json": Markup(script_json(charts)),
+        "pictures": figures,
+        "pictures_json": Markup(script_json(figures)),
         "first_score": _first_score(files, selection),
         "score_colours": {name: index % 8 for index, name in enumerate(score_order(files.about["scores"]))},
         "examples": examples(files, selection),
@@ -102,7 +106,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "command": lambda step: next_command(files, step),
         "style": Markup(_asset("page.css")),
         "script": Markup(script),
-        "library": Markup(library[0]) if charts else "",
+        "library": Markup(library[0]) if charts or figures else "",
         "script_hashes": Markup(" ".join(f"'sha256-{one}'" for one in (_sha256(script), library[1]))),
     }
 

@@ -42,6 +42,7 @@ class RunFiles:
     similarity: list[dict[str, Any]]
     stamps: dict[str, dict[str, Any]]  # of every step but the report's own
     encoder: dict[str, Any]  # its Hugging Face configuration
+    sweep: dict[str, Any] | None = None
 
 
 def read_run(run: Path) -> RunFiles:
@@ -70,6 +71,7 @@ def read_run(run: Path) -> RunFiles:
         similarity=results.get("similarity") or [],
         stamps={step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))},
         encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
+        sweep=results.get("sweep"),
     )
 
 

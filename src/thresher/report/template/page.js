@@ -73,7 +73,7 @@
     const short = characters.length > most ? characters.slice(0, most - 1).join("") + "…" : text;
     return short.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/\s+/g, " ");
   };
-  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const { colour, layout, options } = charts;
   const scoreColour = (name) => {
     const place = byId("scores").querySelector(`input[value="${CSS.escape(name)}"] + span .dot`).style.getPropertyValue("--colour");
     return colour(place.slice(4, -1));
@@ -104,17 +104,6 @@
     return { x: left.map((edge, i) => (edge + right[i]) / 2), width: left.map((edge, i) => right[i] - edge), names };
   }
 
-  function layout(height, extra) {
-    const axis = { gridcolor: colour("--rule"), zerolinecolor: colour("--rule"), linecolor: colour("--rule"), fixedrange: true, automargin: true };
-    return {
-      height, margin: { l: 48, r: 8, t: 8, b: 44 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", dragmode: false,
-      font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--soft") },
-      hoverlabel: { bgcolor: colour("--card"), bordercolor: colour("--rule"), font: { color: colour("--ink") } },
-      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" },
-      xaxis: { ...axis, ...extra.x }, yaxis: { ...axis, ...extra.y }, ...extra.whole,
-    };
-  }
-  const options = { displayModeBar: false, responsive: true };
   const xTitle = () => {
     const high = data.scores[state.score].hard === "high";
     return `${high ? "easy" : "hard"} ←  ${label(state.score)}  → ${high ? "hard" : "easy"}`;
@@ -186,22 +175,13 @@
     }));
   }
 
-  async function unpack() {
-    const packed = Uint8Array.from(atob(byId("charts-library").textContent), (character) => character.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.text = await new Response(stream).text();
-    document.head.append(script);
-  }
-  let ready = null;
   function draw() {
     fillSummary();
-    if (!("DecompressionStream" in window)) {
+    if (!charts.able) {
       byId("chart-rows-caption").textContent = "This browser is too old to draw the charts; the tables have their figures.";
       return Promise.resolve();
     }
-    ready = ready || unpack();
-    return ready.then(() => { drawRows(); drawClasses(); root.dataset.drawn = `${state.score} ${state.form} ${state.row}`; });
+    return charts.unpacked().then(() => { drawRows(); drawClasses(); root.dataset.drawn = `${state.score} ${state.form} ${state.row}`; });
   }
 
   for (const input of all('input[name="chart-score"]')) input.addEventListener("change", () => { state.score = chosen("chart-score"); takeDefault(); draw(); });
@@ -211,7 +191,7 @@
   fillSummary();
   const near = new IntersectionObserver((seen) => { if (seen.some((one) => one.isIntersecting)) { near.disconnect(); draw(); } }, { rootMargin: "1500px" });
   near.observe(byId("scores"));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (ready) draw(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (charts.started()) draw(); });
   addEventListener("beforeprint", () => { root.classList.add("printing"); if (window.Plotly) { drawRows(); drawClasses(); } });
   addEventListener("afterprint", () => { root.classList.remove("printing"); if (window.Plotly) { drawRows(); drawClasses(); } });
 })();

@@ -1,0 +1,120 @@
+"""EL2N at every checkpoint: how far rows are apart, against how far two trainings are apart."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from scipy.special import softmax
+from scipy.stats import spearmanr
+
+from thresher.report.read import RunFiles
+
+QUANTILES = {"95%": 0.95, "75%": 0.75, "median": 0.5, "25%": 0.25, "5%": 0.05}
+
+
+def checkpoints(files: RunFiles) -> dict[str, Any] | None:
+    """Quantiles of |softmax(logits) - onehot(label)| over the rows at each checkpoint; with several trainings also the rank
+    correlation between two of them, which says from when on a ranking repeats itself.
+
+    Source: Paul et al. (2021), "Deep Learning on a Data Diet", section 4; the paper, section 4.2.
+    """
+    folders = sorted((files.run / "signals").glob("run-*"))
+    found = [one for folder in folders if (one := el2n_by_checkpoint(folder)) is not None]
+    if not found:
+        return None
+    epochs, first = found[0]
+    values = [one for _, one in found if one.shape == first.shape]
+    lines = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": f"{name} of the rows",
+            "x": epochs,
+            "y": rounded(np.quantile(first, share, axis=0)),
+            "line": {
+                "color": "--score-0",
+                "width": 2.5 if share == 0.5 else 1,
+                "dash": "solid" if share == 0.5 else "dot",
+            },
+            "hovertemplate": f"{name}: %{{y:.3f}} after epoch %{{x:.2f}}<extra></extra>",
+        }
+        for name, share in QUANTILES.items()
+    ]
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "epochs trained"}},
+        "yaxis": {"title": {"text": "EL2N"}, "rangemode": "tozero"},
+    }
+    lead = (
+        "How far predictions are from the labels as training goes on. Where the quantiles lie together the score no longer "
+        "tells rows apart."
+    )
+    if len(values) > 1:
+        lines.append(agreement(epochs, values))
+        layout["yaxis2"] = {
+            "title": {"text": "rank correlation"},
+            "overlaying": "y",
+            "side": "right",
+            "range": [0, 1.02],
+            "tickmode": "linear",
+            "dtick": 0.2,
+            "showgrid": False,
+        }
+        lead += (
+            f" The dashed line is the rank correlation between two of {len(values)} trainings: what it lacks to 1 is noise "
+            "of the run."
+        )
+    return {
+        "id": "checkpoints",
+        "title": "EL2N over the training",
+        "lead": lead,
+        "traces": lines,
+        "layout": layout,
+        "height": 420,
+    }
+
+
+def agreement(epochs: list[float], values: list[np.ndarray]) -> dict[str, Any]:
+    """Mean rank correlation over pairs of trainings, at each checkpoint."""
+    pairs = list(combinations(values, 2))
+    means = [
+        float(np.mean([spearmanr(a[:, place], b[:, place]).statistic for a, b in pairs]))
+        for place in range(len(epochs))
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": "rank correlation of two trainings",
+        "x": epochs,
+        "y": [None if np.isnan(one) else round(one, 4) for one in means],
+        "yaxis": "y2",
+        "line": {"color": "--score-1", "width": 2, "dash": "dash"},
+        "hovertemplate": "two trainings agree to %{y:.3f} after epoch %{x:.2f}<extra></extra>",
+    }
+
+
+def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
+    """Epochs (C,) and EL2N (N, C) of one training, or None where it was not measured."""
+    parts = sorted(folder.glob("part-*.parquet"))
+    table = folder / "checkpoints.parquet"
+    if not parts or not table.is_file():
+        return None
+    epochs = [round(float(one), 3) for one in pl.read_parquet(table)["epoch"]]
+    return epochs, np.concatenate(
+        [el2n_of(pl.read_parquet(part, columns=["label", "logits"])) for part in parts]
+    )
+
+
+def el2n_of(part: pl.DataFrame) -> np.ndarray:
+    """(n, C) of n rows, C checkpoints and K classes."""
+    wrong = softmax(part["logits"].to_numpy().astype(np.float64), axis=2)  # (n, C, K)
+    wrong[np.arange(len(wrong)), :, part["label"].to_numpy()] -= 1
+    return np.sqrt(np.einsum("nck,nck->nc", wrong, wrong))
+
+
+def rounded(values: np.ndarray) -> list[float]:
+    """As many digits as a line on a screen has."""
+    return [float(one) for one in np.round(values, 4)]

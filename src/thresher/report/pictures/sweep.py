@@ -1,0 +1,171 @@
+"""Accuracy against the share removed: the paper's figure 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from thresher.report.pictures.text import plain
+from thresher.report.read import USUAL, RunFiles
+
+COLOURS = 8
+DASHES = {"easy": "solid", "hard": "dash", "random": "dot"}
+FIRST_SHOWN = 6
+
+
+def sweep(files: RunFiles) -> dict[str, Any] | None:
+    """A curve per way to choose rows, with random rows and their standard deviation behind, and full data as a line."""
+    found = files.sweep
+    if not found or not found["table"]:
+        return None
+    curves = curves_of(found["table"])
+    full = found["full"]["accuracy"]
+    seeds = sorted({line["seeds"] for line in found["table"]})
+    random = [name for name, lines in curves.items() if is_random(lines[0])]
+    first = first_shown(curves)
+    colours = {name: f"--score-{i % COLOURS}" for i, name in enumerate(score_names(curves))}
+    fractions = [line["fraction"] for line in found["table"]]
+    ends = [0.0, max(fractions)]
+    traces: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "full data",
+            "x": [percent(one) for one in ends],
+            "y": [percent(full["mean"])] * 2,
+            "line": {"color": "--full", "width": 1.5, "dash": "longdash"},
+            "hovertemplate": f"full data: %{{y:.2f}}% ± {percent(full['std']):.2f}, "
+            f"{found['full']['seeds']} seeds<extra></extra>",
+        }
+    ]
+    for name in random:
+        traces += band(curves[name], full)
+    for name, lines in curves.items():
+        colour = "--random" if name in random else colours[lines[0]["score"]]
+        traces.append(curve(name, lines, full, colour, visible=name in random or name in first))
+    return {
+        "id": "sweep",
+        "title": "Accuracy against the share removed",
+        "lead": f"Test accuracy after training on what is left; points are means of {listed(seeds)} seeds. Solid lines leave out "
+        "the easy end, dashed ones the hard end; the band is one standard deviation of as many random rows. A click in the "
+        "legend shows or hides a curve.",
+        "traces": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "test accuracy, %"}},
+            "hovermode": "closest",
+        },
+        "height": 520,
+    }
+
+
+def curves_of(table: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The lines of a sweep by curve, each in the order of its fractions."""
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(table, key=lambda line: float(line["fraction"])):
+        curves.setdefault(title(line), []).append(line)
+    return curves
+
+
+def title(line: dict[str, Any]) -> str:
+    """What a curve is called.
+
+    >>> line = {"score": "vog", "normalise": "class", "end": "easy", "strategy": "cutoff", "options": {}, "same_steps": False}
+    >>> title(line), title({**line, "strategy": "window", "options": {"beta": 0.1}, "same_steps": True})
+    ('vog (class), easy', 'vog (class), easy, window beta=0.1, same steps')
+    """
+    steps = ["same steps"] if line["same_steps"] else []
+    if is_random(line):
+        return ", ".join(["random rows", *steps])
+    form = line.get("normalise") or "raw"
+    score = line["score"] or "no score"
+    words = [score if form == "raw" else f"{score} ({form})", line["end"] or ""]
+    if line["strategy"] != "cutoff":
+        options = " ".join(f"{name}={value}" for name, value in (line["options"] or {}).items())
+        words.append(f"{line['strategy']} {options}".strip())
+    return ", ".join(word for word in [*words, *steps] if word)
+
+
+def is_random(line: dict[str, Any]) -> bool:
+    """Whether the rows of a line were drawn without looking at a score."""
+    return line["strategy"] == "random"
+
+
+def score_names(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The paper's scores first, so that they keep their colours."""
+    names = {lines[0]["score"] for lines in curves.values()}
+    return [*USUAL, *sorted(name for name in names - set(USUAL) if name is not None), None]  # type: ignore[list-item]
+
+
+def first_shown(curves: dict[str, list[dict[str, Any]]]) -> set[str]:
+    """The easy ends of the paper's scores, or the first few curves where there are none."""
+    usual = [
+        name for name, lines in curves.items() if lines[0]["score"] in USUAL and lines[0]["end"] == "easy"
+    ]
+    return set((usual or [name for name, lines in curves.items() if not is_random(lines[0])])[:FIRST_SHOWN])
+
+
+def curve(
+    name: str, lines: Sequence[dict[str, Any]], full: dict[str, Any], colour: str, visible: bool
+) -> dict[str, Any]:
+    """One curve, from full data on; what the mouse shows are exact figures."""
+    texts = [
+        f"{plain(name)}<br>{percent(line['fraction']):g}% removed, {line['n']:,} rows left, "
+        f"{line['seeds']} seeds, {line['steps']:,} steps"
+        f"<br>accuracy {percent(line['accuracy']['mean']):.2f}% ± {percent(line['accuracy']['std']):.2f}"
+        f"<br>to full {difference(line.get('to_full'))}"
+        + ("" if is_random(line) else f"<br>to random {difference(line.get('to_random'))}")
+        for line in lines
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": plain(name),
+        "x": [0.0, *(percent(line["fraction"]) for line in lines)],
+        "y": [percent(full["mean"]), *(percent(line["accuracy"]["mean"]) for line in lines)],
+        "text": ["full data", *texts],
+        "line": {"color": colour, "width": 2, "dash": DASHES.get(lines[0]["end"] or "random", "dot")},
+        "marker": {"size": [0, *[6] * len(lines)], "color": colour},
+        "visible": True if visible else "legendonly",
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str, Any]]:
+    """One standard deviation of random rows to either side, as an area."""
+    points = [(0.0, full), *((line["fraction"], line["accuracy"]) for line in lines)]
+    edges = [[percent(found["mean"] + sign * found["std"]) for _, found in points] for sign in (1, -1)]
+    shared = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [percent(x) for x, _ in points],
+        "line": {"width": 0, "color": "--random"},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    return [
+        {**shared, "y": edges[0]},
+        {**shared, "y": edges[1], "fill": "tonexty", "fillcolor": "--random/0.18"},
+    ]
+
+
+def difference(found: dict[str, Any] | None) -> str:
+    """A difference in points with its interval."""
+    if not found:
+        return "–"
+    mean, low, high = (100 * found[name] for name in ("mean", "low", "high"))
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points".replace("-", "−")
+
+
+def percent(share: float) -> float:
+    """In percent, with as many digits as mean anything."""
+    return round(100 * share, 3)
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """The numbers of seeds.
+
+    >>> listed([3]), listed([3, 5])
+    ('3', '3 to 5')
+    """
+    return str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

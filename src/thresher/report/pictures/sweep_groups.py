@@ -1,0 +1,85 @@
+"""Accuracy per class or group against the share removed, of one curve of the sweep at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from thresher.report.pictures.sweep import curves_of, first_shown, is_random, percent
+from thresher.report.pictures.text import plain
+from thresher.report.read import RunFiles
+
+MOST_GROUPS, MOST_CURVES = 60, 12
+
+
+def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
+    """Cells of accuracy less that of full data, groups by fractions; a menu chooses the curve and the column of groups."""
+    found = files.sweep
+    if not found or not found["table"] or not found.get("groups"):
+        return None
+    curves = curves_of(found["table"])
+    shown = [name for name in curves if name in first_shown(curves) or is_random(curves[name][0])]
+    shown = [*shown, *(name for name in curves if name not in shown)][:MOST_CURVES]
+    traces: list[dict[str, Any]] = []
+    names, sizes = [], []
+    for column, counts in found["groups"].items():
+        for name in shown:
+            made = heat(column, counts, found["full"]["groups"], curves[name])
+            if made is not None:
+                traces.append({**made, "visible": not traces})
+                names.append(f"{plain(name)} by {plain(column)}")
+                sizes.append(len(made["y"]))
+    if not traces:
+        return None
+    height = max(320, min(900, 120 + 16 * max(sizes)))
+    return {
+        "id": "sweep-groups",
+        "title": "Per class and group against the share removed",
+        "lead": "Test accuracy of each group less that of full data, in points; the groups that lose most stand on top. "
+        "Groups of few test rows say little: the mouse shows how many there are.",
+        "traces": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "rows removed, %"}, "type": "category"},
+            "yaxis": {"autorange": "reversed"},
+            "margin": {"t": 56},
+        },
+        "menu": names,
+        "height": height,
+    }
+
+
+def heat(
+    column: str,
+    counts: Mapping[str, Sequence[Any]],
+    full: Mapping[str, Mapping[str, Any]],
+    lines: Sequence[Mapping[str, Any]],
+) -> dict[str, Any] | None:
+    """Groups by fractions of one curve; `counts` holds value, n_train and n_test of each group, in the order of the rest."""
+    if column not in full or any(column not in line.get("groups", {}) for line in lines):
+        return None
+    before = full[column]["accuracy"]
+    after = [line["groups"][column]["accuracy"] for line in lines]  # (fractions, groups)
+    changes = {
+        place: [None if one[place] is None else percent(one[place] - before[place]) for one in after]
+        for place, tested in enumerate(counts["n_test"])
+        if tested and before[place] is not None
+    }
+    known = {place: [one for one in row if one is not None] for place, row in changes.items()}
+    worst = sorted(changes, key=lambda place: min(known[place], default=0.0))[:MOST_GROUPS]
+    largest = max((abs(one) for place in worst for one in known[place]), default=0.0) or 1.0
+    texts = [
+        f"{plain(counts['value'][place])}: {counts['n_train'][place]:,} training rows, {counts['n_test'][place]:,} test rows"
+        for place in worst
+    ]
+    return {
+        "type": "heatmap",
+        "x": [f"{percent(line['fraction']):g}" for line in lines],
+        "y": [plain(counts["value"][place], 28) for place in worst],
+        "z": [changes[place] for place in worst],
+        "text": [[text] * len(lines) for text in texts],
+        "zmin": -largest,
+        "zmax": largest,
+        "colorscale": [[0, "--bad"], [0.5, "--card"], [1, "--accent"]],
+        "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
+        "hovertemplate": "%{text}<br>%{x}% removed: %{z:+.1f} points<extra></extra>",
+    }

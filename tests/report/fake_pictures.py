@@ -1,0 +1,93 @@
+"""What the pictures read, for a fake run: a sweep, the scores of the data map, the signals of two trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.run_folder import update_results
+
+CHECKPOINTS = 4
+FRACTIONS = (0.2, 0.5)
+SEEDS = 3
+
+
+def add_pictures(run: Path) -> Path:
+    """Add all of it to a run folder whose rows are scored."""
+    rng = np.random.default_rng(1)
+    scores = pl.read_parquet(run / "scores.parquet")
+    n = scores.height
+    columns = {name: rng.uniform(0, 1, n) for name in ("confidence", "correctness")}
+    columns["variability"] = rng.uniform(0, 0.5, n)
+    scores.with_columns(**{name: pl.Series(value) for name, value in columns.items()}).write_parquet(
+        run / "scores.parquet"
+    )
+    update_results(run, sweep=sweep(pl.read_parquet(run / "rows.parquet")))
+    for number in range(2):
+        add_signals(run / "signals" / f"run-{number}", scores, rng)
+    return run
+
+
+def add_signals(folder: Path, scores: pl.DataFrame, rng: np.random.Generator) -> None:
+    """Two part files with logits of four checkpoints, and the checkpoint table."""
+    folder.mkdir(parents=True)
+    names = sorted(set(scores["label"]))
+    label = np.array([names.index(one) for one in scores["label"]], np.int32)
+    logits = rng.normal(0, 1, (len(label), CHECKPOINTS, len(names)))
+    logits[np.arange(len(label)), :, label] += np.arange(CHECKPOINTS)
+    kind = pl.Array(pl.Float32, (CHECKPOINTS, len(names)))
+    table = pl.DataFrame(
+        {"id": scores["id"], "label": label, "logits": pl.Series(logits.astype(np.float32), dtype=kind)}
+    )
+    half = len(label) // 2
+    table[:half].write_parquet(folder / "part-00000.parquet")
+    table[half:].write_parquet(folder / "part-00001.parquet")
+    steps = pl.DataFrame({"index": range(CHECKPOINTS), "epoch": [0.5, 1.0, 1.5, 2.0]})
+    steps.write_parquet(folder / "checkpoints.parquet")
+
+
+def sweep(rows: pl.DataFrame) -> dict[str, Any]:
+    """Two scores at either end and random rows, in two fractions."""
+    values = sorted(set(rows["intent"]))
+    counts = [rows.filter(pl.col("intent") == value).height for value in values]
+
+    def groups(loss: float) -> dict[str, Any]:
+        # The last group has no test row.
+        return {"label": {"accuracy": [*[0.8 - loss] * (len(values) - 1), None], "kept": [0.5] * len(values)}}
+
+    def line(score: str | None, end: str, fraction: float, loss: float) -> dict[str, Any]:
+        return {
+            "score": score,
+            "normalise": "raw",
+            "end": end,
+            "strategy": "cutoff" if score else "random",
+            "options": {},
+            "fraction": fraction,
+            "same_steps": False,
+            "n": round((1 - fraction) * rows.height),
+            "steps": 90,
+            "seeds": SEEDS,
+            "accuracy": {"mean": 0.85 - loss, "std": 0.004, "values": [0.85 - loss] * SEEDS},
+            "to_full": {"mean": -loss, "low": -loss - 0.01, "high": -loss + 0.01},
+            "to_random": {"mean": 0.02 - loss, "low": 0.01 - loss, "high": 0.03 - loss},
+            "groups": groups(loss),
+        }
+
+    chosen = (
+        (None, "random", 0.1),
+        ("vog", "easy", 0.05),
+        ("vog", "hard", 0.3),
+        ("<b>aum</b>", "easy", 0.02),
+    )
+    return {
+        "full": {
+            "accuracy": {"mean": 0.85, "std": 0.003, "values": [0.85] * SEEDS},
+            "seeds": SEEDS,
+            "groups": groups(0.0),
+        },
+        "groups": {"label": {"value": values, "n_train": counts, "n_test": [*[9] * (len(values) - 1), 0]}},
+        "table": [line(score, end, f, slope * f) for f in FRACTIONS for score, end, slope in chosen],
+    }

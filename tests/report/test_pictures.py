@@ -1,0 +1,120 @@
+"""The figures that are laid out beforehand, against the figures they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from fake_pictures import CHECKPOINTS, FRACTIONS, add_pictures
+from fake_run import HOSTILE, fake_run
+from scipy.stats import spearmanr
+
+from thresher.report import write
+from thresher.report.format import visible
+from thresher.report.pictures import PICTURES, pictures
+from thresher.report.read import read_run
+
+Page = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return add_pictures(fake_run(tmp_path_factory.mktemp("pictures") / "R"))
+
+
+@pytest.fixture(scope="module")
+def figures(run: Path) -> dict[str, dict[str, Any]]:
+    return {one["id"]: one for one in pictures(read_run(run))}
+
+
+def traces(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {trace["name"]: trace for trace in figure["traces"] if "name" in trace}
+
+
+def test_every_picture_is_there_and_none_where_nothing_was_swept_or_measured(
+    figures: dict[str, Any], tmp_path: Path
+) -> None:
+    assert len(figures) == len(PICTURES)
+    assert pictures(read_run(fake_run(tmp_path / "R"))) == []
+
+
+def test_a_curve_starts_at_full_data_and_goes_through_the_means(run: Path, figures: dict[str, Any]) -> None:
+    curve = traces(figures["sweep"])["vog, easy"]
+    means = [
+        100 * line["accuracy"]["mean"]
+        for line in json.loads((run / "results.json").read_text())["sweep"]["table"]
+        if line["score"] == "vog" and line["end"] == "easy"
+    ]
+    assert curve["x"] == [0, *(100 * one for one in FRACTIONS)]
+    assert curve["y"] == pytest.approx([85, *means])
+    assert curve["line"]["dash"] == "solid" and curve["visible"] is True
+    assert "3 seeds" in curve["text"][1] and "450 rows left" in curve["text"][2]
+    assert "to full −2.50 [−3.50, −1.50] points" in curve["text"][2]
+    hard = traces(figures["sweep"])["vog, hard"]
+    assert (hard["line"]["dash"], hard["line"]["color"]) == ("dash", curve["line"]["color"])
+    assert hard["visible"] == "legendonly"
+
+
+def test_the_band_is_one_standard_deviation_of_random_rows(figures: dict[str, Any]) -> None:
+    low, high = (
+        [
+            trace["y"]
+            for trace in figures["sweep"]["traces"]
+            if trace.get("fill") == fill and "name" not in trace
+        ]
+        for fill in ("tonexty", None)
+    )
+    random = traces(figures["sweep"])["random rows"]["y"]
+    assert np.add(low[0], high[0]) / 2 == pytest.approx(random)
+    assert np.subtract(high[0], low[0])[1:] == pytest.approx([0.8, 0.8])
+
+
+def test_a_score_name_is_text_and_no_markup(figures: dict[str, Any]) -> None:
+    assert "&lt;b&gt;aum&lt;/b&gt;, easy" in traces(figures["sweep"])
+
+
+def test_groups_that_lose_most_come_first_and_untested_ones_are_left_out(figures: dict[str, Any]) -> None:
+    figure = figures["sweep-groups"]
+    by_name = dict(zip(figure["menu"], figure["traces"], strict=True))
+    hard = by_name["vog, hard by label"]
+    assert len(hard["y"]) == 2 and hard["x"] == ["20", "50"]
+    assert np.allclose(hard["z"], [[-6, -15]] * 2)
+    assert [trace["visible"] for trace in figure["traces"]].count(True) == 1
+
+
+def test_the_data_map_has_each_row_where_its_scores_are(run: Path, figures: dict[str, Any]) -> None:
+    [trace] = figures["data-map"]["traces"]
+    scores = pl.read_parquet(run / "scores.parquet")
+    assert trace["x"] == pytest.approx(scores["variability"].to_list(), abs=1e-4)
+    assert trace["y"] == pytest.approx(scores["confidence"].to_list(), abs=1e-4)
+    assert trace["details"][0] == f"{scores['label'][0]}: {HOSTILE[0]} (row-0)"
+    assert visible(HOSTILE[8]) in trace["details"][8]
+
+
+def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: dict[str, Any]) -> None:
+    trainings = []
+    for folder in ("run-0", "run-1"):
+        parts = [pl.read_parquet(one) for one in sorted((run / "signals" / folder).glob("part-*.parquet"))]
+        values = []
+        for label, logits in pl.concat(parts).select("label", "logits").iter_rows():
+            row = []
+            for one in np.array(logits, np.float64):
+                probability = np.exp(one) / np.exp(one).sum()
+                probability[label] -= 1
+                row.append(float(np.sqrt((probability**2).sum())))
+            values.append(row)
+        trainings.append(np.array(values))
+    found = traces(figures["checkpoints"])
+    assert found["median of the rows"]["y"] == pytest.approx(np.median(trainings[0], 0), abs=1e-3)
+    agreement = [spearmanr(trainings[0][:, c], trainings[1][:, c]).statistic for c in range(CHECKPOINTS)]
+    assert found["rank correlation of two trainings"]["y"] == pytest.approx(agreement, abs=1e-3)
+
+
+def test_15_000_rows_of_150_classes_stay_under_10_mb(tmp_path: Path) -> None:
+    run = add_pictures(fake_run(tmp_path / "R", n=15_000, classes=150))
+    assert write(run).stat().st_size < 10_000_000
