@@ -33,6 +33,7 @@ GROUP = {"clinc150": "domain", "hwu64": "source", "snli": None}
 PARTS = {"test": ("train", "test"), "val": ("fit", "val")}
 FRACTIONS = (0.25, 0.45, 0.55, 0.7, 0.8)
 MORE = (0.1, 0.6, 0.65, 0.75, 0.9)
+DECIDING = (0.45, 0.7)
 PAPER = ("vog", "el2n", "forgetting", "pvi", "tracin")
 SINGLES = ("aum", "el2n_mean", "variability", "d2", "duplicates", "h_score")
 SUBSETS = 200
@@ -170,9 +171,9 @@ def main() -> None:
     stages = {
         "steps": lambda run: rule(run, True, FRACTIONS, 10),
         "more": lambda run: rule(run, True, MORE, 5),
-        "epochs": lambda run: rule(run, False, FRACTIONS, 5),
-        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], (0.45, 0.7), 3),
-        "singles": lambda run: singles(run, SINGLES, ["easy"], (0.45, 0.7), 3),
+        "epochs": lambda run: rule(run, False, DECIDING, 5),
+        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], DECIDING, 3),
+        "singles": lambda run: singles(run, SINGLES, ["easy"], DECIDING, 3),
         "lds": lds,
     }
     for stage in asked.stages:
