@@ -20,6 +20,7 @@ from thresher.steps.compare import compare
 from thresher.steps.diet import prune_while_training
 from thresher.steps.explain import explain
 from thresher.steps.how_much import how_much
+from thresher.steps.map import map_rows
 from thresher.steps.measure import measure
 from thresher.steps.noise import noise
 from thresher.steps.report import report
@@ -35,6 +36,7 @@ __all__ = [
     "explain",
     "how_much",
     "load",
+    "map_rows",
     "measure",
     "noise",
     "prune_while_training",

@@ -27,6 +27,7 @@ FILES = (
     "features-test",
     "features-empty",
     "scores",
+    "map",
     "audit",
     "results",
     "report",

@@ -26,6 +26,9 @@ def add_pictures(run: Path) -> Path:
         run / "scores.parquet"
     )
     update_results(run, sweep=sweep(pl.read_parquet(run / "rows.parquet")))
+    scores.select("id").with_columns(
+        x=pl.Series(rng.normal(0, 20, n)), y=pl.Series(rng.normal(0, 20, n))
+    ).write_parquet(run / "map.parquet")
     for number in range(2):
         add_signals(run / "signals" / f"run-{number}", scores, rng)
     return run

@@ -92,8 +92,22 @@ def test_the_data_map_has_each_row_where_its_scores_are(run: Path, figures: dict
     scores = pl.read_parquet(run / "scores.parquet")
     assert trace["x"] == pytest.approx(scores["variability"].to_list(), abs=1e-4)
     assert trace["y"] == pytest.approx(scores["confidence"].to_list(), abs=1e-4)
-    assert trace["details"][0] == f"{scores['label'][0]}: {HOSTILE[0]} (row-0)"
-    assert visible(HOSTILE[8]) in trace["details"][8]
+    assert figures["data-map"]["details"][0] == f"{scores['label'][0]}: {HOSTILE[0]} (row-0)"
+    assert visible(HOSTILE[8]) in figures["data-map"]["details"][8]
+
+
+def test_the_map_without_the_hard_end_has_the_easy_rows_of_that_score(
+    run: Path, figures: dict[str, Any]
+) -> None:
+    figure = figures["meaning-map"]
+    by_name = dict(zip(figure["menu"], figure["traces"], strict=True))
+    assert by_name["all rows"]["visible"] and len(by_name["all rows"]["places"]) == 900
+    scores, plane = pl.read_parquet(run / "scores.parquet"), pl.read_parquet(run / "map.parquet")
+    easiest = scores.sort("pvi", descending=True).head(630)["id"]  # low is hard
+    trace = by_name["without the hardest 30% by pvi"]
+    assert {scores["id"][at] for at in trace["places"]} == set(easiest)
+    assert figure["points"]["x"] == pytest.approx(plane["x"].to_list(), abs=0.01)
+    assert HOSTILE[0] in figure["details"][0]
 
 
 def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: dict[str, Any]) -> None:

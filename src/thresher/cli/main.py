@@ -12,7 +12,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from thresher.cli import demo, doctor, explain, how_much, job, nlu, noise, steps, suspects, sweep
+from thresher.cli import demo, doctor, explain, how_much, job, map, nlu, noise, steps, suspects, sweep
 from thresher.errors import UserError
 from thresher.progress import printable, warn
 from thresher.training import processes
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (job, steps, explain, suspects, how_much, sweep, noise, demo, doctor, nlu):
+for module in (job, steps, explain, suspects, how_much, sweep, noise, map, demo, doctor, nlu):
     module.add_to(app)
 
 

@@ -43,6 +43,7 @@ class RunFiles:
     stamps: dict[str, dict[str, Any]]  # of every step but the report's own
     encoder: dict[str, Any]  # its Hugging Face configuration
     sweep: dict[str, Any] | None = None
+    plane: pl.DataFrame | None = None  # id, x, y
 
 
 def read_run(run: Path) -> RunFiles:
@@ -72,6 +73,7 @@ def read_run(run: Path) -> RunFiles:
         stamps={step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))},
         encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
         sweep=results.get("sweep"),
+        plane=_parquet(run / "map.parquet"),
     )
 
 

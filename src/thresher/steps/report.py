@@ -24,6 +24,7 @@ def report(run: RunPath, *, force: bool = False) -> Path:
         steps = {step: (stamp(run, step) or {}).get("hash") for step in run_folder.STEPS[:-1]}
         results = run / "results.json"
         read = {"results": file_digest(results) if results.is_file() else None, "manifest": manifest}
+        read["map"] = (stamp(run, "map") or {}).get("hash")
         made_with = {"thresher": installed("thresher"), "steps": steps, **read}
         path = run / "report.html"
         if not force and path.is_file() and state(run, "report", made_with) == "done":

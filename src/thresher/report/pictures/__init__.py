@@ -11,18 +11,26 @@ from typing import Any
 
 from thresher.report.pictures.checkpoints import checkpoints
 from thresher.report.pictures.data_map import data_map
+from thresher.report.pictures.meaning_map import meaning_map
 from thresher.report.pictures.sweep import sweep
 from thresher.report.pictures.sweep_groups import sweep_groups
 from thresher.report.read import RunFiles
 
 Picture = dict[str, Any]
-PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (sweep, sweep_groups, data_map, checkpoints)
+PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (
+    sweep,
+    sweep_groups,
+    data_map,
+    meaning_map,
+    checkpoints,
+)
 
 
 def pictures(files: RunFiles) -> list[Picture]:
     """The figures that this run has the files for.
 
-    Each is {"id", "title", "lead", "traces", "layout", "height"}; traces with "details", a list of texts, show the text of
-    the point that is clicked.
+    Each is {"id", "title", "lead", "traces", "layout", "height"}, and maybe "menu", a name per trace of which one is shown, and
+    "details", a text per row that is shown where its point is clicked. Where "points" holds x, y and color of every row, a trace
+    has the "places" of the rows it shows.
     """
     return [found for make in PICTURES if (found := make(files)) is not None]

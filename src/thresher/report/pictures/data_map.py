@@ -55,9 +55,9 @@ def data_map(files: RunFiles) -> dict[str, Any] | None:
                     },
                 },
                 "hovertemplate": "variability %{x:.3f}<br>confidence %{y:.3f}<extra></extra>",
-                "details": details(files, table),
             }
         ],
+        "details": details(files, table),
         "layout": {
             "xaxis": {"title": {"text": "variability"}, "rangemode": "tozero"},
             "yaxis": {"title": {"text": "confidence"}, "range": [0, 1]},

@@ -11,13 +11,20 @@
     const [r, g, b] = [1, 3, 5].map((at) => parseInt(value.slice(at, at + 2), 16));
     return `rgba(${r},${g},${b},${opacity})`;
   };
-  const WORDS = new Set(["text", "details", "name", "hovertemplate", "x", "y", "customdata"]);
+  const WORDS = new Set(["text", "places", "name", "hovertemplate", "x", "y", "customdata"]);
   const coloured = (value, key) => {
     if (WORDS.has(key)) return value;
     if (typeof value === "string") return value.startsWith("--") ? named(value) : value;
     if (Array.isArray(value)) return value.map((one) => coloured(one));
     if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([own, one]) => [own, coloured(one, own)]));
     return value;
+  };
+  /* The points of all rows stand in the figure once; a trace says which of them it shows. */
+  const filled = (figure, trace) => {
+    if (!figure.points) return trace;
+    const of = (values) => trace.places.map((at) => values[at]);
+    const { x, y, color } = figure.points;
+    return { ...trace, x: of(x), y: of(y), marker: { ...trace.marker, color: of(color) } };
   };
   const place = (figure) => document.getElementById(`picture-${figure.id}`);
   const kept = (figure, traces) => {
@@ -31,13 +38,14 @@
     const legend = many && box.clientWidth > 700 ? { legend: { orientation: "v", x: 1.01, y: 1, yanchor: "top", traceorder: "normal" } } : {};
     const wanted = charts.layout(figure.height, { x: xaxis, y: yaxis, whole: { ...legend, ...whole } });
     for (const axis of ["yaxis2"]) if (wanted[axis]) wanted[axis] = { fixedrange: true, automargin: true, ...wanted[axis] };
-    return Plotly.react(box, kept(figure, coloured(figure.traces)), wanted, charts.options).then(() => {
+    return Plotly.react(box, kept(figure, coloured(figure.traces.map((trace) => filled(figure, trace)))), wanted, charts.options).then(() => {
       box.dataset.drawn = "yes";
       if (box.dataset.listens) return;
       box.dataset.listens = "yes";
       box.on("plotly_click", (event) => {
-        const point = event.points[0], texts = figure.traces[point.curveNumber].details;
-        if (texts) document.getElementById(`picked-${figure.id}`).textContent = texts[point.pointNumber];
+        if (!figure.details) return;
+        const point = event.points[0], places = figure.traces[point.curveNumber].places;
+        document.getElementById(`picked-${figure.id}`).textContent = figure.details[places ? places[point.pointNumber] : point.pointNumber];
       });
     });
   }

@@ -1,0 +1,37 @@
+"""`thresher map`: rows on a plane."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thresher.cli import terminal
+from thresher.cli.options import Force, Json, Quiet, RunFolder
+
+Rows = Annotated[int, typer.Option("--rows", metavar="N", help="draw so many rows of a larger set")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of the draw and of the map")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("map")(map_rows)
+
+
+def map_rows(
+    run: RunFolder,
+    rows: Rows = 3000,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Place rows on a plane by what their texts mean; the report shows them, with and without the hard end."""
+    terminal.start(quiet)
+    from thresher import api
+
+    found = api.map_rows(run, rows=rows, seed=seed, force=force)
+    if json:
+        terminal.as_json({"run": str(run), "map": str(run / "map.parquet"), "n_rows": found.height})
+    else:
+        terminal.line(f"map ({found.height:,} rows): {run / 'map.parquet'}")

@@ -1,0 +1,82 @@
+"""Rows on a plane by what their texts mean, before and after the hard end is taken away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.report.examples import default_column
+from thresher.report.pictures.data_map import details
+from thresher.report.pictures.text import plain
+from thresher.report.read import RunFiles
+
+COLOURS, WITHOUT = 7, (0.0, 0.1, 0.3, 0.5)
+
+
+def meaning_map(files: RunFiles) -> dict[str, Any] | None:
+    """The points of map.parquet, coloured by label; a menu takes away the hard end by each score, a click shows the row.
+
+    Source: the paper, section 7 (its figure of the representation before and after pruning).
+    """
+    if files.plane is None or files.scores is None:
+        return None
+    table = files.plane.join(files.scores, on="id", how="inner", maintain_order="left")
+    counts = table["label"].cast(pl.String).value_counts().sort("count", "label", descending=[True, False])
+    common = counts["label"].to_list()[:COLOURS]
+    colours = {label: f"--score-{place}" for place, label in enumerate(common)}
+    tints = [colours.get(label, "--rule") for label in table["label"].cast(pl.String)]
+    texts = details(files, table.select("id", "label"))
+    traces: list[dict[str, Any]] = []
+    menu = []
+    for name, share, keep in cuts(files, table):
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "marker": {"size": 5, "opacity": 0.75},
+                "places": np.flatnonzero(keep).tolist(),
+                "hoverinfo": "none",
+                "visible": not traces,
+            }
+        )
+        menu.append(f"without the hardest {share:.0%} by {plain(name)}" if share else "all rows")
+    named = ", ".join(f"\u2068{label}\u2069" for label in common)
+    return {
+        "id": "meaning-map",
+        "title": "Map of the texts",
+        "lead": f"{table.height:,} rows by t-SNE of the pretrained encoder's vectors: near points are texts of near meaning, far "
+        f"distances mean nothing. The {len(common)} most frequent labels have colours ({named}), "
+        "others are grey. Click a point to read its row.",
+        "traces": traces,
+        "points": {
+            **{axis: [round(one, 2) for one in table[axis].to_list()] for axis in ("x", "y")},
+            "color": tints,
+        },
+        "details": texts,
+        "layout": {
+            "xaxis": {"visible": False},
+            "yaxis": {"visible": False, "scaleanchor": "x"},
+            "hovermode": "closest",
+            "showlegend": False,
+        },
+        "menu": menu,
+        "height": 620,
+    }
+
+
+def cuts(files: RunFiles, table: pl.DataFrame) -> list[tuple[str, float, np.ndarray]]:
+    """Which rows stay: all of them, and those without the hardest shares of the whole set by each score."""
+    found: list[tuple[str, float, np.ndarray]] = [("", 0.0, np.ones(table.height, np.bool_))]
+    scores = files.scores
+    assert scores is not None
+    for name, facts in files.about["scores"].items():
+        column = default_column(name, facts)
+        if column not in table.columns:
+            continue
+        values, every = table[column].to_numpy(), scores[column].to_numpy()
+        sign = -1.0 if facts["hard"] == "low" else 1.0
+        for share in WITHOUT[1:]:
+            found.append((name, share, sign * values <= np.quantile(sign * every, 1 - share)))
+    return found
