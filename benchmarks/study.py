@@ -167,13 +167,17 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(COLUMNS), choices=list(COLUMNS))
     parser.add_argument("--stages", nargs="+", default=["steps", "epochs", "paper", "singles", "lds"])
     parser.add_argument("--split", default="test", choices=list(PARTS))
+    parser.add_argument(
+        "--deciding", nargs="+", type=float, default=DECIDING, help="fractions of epochs, paper and singles"
+    )
     asked = parser.parse_args()
+    deciding = tuple(asked.deciding)
     stages = {
         "steps": lambda run: rule(run, True, FRACTIONS, 10),
         "more": lambda run: rule(run, True, MORE, 5),
-        "epochs": lambda run: rule(run, False, DECIDING, 5),
-        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], DECIDING, 3),
-        "singles": lambda run: singles(run, SINGLES, ["easy"], DECIDING, 3),
+        "epochs": lambda run: rule(run, False, deciding, 5),
+        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 3),
+        "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 3),
         "lds": lds,
     }
     for stage in asked.stages:

@@ -102,8 +102,8 @@ def lds_table(sets: dict[str, Any]) -> list[str]:
 def noise_table(found: list[dict[str, Any]]) -> list[str]:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     lines = [
-        "| drawn anew | wrong | best of ours | confidence | AUM | VoG, hard end | cleanlab, self-confidence | cleanlab, margin |"
-        " VoG similarity (chance) | share of the wrong under PVI < 0 |",
+        "| drawn anew | wrong | best of ours | confidence | AUM | VoG, better end | cleanlab, self-confidence |"
+        " cleanlab, margin | VoG, hard end: similarity (chance) | share of the wrong under PVI < 0 |",
         "|---" * 10 + "|",
     ]
     for one in found:
