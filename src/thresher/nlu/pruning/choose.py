@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -89,7 +89,7 @@ def choose(
     )
 
 
-def hard_end(by: str | None) -> str:
+def hard_end(by: str | None) -> Literal["high", "low"]:
     """Where the hard rows of a score are; a score of no registration has them at its high end.
 
     >>> hard_end("pvi_class"), hard_end("trail_entropy")
