@@ -185,7 +185,7 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
 
 def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
     wanted = {**away.versions(), "torch": "1.0"}
-    monkeypatch.setattr("thresher.signals.engines.ray.versions", lambda: wanted)
+    monkeypatch.setattr("thresher.signals.away.versions", lambda: wanted)
     with pytest.raises(UserError, match=r"^node \S+ has torch \S+, not 1\.0; install the same everywhere$"):
         th.measure(run, engine="ray", address=cluster.address)
     assert not list(run.glob("signals/run-0/part-*"))

@@ -15,12 +15,12 @@ import thresher as th
 from tiny import VOCABULARY, WORDS, tokenizer_of
 
 HIDDEN, TOKENS, CHECKPOINTS = 128, 62, 10
-FEW, MANY = 64, 1024
+FEW, MANY = 96, 1536
 # A process of its own, since a peak never falls: that of itself and that of its largest worker, in KiB.
 MEASURE = """
 import resource, sys
 import thresher as th
-th.measure(sys.argv[1])
+th.measure(sys.argv[1], workers=1)
 from loky import get_reusable_executor
 get_reusable_executor().shutdown(wait=True)
 print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
@@ -61,7 +61,7 @@ def trained(folder: Path, n_rows: int) -> Path:
 
 @pytest.mark.slow
 def test_sixteen_times_the_rows_take_no_more_memory(tmp_path: Path) -> None:
-    """At most 1.15 times; the gradients of the rows alone would be more than that."""
+    """At most 1.15 times; the gradients of the rows alone would break that."""
     peaks = {}
     for n_rows in (FEW, MANY):
         (tmp_path / str(n_rows)).mkdir()
@@ -70,5 +70,5 @@ def test_sixteen_times_the_rows_take_no_more_memory(tmp_path: Path) -> None:
             [sys.executable, "-c", MEASURE, str(run)], capture_output=True, text=True, check=True
         )
         peaks[n_rows] = 1024 * int(done.stdout.split()[-1])
-    assert 0.25 * peaks[FEW] < MANY * CHECKPOINTS * TOKENS * HIDDEN * 4
+    assert 0.15 * peaks[FEW] < 0.8 * MANY * CHECKPOINTS * TOKENS * HIDDEN * 4
     assert peaks[MANY] <= 1.15 * peaks[FEW], peaks
