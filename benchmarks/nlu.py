@@ -6,7 +6,6 @@ The tables of the page are printed from that file, with or without STUDY.
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import polars as pl
 from record import machine
-from render import table
+from render import filled, table
 
 from thresher.nlu.ab import Traffic, compare_logs, replay
 from thresher.nlu.ab.replay import judged
@@ -311,8 +310,7 @@ def main(arguments: list[str]) -> None:
         file.write_text(json.dumps(collect(Path(arguments[0])), ensure_ascii=False) + "\n", encoding="utf-8")
     figures, text = json.loads(file.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
     for mark, make in TABLES.items():
-        content = f"<!-- {mark} -->\n{make(figures)}\n<!-- /{mark} -->"
-        text = re.sub(rf"<!-- {mark} -->.*?<!-- /{mark} -->", lambda _, new=content: new, text, flags=re.S)
+        text = filled(text, mark, make(figures))
     page.write_text(text, encoding="utf-8")
 
 

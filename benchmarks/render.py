@@ -24,6 +24,16 @@ def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def filled(page: str, mark: str, content: str) -> str:
+    """The page with what stands between two marks replaced."""
+    return re.sub(
+        rf"<!-- {mark} -->.*?<!-- /{mark} -->",
+        lambda _: f"<!-- {mark} -->\n{content}\n<!-- /{mark} -->",
+        page,
+        flags=re.S,
+    )
+
+
 def target(value: float, reached: bool, form: str = ".2f") -> str:
     """A figure, and whether it reaches its target."""
     return f"{value:{form}} {'✓' if reached else '✗ missed'}"
@@ -129,10 +139,7 @@ def main() -> None:
     for benchmark, tables in TABLES.items():
         for mark, make in tables.items():
             if benchmark in figures:
-                content = f"<!-- {mark} -->\n{make(figures[benchmark])}\n<!-- /{mark} -->"
-                page = re.sub(
-                    rf"<!-- {mark} -->.*?<!-- /{mark} -->", lambda _, new=content: new, page, flags=re.S
-                )
+                page = filled(page, mark, make(figures[benchmark]))
     PAGE.write_text(page, encoding="utf-8")
 
 

@@ -22,7 +22,7 @@ from thresher.config import RunConfig, checked
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.scores import column, scores
-from thresher.study.arms import Arm, arms_of
+from thresher.study.arms import Arm, arms_of, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import run_cells
 from thresher.study.datamodel import linear_datamodelling_score
@@ -120,12 +120,12 @@ def lines_of(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def columns_of(run: Path) -> list[str]:
+def score_columns(run: Path) -> list[str]:
     return list(pl.read_parquet_schema(run / "scores.parquet"))
 
 
 def recommended(run: Path) -> list[Arm]:
-    return arms_of(columns_of(run), ["aum"], ["easy"], ["recommended"], {})[1:]
+    return arms_of(score_columns(run), ["aum"], ["easy"], ["recommended"], {})[1:]
 
 
 def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) 
 def singles(
     run: Path, names: tuple[str, ...], ends: list[str], fractions: tuple[float, ...], seeds: int
 ) -> Any:
-    have = columns_of(run)
+    have = score_columns(run)
     arms = arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
     return lines_of(sweep_arms(run, arms, fractions, seeds, True, 1))
 
@@ -143,9 +143,7 @@ def singles(
 def lds(run: Path) -> dict[str, Any]:
     """Of 200 random halves, trained as many epochs as full data: does the sum of a score predict the accuracy?"""
     ids = read_rows(run / "rows.parquet").table["id"]
-    table = pl.DataFrame({"id": ids}).join(
-        pl.read_parquet(run / "scores.parquet"), on="id", how="left", maintain_order="left"
-    )
+    table = scores_of(run, ids)
     n = len(ids)
     halves = np.stack([np.random.default_rng(seed).permutation(n) < n // 2 for seed in range(SUBSETS)])
     seed = int(read_manifest(run)["config"]["train"]["seed"])

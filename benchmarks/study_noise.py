@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy.special import softmax
 from study_data import COLUMNS
 
@@ -21,6 +20,7 @@ from thresher.config import NoiseConfig
 from thresher.rows import read_rows
 from thresher.run_folder import features_file
 from thresher.steps.nested import nested_run
+from thresher.study.arms import scores_of
 from thresher.study.detect import average_precision, confident_learning, detection_table, precision_at
 from thresher.study.noise import hits, plant, with_labels
 from thresher.study.similarity import chance_similarity, end_rows, similarity
@@ -70,9 +70,7 @@ def level_figures(run: Path, folder: Path, level: float, config: Any) -> dict[st
     labels, wrong = with_labels(rows, noisy.labels), noisy.changed
     nested_run(folder, labels, test, config)
     ids = rows.table["id"]
-    table = pl.DataFrame({"id": ids}).join(
-        pl.read_parquet(folder / "scores.parquet"), on="id", how="left", maintain_order="left"
-    )
+    table = scores_of(folder, ids)
     probabilities = out_of_sample(folder, noisy.labels, len(rows.classes), config)
     ours = confident_learning(noisy.labels, probabilities)
     raw = [name for name in table.columns if not name.endswith(("_class", "_dataset"))] + ["vog_class"]

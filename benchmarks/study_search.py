@@ -14,7 +14,7 @@ from typing import Any
 
 from study_data import COLUMNS
 
-from study import RESULTS, columns_of, lines_of, recorded, scored
+from study import RESULTS, lines_of, recorded, score_columns, scored
 from thresher.rows import read_rows
 from thresher.selection.request import target
 from thresher.study.arms import arms_of
@@ -42,7 +42,9 @@ def main() -> None:
             arms = [
                 one
                 for arm in asked.arms
-                for one in arms_of(columns_of(run), [arm.split()[0]], ["easy"], [arm.split()[1]], request)[1:]
+                for one in arms_of(score_columns(run), [arm.split()[0]], ["easy"], [arm.split()[1]], request)[
+                    1:
+                ]
             ]
             found = lines_of(sweep_arms(run, arms, [fraction], asked.seeds, True, 1))
             for line in found["table"]:

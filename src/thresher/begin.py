@@ -5,10 +5,10 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -55,16 +55,31 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     UserError
         an unknown score, strategy or strategy option, or a group column that was not loaded.
     """
-    from thresher.scores import columns_of, scores
-    from thresher.selection import find
+    from thresher.scores import scores
     from thresher.selection.request import check
 
     names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset")]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
-    entry = find(select.strategy)
-    by, hard = columns_of(entry.score(select.by), select.normalise, list(schema), entry.several)
+    by, hard = columns_for(select, list(schema))
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+
+
+def columns_for(
+    select: SelectConfig, columns: Sequence[str]
+) -> tuple[list[str], list[Literal["high", "low"]]]:
+    """Which of the `columns` a selection goes by, as many as its strategy takes, and which end of each is hard.
+
+    Raises
+    ------
+    UserError
+        an unknown strategy, score or column.
+    """
+    from thresher.scores import columns_of
+    from thresher.selection import find
+
+    entry = find(select.strategy)
+    return columns_of(entry.score(select.by), select.normalise, columns, entry.several)
 
 
 def request_of(select: SelectConfig, label: str) -> dict[str, Any]:

@@ -129,6 +129,16 @@ def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: di
     assert found["rank correlation of two trainings"]["y"] == pytest.approx(agreement, abs=1e-3)
 
 
+def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_path: Path) -> None:
+    other = add_pictures(fake_run(tmp_path / "R", n=60))
+    for part in (other / "signals").glob("run-*/part-*.parquet"):
+        table = pl.read_parquet(part)
+        norms = pl.Series([[0.1, 0.4, 0.3, 0.2]] * table.height, dtype=pl.Array(pl.Float32, CHECKPOINTS))
+        table.drop("logits").with_columns(error_norm=norms).write_parquet(part)
+    found = {one["id"]: one for one in pictures(read_run(other))}["checkpoints"]
+    assert traces(found)["median of the rows"]["y"] == pytest.approx([0.1, 0.4, 0.3, 0.2], abs=1e-4)
+
+
 def test_15_000_rows_of_150_classes_stay_under_10_mb(tmp_path: Path) -> None:
     run = add_pictures(fake_run(tmp_path / "R", n=15_000, classes=150))
     assert write(run).stat().st_size < 10_000_000

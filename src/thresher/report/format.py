@@ -21,13 +21,22 @@ def visible(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_UNSEEN)
 
 
+def cut(text: str, most: int) -> str:
+    """Text of at most so many characters.
+
+    >>> cut("alarm off", 6), cut("alarm", 6)
+    ('alarm…', 'alarm')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def isolated(name: str, most: int = 60) -> str:
     r"""A name inside a sentence, cut to size; whichever way its script runs, it does not turn the sentence round.
 
     >>> isolated("alarm off", 6)
     '\u2068alarm…\u2069'
     """
-    return f"\u2068{name if len(name) <= most else name[: most - 1] + '…'}\u2069"
+    return f"\u2068{cut(name, most)}\u2069"
 
 
 def script_json(value: Any) -> str:

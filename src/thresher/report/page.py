@@ -31,7 +31,8 @@ TEMPLATE = Path(__file__).with_name("template")
 def write(run: Path) -> Path:
     """Write RUN/report.html, one page with everything inside, and return its path.
 
-    Reads run.yaml, audit.json, rows.parquet, scores.parquet, scores.json, selections/, results.json and steps/; what is not there
+    Reads run.yaml, audit.json, rows.parquet, scores.parquet, scores.json, selections/, results.json,
+    map.parquet, signals/ and steps/; what is not there
     yet is named on the page with the command that makes it. The same files give the same bytes.
 
     Text from the data is escaped for HTML and for the JSON inside the page, its control characters are made visible and

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import softmax
 
+from thresher.scores.probability import by_checkpoint
 from thresher.scores.read import array, checkpoint_at, labels, without_logits
 from thresher.scores.registry import score
 
@@ -54,6 +55,26 @@ def el2n(
     if of_tokens is not None:
         return pl.Series("el2n", of_tokens[:, at])
     return pl.Series("el2n", error_norm(logits[:, at], labels(signals)), dtype=pl.Float64)
+
+
+def error_norms(signals: pl.DataFrame, upto: int | None = None) -> npt.NDArray[np.float64]:
+    """|| softmax(logits_c) - onehot(y) ||_2 of every row at the first `upto` checkpoints, all by default; shape (N, C).
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`.
+
+    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
+    >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
+    >>> error_norms(signals).round(4).tolist()
+    [[0.7071, 0.0]]
+    """
+    of_tokens = without_logits(signals, "error_norm")
+    if of_tokens is not None:
+        return of_tokens[:, :upto]
+    label = labels(signals)
+    return by_checkpoint(lambda logits: error_norm(logits, label), array(signals, "logits")[:, :upto])
 
 
 def error_norm(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -7,9 +7,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.el2n import error_norm
-from thresher.scores.probability import by_checkpoint
-from thresher.scores.read import array, by_index, labels, without_logits
+from thresher.scores.el2n import error_norms
+from thresher.scores.read import by_index
 from thresher.scores.registry import score
 
 
@@ -42,11 +41,8 @@ def el2n_mean(
     >>> el2n_mean(signals, pl.DataFrame()).round(4).to_list()
     [0.3536]
     """
-    of_tokens = without_logits(signals, "error_norm")  # (N, C)
-    logits = array(signals, "logits") if of_tokens is None else of_tokens  # (N, C, K)
+    upto = None
     if window == "first-quarter":
         epochs = by_index(checkpoints, "epoch")
-        logits = logits[:, : max(1, int((epochs <= epochs[-1] / 4).sum()))]
-    label = labels(signals)
-    norms = logits if of_tokens is not None else by_checkpoint(lambda at: error_norm(at, label), logits)
-    return pl.Series("el2n_mean", np.mean(norms, axis=1), dtype=pl.Float64)
+        upto = max(1, int((epochs <= epochs[-1] / 4).sum()))
+    return pl.Series("el2n_mean", np.mean(error_norms(signals, upto), axis=1), dtype=pl.Float64)

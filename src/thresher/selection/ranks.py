@@ -59,13 +59,14 @@ def find_ranks(passes: Passes, request: Request, codes: Mapping[str, Codes]) -> 
     if not strategy.ranks:
         return NONE
     groups = groups_of(request, codes)
-    share = request.options[strategy.drop] if strategy.drop is not None else 0.0
     sizes = np.zeros(groups, dtype=np.int64)
     for piece in passes():
         sizes += np.bincount(piece["stratum"], minlength=groups)
-    leave_out = np.array([round(share * size) for size in sizes.tolist()], dtype=np.int64)
     if strategy.reach is not None:
         leave_out = few_to_leave_out(passes, sizes, request.prune, request.options[strategy.reach])
+    else:
+        share = request.options[strategy.drop] if strategy.drop is not None else 0.0
+        leave_out = np.array([round(share * size) for size in sizes.tolist()], dtype=np.int64)
     drop = find_cut(lambda: map(_as_pieces, passes()), leave_out) if leave_out.any() else None
     median = _medians(passes, sizes) if "median" in strategy.facts else None
     layers = int(request.options[strategy.layers]) if strategy.layers is not None else 0

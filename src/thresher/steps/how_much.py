@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import request_of, write_manifest
+from thresher.begin import columns_for, request_of, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig, checked
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -100,14 +100,12 @@ def with_changes(manifest: dict[str, Any], settings: dict[str, Any]) -> RunConfi
 
 def arm_of(config: RunConfig, columns: list[str]) -> Any:
     """The way to choose rows that the selection settings describe."""
-    from thresher.scores import columns_of
     from thresher.selection import find
     from thresher.study.arms import Arm
 
     select = config.select
-    entry = find(select.strategy)
-    names, ends = columns_of(entry.score(select.by), select.normalise, columns, entry.several)
-    by, hard = (tuple(names), tuple(ends)) if entry.several else (names[0], ends[0])
+    names, ends = columns_for(select, columns)
+    by, hard = (tuple(names), tuple(ends)) if find(select.strategy).several else (names[0], ends[0])
     request = request_of(select, config.data.label)
     for name in ("prune", "end", "strategy", "options", "seed"):
         del request[name]

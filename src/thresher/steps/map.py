@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from thresher.config import ModelConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
@@ -47,13 +46,14 @@ def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = Fal
             raise UserError(f"{run}: a map takes {FEWEST} rows at least (got {min(rows, table.height)})")
         from thresher.study.projection import tsne
         from thresher.training.features import text_vectors
+        from thresher.training.recipe import configs
 
         redo(run, "map")
         started = time.monotonic()
         if table.height > rows:
             chosen = np.random.default_rng(seed).choice(table.height, rows, replace=False)
             table = table[np.sort(chosen)]
-        model = ModelConfig(**manifest["config"]["model"])
+        model, _ = configs(manifest)
         texts = [table[column].to_list() for column in columns]
         vectors = np.concatenate([text_vectors(model, one)[0] for one in texts], axis=1)
         plane = tsne(vectors, seed)

@@ -10,6 +10,7 @@ import polars as pl
 from thresher import run_folder
 from thresher.begin import (
     changed,
+    columns_for,
     request_of,
     write_manifest,
 )
@@ -38,16 +39,13 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
     before = require(run, "score")
     settings = with_share(run, settings)
     with lock(run):
-        from thresher.scores import columns_of
-        from thresher.selection import find
         from thresher.selection import select as choose
 
         manifest, config = changed(run, "select", settings)
         used = config.select
         assert used.prune != "auto"
         scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-        entry = find(used.strategy)
-        names, hard = columns_of(entry.score(used.by), used.normalise, scores.columns, entry.several)
+        names, hard = columns_for(used, scores.columns)
         by = "+".join(names)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
         name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -57,6 +58,12 @@ class Arm:
 
 
 RANDOM = Arm(None, "high", "random", "random")
+
+
+def scores_of(run: Path, ids: pl.Series) -> pl.DataFrame:
+    """`id` and the scores of a run, in the order of `ids`; nothing where a row was not scored."""
+    scored = pl.read_parquet(run / "scores.parquet")
+    return pl.DataFrame({"id": ids}).join(scored, on="id", how="left", maintain_order="left")
 
 
 def arms_of(

@@ -15,7 +15,7 @@ from sklearn.isotonic import IsotonicRegression
 from thresher.config import HowMuchConfig
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
-from thresher.study.arms import Arm, kept_by
+from thresher.study.arms import Arm, kept_by, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
@@ -50,9 +50,7 @@ def look(
     _, recipe = configs(read_manifest(run))
     test = read_rows(run / "test.parquet")
     ids = pl.read_parquet(run / "rows.parquet", columns=["id"])["id"]
-    scores = pl.DataFrame({"id": ids}).join(
-        pl.read_parquet(run / "scores.parquet"), on="id", how="left", maintain_order="left"
-    )
+    scores = scores_of(run, ids)
     steps = steps_of(recipe, len(ids)) if same_steps else recipe.max_steps
     numbers = range(recipe.seed, recipe.seed + seeds)
     full = [new_cell("full", seed, recipe.max_steps, ids) for seed in numbers]

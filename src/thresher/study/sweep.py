@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thresher.progress import track
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import read_manifest
-from thresher.study.arms import RANDOM, Arm, kept_by
+from thresher.study.arms import RANDOM, Arm, kept_by, scores_of
 from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
@@ -49,9 +49,7 @@ def sweep_arms(
     _, recipe = configs(read_manifest(run))
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
     ids = rows.table["id"]
-    scores = pl.DataFrame({"id": ids}).join(
-        pl.read_parquet(run / "scores.parquet"), on="id", how="left", maintain_order="left"
-    )
+    scores = scores_of(run, ids)
     steps = steps_of(recipe, len(rows)) if same_steps else recipe.max_steps
     numbers = range(recipe.seed, recipe.seed + seeds)
     full = [new_cell("full", seed, recipe.max_steps, ids) for seed in numbers]

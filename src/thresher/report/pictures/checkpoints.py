@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.special import softmax
 from scipy.stats import spearmanr
 
+from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
+from thresher.scores.el2n import error_norms
+from thresher.scores.read import by_index
 
 QUANTILES = {"95%": 0.95, "75%": 0.75, "median": 0.5, "25%": 0.25, "5%": 0.05}
 
@@ -102,19 +104,8 @@ def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
     table = folder / "checkpoints.parquet"
     if not parts or not table.is_file():
         return None
-    epochs = [round(float(one), 3) for one in pl.read_parquet(table)["epoch"]]
-    return epochs, np.concatenate(
-        [el2n_of(pl.read_parquet(part, columns=["label", "logits"])) for part in parts]
-    )
-
-
-def el2n_of(part: pl.DataFrame) -> np.ndarray:
-    """(n, C) of n rows, C checkpoints and K classes."""
-    wrong = softmax(part["logits"].to_numpy().astype(np.float64), axis=2)  # (n, C, K)
-    wrong[np.arange(len(wrong)), :, part["label"].to_numpy()] -= 1
-    return np.sqrt(np.einsum("nck,nck->nc", wrong, wrong))
-
-
-def rounded(values: np.ndarray) -> list[float]:
-    """As many digits as a line on a screen has."""
-    return [float(one) for one in np.round(values, 4)]
+    epochs = [round(float(one), 3) for one in by_index(pl.read_parquet(table), "epoch")]
+    wanted: list[str] = [
+        name for name in ("label", "logits", "error_norm") if name in pl.read_parquet_schema(parts[0])
+    ]
+    return epochs, np.concatenate([error_norms(pl.read_parquet(part, columns=wanted)) for part in parts])

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.report.format import visible
+from thresher.report.format import cut, visible
+from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
 
 MOST_POINTS, MOST_CHARACTERS = 3000, 300
@@ -78,16 +79,6 @@ def details(files: RunFiles, table: pl.DataFrame) -> list[str]:
         files.rows.select("id", *present), on="id", how="left", maintain_order="left"
     )
     return [
-        visible(f"{label}: {' | '.join(shortened(str(text)) for text in found)} ({row})")
+        visible(f"{label}: {' | '.join(cut(str(text), MOST_CHARACTERS) for text in found)} ({row})")
         for row, label, *found in texts.iter_rows()
     ]
-
-
-def shortened(text: str) -> str:
-    """Cut to what fits under a figure."""
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
-
-
-def rounded(values: pl.Series) -> list[float]:
-    """As many digits as a point on a screen has."""
-    return [float(one) for one in np.round(values.to_numpy(), 4)]

@@ -12,7 +12,7 @@ from thresher.report.pictures.data_map import details
 from thresher.report.pictures.text import plain
 from thresher.report.read import RunFiles
 
-COLOURS, WITHOUT = 7, (0.0, 0.1, 0.3, 0.5)
+COLOURS, WITHOUT = 7, (0.1, 0.3, 0.5)
 
 
 def meaning_map(files: RunFiles) -> dict[str, Any] | None:
@@ -27,7 +27,6 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
     common = counts["label"].to_list()[:COLOURS]
     colours = {label: f"--score-{place}" for place, label in enumerate(common)}
     tints = [colours.get(label, "--rule") for label in table["label"].cast(pl.String)]
-    texts = details(files, table.select("id", "label"))
     traces: list[dict[str, Any]] = []
     menu = []
     for name, share, keep in cuts(files, table):
@@ -54,7 +53,7 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
             **{axis: [round(one, 2) for one in table[axis].to_list()] for axis in ("x", "y")},
             "color": tints,
         },
-        "details": texts,
+        "details": details(files, table.select("id", "label")),
         "layout": {
             "xaxis": {"visible": False},
             "yaxis": {"visible": False, "scaleanchor": "x"},
@@ -75,8 +74,8 @@ def cuts(files: RunFiles, table: pl.DataFrame) -> list[tuple[str, float, np.ndar
         column = default_column(name, facts)
         if column not in table.columns:
             continue
-        values, every = table[column].to_numpy(), scores[column].to_numpy()
         sign = -1.0 if facts["hard"] == "low" else 1.0
-        for share in WITHOUT[1:]:
-            found.append((name, share, sign * values <= np.quantile(sign * every, 1 - share)))
+        values, every = (sign * one[column].to_numpy() for one in (table, scores))
+        hardest = np.quantile(every, [1 - share for share in WITHOUT])
+        found += [(name, share, values <= most) for share, most in zip(WITHOUT, hardest, strict=True)]
     return found

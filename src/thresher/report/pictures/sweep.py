@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from thresher.report.format import ABSENT, interval, points
+from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain
 from thresher.report.read import USUAL, RunFiles
 
@@ -31,10 +33,10 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
             "type": "scatter",
             "mode": "lines",
             "name": "full data",
-            "x": [percent(one) for one in ends],
-            "y": [percent(full["mean"])] * 2,
+            "x": [in_percent(one) for one in ends],
+            "y": [in_percent(full["mean"])] * 2,
             "line": {"color": "--full", "width": 1.5, "dash": "longdash"},
-            "hovertemplate": f"full data: %{{y:.2f}}% ± {percent(full['std']):.2f}, "
+            "hovertemplate": f"full data: %{{y:.2f}}% ± {in_percent(full['std']):.2f}, "
             f"{found['full']['seeds']} seeds<extra></extra>",
         }
     ]
@@ -110,9 +112,9 @@ def curve(
 ) -> dict[str, Any]:
     """One curve, from full data on; what the mouse shows are exact figures."""
     texts = [
-        f"{plain(name)}<br>{percent(line['fraction']):g}% removed, {line['n']:,} rows left, "
+        f"{plain(name)}<br>{in_percent(line['fraction']):g}% removed, {line['n']:,} rows left, "
         f"{line['seeds']} seeds, {line['steps']:,} steps"
-        f"<br>accuracy {percent(line['accuracy']['mean']):.2f}% ± {percent(line['accuracy']['std']):.2f}"
+        f"<br>accuracy {in_percent(line['accuracy']['mean']):.2f}% ± {in_percent(line['accuracy']['std']):.2f}"
         f"<br>to full {difference(line.get('to_full'))}"
         + ("" if is_random(line) else f"<br>to random {difference(line.get('to_random'))}")
         for line in lines
@@ -121,8 +123,8 @@ def curve(
         "type": "scatter",
         "mode": "lines+markers",
         "name": plain(name),
-        "x": [0.0, *(percent(line["fraction"]) for line in lines)],
-        "y": [percent(full["mean"]), *(percent(line["accuracy"]["mean"]) for line in lines)],
+        "x": [0.0, *(in_percent(line["fraction"]) for line in lines)],
+        "y": [in_percent(full["mean"]), *(in_percent(line["accuracy"]["mean"]) for line in lines)],
         "text": ["full data", *texts],
         "line": {"color": colour, "width": 2, "dash": DASHES.get(lines[0]["end"] or "random", "dot")},
         "marker": {"size": [0, *[6] * len(lines)], "color": colour},
@@ -133,12 +135,12 @@ def curve(
 
 def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str, Any]]:
     """One standard deviation of random rows to either side, as an area."""
-    points = [(0.0, full), *((line["fraction"], line["accuracy"]) for line in lines)]
-    edges = [[percent(found["mean"] + sign * found["std"]) for _, found in points] for sign in (1, -1)]
+    means = [(0.0, full), *((line["fraction"], line["accuracy"]) for line in lines)]
+    edges = [[in_percent(found["mean"] + sign * found["std"]) for _, found in means] for sign in (1, -1)]
     shared = {
         "type": "scatter",
         "mode": "lines",
-        "x": [percent(x) for x, _ in points],
+        "x": [in_percent(x) for x, _ in means],
         "line": {"width": 0, "color": "--random"},
         "hoverinfo": "skip",
         "showlegend": False,
@@ -151,15 +153,7 @@ def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str
 
 def difference(found: dict[str, Any] | None) -> str:
     """A difference in points with its interval."""
-    if not found:
-        return "–"
-    mean, low, high = (100 * found[name] for name in ("mean", "low", "high"))
-    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] points".replace("-", "−")
-
-
-def percent(share: float) -> float:
-    """In percent, with as many digits as mean anything."""
-    return round(100 * share, 3)
+    return f"{points(found['mean'], 2)} {interval(found, 2)} points" if found else ABSENT
 
 
 def listed(seeds: Sequence[int]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thresher.report.pictures.sweep import curves_of, first_shown, is_random, percent
+from thresher.report.pictures.numbers import in_percent
+from thresher.report.pictures.sweep import curves_of, first_shown, is_random
 from thresher.report.pictures.text import plain
 from thresher.report.read import RunFiles
 
@@ -60,7 +61,7 @@ def heat(
     before = full[column]["accuracy"]
     after = [line["groups"][column]["accuracy"] for line in lines]  # (fractions, groups)
     changes = {
-        place: [None if one[place] is None else percent(one[place] - before[place]) for one in after]
+        place: [None if one[place] is None else in_percent(one[place] - before[place]) for one in after]
         for place, tested in enumerate(counts["n_test"])
         if tested and before[place] is not None
     }
@@ -73,7 +74,7 @@ def heat(
     ]
     return {
         "type": "heatmap",
-        "x": [f"{percent(line['fraction']):g}" for line in lines],
+        "x": [f"{in_percent(line['fraction']):g}" for line in lines],
         "y": [plain(counts["value"][place], 28) for place in worst],
         "z": [changes[place] for place in worst],
         "text": [[text] * len(lines) for text in texts],

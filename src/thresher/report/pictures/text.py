@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thresher.report.format import visible
+from thresher.report.format import cut, visible
 
 
 def plain(name: str, most: int = 40) -> str:
@@ -13,6 +13,5 @@ def plain(name: str, most: int = 40) -> str:
     >>> plain("alarm off", 6)
     'alarm…'
     """
-    name = " ".join(visible(name).split())
-    name = name if len(name) <= most else name[: most - 1] + "…"
+    name = cut(" ".join(visible(name).split()), most)
     return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -37,7 +37,7 @@
     const many = figure.traces.length > 6 && whole.showlegend !== false;
     const legend = many && box.clientWidth > 700 ? { legend: { orientation: "v", x: 1.01, y: 1, yanchor: "top", traceorder: "normal" } } : {};
     const wanted = charts.layout(figure.height, { x: xaxis, y: yaxis, whole: { ...legend, ...whole } });
-    for (const axis of ["yaxis2"]) if (wanted[axis]) wanted[axis] = { fixedrange: true, automargin: true, ...wanted[axis] };
+    if (wanted.yaxis2) wanted.yaxis2 = { fixedrange: true, automargin: true, ...wanted.yaxis2 };
     return Plotly.react(box, kept(figure, coloured(figure.traces.map((trace) => filled(figure, trace)))), wanted, charts.options).then(() => {
       box.dataset.drawn = "yes";
       if (box.dataset.listens) return;
