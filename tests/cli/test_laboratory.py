@@ -67,6 +67,24 @@ def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
     assert contents(tmp_path / "RUN") == before
 
 
+def test_several_trainings_say_how_alike_they_score_the_rows(
+    call: Call, material: Path, tmp_path: Path, made: Path
+) -> None:
+    run = tmp_path / "RUN"
+    assert call("train", *training(material, run), "--freeze", "--runs", 3).code == 0
+    assert call("measure", run, "--workers", 1).code == 0
+    shown = call("score", run, "--json")
+    found = shown.json["stability"]
+    assert found["scores"]["el2n"]["runs"] == 3
+    assert found["left_out"]["vog"] == "measured in one run only"
+    assert found["left_out"]["prototypicality"] == "does not depend on a training"
+    assert set(found["scores"]) | set(found["left_out"]) == set(shown.json["scores"])
+    assert call("report", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert 'id="picture-stability"' in page and 'id="table-stability"' in page
+    assert "stability" not in json.loads((made / "scores.json").read_text())
+
+
 def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path, tmp_path: Path) -> None:
     pairs = [{**row, "answer": row["utterance"][::-1]} for row in commands(30, seed=5)]
     write_jsonl(tmp_path / "pairs.jsonl", pairs)

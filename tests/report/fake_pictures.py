@@ -1,7 +1,8 @@
-"""What the pictures read, for a fake run: a sweep, the scores of the data map, the signals of two trainings."""
+"""What the pictures read, for a fake run: a sweep, scores of the data map, signals of two trainings and how they agree."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from thresher.run_folder import update_results
+from thresher.scores import stability
 
 CHECKPOINTS = 4
 FRACTIONS = (0.2, 0.5)
@@ -31,7 +33,17 @@ def add_pictures(run: Path) -> Path:
     ).write_parquet(run / "map.parquet")
     for number in range(2):
         add_signals(run / "signals" / f"run-{number}", scores, rng)
+    about = json.loads((run / "scores.json").read_text())
+    about["stability"] = stability([read_back(run / "signals" / f"run-{number}") for number in range(2)])
+    about["stability"]["left_out"]["vog"] = "measured in one run only"
+    (run / "scores.json").write_text(json.dumps(about))
     return run
+
+
+def read_back(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Signals and checkpoints of one training."""
+    parts = [pl.read_parquet(one) for one in sorted(folder.glob("part-*.parquet"))]
+    return pl.concat(parts), pl.read_parquet(folder / "checkpoints.parquet")
 
 
 def add_signals(folder: Path, scores: pl.DataFrame, rng: np.random.Generator) -> None:
@@ -40,7 +52,8 @@ def add_signals(folder: Path, scores: pl.DataFrame, rng: np.random.Generator) ->
     names = sorted(set(scores["label"]))
     label = np.array([names.index(one) for one in scores["label"]], np.int32)
     logits = rng.normal(0, 1, (len(label), CHECKPOINTS, len(names)))
-    logits[np.arange(len(label)), :, label] += np.arange(CHECKPOINTS)
+    ease = np.random.default_rng(2).uniform(-1, 3, (len(label), 1))  # of the row, in every training
+    logits[np.arange(len(label)), :, label] += ease * np.arange(CHECKPOINTS)
     kind = pl.Array(pl.Float32, (CHECKPOINTS, len(names)))
     table = pl.DataFrame(
         {"id": scores["id"], "label": label, "logits": pl.Series(logits.astype(np.float32), dtype=kind)}

@@ -337,7 +337,7 @@ def test_pictures_are_drawn_and_a_click_shows_the_row_as_text(
 ) -> None:
     """Row 0 is a script: it is shown, and it does not run."""
     load(browser, write(add_pictures(fake_run(tmp_path / "R", n=len(HOSTILE) + 3))))
-    for name in ("sweep", "sweep-groups", "data-map", "meaning-map", "checkpoints"):
+    for name in ("sweep", "sweep-groups", "data-map", "meaning-map", "checkpoints", "stability"):
         box = browser.find_element(By.ID, f"picture-{name}")
         browser.execute_script("arguments[0].scrollIntoView()", box)
         WebDriverWait(browser, 60).until(lambda _, box=box: box.get_attribute("data-drawn") == "yes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from fake_pictures import CHECKPOINTS, FRACTIONS, add_pictures
+from fake_pictures import CHECKPOINTS, FRACTIONS, add_pictures, read_back
 from fake_run import HOSTILE, fake_run
+from html_tree import parse
 from scipy.stats import spearmanr
 
 from thresher.report import write
 from thresher.report.format import visible
 from thresher.report.pictures import PICTURES, pictures
 from thresher.report.read import read_run
+from thresher.scores.el2n import el2n
 
 Page = Callable[[str], Path]
 
@@ -137,6 +140,32 @@ def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_p
         table.drop("logits").with_columns(error_norm=norms).write_parquet(part)
     found = {one["id"]: one for one in pictures(read_run(other))}["checkpoints"]
     assert traces(found)["median of the rows"]["y"] == pytest.approx([0.1, 0.4, 0.3, 0.2], abs=1e-4)
+
+
+def test_the_agreement_of_trainings_is_that_of_their_scores(run: Path, figures: dict[str, Any]) -> None:
+    trained = [read_back(run / "signals" / f"run-{number}") for number in range(2)]
+    expected = spearmanr(*(el2n(signals, checkpoints) for signals, checkpoints in trained)).statistic
+    [trace] = figures["stability"]["traces"]
+    at = dict(zip(trace["y"], trace["x"], strict=True))
+    assert at["el2n"] == pytest.approx(expected, abs=1e-4)
+    assert trace["x"] == sorted(trace["x"], reverse=True)
+    assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [0] * len(at), (
+        "two runs are one pair"
+    )
+    assert figures["stability"]["lead"].endswith("Two trainings are one pair: take the numbers as rough.")
+    beside = {note["y"]: note["text"] for note in figures["stability"]["layout"]["annotations"]}
+    assert beside["el2n"] == str(math.ceil(0.9 * (1 - expected) / (expected * (1 - 0.9))))
+
+
+def test_the_agreement_also_stands_as_a_table_with_what_has_none(run: Path, figures: dict[str, Any]) -> None:
+    root = parse(write(run).read_text(encoding="utf-8"))
+    (table,) = root.one("pictures").all("table")
+    (body,) = table.all("tbody")
+    rows = [[cell.text for cell in row.walk() if cell.tag in ("th", "td")] for row in body.all("tr")]
+    assert rows == figures["stability"]["table"]["rows"]
+    assert "vog" not in [row[0] for row in rows]
+    notes = [one.text for one in root.one("pictures").all("p", "note")]
+    assert "Without a line: vog (measured in one run only)." in notes
 
 
 def test_15_000_rows_of_150_classes_stay_under_10_mb(tmp_path: Path) -> None:

@@ -128,6 +128,7 @@ def _about(found: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "scores": {name: scores[name] for name in score_order(scores) if name in scores},
         "skipped": (found or {}).get("skipped", {}),
+        "stability": (found or {}).get("stability"),
     }
 
 

@@ -13,6 +13,7 @@ from thresher.scores.columns import column, columns_of
 from thresher.scores.normalise import class_norm, dataset_norm
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import Score, check_options, find, parse_options, score, scores
+from thresher.scores.stability import stability
 from thresher.scores.table import score_runs, score_table
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "score_runs",
     "score_table",
     "scores",
+    "stability",
 ]
 
 for _module in pkgutil.iter_modules(__path__):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from thresher.errors import UserError
@@ -56,7 +57,7 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     (1, "'gradient_gram' was not measured")
     """
     chosen = check_options(options)
-    _check(runs)
+    check_runs(runs)
     label = labels(runs[0][0])
     table = runs[0][0].select("id", "label")
     about: dict[str, dict[str, Any]] = {}
@@ -96,26 +97,37 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     return table, {"scores": {name: about[name] for name in names}, "skipped": dict(sorted(skipped.items()))}
 
 
-def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
-    """The score in the row order of run 0, averaged over the runs that can give it, and their number."""
+def by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> list[npt.NDArray[np.float64]]:
+    """The score by each of the runs that has its signals, (N,), in the row order of run 0.
+
+    Raises
+    ------
+    MissingSignal
+        no run has them.
+    """
     ids = runs[0][0].select("id")
-    total = np.zeros(ids.height)
-    used = 0
+    found = []
     reason = MissingSignal("there are no runs")
-    for signals, checkpoints in runs if entry.runs == "all" else runs[:1]:
+    for signals, checkpoints in runs:
         try:
             values = _values(entry, signals, checkpoints, options)
         except MissingSignal as missing:
-            reason = missing if not used else reason
+            reason = missing
             continue
         aligned = ids.join(
             signals.select("id", value=values), on="id", how="left", maintain_order="left", validate="1:1"
         )
-        total += aligned["value"].to_numpy()
-        used += 1
-    if not used:
+        found.append(aligned["value"].cast(pl.Float64).to_numpy())
+    if not found:
         raise reason
-    return _finite(entry, ids, pl.Series(total / used)), used
+    return found
+
+
+def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
+    """The score in the row order of run 0, averaged over the runs that can give it, and their number."""
+    found = by_run(entry, runs if entry.runs == "all" else runs[:1], options)
+    values = pl.Series(sum(found, np.zeros(runs[0][0].height)) / len(found))
+    return _finite(entry, runs[0][0], values), len(found)
 
 
 def _finite(entry: Score, ids: pl.DataFrame, values: pl.Series) -> pl.Series:
@@ -137,7 +149,14 @@ def _values(
     return pl.concat([entry.function(block, checkpoints, **options) for block in blocks])
 
 
-def _check(runs: Sequence[Run]) -> None:
+def check_runs(runs: Sequence[Run]) -> None:
+    """Refuse runs that are none, or of different rows.
+
+    Raises
+    ------
+    UserError
+        no runs, an id that stands twice, or other rows than those of run 0.
+    """
     if not runs:
         raise UserError("no signals to score; run `thresher measure` first")
     first = runs[0][0].select("id", "label").sort("id")

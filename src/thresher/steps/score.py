@@ -23,6 +23,8 @@ def score(
 ) -> pl.DataFrame:
     """Every score that the signals can give, raw and normalised, written to `scores.parquet` and returned.
 
+    With several training runs `scores.json` also says how alike they score the rows.
+
     `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
 
     Raises
@@ -43,10 +45,13 @@ def score(
         if not force and state(run, "score", made_with) == "done" and not fault(path):
             say(f"score: already done in {run}; --force redoes it")
             return pl.read_parquet(path)
-        from thresher.scores import score_runs
+        from thresher.scores import score_runs, stability
         from thresher.signals.measure import measured_names, read_signals
 
-        table, about = score_runs([read_signals(run, name) for name in measured_names(run)], chosen)
+        runs = [read_signals(run, name) for name in measured_names(run)]
+        table, about = score_runs(runs, chosen)
+        if len(runs) > 1:
+            about["stability"] = stability(runs, chosen)
         groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
         check_rows(run / "rows.parquet")
         rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups])

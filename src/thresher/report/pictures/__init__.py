@@ -12,6 +12,7 @@ from typing import Any
 from thresher.report.pictures.checkpoints import checkpoints
 from thresher.report.pictures.data_map import data_map
 from thresher.report.pictures.meaning_map import meaning_map
+from thresher.report.pictures.stability import stability
 from thresher.report.pictures.sweep import sweep
 from thresher.report.pictures.sweep_groups import sweep_groups
 from thresher.report.read import RunFiles
@@ -23,6 +24,7 @@ PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (
     data_map,
     meaning_map,
     checkpoints,
+    stability,
 )
 
 
@@ -31,6 +33,7 @@ def pictures(files: RunFiles) -> list[Picture]:
 
     Each is {"id", "title", "lead", "traces", "layout", "height"}, and maybe "menu", a name per trace of which one is shown, and
     "details", a text per row that is shown where its point is clicked. Where "points" holds x, y and color of every row, a trace
-    has the "places" of the rows it shows.
+    has the "places" of the rows it shows. A "table" has the figures for who cannot see the picture: "caption", "head", "rows" of
+    texts, of which the first is a name, and "notes" below it.
     """
     return [found for make in PICTURES if (found := make(files)) is not None]

@@ -1,0 +1,137 @@
+"""How far the scores of one training run are those of another, and how many runs it takes until they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from thresher.errors import UserError
+from thresher.scores.read import MissingSignal
+from thresher.scores.registry import Score, check_options, scores
+from thresher.scores.table import Options, Run, by_run, check_runs
+
+Numbers = npt.NDArray[np.float64]
+LEVEL = 0.9
+# Signals that the rows and the pretrained encoder give: no training changes them.
+OF_NO_RUN = frozenset({"id", "label", "features", "n_tokens", "truncated"})
+
+
+def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, Any]:
+    """Rank correlation of each score between training runs, and how many runs to average until it is at least 0.9.
+
+        r   = mean over the pairs a < b of runs of  Spearman(s_a, s_b)           -1 to 1, no unit
+        r_k = k r / (1 + (k - 1) r)                                              Spearman-Brown
+        k   = ceil( 0.9 (1 - r) / (r (1 - 0.9)) ), at least 1                    the least k with r_k >= 0.9
+
+    with s_a the raw score by run a alone, (N,), rows of equal score at their mean rank, and r_k the correlation to expect
+    between the means of two sets of k runs each. `runs` holds R >= 2 pairs of signals and checkpoints, as for `score_table`.
+
+    Returns `{"scores": {NAME: {runs, correlation, low, high, runs_needed}}, "left_out": {NAME: reason}}`: how many runs gave
+    the score, r, the least and the largest correlation of a pair, and k, None where r <= 0. Left out is what has no
+    correlation between runs: scores of one run, of no run, made from other scores, or without spread. Of the rest,
+    what lacks its signals in every run or is not finite for some row stands in neither.
+
+    Spearman-Brown is exact for Pearson's correlation and runs that are alike; for ranks it is an estimate. Two runs are one
+    pair, so r is then a single draw.
+
+    Raises
+    ------
+    UserError
+        fewer than two runs, runs of different rows, an unknown score, option or value.
+
+    Source: Spearman (1910), "Correlation calculated from faulty data", and Brown (1910), "Some experimental results in the
+    correlation of mental abilities", both British Journal of Psychology 3.
+
+    >>> import polars as pl
+    >>> def run(*correct):
+    ...     return pl.DataFrame({"id": ["a", "b", "c"], "label": [0, 0, 0], "correct": correct}), pl.DataFrame()
+    >>> always, once, twice = [True] * 5, [True, False] + [True] * 3, [True, False, True, False, True]
+    >>> stability([run(always, once, twice), run(once, always, twice)])["scores"]
+    {'forgetting': {'runs': 2, 'correlation': 0.5, 'low': 0.5, 'high': 0.5, 'runs_needed': 9}}
+    """
+    chosen = check_options(options)
+    check_runs(runs)
+    if len(runs) < 2:
+        raise UserError("stability is between training runs, and there is one; train with --runs 2 or more")
+    measured: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    for name, entry in scores().items():
+        try:
+            reason, values = _by_run(entry, runs, chosen[name])
+        except MissingSignal:
+            continue
+        if reason:
+            left_out[name] = reason
+        else:
+            measured[name] = between(values)
+    return {"scores": measured, "left_out": left_out}
+
+
+def between(values: Numbers) -> dict[str, Any]:
+    """What `stability` says of one score, from its values by run, (R, N).
+
+    >>> found = between(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]]))
+    >>> round(found["correlation"], 3), found["low"], found["high"], found["runs_needed"]
+    (0.667, 0.5, 1.0, 5)
+    """
+    pairs = rank_correlations(values)
+    mean = float(pairs.mean())
+    return {
+        "runs": len(values),
+        "correlation": mean,
+        "low": float(pairs.min()),
+        "high": float(pairs.max()),
+        "runs_needed": runs_needed(mean),
+    }
+
+
+def rank_correlations(values: Numbers) -> Numbers:
+    """Spearman's rank correlation of each pair of runs, (R, N) to (R (R - 1) / 2,); no run may have equal values only.
+
+    >>> rank_correlations(np.array([[1.0, 2.0, 3.0], [10.0, 30.0, 20.0]]))
+    array([0.5])
+    """
+    rows = values.shape[1]
+    # Twice the centred ranks are whole numbers: up to 200,000 rows their sums are exact, so no order of the rows matters.
+    centred = 2 * rankdata(values, axis=1) - (rows + 1)  # (R, N)
+    products = centred @ centred.T  # (R, R)
+    squares = np.diag(products)
+    found = products / np.sqrt(np.outer(squares, squares))
+    return np.clip(found[np.triu_indices(len(values), 1)], -1.0, 1.0)
+
+
+def runs_needed(correlation: float) -> int | None:
+    """How many runs to average until the means of two such sets correlate at 0.9 or more; None where no number does.
+
+    >>> runs_needed(0.95), runs_needed(0.9), runs_needed(0.5), runs_needed(0.0)
+    (1, 1, 9, None)
+    """
+    if correlation <= 0:
+        return None
+    exact = LEVEL * (1 - correlation) / (correlation * (1 - LEVEL))
+    # 0.9 is no binary fraction: what is a whole number comes out a little above it.
+    return max(1, math.ceil(exact * (1 - 1e-12)))
+
+
+def _by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[str | None, Numbers]:
+    """Why the score has no correlation between runs, or None and its values, (R, N)."""
+    nothing = np.empty((0, 0))
+    if entry.reads == "scores":
+        return "made from other scores", nothing
+    if entry.needs and OF_NO_RUN.issuperset(entry.needs):
+        return "does not depend on a training", nothing
+    values = np.stack(by_run(entry, runs, options))
+    if not np.isfinite(values).all():
+        raise MissingSignal("not a finite number for every row")
+    if len(values) == 1:
+        return "measured in one run only", nothing
+    if (np.ptp(values, axis=1) == 0).any():
+        return "the same for every row of a run", nothing
+    if (values == values[0]).all():
+        return "the same in every run", nothing
+    return None, values
