@@ -56,6 +56,12 @@ StudyTechnique = Annotated[
     list[str] | None,
     typer.Option("--technique", metavar="NAME", help="with --prune: what to compare at each share"),
 ]
+SameSteps = Annotated[
+    bool,
+    typer.Option(
+        "--same-steps", help="train pruned rows for as many steps as all rows, not for as many epochs"
+    ),
+]
 MixedSources = Annotated[
     bool,
     typer.Option(
@@ -179,6 +185,7 @@ def study(
     prune: StudyPrune = None,
     technique: StudyTechnique = None,
     mixed_sources: MixedSources = True,
+    same_steps: SameSteps = False,
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
@@ -207,6 +214,7 @@ def study(
         samples=samples,
         plan=plan,
         mixed_sources=mixed_sources,
+        same_steps=same_steps,
         workers=workers,
     )
     page = write_page(out)

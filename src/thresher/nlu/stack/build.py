@@ -11,7 +11,6 @@ import polars as pl
 import yaml
 
 from thresher.errors import UserError
-from thresher.model.encoder import load_encoder
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -23,6 +22,7 @@ from thresher.nlu.stack.folder import (
     save_model,
     settings_of,
 )
+from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
@@ -96,7 +96,7 @@ def _begin(
             f"{folder}: holds a stack of other rows or settings; choose another --out, or --force to start over"
         )
     # Whatever is wrong with the model is told before anything is written.
-    encoder, tokenizer = load_encoder(config.model)
+    encoder, tokenizer = stack_encoder(config.model)
     if there and force:
         for name in ("models", "encoder"):
             shutil.rmtree(folder / name, ignore_errors=True)

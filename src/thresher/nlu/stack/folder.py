@@ -2,7 +2,7 @@
 
 STACK/stack.yaml         settings, labels, hash of the rows
 STACK/rows.parquet       the annotated rows it is trained on
-STACK/encoder/           configuration, tokenizer and the pretrained token table, once for all models
+STACK/encoder/           configuration, tokenizer and the pretrained token table, once for all models; all of a frozen encoder
 STACK/models/NAME/       model.safetensors: everything else, and the rows of the token table that training used
 STACK/rules/             exact.jsonl, templates.yaml
 """
@@ -26,6 +26,7 @@ from thresher.model.encoder import build_encoder
 from thresher.nlu.rows import Labels, load_utterances
 from thresher.nlu.stack.answer import Domain, Stack
 from thresher.nlu.stack.config import StackConfig, stack_config
+from thresher.nlu.stack.frozen import FrozenEncoder, stack_encoder
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
 from thresher.nlu.stack.train import needs_model, tags_for
@@ -53,8 +54,11 @@ def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
     """Write what all models share."""
 
     def fill(folder: Path) -> None:
-        encoder.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        if isinstance(encoder, FrozenEncoder):
+            encoder.whole.save_pretrained(folder)
+            return
+        encoder.config.save_pretrained(folder)
         weight = encoder.get_input_embeddings().weight.detach().contiguous()
         save_file({TABLE: weight}, folder / "table.safetensors", metadata={"format": "pt"})
 
@@ -62,13 +66,13 @@ def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
 
 
 def save_model(stack: Path, name: str, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write a model: of its token table only the rows that differ from the pretrained one."""
-    pretrained = load_file(stack / "encoder" / "table.safetensors")[TABLE]
+    """Write a model: of its token table only the rows that differ from the pretrained one, and of a frozen encoder nothing."""
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
-    key = table_key(model)
-    table = state.pop(key)
-    changed = (table != pretrained).any(1).nonzero().squeeze(1)
-    state |= {f"{TABLE}.rows": changed, f"{TABLE}.values": table[changed].contiguous()}
+    if not isinstance(model.encoder, FrozenEncoder):
+        pretrained = load_file(stack / "encoder" / "table.safetensors")[TABLE]
+        table = state.pop(table_key(model))
+        changed = (table != pretrained).any(1).nonzero().squeeze(1)
+        state |= {f"{TABLE}.rows": changed, f"{TABLE}.values": table[changed].contiguous()}
 
     def fill(folder: Path) -> None:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -98,10 +102,12 @@ def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
         if file_digest(file) != done["digest"]:
             raise ValueError("it is not the file that was written")
         state = load_file(file)
-        rows, values = state.pop(f"{TABLE}.rows"), state.pop(f"{TABLE}.values")
-        table = load_file(stack / "encoder" / "table.safetensors")[TABLE]
-        table[rows] = values
-        model.load_state_dict({**state, table_key(model): table})
+        if not isinstance(model.encoder, FrozenEncoder):
+            rows, values = state.pop(f"{TABLE}.rows"), state.pop(f"{TABLE}.values")
+            table = load_file(stack / "encoder" / "table.safetensors")[TABLE]
+            table[rows] = values
+            state[table_key(model)] = table
+        model.load_state_dict(state)
     except Exception as error:
         raise UserError(f"{file}: cannot be read ({error}); train the stack again") from error
     return model.eval()
@@ -158,7 +164,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
         )
     domain: Domain = None
     if len(labels.intents) > 1:
-        encoder, tokenizer = _encoder(folder)
+        encoder, tokenizer = _encoder(folder, config)
         classifier = Classifier(encoder, len(labels.intents), config.model)
         load_model(folder, "domain", classifier)
         domain = (classifier, tokenizer)
@@ -167,7 +173,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
     def joint(name: str) -> tuple[JointModel, Any] | None:
         if not needs_model(labels, name):
             return None
-        encoder, tokenizer = _encoder(folder)
+        encoder, tokenizer = _encoder(folder, config)
         model = JointModel(
             encoder, len(labels.intents[name]), len(tags_for(labels.slots[name])), config.model
         )
@@ -188,9 +194,14 @@ def _flat_dump(config: StackConfig) -> dict[str, Any]:
     return flat
 
 
-def _encoder(stack: Path) -> tuple[nn.Module, Any]:
+def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, Any]:
+    """What a saved model is put into; a frozen encoder comes with its weights."""
+    folder = stack / "encoder"
+    if config.model.freeze:
+        update = {"name": str(folder.resolve()), "layers": "all"}
+        return stack_encoder(config.model.model_copy(update=update))
     with quiet_transformers(), torch.random.fork_rng():
-        return build_encoder(stack / "encoder")
+        return build_encoder(folder)
 
 
 def _rules(stack: Path) -> Rules:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.classifier import pool, pooling_of
+from thresher.model.classifier import classification_head, pool, pooling_of
 from thresher.model.encoder import embedding_layer, layer_stack
 from thresher.nlu.stack.encode import IGNORED
 
@@ -27,12 +26,10 @@ class JointModel(nn.Module):
         self.encoder = encoder
         self.pooling = pooling_of(config, encoder)
         width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
-        widths = [width, *config.head_hidden]
-        layers: list[nn.Module] = [nn.Dropout(config.dropout)]
-        for wide, narrow in pairwise(widths):
-            layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(config.dropout)]
-        intent = nn.Sequential(*layers, nn.Linear(widths[-1], n_intents))
-        tags = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(width, n_tags))
+        intent = classification_head(width, n_intents, config)
+        linear = config.model_copy(update={"head_hidden": ()})
+        # A frozen encoder has learnt nothing of slots, so more than a linear map has to.
+        tags = classification_head(width, n_tags, config if config.freeze else linear)
         self.head = nn.ModuleDict({"intent": intent, "tags": tags})
 
     def forward(

@@ -10,19 +10,19 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 
 from thresher.config import TrainConfig
 from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
 from thresher.model.tokens import tokenise
 from thresher.nlu.rows.bio import OUTSIDE, tags_of
 from thresher.nlu.rows.table import Labels, utterances, words
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import Encoded, encode, joint_labels
+from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.joint import JointModel, freeze, freshly
 from thresher.nlu.stack.vocabulary import only_used
 from thresher.training.fit import fit
-from thresher.training.train import new_classifier
 
 
 def tags_for(labels: Sequence[str]) -> list[str]:
@@ -46,6 +46,12 @@ def joint_recipe(config: StackConfig, rows: int) -> TrainConfig:
     return recipe.model_copy(update={"max_steps": recipe.max_steps or max(steps, config.joint_least_steps)})
 
 
+def with_steps(config: StackConfig, rows: int) -> StackConfig:
+    """The settings under which a domain's model takes the steps of `rows` rows, however many it is given."""
+    steps = {"max_steps": joint_recipe(config, rows).max_steps}
+    return config.model_copy(update={"joint": config.joint.model_copy(update=steps)})
+
+
 def train_domain(
     rows: pl.DataFrame, domains: Sequence[str], config: StackConfig, folder: Path
 ) -> tuple[Classifier, Any]:
@@ -60,7 +66,9 @@ def train_domain(
     folder
         where the training keeps its state.
     """
-    model, tokenizer = new_classifier(config.model, len(domains), config.seed)
+    encoder, tokenizer = stack_encoder(config.model)
+    torch.manual_seed(config.seed)
+    model = Classifier(encoder, len(domains), config.model)
     labels = rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64)
     tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
     with only_used(model.encoder, tokens) as used:
@@ -80,7 +88,7 @@ def joint_parts(
     rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig
 ) -> tuple[JointModel, Any, Encoded, npt.NDArray[np.int64], TrainConfig]:
     """What a domain's training needs: a fresh model, its tokenizer, the encoded rows, their targets, the recipe."""
-    encoder, tokenizer = load_encoder(config.model)
+    encoder, tokenizer = stack_encoder(config.model)
     n_intents, n_tags = len(labels.intents[domain]), len(tags_for(labels.slots[domain]))
     model = freshly(encoder, n_intents, n_tags, config.model, config.seed)
     freeze(encoder, config.joint_frozen_layers)

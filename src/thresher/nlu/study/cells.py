@@ -16,10 +16,11 @@ import polars as pl
 from thresher.nlu.rows import Labels, labels_of
 from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
 from thresher.nlu.stack.config import StackConfig
-from thresher.nlu.stack.train import needs_model, train_domain, train_joint
+from thresher.nlu.stack.train import needs_model, train_domain, train_joint, with_steps
 from thresher.progress import say
 from thresher.run_folder import digest, write
 from thresher.training.parallel import run_jobs, share_cores
+from thresher.training.recipe import steps_of
 
 ANSWERS = ("domain", "intent", "slots", "path", "domain_confidence", "intent_confidence", "slot_confidence")
 
@@ -46,14 +47,20 @@ def cell_key(made_with: str, cell: Cell) -> str:
 
 
 def run_cells(
-    study: Path, cells: Sequence[Cell], config: StackConfig, made_with: str, workers: int | None
+    study: Path,
+    cells: Sequence[Cell],
+    config: StackConfig,
+    made_with: str,
+    workers: int | None,
+    same_steps: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """Train the cells that are not there yet; facts per cell name. A killed study goes on with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
     left = [cell for cell in cells if not (study / "cells" / f"{keys[cell.name]}.json").is_file()]
     at_a_time, _ = share_cores(max(2, len(cells)), workers)
     for done, (_, line) in enumerate(
-        run_jobs(cell_job, [(study, keys[cell.name], cell, config) for cell in left], at_a_time), 1
+        run_jobs(cell_job, [(study, keys[cell.name], cell, config, same_steps) for cell in left], at_a_time),
+        1,
     ):
         say(f"nlu study: {done} of {len(left)}: {line}")
     facts = {}
@@ -62,7 +69,7 @@ def run_cells(
     return facts
 
 
-def cell_job(study: Path, key: str, cell: Cell, config: StackConfig) -> str:
+def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps: bool) -> str:
     """Train one stack, keep its answers, throw its weights away."""
     started = time.monotonic()
     pool = pl.read_parquet(study / f"{cell.pool}.parquet")
@@ -72,7 +79,9 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig) -> str:
     # In the system's place for such things, so that a crash leaves nothing in the study.
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))
     try:
-        answers = train_and_answer(rows, test["text"].to_list(), config, scratch)
+        answers = train_and_answer(
+            rows, test["text"].to_list(), config, scratch, pool if same_steps else rows
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     table = test.select("id").hstack(answers.select(ANSWERS))
@@ -91,9 +100,15 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig) -> str:
 
 
 def train_and_answer(
-    rows: pl.DataFrame, texts: list[str], config: StackConfig, scratch: Path
+    rows: pl.DataFrame, texts: list[str], config: StackConfig, scratch: Path, steps_as: pl.DataFrame
 ) -> pl.DataFrame:
-    """The answers of a stack that is never saved: each domain's model is trained when its first text arrives."""
+    """The answers of a stack that is never saved: each domain's model is trained when its first text arrives.
+
+    Every training takes the steps that it would take on `steps_as`.
+    """
+    counts = dict(steps_as["domain"].value_counts().iter_rows())
+    steps = {"max_steps": steps_of(config.domain, steps_as.height)}
+    config = config.model_copy(update={"domain": config.domain.model_copy(update=steps)})
     labels: Labels = labels_of(rows)
     names = list(labels.intents)
     domain: Domain = train_domain(rows, names, config, scratch / "domain") if len(names) > 1 else None
@@ -102,7 +117,11 @@ def train_and_answer(
         if not needs_model(labels, name):
             return None
         return train_joint(
-            rows.filter(domain=name), labels, name, config, scratch / f"joint-{names.index(name)}"
+            rows.filter(domain=name),
+            labels,
+            name,
+            with_steps(config, counts[name]),
+            scratch / f"joint-{names.index(name)}",
         )
 
     return answer(Stack(config, labels, domain, joint), texts)

@@ -48,6 +48,7 @@ def run_study(
     samples: int = 3,
     plan: Mapping[float, Sequence[str]] = PLAN,
     mixed_sources: bool = True,
+    same_steps: bool = False,
     workers: int | None = None,
 ) -> dict[str, Any]:
     """Train every cell that is left, sample after sample, and write `results.json` after each sample.
@@ -64,6 +65,8 @@ def run_study(
         shares to remove, and the techniques at each.
     mixed_sources
         also train on rows plus 30% synthetic ones, and prune the historical ones of that mix only.
+    same_steps
+        train on the rows that are left for as many steps as on all of them, instead of as many epochs.
 
     Raises
     ------
@@ -83,14 +86,15 @@ def run_study(
         added = swapped(rows, round(SYNTHETIC_SHARE * rows.height))
         pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
     recipe = config.model_dump(mode="json", exclude=set(config.untrained()))
-    made_with = digest({"rows": rows_hash(rows), "test": rows_hash(test), "config": recipe})
+    made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": recipe}
+    made_with = digest(made_of | ({"same_steps": True} if same_steps else {}))
     with lock(folder):
-        _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config)
+        _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config, same_steps)
         started = time.monotonic()
         results: dict[str, Any] = {}
         for upto in range(1, samples + 1):
             cells = planned(pools, scores, plan, upto)
-            facts = run_cells(folder, cells, config, made_with, workers)
+            facts = run_cells(folder, cells, config, made_with, workers, same_steps)
             results = study_tables(folder, cells, facts, list(tests))
             write(folder / "results.json", as_json(results))
         say(f"nlu study: {len(facts)} stacks, {time.monotonic() - started:,.0f} s in this go")
@@ -119,10 +123,13 @@ def planned(
     return cells
 
 
-def _begin(folder: Path, made_with: str, tables: Mapping[str, pl.DataFrame], config: StackConfig) -> None:
+def _begin(
+    folder: Path, made_with: str, tables: Mapping[str, pl.DataFrame], config: StackConfig, same_steps: bool
+) -> None:
     file = folder / "study.json"
     if file.is_file() and json.loads(file.read_text())["made_with"] != made_with:
         raise UserError(f"{folder}: holds a study of other rows, test rows or settings; choose another --out")
     for name, table in tables.items():
         write(folder / f"{name}.parquet", table.write_parquet)
-    write(file, as_json({"made_with": made_with, "config": config.model_dump(mode="json")}))
+    facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
+    write(file, as_json(facts))
