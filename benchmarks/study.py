@@ -174,8 +174,8 @@ def main() -> None:
         "steps": lambda run: rule(run, True, FRACTIONS, 10),
         "more": lambda run: rule(run, True, MORE, 5),
         "epochs": lambda run: rule(run, False, deciding, 5),
-        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 3),
-        "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 3),
+        "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
+        "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 5),
         "lds": lds,
     }
     for stage in asked.stages:
