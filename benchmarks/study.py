@@ -176,6 +176,9 @@ def main() -> None:
         "epochs": lambda run: rule(run, False, deciding, 5),
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
         "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 5),
+        "stability": lambda run: json.loads((run / "scores.json").read_text(encoding="utf-8"))["stability"][
+            "scores"
+        ],
         "lds": lds,
     }
     for stage in asked.stages:

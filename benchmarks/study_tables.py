@@ -99,6 +99,17 @@ def lds_table(sets: dict[str, Any]) -> list[str]:
     return lines
 
 
+def stability_table(sets: dict[str, Any]) -> list[str]:
+    """Every score and data set: rank correlation between runs, and how many runs an average needs."""
+    have = [name for name in sets if "stability" in sets[name]]
+    lines = [f"| score | {' | '.join(have)} |", "|---" * (len(have) + 1) + "|"]
+    for score in sets[have[0]]["stability"] if have else ():
+        found = [sets[name]["stability"][score] for name in have]
+        cells = [f"{one['correlation']:.2f} ({one['runs_needed']})" for one in found]
+        lines.append(f"| {NAMES.get(score, score)} | {' | '.join(cells)} |")
+    return lines
+
+
 def noise_table(found: list[dict[str, Any]]) -> list[str]:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     lines = [
@@ -140,6 +151,7 @@ def main() -> None:
                 print(f"\n### {name}, {stage}, same steps\n", *single_table(found[stage]), sep="\n")
         if "noise" in found:
             print(f"\n### {name}, noise\n", *noise_table(found["noise"]), sep="\n")
+    print("\n### Agreement of runs\n", *stability_table(tested), sep="\n")
     print("\n### LDS\n", *lds_table(tested), sep="\n")
 
 
