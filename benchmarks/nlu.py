@@ -1,6 +1,7 @@
-"""The figures of `docs/nlu.md`: `python benchmarks/nlu.py STUDY` copies those of a study folder into `docs/nlu.json`.
+"""The figures of `docs/nlu.md`: `python benchmarks/nlu.py [--frozen] STUDY` copies those of a study into `docs/nlu.json`.
 
-The tables of the page are printed from that file, with or without STUDY.
+With `--frozen` they are the second set of figures, of stacks on a frozen encoder. The tables of the page are printed from that
+file, with or without STUDY.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ PAPER: dict[tuple[str, float], tuple[float, float, float, float]] = {
 REPLAYED = ("vog-dataset", 0.52)
 
 
-def collect(study: Path) -> Figures:
-    """What the page prints, from a study folder."""
+def results_of(study: Path) -> Figures:
+    """Settings, machine and results of a study folder."""
     facts, results = (
         json.loads((study / f"{name}.json").read_text(encoding="utf-8")) for name in ("study", "results")
     )
@@ -44,10 +45,14 @@ def collect(study: Path) -> Figures:
             one["metrics"] = {
                 name: one["metrics"][name] for name in ("DCER", "IRER") if name in one.get("metrics", {})
             }
+    return {**facts, "machine": machine(), **results}
+
+
+def collect(study: Path) -> Figures:
+    """What the page prints of fine-tuned stacks: also domain classifiers alone, and the replay."""
     alone = study / "domains.json"
     more = json.loads(alone.read_text(encoding="utf-8")) if alone.is_file() else []
-    found = {"config": facts["config"], "machine": machine(), **results, "domains alone": more}
-    return rounded({**found, "online": online(study)})
+    return rounded({**results_of(study), "domains alone": more, "online": online(study)})
 
 
 def rounded(value: Any) -> Any:
@@ -303,14 +308,25 @@ TABLES: dict[str, Callable[[Figures], str]] = {
 }
 
 
+# The tables that the page has of the frozen stacks, too.
+FROZEN = ("full", "table2", "random", "targets", "mixed", "domains")
+
+
 def main(arguments: list[str]) -> None:
     """Write `docs/nlu.json` where a study is given, and the page anew."""
     file, page = DOCS / "nlu.json", DOCS / "nlu.md"
-    if arguments:
-        file.write_text(json.dumps(collect(Path(arguments[0])), ensure_ascii=False) + "\n", encoding="utf-8")
-    figures, text = json.loads(file.read_text(encoding="utf-8")), page.read_text(encoding="utf-8")
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    if arguments[:1] == ["--frozen"]:
+        figures["frozen"] = rounded(results_of(Path(arguments[1])))
+    elif arguments:
+        figures = collect(Path(arguments[0])) | {"frozen": figures.get("frozen")}
+    file.write_text(json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     for mark, make in TABLES.items():
-        text = filled(text, mark, make(figures))
+        if mark != "mixed":
+            text = filled(text, mark, make(figures))
+    for mark in FROZEN if figures["frozen"] else ():
+        text = filled(text, f"frozen-{mark}", TABLES[mark](figures["frozen"]))
     page.write_text(text, encoding="utf-8")
 
 
