@@ -49,10 +49,10 @@ def results_of(study: Path) -> Figures:
 
 
 def collect(study: Path) -> Figures:
-    """What the page prints of fine-tuned stacks: also domain classifiers alone, and the replay."""
+    """What the page prints of fine-tuned stacks: also domain classifiers alone."""
     alone = study / "domains.json"
     more = json.loads(alone.read_text(encoding="utf-8")) if alone.is_file() else []
-    return rounded({**results_of(study), "domains alone": more, "online": online(study)})
+    return rounded({**results_of(study), "domains alone": more})
 
 
 def rounded(value: Any) -> Any:
@@ -283,6 +283,11 @@ def simulated(figures: Figures) -> str:
         ]
         for name, one in found["metrics"].items()
     ]
+    wrong = found["about"]["wrong"]
+    change = signed(wrong["b"] / wrong["a"] - 1)
+    lines.append(
+        ["first answer wrong", f"{100 * wrong['a']:.2f}", f"{100 * wrong['b']:.2f}", change, "", "not known"]
+    )
     head = [
         "SIMULATION",
         "A: all rows, %",
@@ -317,9 +322,9 @@ def main(arguments: list[str]) -> None:
     file, page = DOCS / "nlu.json", DOCS / "nlu.md"
     figures = json.loads(file.read_text(encoding="utf-8"))
     if arguments[:1] == ["--frozen"]:
-        figures["frozen"] = rounded(results_of(Path(arguments[1])))
+        figures |= rounded({"frozen": results_of(Path(arguments[1])), "online": online(Path(arguments[1]))})
     elif arguments:
-        figures = collect(Path(arguments[0])) | {"frozen": figures.get("frozen")}
+        figures |= collect(Path(arguments[0]))
     file.write_text(json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     for mark, make in TABLES.items():

@@ -18,7 +18,8 @@ import polars as pl
 import torch
 from scipy.stats import spearmanr
 from torch import nn
-from while_training import EPOCHS, against, cell, read, recipe, sets
+from while_training import EPOCHS, cell, read, recipe, sets
+from while_training_tables import against
 
 import thresher as th
 from thresher.config import ModelConfig
@@ -176,12 +177,12 @@ def hardest(score: np.ndarray, labels: np.ndarray, pruned: float) -> np.ndarray:
     return np.flatnonzero(now.hardest(score, round((1 - pruned) * len(score)), by_class=True))
 
 
-def scoring(work: Path, data: str, split: str, seeds: int) -> None:
+def scoring(work: Path, data: str, split: str, seeds: list[int]) -> None:
     """Score in every way, train on what each keeps, and write the table to WORK/scoring-DATA-SPLIT.json."""
     _, names = read(data, "train of val" if split == "val" else "train")
     labels = np.unique(names, return_inverse=True)[1]
     base = {"data": data, "split": split, "layers": DEEP, "change": {}}
-    for seed in range(seeds):
+    for seed in seeds:
         cell(work, {**base, "kept": "all", "seed": seed})
         for way in WAYS:
             scores_of(work, way, data, split, seed)
@@ -193,13 +194,15 @@ def scoring(work: Path, data: str, split: str, seeds: int) -> None:
                     else scores_of(work, way, data, split, seed)[0]
                 )
                 cell(work, {**base, "kept": f"{way} {pruned}", "seed": seed}, hardest(score, labels, pruned))
-        write(work / f"scoring-{data}-{split}.json", as_json(table(work, base, seed + 1)))
+        write(
+            work / f"scoring-{data}-{split}.json", as_json(table(work, base, seeds[: seeds.index(seed) + 1]))
+        )
 
 
-def table(work: Path, base: dict[str, Any], seeds: int) -> dict[str, Any]:
+def table(work: Path, base: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
     """By way: time as a share of one full training, rank correlation with VoG and with the watched EL2N, accuracies."""
     data, split = base["data"], base["split"]
-    full = [cell(work, {**base, "kept": "all", "seed": seed}) for seed in range(seeds)]
+    full = [cell(work, {**base, "kept": "all", "seed": seed}) for seed in seeds]
     one_training = np.mean([one["cpu"] for one in full])
     found: dict[str, Any] = {
         "seeds": seeds,
@@ -208,24 +211,23 @@ def table(work: Path, base: dict[str, Any], seeds: int) -> dict[str, Any]:
     for way in (*WAYS, "random"):
         line: dict[str, Any] = {}
         if way != "random":
-            made = [scores_of(work, way, data, split, seed) for seed in range(seeds)]
+            made = [scores_of(work, way, data, split, seed) for seed in seeds]
             # The 6-layer training is made anyway: its watching costs what watch_cost.py measures.
             free = WAYS[way][0] == "6 layers"
             line["time"] = (
                 None if free else round(float(np.mean([cost for _, cost in made])) / one_training, 3)
             )
             for other in ("VoG, measuring pass", "EL2N, watched"):
-                theirs = [scores_of(work, other, data, split, seed)[0] for seed in range(seeds)]
+                theirs = [scores_of(work, other, data, split, seed)[0] for seed in seeds]
                 pairs = [spearmanr(a, b).statistic for (a, _), b in zip(made, theirs, strict=True)]
                 line[f"rank correlation with {other}"] = round(float(np.mean(pairs)), 3)
         for pruned in PRUNED:
-            cells = [cell(work, {**base, "kept": f"{way} {pruned}", "seed": seed}) for seed in range(seeds)]
-            line[str(pruned)] = against(work, cells, full)
+            cells = [cell(work, {**base, "kept": f"{way} {pruned}", "seed": seed}) for seed in seeds]
+            line[str(pruned)] = against(cells, full)
             if way != "VoG, measuring pass":
                 vog = [
-                    cell(work, {**base, "kept": f"VoG, measuring pass {pruned}", "seed": s})
-                    for s in range(seeds)
+                    cell(work, {**base, "kept": f"VoG, measuring pass {pruned}", "seed": s}) for s in seeds
                 ]
-                line[str(pruned)]["against VoG"] = against(work, cells, vog)["difference"]
+                line[str(pruned)]["against VoG"] = against(cells, vog)["difference"]
         found[way] = line
     return json.loads(as_json(found))

@@ -161,8 +161,7 @@ def stack_of(right: float, seed: int) -> Judged:
     """A stack that is right on a share of the utterances, and somewhat surer there."""
     rng = np.random.default_rng(seed)
     good = rng.random(120) < right
-    sure = [np.clip(rng.normal(np.where(good, 0.9, 0.7), 0.15), 0, 1) for _ in range(3)]
-    return Judged(good, *sure)
+    return Judged(good, np.clip(rng.normal(np.where(good, 0.9, 0.7), 0.15), 0, 1))
 
 
 def test_replays_of_one_stack_against_itself_reject_as_often_as_they_should() -> None:
@@ -181,7 +180,8 @@ def test_a_replay_shows_which_stack_is_worse_and_says_what_it_is() -> None:
     found = compare_logs(a, b, resamples=400)
     for name in ("UER", "PDR", "PDR-tail"):
         assert found["metrics"][name]["low"] > 0 and found["metrics"][name]["p"] < 0.05, name
-    assert "simulation" in about["simulation"] and about["defect_auc"] > 0.7
+    assert "simulation" in about["simulation"] and 0.7 < about["defect_auc"] < 0.99
+    assert about["wrong"]["a"] < about["wrong"]["b"]
     assert found["facts"]["split_p"] > 0.001 and not [line for line in found["warnings"] if "split" in line]
     again = replay(rows, stack_of(0.95, 0), stack_of(0.6, 1), Traffic(users=1000))
     assert a.equals(again[0]) and b.equals(again[1])
@@ -195,15 +195,24 @@ def test_traffic_has_a_long_tail_and_rephrasing_stays_within_the_intent() -> Non
     assert pl.concat([a, b]).filter(pl.col("rephrased") > 0)["recovered"].mean() > 0.3
 
 
+def test_users_are_content_with_right_and_wrong_answers_as_often_as_stated() -> None:
+    rows, stack = test_rows(), stack_of(0.7, 0)
+    right = dict(zip(rows["text"], stack.right.tolist(), strict=True))
+    a, b, _ = replay(rows, stack, stack, Traffic(users=4000, tries=0, fussy=0.2, overlook=0.3))
+    log = pl.concat([a, b]).with_columns(right=pl.col("utterance").replace_strict(right))
+    content = dict(log.group_by("right").agg(pl.col("recovered").mean()).iter_rows())
+    assert content[True] == pytest.approx(0.8, abs=0.02) and content[False] == pytest.approx(0.3, abs=0.02)
+    _, _, told = replay(rows, stack, stack, Traffic(users=1000, fussy=0.0, overlook=0.0))
+    assert told["defect_auc"] > 0.999  # such users give every error away
+
+
 def test_judged_needs_domain_intent_and_slots_right() -> None:
     rows = as_table([Utterance("a b", "x", "y", id="1"), Utterance("a c", "x", "y", id="2")])
     answers = rows.with_columns(
         intent=pl.Series(["y", "z"]),
-        domain_confidence=pl.lit(0.5),
-        intent_confidence=pl.lit(0.5),
-        slot_confidence=None,
+        domain_confidence=pl.Series([0.5, None]),
     )
     found = judged(rows, answers)
-    assert found.right.tolist() == [True, False] and found.slots.tolist() == [0, 0]
+    assert found.right.tolist() == [True, False] and found.domain.tolist() == [0.5, 0]
     with pytest.raises(UserError, match="nothing to learn"):
-        replay(rows, stack := Judged(np.ones(2, bool), *[np.ones(2)] * 3), stack, Traffic(users=10))
+        replay(rows, stack := Judged(np.ones(2, bool), np.ones(2)), stack, Traffic(users=10))

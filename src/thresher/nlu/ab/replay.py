@@ -27,8 +27,10 @@ class Traffic:
     """The user model.
 
     `users` in both arms together; each sends 1 + a log-normal number of requests (`median_requests`, `spread`); the chance of an
-    utterance falls with its rank r as r^-zipf, the ranks are drawn at random; after a wrong answer a user rephrases with
-    `rephrase`, at most `tries` times, by another test utterance of the same intent, and otherwise gives up; `days` of traffic.
+    utterance falls with its rank r as r^-zipf, the ranks are drawn at random. A user is content with a right answer but for a
+    chance of `fussy`, and with a wrong one by a chance of `overlook`: so what users do tells of errors, and does not give
+    them away. One who is not content rephrases with `rephrase`, at most `tries` times, by another test utterance of the same
+    intent, and otherwise gives up; `days` of traffic.
     """
 
     users: int = 4000
@@ -37,29 +39,25 @@ class Traffic:
     zipf: float = 1.0
     rephrase: float = 0.6
     tries: int = 2
+    fussy: float = 0.1
+    overlook: float = 0.3
     days: int = 11
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What a stack does with every test utterance: right or not, and its confidences; (n,) each."""
+    """What a stack does with every test utterance: right or not, and the confidence of its domain; (n,) each."""
 
     right: npt.NDArray[np.bool_]
     domain: Numbers
-    intent: Numbers
-    slots: Numbers
 
 
 def judged(rows: pl.DataFrame, answers: pl.DataFrame) -> Judged:
-    """Whether answers are right in domain, intent and all slots, with the confidences that the stack gave."""
+    """Whether answers are right in domain, intent and all slots, and how sure of the domain the stack was."""
     aligned = rows.select("id").join(answers, on="id", how="left", maintain_order="left")
     wrong = irer(counts(rows, answers)).counted
-    sure = [
-        aligned[f"{name}_confidence"].fill_null(0.0).to_numpy().astype(np.float64)
-        for name in ("domain", "intent", "slot")
-    ]
-    return Judged(wrong == 0, *sure)
+    return Judged(wrong == 0, aligned["domain_confidence"].fill_null(0.0).to_numpy().astype(np.float64))
 
 
 def replay(
@@ -67,8 +65,9 @@ def replay(
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
     """The logs of two arms, and what is to be known of them.
 
-    The defect model is a logistic regression from the confidences, the number of words, rephrasing and giving up to "the first
-    answer was wrong"; it is trained on a replay of its own, with other users of both arms.
+    The defect model is a logistic regression from the number of words, rephrasing and giving up to "the first answer was
+    wrong"; it is trained on a replay of its own, with other users of both arms. It does not see the stacks' confidences:
+    they are not comparable between two stacks.
 
     Parameters
     ----------
@@ -80,7 +79,8 @@ def replay(
     Returns
     -------
     logs of A and B (`read_log` columns, `utterance`, `rephrased`), and {"simulation": the line that says so, "defect_auc": of the
-    defect model on these logs, "traffic": the assumptions}.
+    defect model on these logs, "wrong": {"a", "b"}, the share of requests whose first answer is wrong, which PDR should tell and
+    only a simulation knows, "traffic": the assumptions}.
 
     Raises
     ------
@@ -108,12 +108,14 @@ def replay(
         },
         schema_overrides={"time": pl.Datetime("us", "UTC")},
     )
-    arm_b = pl.Series(seen["arm_b"])
+    in_b = seen["arm_b"]
     about = {
         "simulation": SIMULATION,
         "defect_auc": float(roc_auc_score(wrong, defect)) if 0 < wrong.sum() < len(wrong) else None,
+        "wrong": {"a": float(wrong[~in_b].mean()), "b": float(wrong[in_b].mean())},
         "traffic": traffic.__dict__,
     }
+    arm_b = pl.Series(in_b)
     return log.filter(~arm_b).sort("time"), log.filter(arm_b).sort("time"), about
 
 
@@ -141,37 +143,31 @@ def _requests(
     now, rephrased = asked.copy(), np.zeros(len(user), dtype=np.int64)
     right = np.where(arm_b, b.right[asked], a.right[asked])
     wrong = ~right
-    trying = wrong.copy()
+
+    def contented(right: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        return rng.random(len(user)) < np.where(right, 1 - traffic.fussy, traffic.overlook)
+
+    content = contented(right)
+    trying = np.ones(len(user), dtype=np.bool_)
     for _ in range(traffic.tries):
-        trying &= ~right & (rng.random(len(user)) < traffic.rephrase)
+        trying &= ~content & (rng.random(len(user)) < traffic.rephrase)
         other = pool.same_intent(asked, rng.random(len(user)))
         now = np.where(trying, other, now)
         rephrased += trying
         right = np.where(trying, np.where(arm_b, b.right[now], a.right[now]), right)
-
-    def sure(name: str, at: Places) -> Numbers:
-        return np.where(arm_b, getattr(b, name)[at], getattr(a, name)[at])
+        content = np.where(trying, contented(right), content)
 
     words = rows["text"].str.count_matches(r"\S+").to_numpy().astype(np.float64)
-    gave_up = ~right
-    features = np.stack(
-        [
-            sure("domain", asked),
-            sure("intent", asked),
-            sure("slots", asked),
-            words[asked],
-            rephrased,
-            gave_up,
-        ],
-        1,
-    )
+    gave_up = ~content
+    # No confidences: how sure a stack is of a wrong answer differs between stacks, and the better one would look worse.
+    features = np.stack([words[asked], rephrased > 0, rephrased > 1, gave_up, gave_up & (rephrased > 0)], 1)
     return {
         "user": user,
         "time": rng.random(len(user)) * traffic.days * 86_400,
         "asked": asked,
         "arm_b": arm_b,
-        "confidence": sure("domain", now),
-        "recovered": right,
+        "confidence": np.where(arm_b, b.domain[now], a.domain[now]),
+        "recovered": content,
         "rephrased": rephrased,
         "wrong": wrong,
         "features": features.astype(np.float64),

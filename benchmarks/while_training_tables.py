@@ -1,0 +1,107 @@
+"""The tables of docs/while-you-train.md: `python benchmarks/while_training_tables.py [WORK ...]`.
+
+Cells of the folders join those of docs/while-you-train.json, and the page is written anew from all of them. Times are
+compared within a seed: arms of one seed belong on one machine.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from render import filled, table
+from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
+
+from thresher.run_folder import as_json, write
+from thresher.study.intervals import paired_interval
+
+PAGE = PUBLISHED.with_suffix(".md")
+KEPT = (
+    *("data", "split", "layers", "change", "kept", "seed", "recipe", "key"),
+    *("accuracy", "cpu", "wall", "steps", "correct", "tested"),
+)
+Cell = dict[str, Any]
+
+
+def right(cells: list[Cell]) -> np.ndarray:
+    """Which test rows each training gets right, (S, n) of 0 and 1."""
+    packed = [np.frombuffer(base64.b64decode(one["correct"]), dtype=np.uint8) for one in cells]
+    return np.stack([np.unpackbits(one)[: cells[0]["tested"]] for one in packed]).astype(np.int64)
+
+
+def against(arm: list[Cell], full: list[Cell]) -> dict[str, Any]:
+    """An arm beside full training, seed by seed: difference in points with its interval, time and steps as shares."""
+    gap = paired_interval(right(arm), right(full), np.ones(full[0]["tested"], dtype=np.int64))
+    return {
+        "seeds": [one["seed"] for one in arm],
+        "accuracy": [round(100 * one["accuracy"], 2) for one in arm],
+        "difference": [round(100 * gap[name], 2) for name in ("mean", "low", "high")],
+        "cpu": [one["cpu"] for one in arm],
+        "time": round(sum(one["cpu"] for one in arm) / sum(one["cpu"] for one in full), 3),
+        "steps": round(sum(one["steps"] for one in arm) / sum(one["steps"] for one in full), 3),
+    }
+
+
+def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
+    """Every arm of DIETS that has cells, beside full training with the same seeds."""
+    recipe = {**RECIPE, "epochs": EPOCHS[data]}
+    mine = [
+        one
+        for one in cells
+        if (one["data"], one["split"], one["kept"], one["layers"], one["recipe"])
+        == (data, split, "all", LAYERS, recipe)
+    ]
+    by_arm = {
+        arm: {one["seed"]: one for one in mine if one["change"] == change} for arm, change in DIETS.items()
+    }
+    found = {}
+    for arm, done in by_arm.items():
+        seeds = sorted(done.keys() & by_arm["full"].keys())
+        if seeds:
+            found[arm] = against([done[seed] for seed in seeds], [by_arm["full"][seed] for seed in seeds])
+    return found
+
+
+def diet_lines(found: dict[str, dict[str, Any]]) -> str:
+    """The table of one data set."""
+    lines = []
+    for arm, one in found.items():
+        mean, low, high = one["difference"]
+        full = arm == "full"
+        lines.append(
+            [
+                f"`{arm}`" if " " in arm and DIETS[arm].get("diet") else arm,
+                str(len(one["seeds"])),
+                f"{np.mean(one['accuracy']):.2f}",
+                "" if full else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
+                "" if full else f"{100 * (1 - one['steps']):.0f}%",
+                "" if full else f"{100 * (1 - one['time']):.0f}%",
+            ]
+        )
+    head = ["", "seeds", "accuracy %", "less full, points [95%]", "fewer steps", "less processor time"]
+    return table(head, lines)
+
+
+def main(folders: list[str]) -> None:
+    cells = {one["key"]: one for one in published()}
+    for folder in folders:
+        for path in sorted((Path(folder) / "cells").glob("*.json")):
+            one = json.loads(path.read_text(encoding="utf-8"))
+            cells[one["key"]] = {name: one[name] for name in KEPT}
+    page = PAGE.read_text(encoding="utf-8")
+    tables: dict[str, Any] = {}
+    for data in EPOCHS:
+        found = arms(list(cells.values()), data, "test")
+        if found:
+            tables[data] = found
+            page = filled(page, f"diets-{data}", diet_lines(found))
+    write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
