@@ -1,13 +1,16 @@
 """Planted label noise with the frozen encoder: `python benchmarks/study_noise.py ROWS OUT [--sets ...] [--levels ...]`.
 
-At every level a share of the training labels is drawn anew over all classes, a run is trained, measured and scored on them, and
-every score brings up as many rows as are wrong. Beside it cleanlab (`pip install cleanlab`; nothing else here needs it) gets
-out-of-sample probabilities of the same heads, five folds, from the same rows and recipe.
+At every level labels are changed, a run is trained, measured and scored on them, and every score brings up as many rows as are
+wrong. `--kind isotropic` draws labels anew over all classes, `class` to classes that the model confuses, `group` in half of the
+groups (of the labels themselves where rows have no groups). With `--prune` the paper's removals are trained, too. Beside it
+cleanlab (`pip install cleanlab`; nothing else here needs it) gets out-of-sample probabilities of the same heads, five folds,
+from the same rows and recipe.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,14 @@ import numpy as np
 from scipy.special import softmax
 from study_data import COLUMNS
 
-from study import config_of, recorded, scored
+from study import RESULTS, config_of, recorded, scored
 from thresher.config import NoiseConfig
 from thresher.rows import read_rows
 from thresher.run_folder import features_file
 from thresher.steps.nested import nested_run
 from thresher.study.arms import scores_of
 from thresher.study.detect import average_precision, confident_learning, detection_table, precision_at
-from thresher.study.noise import hits, plant, with_labels
+from thresher.study.noise import hits, noise_figures, plant, with_labels
 from thresher.study.similarity import chance_similarity, end_rows, similarity
 from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
@@ -63,10 +66,20 @@ def cleanlab_lines(labels: np.ndarray, probabilities: np.ndarray, wrong: np.ndar
     return found | {"flagged": {**hits(flagged, wrong), "rows": int(flagged.sum())}}
 
 
-def level_figures(run: Path, folder: Path, level: float, config: Any) -> dict[str, Any]:
+def pruned(folder: Path, wrong: np.ndarray) -> dict[str, Any]:
+    """Accuracy after the paper's removals from noisy rows: VoG's easy end, the hard ends of TracIn and PVI, random rows."""
+    keep = ("score", "end", "fraction", "n", "steps", "seeds", "accuracy", "to_full", "to_random")
+    found = noise_figures(folder, wrong, NoiseConfig(workers=1))
+    return {"full": found["full"], "table": [{key: line[key] for key in keep} for line in found["table"]]}
+
+
+def level_figures(
+    run: Path, folder: Path, kind: str, level: float, config: Any, prune: bool
+) -> dict[str, Any]:
     """What every score and cleanlab find at one level."""
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
-    noisy = plant(run, rows, "isotropic", level, NoiseConfig())
+    several = [name for name in rows.groups if rows.table[name].n_unique() > 1]
+    noisy = plant(run, rows, kind, level, NoiseConfig(group=next(iter(several), rows.label)))
     labels, wrong = with_labels(rows, noisy.labels), noisy.changed
     nested_run(folder, labels, test, config)
     ids = rows.table["id"]
@@ -99,7 +112,15 @@ def level_figures(run: Path, folder: Path, level: float, config: Any) -> dict[st
     if "pvi" in table.columns:
         negative = table["pvi"].to_numpy() < 0
         figures["negative_pvi"] = {**hits(negative, wrong), "share": float(negative.mean())}
+    if prune:
+        figures["pruning"] = pruned(folder, wrong)
     return figures
+
+
+def earlier(name: str, stage: str) -> dict[float, dict[str, Any]]:
+    """What is recorded already, by level."""
+    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return {one["level"]: one for one in found.get("test", {}).get(name, {}).get(stage, [])}
 
 
 def main() -> None:
@@ -108,15 +129,20 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sets", nargs="+", default=list(COLUMNS), choices=list(COLUMNS))
     parser.add_argument("--levels", nargs="+", type=float, default=[0.05, 0.1, 0.15, 0.2, 0.25, 0.3])
+    parser.add_argument("--kind", default="isotropic", choices=["isotropic", "class", "group"])
+    parser.add_argument("--prune", action="store_true", help="also prune and train")
     asked = parser.parse_args()
+    stage = "noise" if asked.kind == "isotropic" else f"noise-{asked.kind}"
     for name in asked.sets:
         config = config_of(asked.rows, name, "test")
         run = scored(asked.rows, asked.out, name, "test")
-        found = []
         for level in asked.levels:
-            found.append(level_figures(run, asked.out / f"{name}-noise-{level:g}", level, config))
-            recorded("test", name, "noise", found)
-            print(name, level, flush=True)
+            folder = asked.out / f"{name}-{stage}-{level:g}"
+            found = level_figures(run, folder, asked.kind, level, config, asked.prune)
+            known = earlier(name, stage)
+            known[level] = known.get(level, {}) | found
+            recorded("test", name, stage, [known[one] for one in sorted(known)])
+            print(name, stage, level, flush=True)
 
 
 if __name__ == "__main__":
