@@ -43,6 +43,16 @@ DIETS: dict[str, dict[str, Any]] = {
     "a third of the epochs": {"epochs": 1 / 3},
     "infobatch r=0.5": {"diet": "infobatch", "diet_options": {"r": 0.5}},
     "infobatch r=0.9": {"diet": "infobatch", "diet_options": {"r": 0.9, "full": 0.1}},
+    "infobatch r=0.5, two thirds of the epochs": {
+        "epochs": 2 / 3,
+        "diet": "infobatch",
+        "diet_options": {"r": 0.5},
+    },
+    "infobatch r=0.9, half the epochs": {
+        "epochs": 0.5,
+        "diet": "infobatch",
+        "diet_options": {"r": 0.9, "full": 0.1},
+    },
     "data-diet 0.5": {"diet": "data-diet", "diet_options": {"prune": 0.5, "by_class": 1}},
     "data-diet 0.8, anew": {"diet": "data-diet", "diet_options": {"prune": 0.8, "every": 3, "by_class": 1}},
     "iterative 0.8": {"diet": "iterative", "diet_options": {"prune": 0.8, "cuts": 3, "by_class": 1}},

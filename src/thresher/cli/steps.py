@@ -163,6 +163,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     from thresher.cli.options import given
     from thresher.cli.settings import named
     from thresher.config import checked
+    from thresher.scores import hard_end
     from thresher.selection import find, select_from_table
 
     by_set = parsed(overrides or ())
@@ -174,7 +175,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     entry = find(used.strategy)
     by = entry.score(used.by)
     names = [name.strip() for name in by.split(",")] if entry.several else [by]
-    ends = [parameters["hard"] or _hard_end(name) for name in names]
+    ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name}_{used.normalise}" for name in names]
     counts = select_from_table(
@@ -186,15 +187,6 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         **used.model_dump(exclude={"by", "normalise"}),
     )
     return {**counts, "kept": str(parameters["out"]), "by": ",".join(names), "hard": ",".join(ends)}
-
-
-def _hard_end(name: str) -> Any:
-    """The hard end of a score of thresher's, also normalised; of any other column the high one."""
-    from thresher.scores import scores
-
-    known = scores()
-    score = known.get(name) or known.get(name.rpartition("_")[0])
-    return score.hard if score else "high"
 
 
 @takes(*COMPARING)

@@ -53,6 +53,18 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     return name, known[score].hard if score else "high"
 
 
+def hard_end(name: str) -> Literal["high", "low"]:
+    """The end at which the hard rows of a column are, a score's or one normalised; of a column of no known score the high one.
+
+    >>> hard_end("pvi"), hard_end("pvi_class"), hard_end("trail_entropy"), hard_end("pvi_mine")
+    ('low', 'low', 'high', 'high')
+    """
+    known = scores()
+    base, _, suffix = name.rpartition("_")
+    score = known.get(name) or (known.get(base) if suffix in SUFFIXES else None)
+    return score.hard if score else "high"
+
+
 def columns_of(
     by: str, normalise: Normalise, columns: Sequence[str], several: bool
 ) -> tuple[list[str], list[Literal["high", "low"]]]:

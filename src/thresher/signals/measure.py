@@ -48,6 +48,8 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
     settings = MeasureConfig(**config["measure"])
     if config["model"]["freeze"]:
         # Heads are measured in less time than a process takes to start.
+        if settings.engine != "local":
+            say(f"measure: the heads of a frozen encoder are measured here, not by engine {settings.engine}")
         settings = settings.model_copy(update={"workers": 1, "engine": "local"})
     if config["model"]["freeze"] or settings.features:
         write_features(run)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
 from thresher.errors import UserError
 from thresher.rows.wording import listed
-from thresher.scores import scores
+from thresher.scores import hard_end
 from thresher.selection import select
 
 FLOOR = 20  # rows of a domain; the paper saw domains below this regress
@@ -87,17 +87,6 @@ def choose(
         hard=hard or [hard_end(one) for one in named] or "high",  # type: ignore[arg-type]
         seed=seed,
     )
-
-
-def hard_end(by: str | None) -> Literal["high", "low"]:
-    """Where the hard rows of a score are; a score of no registration has them at its high end.
-
-    >>> hard_end("pvi_class"), hard_end("trail_entropy")
-    ('low', 'high')
-    """
-    name = (by or "").removesuffix("_class").removesuffix("_dataset")
-    known = scores().get(name)
-    return known.hard if known else "high"
 
 
 def removed_by(rows: pl.DataFrame, kept: pl.DataFrame, column: str) -> pl.DataFrame:
