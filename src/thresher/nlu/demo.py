@@ -31,8 +31,19 @@ TEST_PER_INTENT = 12
 SYNTHETIC = 200
 PRUNE = 0.4
 FEWEST_TEMPLATES = 3
-# So few rows need more epochs than a whole data set, or the pruned stack is short of steps, not of rows.
-SETTINGS = {"domain.epochs": 8, "joint.epochs": 3, "joint_least_steps": 40}
+# A frozen encoder: the whole demo is two minutes of one core. So few rows need more epochs than a whole data set, or the pruned
+# stack is short of steps, not of rows.
+SETTINGS: dict[str, Any] = {
+    "model.freeze": True,
+    "model.layers": "all",
+    "domain.epochs": 10,
+    "domain.batch_size": 64,
+    "domain.head_lr": 0.003,
+    "joint.epochs": 12,
+    "joint.batch_size": 32,
+    "joint.head_lr": 0.005,
+    "joint_least_steps": 100,
+}
 
 
 def home_rows(per_intent: int = PER_INTENT, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:

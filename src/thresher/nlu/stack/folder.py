@@ -56,7 +56,8 @@ def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
     def fill(folder: Path) -> None:
         tokenizer.save_pretrained(folder)
         if isinstance(encoder, FrozenEncoder):
-            encoder.whole.save_pretrained(folder)
+            with quiet_transformers():
+                encoder.whole.save_pretrained(folder)
             return
         encoder.config.save_pretrained(folder)
         weight = encoder.get_input_embeddings().weight.detach().contiguous()
