@@ -180,6 +180,7 @@ def main() -> None:
             "scores"
         ],
         "lds": lds,
+        "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
     }
     for stage in asked.stages:
         for name in asked.sets:

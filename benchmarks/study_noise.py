@@ -18,15 +18,17 @@ import numpy as np
 from scipy.special import softmax
 from study_data import COLUMNS
 
-from study import RESULTS, config_of, recorded, scored
+from study import RESULTS, config_of, recorded, score_columns, scored
 from thresher.config import NoiseConfig
 from thresher.rows import read_rows
 from thresher.run_folder import features_file
+from thresher.scores import column
 from thresher.steps.nested import nested_run
-from thresher.study.arms import scores_of
+from thresher.study.arms import Arm, scores_of
 from thresher.study.detect import average_precision, confident_learning, detection_table, precision_at
 from thresher.study.noise import hits, noise_figures, plant, with_labels
 from thresher.study.similarity import chance_similarity, end_rows, similarity
+from thresher.study.sweep import sweep_arms
 from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
 
@@ -67,10 +69,14 @@ def cleanlab_lines(labels: np.ndarray, probabilities: np.ndarray, wrong: np.ndar
 
 
 def pruned(folder: Path, wrong: np.ndarray) -> dict[str, Any]:
-    """Accuracy after the paper's removals from noisy rows: VoG's easy end, the hard ends of TracIn and PVI, random rows."""
+    """Accuracy after the paper's removals from noisy rows (VoG's easy end, the hard ends of TracIn and PVI, random rows), and
+    after as many rows of AUM's hard end as are wrong."""
     keep = ("score", "end", "fraction", "n", "steps", "seeds", "accuracy", "to_full", "to_random")
     found = noise_figures(folder, wrong, NoiseConfig(workers=1))
-    return {"full": found["full"], "table": [{key: line[key] for key in keep} for line in found["table"]]}
+    suspects = Arm(*column("aum", "auto", score_columns(folder)), "hard", "cutoff")
+    cleaned = sweep_arms(folder, [suspects], [float(wrong.mean())], 3, workers=1)
+    lines = [*found["table"], *cleaned["table"]]
+    return {"full": found["full"], "table": [{key: line[key] for key in keep} for line in lines]}
 
 
 def level_figures(

@@ -138,6 +138,37 @@ def noise_table(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
+    """Per level: accuracy on all noisy rows, and what removing some changes, with random rows as many beside it."""
+    have = [one for one in found if "pruning" in one]
+    if not have:
+        return []
+    lines = ["| removed | " + " | ".join(f"{one['level']:.0%} drawn anew" for one in have) + " |"]
+    lines.append("|---" * (len(have) + 1) + "|")
+    full = [f"{100 * one['pruning']['full']['accuracy']['mean']:.2f}%" for one in have]
+    lines.append(f"| nothing (accuracy) | {' | '.join(full)} |")
+    tables = [one["pruning"]["table"] for one in have]
+    wrong = [one["share"] for one in have]
+    for at, line in enumerate(tables[0]):
+        if line["score"] is None:
+            continue
+        planted = line["score"] == "aum"
+        share = "as many as are wrong" if planted else f"{line['fraction']:.0%}"
+        cells = []
+        for table, count in zip(tables, wrong, strict=True):
+            one = table[at]
+            assert one["score"] == line["score"] and (not planted or abs(one["fraction"] - count) < 1e-3)
+            random = next(
+                other for other in table if other["score"] is None and other["fraction"] == one["fraction"]
+            )
+            bold = "**" if one["to_random"]["low"] > 0 else ""
+            cells.append(
+                f"{bold}{100 * one['to_full']['mean']:+.2f}{bold} ({100 * random['to_full']['mean']:+.2f})"
+            )
+        lines.append(f"| {line['score']}, {line['end']} end, {share} | {' | '.join(cells)} |")
+    return lines
+
+
 def main() -> None:
     results = json.loads(RESULTS.read_text(encoding="utf-8"))
     tested = results.get("test", {})
@@ -149,8 +180,10 @@ def main() -> None:
         for stage in ("paper", "singles"):
             if stage in found:
                 print(f"\n### {name}, {stage}, same steps\n", *single_table(found[stage]), sep="\n")
-        if "noise" in found:
-            print(f"\n### {name}, noise\n", *noise_table(found["noise"]), sep="\n")
+        for stage in ("noise", "noise-class", "noise-group"):
+            if stage in found:
+                print(f"\n### {name}, {stage}\n", *noise_table(found[stage]), sep="\n")
+                print("", *cleaning_table(found[stage]), sep="\n")
     print("\n### Agreement of runs\n", *stability_table(tested), sep="\n")
     print("\n### LDS\n", *lds_table(tested), sep="\n")
 
