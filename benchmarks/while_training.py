@@ -166,6 +166,8 @@ def main() -> None:
     parser.add_argument("--data", choices=sorted(COLUMNS), default="clinc150")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--layers", type=int, default=LAYERS, help="of scoring: of the model")
+    parser.add_argument("--pruned", type=float, nargs="*", default=[0.3, 0.45, 0.7], help="of scoring")
     parser.add_argument("--arms", nargs="*", default=[])
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -174,7 +176,7 @@ def main() -> None:
     else:
         from while_training_scoring import scoring
 
-        scoring(given.work, given.data, given.split, given.seeds)
+        scoring(given.work, given.data, given.split, given.seeds, given.layers, given.pruned)
 
 
 if __name__ == "__main__":

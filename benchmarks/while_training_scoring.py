@@ -1,7 +1,8 @@
-"""What a decision costs: ways to score rows for a 6-layer model, their time, and what they buy at 30, 45 and 70% pruned.
+"""What a decision costs: ways to score rows for a model, their time, and what they buy when rows are pruned.
 
 Called by `while_training.py scoring`. Every way ranks rows; the same rule then keeps the hardest of each class, in equal
-shares, and the 6-layer model is trained on them with the recipe and the epochs of the full training.
+shares, and the model (`--layers`) is trained on them with the recipe and the epochs of the full training. The shallow model
+has half of its layers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import polars as pl
 import torch
 from scipy.stats import spearmanr
 from torch import nn
-from while_training import EPOCHS, cell, read, recipe, sets
+from while_training import EPOCHS, RECIPE, cell, read, recipe, sets
 from while_training_tables import against
 
 import thresher as th
@@ -32,8 +33,6 @@ from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import trains_in_bf16
 
-DEEP, SHALLOW = 6, 3
-PRUNED = (0.3, 0.45, 0.7)
 Scores = dict[str, np.ndarray]
 
 
@@ -94,15 +93,22 @@ def watched(data: str, split: str, layers: int, share: float, seed: int) -> tupl
     return {"el2n": signals["error_norm"].to_numpy().mean(1), "vog_online": online}, seconds
 
 
-def measured(data: str, split: str, seed: int) -> tuple[Scores, float]:
-    """The measuring pass over 10 checkpoints of the 6-layer model: VoG, and the CPU seconds of the pass alone."""
+def measured(data: str, split: str, layers: int, seed: int) -> tuple[Scores, float]:
+    """The measuring pass over 10 checkpoints of the model: VoG, and the CPU seconds of the pass alone."""
     texts, labels = read(data, "train of val" if split == "val" else "train")
     names = ["premise", "hypothesis"][: len(texts)] if len(texts) == 2 else ["text"]
     frame = pl.DataFrame({**dict(zip(names, texts, strict=True)), "label": labels})
     with tempfile.TemporaryDirectory() as folder:
         rows = th.load(frame, text=names, label="label")
         run = th.train(
-            rows, out=f"{folder}/run", layers=DEEP, epochs=EPOCHS[data], seed=seed, workers=1, threads=1
+            rows,
+            out=f"{folder}/run",
+            layers=layers,
+            epochs=EPOCHS[data],
+            seed=seed,
+            workers=1,
+            threads=1,
+            **RECIPE,
         )
         cpu = time.process_time()
         th.measure(run, workers=1)
@@ -112,7 +118,7 @@ def measured(data: str, split: str, seed: int) -> tuple[Scores, float]:
 
 def frozen(data: str, split: str, seed: int) -> tuple[Scores, float]:
     """The pretrained encoder as it is, passed once, and a head trained on its output; EL2N over the epochs of the head."""
-    found = sets(data, split, ModelConfig(layers=DEEP), seed)
+    found = sets(data, split, ModelConfig(layers="all"), seed)
     tokens, labels = found["train"]
     model, config = found["model"].eval(), recipe(data, {})
     cpu = time.process_time()
@@ -139,31 +145,33 @@ def frozen(data: str, split: str, seed: int) -> tuple[Scores, float]:
     return {"el2n": (total / epochs).numpy()}, time.process_time() - cpu
 
 
-# What is run, once per seed, and what it gives.
-RUNS: dict[str, Callable[[str, str, int], tuple[Scores, float]]] = {
+# What is run, once per seed, and what it gives: (data, split, layers of the model, seed) -> scores and CPU seconds.
+RUNS: dict[str, Callable[[str, str, int, int], tuple[Scores, float]]] = {
     "measuring pass": measured,
-    "6 layers": lambda data, split, seed: watched(data, split, DEEP, 1.0, seed),
-    "3 layers": lambda data, split, seed: watched(data, split, SHALLOW, 1.0, seed),
-    "3 layers, a third": lambda data, split, seed: watched(data, split, SHALLOW, 1 / 3, seed),
-    "frozen": frozen,
+    "whole": lambda data, split, layers, seed: watched(data, split, layers, 1.0, seed),
+    "half": lambda data, split, layers, seed: watched(data, split, layers // 2, 1.0, seed),
+    "half, a third": lambda data, split, layers, seed: watched(data, split, layers // 2, 1 / 3, seed),
+    "frozen": lambda data, split, layers, seed: frozen(data, split, seed),
 }
 # By way of scoring: the run, and which of its scores.
 WAYS: dict[str, tuple[str, str]] = {
     "VoG, measuring pass": ("measuring pass", "vog"),
-    "EL2N, watched": ("6 layers", "el2n"),
-    "online VoG, watched": ("6 layers", "vog_online"),
-    "EL2N, 3 layers watched": ("3 layers", "el2n"),
-    "EL2N, 3 layers, a third of the epochs": ("3 layers, a third", "el2n"),
+    "EL2N, watched": ("whole", "el2n"),
+    "online VoG, watched": ("whole", "vog_online"),
+    "EL2N, half of the layers watched": ("half", "el2n"),
+    "EL2N, half of the layers, a third of the epochs": ("half, a third", "el2n"),
     "EL2N, frozen encoder": ("frozen", "el2n"),
 }
 
 
-def scores_of(work: Path, way: str, data: str, split: str, seed: int) -> tuple[np.ndarray, float]:
+def scores_of(
+    work: Path, way: str, data: str, split: str, layers: int, seed: int
+) -> tuple[np.ndarray, float]:
     """The scores of a way and the CPU seconds of its run, kept in WORK."""
     run, column = WAYS[way]
-    place = work / "scores" / f"{data}-{split}-{run.replace(', ', '-').replace(' ', '-')}-{seed}.npz"
+    place = work / "scores" / f"{data}-{split}-{layers}-{run.replace(', ', '-').replace(' ', '-')}-{seed}.npz"
     if not place.is_file():
-        found, seconds = RUNS[run](data, split, seed)
+        found, seconds = RUNS[run](data, split, layers, seed)
         place.parent.mkdir(parents=True, exist_ok=True)
         np.savez(place, seconds=seconds, **found)
         print(run, seed, f"{seconds:.0f} s", flush=True)
@@ -177,31 +185,32 @@ def hardest(score: np.ndarray, labels: np.ndarray, pruned: float) -> np.ndarray:
     return np.flatnonzero(now.hardest(score, round((1 - pruned) * len(score)), by_class=True))
 
 
-def scoring(work: Path, data: str, split: str, seeds: list[int]) -> None:
+def scoring(work: Path, data: str, split: str, seeds: list[int], layers: int, shares: list[float]) -> None:
     """Score in every way, train on what each keeps, and write the table to WORK/scoring-DATA-SPLIT.json."""
     _, names = read(data, "train of val" if split == "val" else "train")
     labels = np.unique(names, return_inverse=True)[1]
-    base = {"data": data, "split": split, "layers": DEEP, "change": {}}
+    base = {"data": data, "split": split, "layers": layers, "change": {}}
     for seed in seeds:
         cell(work, {**base, "kept": "all", "seed": seed})
         for way in WAYS:
-            scores_of(work, way, data, split, seed)
-        for pruned in PRUNED:
+            scores_of(work, way, data, split, layers, seed)
+        for pruned in shares:
             for way in (*WAYS, "random"):
                 score = (
                     np.random.default_rng(seed).random(len(labels))
                     if way == "random"
-                    else scores_of(work, way, data, split, seed)[0]
+                    else scores_of(work, way, data, split, layers, seed)[0]
                 )
                 cell(work, {**base, "kept": f"{way} {pruned}", "seed": seed}, hardest(score, labels, pruned))
         write(
-            work / f"scoring-{data}-{split}.json", as_json(table(work, base, seeds[: seeds.index(seed) + 1]))
+            work / f"scoring-{data}-{split}-{layers}.json",
+            as_json(table(work, base, seeds[: seeds.index(seed) + 1], shares)),
         )
 
 
-def table(work: Path, base: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
+def table(work: Path, base: dict[str, Any], seeds: list[int], shares: list[float]) -> dict[str, Any]:
     """By way: time as a share of one full training, rank correlation with VoG and with the watched EL2N, accuracies."""
-    data, split = base["data"], base["split"]
+    data, split, layers = base["data"], base["split"], base["layers"]
     full = [cell(work, {**base, "kept": "all", "seed": seed}) for seed in seeds]
     one_training = np.mean([one["cpu"] for one in full])
     found: dict[str, Any] = {
@@ -211,17 +220,17 @@ def table(work: Path, base: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
     for way in (*WAYS, "random"):
         line: dict[str, Any] = {}
         if way != "random":
-            made = [scores_of(work, way, data, split, seed) for seed in seeds]
-            # The 6-layer training is made anyway: its watching costs what watch_cost.py measures.
-            free = WAYS[way][0] == "6 layers"
+            made = [scores_of(work, way, data, split, layers, seed) for seed in seeds]
+            # The training of the model is made anyway: its watching costs what watch_cost.py measures.
+            free = WAYS[way][0] == "whole"
             line["time"] = (
                 None if free else round(float(np.mean([cost for _, cost in made])) / one_training, 3)
             )
             for other in ("VoG, measuring pass", "EL2N, watched"):
-                theirs = [scores_of(work, other, data, split, seed)[0] for seed in seeds]
+                theirs = [scores_of(work, other, data, split, layers, seed)[0] for seed in seeds]
                 pairs = [spearmanr(a, b).statistic for (a, _), b in zip(made, theirs, strict=True)]
                 line[f"rank correlation with {other}"] = round(float(np.mean(pairs)), 3)
-        for pruned in PRUNED:
+        for pruned in shares:
             cells = [cell(work, {**base, "kept": f"{way} {pruned}", "seed": seed}) for seed in seeds]
             line[str(pruned)] = against(cells, full)
             if way != "VoG, measuring pass":

@@ -94,11 +94,11 @@ def main(folders: list[str]) -> None:
             cells[one["key"]] = {name: one[name] for name in KEPT}
     page = PAGE.read_text(encoding="utf-8")
     tables: dict[str, Any] = {}
-    for data in EPOCHS:
-        found = arms(list(cells.values()), data, "test")
+    for data, split in ((data, split) for data in EPOCHS for split in ("test", "val")):
+        found = arms(list(cells.values()), data, split)
         if found:
-            tables[data] = found
-            page = filled(page, f"diets-{data}", diet_lines(found))
+            tables[f"{data} {split}"] = found
+            page = filled(page, f"diets-{data}-{split}", diet_lines(found))
     write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
     PAGE.write_text(page, encoding="utf-8")
 
