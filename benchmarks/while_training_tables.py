@@ -66,6 +66,57 @@ def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
     return found
 
 
+def proxy(cells: list[Cell], data: str) -> dict[str, dict[str, Any]]:
+    """Cells of `while_training_proxy.py`: rows chosen by a frozen encoder, and random ones, beside all rows."""
+    mine = [one for one in cells if (one["data"], one["split"], one["layers"]) == (data, "test", LAYERS)]
+    full = {one["seed"]: one for one in mine if one["kept"] == "all" and not one["change"]}
+    found = {}
+    for pruned in sorted({one["kept"].split()[1] for one in mine if one["kept"].startswith("rule ")}):
+        by = {
+            name: {one["seed"]: one for one in mine if one["kept"] == f"{name} {pruned}"}
+            for name in ("rule", "random")
+        }
+        seeds = sorted(full.keys() & by["rule"].keys() & by["random"].keys())
+        if seeds:
+            arms = {name: [one[seed] for seed in seeds] for name, one in {"full": full, **by}.items()}
+            found[pruned] = {
+                "rule": against(arms["rule"], arms["full"]),
+                "random": against(arms["random"], arms["full"]),
+                "rule less random": against(arms["rule"], arms["random"])["difference"],
+                "full": [round(100 * one["accuracy"], 2) for one in arms["full"]],
+            }
+    return found
+
+
+def proxy_lines(found: dict[str, dict[str, Any]]) -> str:
+    """The table of one data set."""
+
+    def interval(values: list[float]) -> str:
+        return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*values)
+
+    lines = [
+        [
+            f"{100 * float(pruned):.0f}%",
+            str(len(one["full"])),
+            f"{np.mean(one['full']):.2f}",
+            f"{np.mean(one['rule']['accuracy']):.2f}",
+            *(interval(one[arm]["difference"]) for arm in ("rule", "random")),
+            interval(one["rule less random"]),
+        ]
+        for pruned, one in found.items()
+    ]
+    head = [
+        "pruned",
+        "seeds",
+        "all rows %",
+        "rule %",
+        "rule less full [95%]",
+        "random less full",
+        "rule less random",
+    ]
+    return table(head, lines)
+
+
 def diet_lines(found: dict[str, dict[str, Any]]) -> str:
     """The table of one data set."""
     lines = []
@@ -99,6 +150,11 @@ def main(folders: list[str]) -> None:
         if found:
             tables[f"{data} {split}"] = found
             page = filled(page, f"diets-{data}-{split}", diet_lines(found))
+    for data in EPOCHS:
+        found = proxy(list(cells.values()), data)
+        if found:
+            tables[f"{data} proxy"] = found
+            page = filled(page, f"proxy-{data}", proxy_lines(found))
     write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
     PAGE.write_text(page, encoding="utf-8")
 
