@@ -197,11 +197,15 @@ def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once
         2,
         "--most-seeds",
         3,
+        "--same-steps",
+        "--workers",
+        1,
     ]
     shown = call(*asked)
     assert shown.code == 0, shown.err
     entry = results(run)["how_much"]
     assert entry["sentence"] in shown.out
+    assert entry["same_steps"] and "of the same steps" in entry["sentence"]
     inner = run / "how-much" / "validation-0.2"
     stay, aside, all_rows = (
         pl.read_parquet(path)

@@ -72,14 +72,14 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
 
 def test_nothing_is_shown_where_everything_costs():
     at, _ = world(lambda fraction: 0.1)
-    found = search(at, HowMuchConfig(step=0.25)) | {"margin": 0.5, "confirmed": None}
+    found = search(at, HowMuchConfig(step=0.25)) | {"margin": 0.5, "same_steps": False, "confirmed": None}
     assert found["fraction"] == 0
     assert "No share" in sentence(found)
 
 
 def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_test_rows():
     at, _ = world(lambda fraction: 0.0 if fraction < 0.5 else 0.1 * (fraction - 0.5), noise=0.01)
-    found = search(at, HowMuchConfig(step=0.1)) | {"margin": 0.5}
+    found = search(at, HowMuchConfig(step=0.1)) | {"margin": 0.5, "same_steps": True}
     assert found["low"] <= found["estimate"] <= found["high"]
     chosen = next(look for look in found["looks"] if look["fraction"] == found["fraction"])
     assert chosen["low"] > -0.005
@@ -88,7 +88,7 @@ def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_
     for part in (
         f"{found['fraction']:.0%}",
         "2,000 validation rows",
-        f"{found['trainings']} trainings",
+        f"{found['trainings']} trainings of the same steps",
         "123",
         "confirmed",
     ):

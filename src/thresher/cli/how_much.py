@@ -9,6 +9,7 @@ from thresher.cli.options import (
     CHOICE,
     FLOOR_GROUP,
     HOW_MUCH,
+    SEARCHING,
     Force,
     Json,
     Overrides,
@@ -24,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("how-much")(how_much)
 
 
-@takes(*HOW_MUCH, *CHOICE, *FLOOR_GROUP)
+@takes(*HOW_MUCH, *SEARCHING, *CHOICE, *FLOOR_GROUP)
 def how_much(
     context: typer.Context,
     *,
@@ -36,9 +37,13 @@ def how_much(
 ) -> None:
     """Find the largest share of the rows that can go, on rows cut from the training rows, and confirm it on the test rows."""
     terminal.start(quiet)
-    ours = [text for text in set or () if text.strip().startswith("how_much.")]
-    rest = [text for text in set or () if text not in ours]
+    ours, proof = (
+        [text for text in set or () if text.strip().startswith(section)]
+        for section in ("how_much.", "compare.")
+    )
+    rest = [text for text in set or () if text not in (*ours, *proof)]
     settings = changes(run, "how_much", HOW_MUCH, context.params, ours)
+    settings |= changes(run, "compare", SEARCHING, context.params, proof)
     settings |= changes(run, "select", (*CHOICE, *FLOOR_GROUP), context.params, rest)
     from thresher import api
 

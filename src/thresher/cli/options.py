@@ -112,6 +112,10 @@ HOW_MUCH = (
     _option("--first-seeds", "how_much.first_seeds", "N", "Search"),
     _option("--most-seeds", "how_much.most_seeds", "N", "Search"),
 )
+SEARCHING = (
+    _option("--same-steps", "compare.same_steps", "", "Search"),
+    _option("--workers", "compare.workers", "N", "Search"),
+)
 SWEEP = (
     _option("--scores", "sweep.scores", "NAME[,NAME]", "Sweep"),
     _option("--ends", "sweep.ends", "END[,END]", "Sweep"),

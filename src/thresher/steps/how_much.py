@@ -74,6 +74,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
         entry |= {
             "margin": asked.margin,
             "validation": asked.validation,
+            "same_steps": compare.same_steps,
             "arm": arm.facts(),
             "confirmed": None,
         }

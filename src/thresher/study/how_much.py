@@ -153,7 +153,7 @@ def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> tu
 def sentence(entry: dict[str, Any]) -> str:
     """The answer in words."""
     margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
-    cost = f"{entry['trainings']} trainings"
+    cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
     if not entry["fraction"]:
         best = min(entry["looks"], key=lambda one: one["fraction"])
         return (
