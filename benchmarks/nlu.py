@@ -328,9 +328,8 @@ def main(arguments: list[str]) -> None:
     file.write_text(json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     for mark, make in TABLES.items():
-        if mark != "mixed":
-            text = filled(text, mark, make(figures))
-    for mark in FROZEN if figures["frozen"] else ():
+        text = filled(text, mark, make(figures))
+    for mark in FROZEN if "frozen" in figures else ():
         text = filled(text, f"frozen-{mark}", TABLES[mark](figures["frozen"]))
     page.write_text(text, encoding="utf-8")
 

@@ -39,9 +39,15 @@ SINGLES = ("aum", "el2n_mean", "variability", "d2", "duplicates", "h_score")
 SUBSETS = 200
 
 
+def results() -> dict[str, Any]:
+    """All that is recorded: by split, data set and stage."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    return found
+
+
 def recorded(split: str, name: str, stage: str, value: Any) -> None:
     """Write one entry of the results; the others stay."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    found = results()
     found.setdefault(split, {}).setdefault(name, {})[stage] = value
     temporary = RESULTS.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ from the same rows and recipe.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from scipy.special import softmax
 from study_data import COLUMNS
 
-from study import RESULTS, config_of, recorded, score_columns, scored
+from study import config_of, recorded, results, score_columns, scored
 from thresher.config import NoiseConfig
 from thresher.rows import read_rows
 from thresher.run_folder import features_file
@@ -125,8 +124,7 @@ def level_figures(
 
 def earlier(name: str, stage: str) -> dict[float, dict[str, Any]]:
     """What is recorded already, by level."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    return {one["level"]: one for one in found.get("test", {}).get(name, {}).get(stage, [])}
+    return {one["level"]: one for one in results().get("test", {}).get(name, {}).get(stage, [])}
 
 
 def main() -> None:

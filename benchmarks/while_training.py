@@ -96,6 +96,11 @@ def recipe(data: str, change: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**{**RECIPE, "epochs": epochs, **changed})
 
 
+def same_steps(pruned: float) -> dict[str, Any]:
+    """The change with which a share of the rows takes as many steps as all of them."""
+    return {"epochs": 1 / (1 - pruned)}
+
+
 def published() -> list[dict[str, Any]]:
     """The cells that docs/while-you-train.json holds."""
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))["cells"] if PUBLISHED.is_file() else []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import torch
-from while_training import COLUMNS, LAYERS, cell, read
+from while_training import COLUMNS, LAYERS, cell, read, same_steps
 
 from study import recommended
 from thresher.rows import read_rows
@@ -39,7 +39,7 @@ def main() -> None:
         cell(asked.work, {**base, "change": {}, "kept": "all", "seed": seed})
         for pruned in asked.pruned:
             for name, arm in arms.items():
-                made_of = {**base, "change": {"epochs": 1 / (1 - pruned)}, "kept": f"{name} {pruned:g}"}
+                made_of = {**base, "change": same_steps(pruned), "kept": f"{name} {pruned:g}"}
                 cell(asked.work, {**made_of, "seed": seed}, kept_by(arm, scores, pruned, seed))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from render import filled, table
-from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
+from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published, same_steps
 
 from thresher.run_folder import as_json, write
 from thresher.study.intervals import paired_interval
@@ -46,18 +46,20 @@ def against(arm: list[Cell], full: list[Cell]) -> dict[str, Any]:
     }
 
 
+def of(cells: list[Cell], data: str, split: str) -> list[Cell]:
+    """The cells of a data set and split, with the model and the recipe of today."""
+    asked = (data, split, LAYERS, {**RECIPE, "epochs": EPOCHS[data]})
+    return [one for one in cells if (one["data"], one["split"], one["layers"], one["recipe"]) == asked]
+
+
+def by_seed(cells: list[Cell], kept: str, change: dict[str, Any]) -> dict[int, Cell]:
+    """The cells of one arm."""
+    return {one["seed"]: one for one in cells if one["kept"] == kept and one["change"] == change}
+
+
 def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
     """Every arm of DIETS that has cells, beside full training with the same seeds."""
-    recipe = {**RECIPE, "epochs": EPOCHS[data]}
-    mine = [
-        one
-        for one in cells
-        if (one["data"], one["split"], one["kept"], one["layers"], one["recipe"])
-        == (data, split, "all", LAYERS, recipe)
-    ]
-    by_arm = {
-        arm: {one["seed"]: one for one in mine if one["change"] == change} for arm, change in DIETS.items()
-    }
+    by_arm = {arm: by_seed(of(cells, data, split), "all", change) for arm, change in DIETS.items()}
     found = {}
     for arm, done in by_arm.items():
         seeds = sorted(done.keys() & by_arm["full"].keys())
@@ -68,32 +70,30 @@ def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
 
 def proxy(cells: list[Cell], data: str) -> dict[str, dict[str, Any]]:
     """Cells of `while_training_proxy.py`: rows chosen by a frozen encoder, and random ones, beside all rows."""
-    mine = [one for one in cells if (one["data"], one["split"], one["layers"]) == (data, "test", LAYERS)]
-    full = {one["seed"]: one for one in mine if one["kept"] == "all" and not one["change"]}
-    found = {}
+    mine = of(cells, data, "test")
+    full, found = by_seed(mine, "all", {}), {}
     for pruned in sorted({one["kept"].split()[1] for one in mine if one["kept"].startswith("rule ")}):
-        by = {
-            name: {one["seed"]: one for one in mine if one["kept"] == f"{name} {pruned}"}
-            for name in ("rule", "random")
-        }
-        seeds = sorted(full.keys() & by["rule"].keys() & by["random"].keys())
+        change = same_steps(float(pruned))
+        rule, random = (by_seed(mine, f"{name} {pruned}", change) for name in ("rule", "random"))
+        seeds = sorted(full.keys() & rule.keys() & random.keys())
         if seeds:
-            arms = {name: [one[seed] for seed in seeds] for name, one in {"full": full, **by}.items()}
+            of_full, of_rule, of_random = ([arm[seed] for seed in seeds] for arm in (full, rule, random))
             found[pruned] = {
-                "rule": against(arms["rule"], arms["full"]),
-                "random": against(arms["random"], arms["full"]),
-                "rule less random": against(arms["rule"], arms["random"])["difference"],
-                "full": [round(100 * one["accuracy"], 2) for one in arms["full"]],
+                "rule": against(of_rule, of_full),
+                "random": against(of_random, of_full),
+                "rule less random": against(of_rule, of_random)["difference"],
+                "full": [round(100 * one["accuracy"], 2) for one in of_full],
             }
     return found
 
 
+def interval(difference: list[float]) -> str:
+    """A difference in points with its interval."""
+    return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
+
+
 def proxy_lines(found: dict[str, dict[str, Any]]) -> str:
     """The table of one data set."""
-
-    def interval(values: list[float]) -> str:
-        return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*values)
-
     lines = [
         [
             f"{100 * float(pruned):.0f}%",
@@ -121,14 +121,13 @@ def diet_lines(found: dict[str, dict[str, Any]]) -> str:
     """The table of one data set."""
     lines = []
     for arm, one in found.items():
-        mean, low, high = one["difference"]
         full = arm == "full"
         lines.append(
             [
                 f"`{arm}`" if " " in arm and DIETS[arm].get("diet") else arm,
                 str(len(one["seeds"])),
                 f"{np.mean(one['accuracy']):.2f}",
-                "" if full else f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]",
+                "" if full else interval(one["difference"]),
                 "" if full else f"{100 * (1 - one['steps']):.0f}%",
                 "" if full else f"{100 * (1 - one['time']):.0f}%",
             ]

@@ -50,7 +50,7 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     if name not in available:
         problem = "was not computed in this run" if score else "is not a score or a column"
         raise UserError(f"'{name}' {problem}; there are {', '.join(available) or 'none'}")
-    return name, known[score].hard if score else "high"
+    return name, hard_end(name)
 
 
 def hard_end(name: str) -> Literal["high", "low"]:
