@@ -1,8 +1,9 @@
-"""The study with the frozen encoder: `python benchmarks/study.py ROWS OUT [--sets ...] [--stages ...] [--split test]`.
+"""The study: `python benchmarks/study.py ROWS OUT [--sets ...] [--stages ...] [--model frozen] [--split test]`.
 
 ROWS is what `study_data.py` wrote, OUT a folder for the run folders. Every stage takes up what is finished: a training that was
 done is never done again, and its figures are in `docs/study.json` as soon as the stage is through. `--split val` trains on `fit`
-and tests on `val`, which is what the rule was chosen on.
+and tests on `val`, which is what the rule was chosen on. `--model tuned-3` fine-tunes the first 3 layers instead, and what it
+finds stands under the stage's name with the model's before it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import polars as pl
 from study_data import COLUMNS
 
 import thresher as th
-from thresher.config import RunConfig, checked
+from thresher.config import RunConfig
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.scores import column, scores
+from thresher.settings import checked
 from thresher.study.arms import Arm, arms_of, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import run_cells
@@ -54,8 +56,34 @@ def recorded(split: str, name: str, stage: str, value: Any) -> None:
     temporary.replace(RESULTS)
 
 
-def config_of(rows: Path, name: str, split: str) -> RunConfig:
-    """The frozen laboratory: all six layers, a 3-layer head, 6 epochs of batches of 256."""
+# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too.
+MODELS: dict[str, dict[str, Any]] = {
+    "frozen": {
+        "model": {"freeze": True, "layers": "all"},
+        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 3, "workers": 1, "threads": 1},
+        "measure": {"features": True, "workers": 1},
+        "sweep": {"workers": 1},
+    },
+    **{
+        f"tuned-{layers}": {
+            "model": {"layers": layers},
+            "train": {
+                "epochs": 4,
+                "batch_size": 64,
+                "encoder_lr": 3e-4,
+                "head_lr": 2e-3,
+                "runs": 3,
+                "forgetting_evaluations": 0,
+                "threads": 1,
+            },
+        }
+        for layers in (3, 6)
+    },
+}
+
+
+def config_of(rows: Path, name: str, split: str, model: str = "frozen") -> RunConfig:
+    """The settings of a run folder: the rows of a data set and one of `MODELS`."""
     text, label = COLUMNS[name]
     train, test = (str(rows / name / f"{part}.jsonl") for part in PARTS[split])
     group = GROUP[name]
@@ -68,27 +96,19 @@ def config_of(rows: Path, name: str, split: str) -> RunConfig:
                 "label": label,
                 "groups": [group] if group else [],
             },
-            "model": {"freeze": True, "layers": "all"},
-            "train": {
-                "epochs": 6,
-                "batch_size": 256,
-                "head_lr": 5e-3,
-                "runs": 3,
-                "workers": 1,
-                "threads": 1,
-            },
-            "measure": {"features": True, "workers": 1},
-            "sweep": {"workers": 1},
+            **MODELS[model],
         }
     )
 
 
-def scored(rows: Path, out: Path, name: str, split: str) -> Path:
+def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") -> Path:
     """The run folder of a data set, trained, measured and scored."""
-    config = config_of(rows, name, split)
+    config = config_of(rows, name, split, model)
     data = config.data
     loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
-    run = th.train(loaded, out=out / f"{name}-{split}", test=data.test, config=config, proof_seeds=5)
+    frozen = model == "frozen"
+    folder = out / (f"{name}-{split}" if frozen else f"{name}-{split}-{model}")
+    run = th.train(loaded, out=folder, test=data.test, config=config, proof_seeds=5 if frozen else 3)
     th.measure(run, **config.measure.model_dump())
     th.score(run)
     return Path(run)
@@ -135,15 +155,25 @@ def recommended(run: Path) -> list[Arm]:
 
 
 def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
-    return lines_of(sweep_arms(run, recommended(run), fractions, seeds, same_steps, 1))
+    return lines_of(sweep_arms(run, recommended(run), fractions, seeds, same_steps, workers_of(run)))
+
+
+def workers_of(run: Path) -> int | None:
+    workers: int | None = read_manifest(run)["config"]["sweep"]["workers"]
+    return workers
 
 
 def singles(
-    run: Path, names: tuple[str, ...], ends: list[str], fractions: tuple[float, ...], seeds: int
+    run: Path,
+    names: tuple[str, ...],
+    ends: list[str],
+    fractions: tuple[float, ...],
+    seeds: int,
+    same_steps: bool = True,
 ) -> Any:
     have = score_columns(run)
     arms = arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
-    return lines_of(sweep_arms(run, arms, fractions, seeds, True, 1))
+    return lines_of(sweep_arms(run, arms, fractions, seeds, same_steps, workers_of(run)))
 
 
 def lds(run: Path) -> dict[str, Any]:
@@ -171,6 +201,7 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=list(COLUMNS), choices=list(COLUMNS))
     parser.add_argument("--stages", nargs="+", default=["steps", "epochs", "paper", "singles", "lds"])
     parser.add_argument("--split", default="test", choices=list(PARTS))
+    parser.add_argument("--model", default="frozen", choices=list(MODELS))
     parser.add_argument(
         "--deciding", nargs="+", type=float, default=DECIDING, help="fractions of epochs, paper and singles"
     )
@@ -186,13 +217,17 @@ def main() -> None:
             "scores"
         ],
         "lds": lds,
+        "tuned-steps": lambda run: rule(run, True, deciding, 3),
+        "tuned-epochs": lambda run: rule(run, False, deciding, 3),
+        "tuned-vog": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
         "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
     }
     for stage in asked.stages:
         for name in asked.sets:
-            run = scored(asked.rows, asked.out, name, asked.split)
+            run = scored(asked.rows, asked.out, name, asked.split, asked.model)
             if stage != "score":
-                recorded(asked.split, name, stage, stages[stage](run))
+                place = stage if asked.model == "frozen" else f"{asked.model} {stage}"
+                recorded(asked.split, name, place, stages[stage](run))
             print(stage, name, flush=True)
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from thresher.begin import check_selection, data_config
-from thresher.config import RunConfig, with_settings
+from thresher.config import RunConfig
 from thresher.rows import Rows, load
 from thresher.run_folder import RunPath, require, stamp
+from thresher.settings import with_settings
 from thresher.steps.compare import compare
 from thresher.steps.diet import prune_while_training
 from thresher.steps.explain import explain

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import polars as pl
 
 from thresher import run_folder
-from thresher.config import DataConfig, RunConfig, SelectConfig, checked
+from thresher.config import DataConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows, audit, audit_lines, load, save_rows
 from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, stamp, update_results
 from thresher.sealed import fault
+from thresher.settings import checked
 
 FILES = (
     "rows",
@@ -109,7 +110,9 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
 
 def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:
     """What makes two trainings the same: the rows, the model and the recipe, but no test rows."""
+    proxy = {} if config.proxy.encoder == "none" else {"proxy": config.proxy.encoder}
     return {
+        **proxy,
         "rows": rows.hash(),
         "columns": [*rows.text, rows.label, *rows.groups],
         "model": config.model.model_dump(mode="json"),

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
-
-from thresher.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class _Section(BaseModel):
@@ -136,6 +128,15 @@ class MeasureConfig(_Section):
     cores: int = Field(default=1, ge=1, description="cores that Ray sets aside for each worker")
 
 
+class ProxyConfig(_Section):
+    """A cheaper model that scores the rows in the place of the one that they are chosen for."""
+
+    encoder: Annotated[int, Field(ge=1)] | Literal["none", "frozen"] = Field(
+        default="none",
+        description="score with another model: 'frozen', a head on the encoder as it is, or its first N layers, fine-tuned",
+    )
+
+
 class SelectConfig(_Section):
     """What to prune."""
 
@@ -252,6 +253,7 @@ class RunConfig(_Section):
     data: DataConfig
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    proxy: ProxyConfig = ProxyConfig()
     measure: MeasureConfig = MeasureConfig()
     scores: dict[str, dict[str, str | int | float | bool]] = Field(
         default_factory=dict, description="options per score, e.g. {vog: {window: late}}"
@@ -268,162 +270,3 @@ class RunConfig(_Section):
         if data.label in data.text:
             raise ValueError(f"column '{data.label}' is given as text and as label")
         return data
-
-
-_SECTIONS: dict[str, type[_Section]] = {
-    "train": TrainConfig,
-    "model": ModelConfig,
-    "measure": MeasureConfig,
-    "select": SelectConfig,
-    "compare": CompareConfig,
-    "how_much": HowMuchConfig,
-    "sweep": SweepConfig,
-    "noise": NoiseConfig,
-}
-# The sections that have a setting of this name.
-SETTINGS: dict[str, tuple[str, ...]] = {
-    name: tuple(section for section, model in _SECTIONS.items() if name in model.model_fields)
-    for kind in _SECTIONS.values()
-    for name in kind.model_fields
-}
-
-
-def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
-    """A configuration with some settings changed by name; `model` stands for the encoder's name.
-
-    A name that several sections share (`seeds`, `workers`) is set in all of them.
-
-    Raises
-    ------
-    UserError
-        an unknown setting, or a value that it does not take.
-
-    >>> base = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
-    >>> with_settings(base, epochs=5, model="bert-base-uncased").train.epochs
-    5.0
-    """
-    changed = config.model_dump()
-    for name, value in settings.items():
-        sections, field = (("model",), "name") if name == "model" else (SETTINGS.get(name), name)
-        if sections is None:
-            raise UserError(f"unknown setting '{name}'; there are model, {', '.join(sorted(SETTINGS))}")
-        for section in sections:
-            changed[section][field] = value
-    return checked(changed)
-
-
-def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:
-    """A whole configuration from plain values; `name` gives the name of a setting (`select.prune`) in messages.
-
-    Raises
-    ------
-    UserError
-        one line that names the setting and what it takes.
-
-    >>> data = {"train": "train.jsonl", "text": ["text"], "label": "label"}
-    >>> checked({"data": data, "select": {"prune": 1.5}})
-    Traceback (most recent call last):
-    ...
-    thresher.errors.UserError: select.prune must lie between 0 and 1 (got 1.5)
-    """
-    try:
-        return RunConfig.model_validate(settings)
-    except ValidationError as error:
-        raise UserError(_problem(error.errors()[0], name)) from error
-
-
-def setting(place: str) -> FieldInfo | None:
-    """The field of a setting by its place, None where there is no such setting.
-
-    >>> setting("select.prune").default
-    0.45
-    """
-    section, _, field = place.partition(".")
-    found = RunConfig.model_fields.get(section)
-    kind = found.annotation if found else None
-    if field and isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind.model_fields.get(field.partition(".")[0])
-    return found
-
-
-def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
-    """One line for what pydantic found: which setting, what it takes, what it got."""
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "missing":
-        return f"{name(place)} is missing"
-    if error["type"] == "extra_forbidden":
-        section, _, field = place.rpartition(".")
-        known = _SECTIONS[section].model_fields if section in _SECTIONS else DataConfig.model_fields
-        names = known if section else RunConfig.model_fields
-        return f"{name(place)}: no setting is called '{field}'; there are {', '.join(names)}"
-    if error["type"] == "value_error":
-        return error["msg"].removeprefix("Value error, ")
-    field_info = setting(place)
-    wanted = _takes(field_info) if field_info else error["msg"].lower()
-    short = ".".join(place.split(".")[:2])
-    return f"{name(short)} must {wanted} (got {error['input']!r})"
-
-
-def _takes(field: FieldInfo) -> str:
-    """What a setting takes, in words."""
-    inner = [one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())]
-    limits = [limit for one in inner for limit in getattr(one, "metadata", ())]
-    bounds = {
-        kind: getattr(one, kind)
-        for one in [*field.metadata, *limits]
-        for kind in ("gt", "ge", "lt", "le", "min_length", "max_length")
-        if getattr(one, kind, None) is not None
-    }
-    if "min_length" in bounds:
-        return f"hold {bounds['min_length']} to {bounds['max_length']} names"
-    low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt")
-    kind = "be " + " or ".join(_kinds(field.annotation))
-    if high is not None:
-        return f"lie between {low} and {high}" + (f", {high} not included" if "ge" in bounds else "")
-    if low is not None:
-        return f"{kind} {'above' if 'gt' in bounds else 'of at least'} {low}"
-    return kind
-
-
-def _kinds(annotation: Any) -> list[str]:
-    """The types of an annotation, in words.
-
-    >>> _kinds(int | Literal["auto", "all"])
-    ['a whole number', "'auto'", "'all'"]
-    >>> _kinds(tuple[Literal["gram", "std"], ...])
-    ['a list out of gram, std']
-    """
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return [repr(choice) for choice in inner]
-    if origin is tuple:
-        choices = get_args(inner[0]) if get_origin(inner[0]) is Literal else ()
-        return [f"a list out of {', '.join(choices)}" if choices else "a list"]
-    if origin is dict:
-        return ["a mapping of names to numbers"]
-    if inner:
-        return [words for part in inner if part is not NoneType for words in _kinds(part)]
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    return [words.get(annotation, "a section of settings")]
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A run.yaml, by a user (any part of `RunConfig`) or of a run folder, as plain values.
-
-    Raises
-    ------
-    UserError
-        missing file, broken YAML, or not a mapping.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(
-            f"{path}: needs sections such as data, model, train; it holds {type(content).__name__}"
-        )
-    written_by_run = "format" in content and isinstance(content.get("config"), dict)
-    return dict(content["config"]) if written_by_run else content

@@ -40,6 +40,7 @@ FOLDERS = (
     "cells",
     "how-much",
     "noise",
+    "proxy",
 )
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
@@ -47,6 +48,12 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 def features_file(run: Path, which: FeaturesOf = "rows") -> Path:
     """Where the encoder's features of the training rows, of the test rows, or of the empty input are."""
     return run / ("features.parquet" if which == "rows" else f"features-{which}.parquet")
+
+
+def scoring_run(run: Path) -> Path:
+    """The run folder whose model scored the rows: that of a proxy, which stands inside, or the folder itself."""
+    inner = run / "proxy"
+    return inner if (inner / "run.yaml").is_file() else run
 
 
 def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:

@@ -10,9 +10,10 @@ import pytest
 from command_line import Call, contents, training
 
 import thresher.cli.demo as demo
-from thresher.config import RunConfig, checked
+from thresher.config import RunConfig
 from thresher.demo import commands
 from thresher.demo.planted import precision
+from thresher.settings import checked
 
 TRAIN, TEST = Path("train.jsonl"), Path("test.jsonl")
 

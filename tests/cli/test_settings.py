@@ -12,8 +12,9 @@ from command_line import Call, write_jsonl
 from thresher.cli.job import RUN
 from thresher.cli.options import flag_of, given
 from thresher.cli.settings import parsed, resolve
-from thresher.config import RunConfig, checked, setting, with_settings
+from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.settings import checked, setting, with_settings
 
 DATA = {"text": ["text"], "label": "label"}
 

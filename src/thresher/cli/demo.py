@@ -11,8 +11,9 @@ import typer
 from thresher.cli import terminal
 from thresher.cli.job import show, whole_job
 from thresher.cli.options import Force, Json, Quiet
-from thresher.config import RunConfig, checked
+from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.settings import checked
 
 if TYPE_CHECKING:
     from thresher.demo import DemoFiles

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from thresher.config import setting
+from thresher.settings import setting
 
 Command = Callable[..., None]
 
@@ -54,6 +54,7 @@ MODEL = (
     _option("--layers", "model.layers", "N", "Model"),
     _option("--max-length", "model.max_length", "N", "Model"),
     _option("--freeze", "model.freeze", "", "Model"),
+    _option("--proxy", "proxy.encoder", "frozen|N", "Model"),
 )
 TRAIN = (
     _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),

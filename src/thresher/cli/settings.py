@@ -10,8 +10,9 @@ from typing import Any, get_args, get_origin
 import yaml
 
 from thresher.cli.options import Option, flag_of, given
-from thresher.config import RunConfig, checked, read_config, setting
+from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.settings import checked, read_config, setting
 
 NOTHING = ("null", "none", "~")
 

@@ -162,9 +162,9 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     """The kept rows of a table of scores, written beside nothing but themselves."""
     from thresher.cli.options import given
     from thresher.cli.settings import named
-    from thresher.config import checked
     from thresher.scores import hard_end
     from thresher.selection import find, select_from_table
+    from thresher.settings import checked
 
     by_set = parsed(overrides or ())
     settings = {"floor": 0}

@@ -69,11 +69,21 @@ def _model(files: RunFiles) -> Facts:
         ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),
         ("Longest row", count(model["max_length"], "token")),
     ]
+    if (proxy := scored_by(files.manifest["config"])) is not None:
+        pairs.append(("Scores from", proxy))
     if parameters:
         pairs.append(("Parameters", f"{parameters / 1e6:.1f} million"))
     if "truncated" in measured:
         pairs.append(("Rows cut", count(measured["truncated"])))
     return pairs
+
+
+def scored_by(config: dict[str, Any]) -> str | None:
+    """The proxy that scored the rows, None where it was the model itself."""
+    encoder = config.get("proxy", {}).get("encoder", "none")
+    if encoder == "none":
+        return None
+    return "a head on the encoder as it is" if encoder == "frozen" else f"its first {count(encoder, 'layer')}"
 
 
 def _layers(files: RunFiles) -> str:

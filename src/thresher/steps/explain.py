@@ -11,7 +11,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.progress import say, track
 from thresher.rows.wording import did_you_mean, listed, shown
-from thresher.run_folder import RunPath, read_manifest, require
+from thresher.run_folder import RunPath, read_manifest, require, scoring_run
 
 LAYERS = ("encoder", "classifier")
 SIDES = {"proponent": 1, "opponent": -1}
@@ -99,6 +99,10 @@ def explanations(
     if read_manifest(run)["config"]["model"]["freeze"]:
         raise UserError(
             f"{run}: its encoder was frozen; explain needs a model that was fine-tuned as a whole"
+        )
+    if scoring_run(run) != run:
+        raise UserError(
+            f"{run}: its rows were scored by a proxy, so its model has no checkpoints; train without --proxy to explain"
         )
     if layer not in LAYERS:
         raise UserError(f"layer '{shown(layer)}': there is none; give {listed(LAYERS)}")

@@ -10,11 +10,12 @@ import polars as pl
 
 from thresher import run_folder
 from thresher.begin import columns_for, request_of, write_manifest
-from thresher.config import CompareConfig, HowMuchConfig, RunConfig, checked
+from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.rows.split import split_off
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.settings import checked
 from thresher.steps.nested import nested_run
 
 _FIELDS = {"how_much": HowMuchConfig.model_fields, "compare": CompareConfig.model_fields}

@@ -12,7 +12,17 @@ from thresher.begin import change_config, changed
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
-from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, stamp, state
+from thresher.run_folder import (
+    RunPath,
+    finish,
+    lock,
+    read_manifest,
+    redo,
+    require,
+    scoring_run,
+    stamp,
+    state,
+)
 from thresher.steps.nested import nested_run
 
 
@@ -74,7 +84,7 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
                 figures = {"kind": kind, "level": level, **noise_figures(folder, noisy.changed, asked)}
                 finish(folder, "noise", level_of, figures=figures)
                 # What a level leaves is its figures, scores and cells; weights of every level would fill the disk.
-                shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+                shutil.rmtree(scoring_run(folder) / "checkpoints", ignore_errors=True)
             done = stamp(folder, "noise")
             assert done is not None
             found.append(done["figures"])

@@ -14,8 +14,18 @@ from thresher.begin import (
 )
 from thresher.progress import say
 from thresher.rows import check_rows
-from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.run_folder import (
+    RunPath,
+    finish,
+    lock,
+    read_manifest,
+    redo,
+    require,
+    scoring_run,
+    state,
+)
 from thresher.sealed import fault, write_table
+from thresher.steps.proxy import take
 
 
 def score(
@@ -40,6 +50,12 @@ def score(
         manifest = read_manifest(run)
         given = manifest["config"]["scores"] if options is None else options
         chosen = {name: dict(values) for name, values in given.items()}
+        if scoring_run(run) != run:
+            table = score(scoring_run(run), options=chosen, force=force)
+            manifest["config"]["scores"] = chosen
+            write_manifest(run, manifest)
+            take(run, "score", ("scores.parquet", "scores.json"))
+            return table
         made_with = {"measure": before["hash"], "options": check_options(chosen)}
         path = run / "scores.parquet"
         if not force and state(run, "score", made_with) == "done" and not fault(path):

@@ -13,7 +13,7 @@ from thresher import run_folder
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows.safe_csv import safe_csv
-from thresher.run_folder import RunPath, lock, read_manifest, require
+from thresher.run_folder import RunPath, lock, read_manifest, require, scoring_run
 
 # What each format is written as, by the ending of the file.
 ENDINGS = {
@@ -58,7 +58,10 @@ def suspects(
 
         most = checked_top(top)
         manifest = read_manifest(run)
-        signals = [read_signals(run, name)[0].select("id", "label", "logits") for name in run_names(run)]
+        scored = scoring_run(run)
+        signals = [
+            read_signals(scored, name)[0].select("id", "label", "logits") for name in run_names(scored)
+        ]
         probabilities = mean_probabilities(signals)
         table = pl.read_parquet(run / "scores.parquet")
         if table["id"].to_list() != signals[0]["id"].to_list():

@@ -15,11 +15,13 @@ from thresher.begin import (
     refuse_other,
     train_settings,
 )
-from thresher.config import RunConfig, with_settings
+from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import Rows
-from thresher.run_folder import RunPath, finish, lock, redo, state
+from thresher.run_folder import RunPath, finish, lock, redo, require, scoring_run, state
+from thresher.settings import with_settings
+from thresher.steps.proxy import has_proxy, proxy_config, take
 from thresher.training.processes import check_shares, follow, leading, rank, world
 
 
@@ -47,7 +49,9 @@ def train(
         rows of a test set (or its path, read with the same columns), for `compare`. A run that is there already
         gets them, too: they change nothing about its training.
     config
-        a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ...
+        a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ... With
+        `proxy`, "frozen" or a number of layers, that model is trained instead, in `RUN/proxy`, and scores the rows for this
+        one, which is trained by `compare` alone.
     force
         start over where the folder holds a run of other data or settings, or this one.
     proof_seeds
@@ -73,6 +77,9 @@ def train(
         test = load_test(test, rows, resolved.data.id)
     check_shares(resolved.train.batch_size, len(rows))
     made_with = train_settings(rows, resolved)
+    proxy = proxy_config(resolved) if has_proxy(resolved) else None
+    if proxy and world() > 1:
+        raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
     if resolved.train.diet != "none":
         from thresher.training.diet import check_options
 
@@ -85,6 +92,8 @@ def train(
         from thresher.model.encoder import load_encoder
 
         load_encoder(resolved.model)
+        if proxy:
+            load_encoder(proxy.model)
     with leading(), lock(folder):
         if overwrite:
             clear(folder)
@@ -96,6 +105,12 @@ def train(
             except UserError:
                 clear(folder)
                 raise
+        if proxy:
+            started = time.monotonic()
+            train(rows, out=folder / "proxy", config=proxy)
+            trained = require(scoring_run(folder), "train")["trained"]
+            take(folder, "train", seconds=round(time.monotonic() - started, 1), trained=trained)
+            return folder
         from thresher.training.sound import faults
 
         if state(folder, "train", made_with) == "done" and not any(faults(folder)):

@@ -15,6 +15,7 @@ from thresher.config import NoiseConfig
 from thresher.errors import UserError
 from thresher.rows import Rows
 from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic, uniform
+from thresher.run_folder import scoring_run
 from thresher.scores import column, scores
 from thresher.scores.read import array, checkpoint_at
 from thresher.signals.measure import read_signals
@@ -60,7 +61,7 @@ def plant(run: Path, rows: Rows, kind: str, level: float, settings: NoiseConfig)
 
 def confusions(run: Path, labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
     """P(wrong class j | rows of class i), (K, K), the diagonal zero and rows summing to one, from a run's early logits."""
-    signals, checkpoints = read_signals(run, "run-0")
+    signals, checkpoints = read_signals(scoring_run(run), "run-0")
     logits = array(signals, "logits")[:, checkpoint_at(checkpoints, None, 2.0)]
     wrong = softmax(logits.astype(np.float64), axis=1)
     wrong[np.arange(len(labels)), labels] = 0

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from thresher.config import ModelConfig, TrainConfig, read_config
+from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
+from thresher.settings import read_config
 
 
 class StackConfig(BaseModel):

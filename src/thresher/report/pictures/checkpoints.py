@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
+from thresher.run_folder import scoring_run
 from thresher.scores.el2n import error_norms
 from thresher.scores.read import by_index
 
@@ -24,7 +25,7 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
 
     Source: Paul et al. (2021), "Deep Learning on a Data Diet", section 4; the paper, section 4.2.
     """
-    folders = sorted((files.run / "signals").glob("run-*"))
+    folders = sorted((scoring_run(files.run) / "signals").glob("run-*"))
     found = [one for folder in folders if (one := el2n_by_checkpoint(folder)) is not None]
     if not found:
         return None

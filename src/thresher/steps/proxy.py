@@ -1,0 +1,68 @@
+"""Selection via proxy: a cheaper model is trained and scores the rows, in the place of the one that they are chosen for.
+
+Source: Coleman et al. (2020), "Selection via Proxy: Efficient Data Selection for Deep Learning", ICLR.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from thresher import run_folder
+from thresher.config import RunConfig
+from thresher.errors import UserError
+from thresher.run_folder import finish, redo, require, scoring_run, state
+from thresher.settings import checked
+
+# A head on fixed vectors trains in seconds; docs/study.md was measured with this recipe.
+FROZEN: dict[str, Any] = {"epochs": 6, "max_steps": None, "batch_size": 256, "head_lr": 5e-3, "runs": 3}
+
+
+def has_proxy(config: RunConfig) -> bool:
+    """Whether another model scores the rows."""
+    return config.proxy.encoder != "none"
+
+
+def proxy_config(config: RunConfig) -> RunConfig:
+    """The configuration of the proxy's own run.
+
+    `frozen`: all layers of the encoder as they are, and a head on them with a recipe of its own. N: the first N layers with
+    the recipe of the run.
+
+    Raises
+    ------
+    UserError
+        the run's own encoder is frozen, which nothing is cheaper than.
+
+    >>> from thresher.config import DataConfig, ProxyConfig
+    >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
+    >>> asked = RunConfig(data=data, proxy=ProxyConfig(encoder=1))
+    >>> asked.model.layers, proxy_config(asked).model.layers, proxy_config(asked).proxy.encoder
+    ('auto', 1, 'none')
+    """
+    if config.model.freeze:
+        raise UserError(
+            "a frozen encoder's head trains in seconds and takes no proxy; leave out --proxy or --freeze"
+        )
+    values = config.model_dump()
+    values["train"]["diet"], values["train"]["diet_options"] = "none", {}
+    if config.proxy.encoder == "frozen":
+        values["model"] |= {"freeze": True, "layers": "all"}
+        values["train"] |= FROZEN
+    else:
+        values["model"]["layers"] = config.proxy.encoder
+    values["proxy"] = {}
+    return checked(values)
+
+
+def take(run: Path, step: str, files: tuple[str, ...] = (), **facts: Any) -> None:
+    """Finish a step of a run with what the proxy's run made in it, unless that is done; `files` of it are copied."""
+    made_with = {"proxy": require(scoring_run(run), step)["hash"]}
+    there = {name: (scoring_run(run) / name).read_bytes() for name in files}
+    same = all((run / name).is_file() and (run / name).read_bytes() == there[name] for name in files)
+    if same and state(run, step, made_with) == "done":
+        return
+    redo(run, step)
+    for name, content in there.items():
+        run_folder.write(run / name, content)
+    finish(run, step, made_with, **facts)

@@ -1,0 +1,149 @@
+"""Selection via proxy as a user meets it: a cheaper model scores, the run's own model is the one that is proved."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from command_line import Call, contents, training
+
+from thresher.run_folder import scoring_run
+from thresher.steps.proxy import FROZEN
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    return yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole job whose rows the first layer of the model scored; it is copied, not written to."""
+    from thresher.api import load, run
+
+    folder = tmp_path_factory.mktemp("proxy") / "RUN"
+    rows = load(material / "train.jsonl", text="utterance", label="intent", groups=["room"])
+    run(
+        rows,
+        out=folder,
+        test=material / "test.jsonl",
+        model=str(material / "tiny"),
+        proxy=1,
+        epochs=2,
+        batch_size=8,
+        checkpoints=3,
+        threads=1,
+        workers=1,
+        seeds=2,
+        by="el2n",
+        prune=0.5,
+    )
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "RUN"))
+
+
+def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material: Path, run: Path) -> None:
+    alone = run.parent / "ALONE"
+    recipe = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
+    data = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
+    asked = [material / "train.jsonl", *data, "--layers", 1, *recipe, "--out", alone]
+    assert call("train", *asked).code == 0
+    assert call("measure", alone, "--workers", 1).code == 0
+    assert call("score", alone).code == 0
+    found = pl.read_parquet(run / "scores.parquet")
+    assert found.equals(pl.read_parquet(alone / "scores.parquet"))
+
+
+def test_the_model_of_the_run_is_the_one_that_is_proved(call: Call, material: Path, run: Path) -> None:
+    assert not (run / "checkpoints").exists(), "the run's own model was trained for scores"
+    plain = run.parent / "PLAIN"
+    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
+    data = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
+    proof = ["--test", material / "test.jsonl", "--seeds", 2, "--prune", 0.5, "--by", "el2n"]
+    assert call("run", material / "train.jsonl", *data, *quick, *proof, "--out", plain).code == 0
+    arms = [
+        next(iter(json.loads((folder / "results.json").read_text())["compare"].values()))["arms"]
+        for folder in (run, plain)
+    ]
+    assert arms[0]["full"] == arms[1]["full"]
+    assert arms[0]["random"] == arms[1]["random"]
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "its first 1 layer" in page
+
+
+def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run: Path) -> None:
+    before = contents(run)
+    for step in ("measure", "score", "select", "compare"):
+        told = call(step, run)
+        assert told.code == 0 and "already done" in told.err, told.err
+    assert contents(run) == before
+    (run / "proxy" / "scores.parquet").write_bytes(b"")
+    assert call("score", run).code == 0
+    assert pl.read_parquet(run / "scores.parquet").equals(pl.read_parquet(run / "proxy" / "scores.parquet"))
+
+
+def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path: Path) -> None:
+    told = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
+    assert told.code == 0, told.err
+    inner = manifest(tmp_path / "RUN" / "proxy")["config"]
+    assert inner["model"]["freeze"]
+    assert {name: inner["train"][name] for name in FROZEN} == FROZEN
+    assert call("measure", tmp_path / "RUN").code == 0
+    assert call("score", tmp_path / "RUN").code == 0
+    scores = pl.read_parquet(tmp_path / "RUN" / "scores.parquet")
+    assert scores.height == 60 and {"aum", "correctness", "d2"} <= set(scores.columns)
+
+
+def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call, run: Path) -> None:
+    told = call("suspects", run, "--out", run.parent / "suspects.csv")
+    assert told.code == 0, told.err
+    search = ["--by", "el2n", "--margin", 99, "--step", 0.5, "--first-seeds", 2, "--most-seeds", 2]
+    told = call("how-much", run, *search, "--workers", 1)
+    assert told.code == 0, told.err
+    inner = run / "how-much" / "validation-0.2"
+    assert scoring_run(inner) == inner / "proxy"
+    levels = ["--kinds", "class", "--levels", 0.2, "--fractions", 0.5, "--hard-fractions", 0.1, "--seeds", 2]
+    told = call("noise", run, *levels, "--workers", 1)
+    assert told.code == 0, told.err
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (["--proxy", "frozen", "--freeze"], "--proxy"),
+        (["--proxy", 7], "layers: 7"),
+        (["--proxy", 0], "--proxy must be"),
+        (["--proxy", "small"], "--proxy must be"),
+    ],
+)
+def test_a_proxy_that_cannot_be_is_refused_before_anything_is_written(
+    call: Call, material: Path, tmp_path: Path, asked: list[Any], named: str
+) -> None:
+    told = call("train", *training(material, tmp_path / "RUN"), *asked)
+    assert told.code == 2
+    assert named in told.err and told.err.count("\n") == 1
+    assert not (tmp_path / "RUN").exists()
+
+
+def test_another_proxy_is_another_run(call: Call, material: Path, tmp_path: Path) -> None:
+    asked = training(material, tmp_path / "RUN")
+    assert call("train", *asked, "--proxy", 1).code == 0
+    for other in ([], ["--proxy", "frozen"]):
+        told = call("train", *asked, *other)
+        assert told.code == 2 and "other settings" in told.err
+    assert call("train", *asked, "--force").code == 0
+    assert not (tmp_path / "RUN" / "proxy").exists()
+    assert scoring_run(tmp_path / "RUN") == tmp_path / "RUN"
+
+
+def test_what_needs_the_models_own_checkpoints_says_so(call: Call, run: Path) -> None:
+    told = call("explain", run, "--text", "play music", "--label", "music")
+    assert told.code == 2 and "proxy" in told.err
