@@ -72,12 +72,12 @@ MODELS: dict[str, dict[str, Any]] = {
                 "batch_size": 64,
                 "encoder_lr": 3e-4,
                 "head_lr": 2e-3,
-                "runs": 3,
+                "runs": runs,
                 "forgetting_evaluations": 0,
                 "threads": 1,
             },
         }
-        for layers in (3, 6)
+        for layers, runs in ((1, 1), (3, 3), (6, 3))
     },
 }
 
@@ -108,7 +108,9 @@ def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") 
     loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
     frozen = model == "frozen"
     folder = out / (f"{name}-{split}" if frozen else f"{name}-{split}-{model}")
-    run = th.train(loaded, out=folder, test=data.test, config=config, proof_seeds=5 if frozen else 3)
+    run = th.train(
+        loaded, out=folder, test=data.test, config=config, proof_seeds=5 if frozen else config.train.runs
+    )
     th.measure(run, **config.measure.model_dump())
     th.score(run)
     return Path(run)

@@ -1,8 +1,7 @@
-"""Training on less, and what a decision costs: the trainings behind docs/while-you-train.md.
+"""Training on less: the trainings behind docs/while-you-train.md.
 
-    python benchmarks/while_training.py diets   --data clinc150 --split val  --seeds 0 --work WORK
-    python benchmarks/while_training.py diets   --data clinc150 --split test --seeds 0 1 2 --work WORK
-    python benchmarks/while_training.py scoring --data clinc150 --split test --seeds 0 1 2 --work WORK
+    python benchmarks/while_training.py --data clinc150 --split val  --seeds 0 --work WORK
+    python benchmarks/while_training.py --data clinc150 --split test --seeds 0 1 2 --work WORK
     python benchmarks/while_training_tables.py WORK
 
 Every training is a cell, kept in WORK under what it was made of: a run that was stopped goes on with the next cell; cells that
@@ -96,17 +95,12 @@ def recipe(data: str, change: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**{**RECIPE, "epochs": epochs, **changed})
 
 
-def same_steps(pruned: float) -> dict[str, Any]:
-    """The change with which a share of the rows takes as many steps as all of them."""
-    return {"epochs": 1 / (1 - pruned)}
-
-
 def published() -> list[dict[str, Any]]:
     """The cells that docs/while-you-train.json holds."""
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))["cells"] if PUBLISHED.is_file() else []
 
 
-def cell(work: Path, made_of: dict[str, Any], keep: np.ndarray | None = None) -> dict[str, Any]:
+def cell(work: Path, made_of: dict[str, Any]) -> dict[str, Any]:
     """The result of one training, made unless it is there; made_of: data, split, layers, change, kept, seed."""
     made_of = {**made_of, "recipe": {**RECIPE, "epochs": EPOCHS[made_of["data"]]}}
     key = digest(made_of)
@@ -119,8 +113,6 @@ def cell(work: Path, made_of: dict[str, Any], keep: np.ndarray | None = None) ->
             return done
     found = sets(made_of["data"], made_of["split"], ModelConfig(layers=made_of["layers"]), made_of["seed"])
     tokens, labels = found["train"]
-    if keep is not None:
-        tokens, labels = tokens.take(keep), labels[keep]
     config = recipe(made_of["data"], made_of["change"])
     with tempfile.TemporaryDirectory() as folder:
         cpu, wall = time.process_time(), time.monotonic()
@@ -166,22 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("diets", "scoring"))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--data", choices=sorted(COLUMNS), default="clinc150")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--layers", type=int, default=LAYERS, help="of scoring: of the model")
-    parser.add_argument("--pruned", type=float, nargs="*", default=[0.3, 0.45, 0.7], help="of scoring")
     parser.add_argument("--arms", nargs="*", default=[])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.what == "diets":
-        diets(given.work, given.data, given.split, given.seeds, given.arms)
-    else:
-        from while_training_scoring import scoring
-
-        scoring(given.work, given.data, given.split, given.seeds, given.layers, given.pruned)
+    diets(given.work, given.data, given.split, given.seeds, given.arms)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from decision_cost import FIGURES, WAYS
 from render import filled, table
-from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published, same_steps
+from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
 
 from thresher.run_folder import as_json, write
 from thresher.study.intervals import paired_interval
@@ -68,52 +69,47 @@ def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def proxy(cells: list[Cell], data: str) -> dict[str, dict[str, Any]]:
-    """Cells of `while_training_proxy.py`: rows chosen by a frozen encoder, and random ones, beside all rows."""
-    mine = of(cells, data, "test")
-    full, found = by_seed(mine, "all", {}), {}
-    for pruned in sorted({one["kept"].split()[1] for one in mine if one["kept"].startswith("rule ")}):
-        change = same_steps(float(pruned))
-        rule, random = (by_seed(mine, f"{name} {pruned}", change) for name in ("rule", "random"))
-        seeds = sorted(full.keys() & rule.keys() & random.keys())
-        if seeds:
-            of_full, of_rule, of_random = ([arm[seed] for seed in seeds] for arm in (full, rule, random))
-            found[pruned] = {
-                "rule": against(of_rule, of_full),
-                "random": against(of_random, of_full),
-                "rule less random": against(of_rule, of_random)["difference"],
-                "full": [round(100 * one["accuracy"], 2) for one in of_full],
-            }
-    return found
-
-
 def interval(difference: list[float]) -> str:
     """A difference in points with its interval."""
     return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
 
 
-def proxy_lines(found: dict[str, dict[str, Any]]) -> str:
-    """The table of one data set."""
-    lines = [
-        [
-            f"{100 * float(pruned):.0f}%",
-            str(len(one["full"])),
-            f"{np.mean(one['full']):.2f}",
-            f"{np.mean(one['rule']['accuracy']):.2f}",
-            *(interval(one[arm]["difference"]) for arm in ("rule", "random")),
-            interval(one["rule less random"]),
-        ]
-        for pruned, one in found.items()
-    ]
-    head = [
-        "pruned",
-        "seeds",
-        "all rows %",
-        "rule %",
-        "rule less full [95%]",
-        "random less full",
-        "rule less random",
-    ]
+def cost_lines(figures: dict[str, Any]) -> str:
+    """What a decision costs, as a share of one full training, and the accuracy it buys."""
+    full = np.mean(figures["ways"]["full"]["accuracy"])
+    lines = []
+    for way, found in figures["ways"].items():
+        if way == "full":
+            continue
+        shares = [name for name in found if name.replace(".", "").isdigit()]
+        cost, ranks = "", ["", ""]
+        if way in WAYS:
+            parts = [figures["costs"][part] * times for part, times in WAYS[way][2].items()]
+            cost = f"{100 * sum(parts) / figures['costs']['training']:.0f}%"
+            ranks = [f"{value:.2f}" for value in found["rank correlation"].values()]
+        lines.append([way, cost, *ranks, *(interval(found[share]["less full"]) for share in shares)])
+    head = ["scored by", "cost", "rank correlation with VoG", "with AUM"]
+    head += [f"{100 * float(share):.0f}% pruned: less full ({100 * full:.2f}%)" for share in shares]
+    return table(head, lines)
+
+
+def cost_differences(figures: dict[str, Any]) -> str:
+    """The same ways less random rows, and less VoG of the measuring pass."""
+    lines = []
+    for way, found in figures["ways"].items():
+        if way in WAYS:
+            shares = [name for name in found if name.replace(".", "").isdigit()]
+            others = ("random", "VoG, measuring pass")
+            lines.append(
+                [way]
+                + [
+                    interval(found[share][f"less {other}"]) if other != way else ""
+                    for other in others
+                    for share in shares
+                ]
+            )
+    head = ["scored by", *(f"{100 * float(share):.0f}%: less random" for share in shares)]
+    head += [f"{100 * float(share):.0f}%: less VoG, measured" for share in shares]
     return table(head, lines)
 
 
@@ -149,11 +145,10 @@ def main(folders: list[str]) -> None:
         if found:
             tables[f"{data} {split}"] = found
             page = filled(page, f"diets-{data}-{split}", diet_lines(found))
-    for data in EPOCHS:
-        found = proxy(list(cells.values()), data)
-        if found:
-            tables[f"{data} proxy"] = found
-            page = filled(page, f"proxy-{data}", proxy_lines(found))
+    if FIGURES.is_file():
+        figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+        page = filled(page, "decision-cost", cost_lines(figures))
+        page = filled(page, "decision-differences", cost_differences(figures))
     write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
     PAGE.write_text(page, encoding="utf-8")
 
