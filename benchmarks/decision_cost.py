@@ -1,0 +1,302 @@
+"""What a decision costs, and what it buys: `python benchmarks/decision_cost.py ROWS OUT [--seeds 0 1 2] [--pruned ...]`.
+
+hwu64 (rows: `study_data.py`), first 3 layers fine-tuned as in `study.py --model tuned-3`. Ways to score rows for that model,
+from the paper's measuring pass down to a head on the frozen encoder; the rows that each keeps train the model for the same
+epochs. Where scores come with a training, those of seed s decide for the training of seed s: the interval holds their noise,
+too. Trainings are cells of the run folder and never done twice. `--costs` measures what each part costs, in processor time of
+one thread. Figures go to docs/decision-cost.json, and `while_training_tables.py` makes the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from scipy.stats import spearmanr
+
+import thresher as th
+from study import MODELS, config_of, scored
+from thresher.model.classifier import Classifier
+from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.rows import read_rows
+from thresher.run_folder import as_json, read_manifest, write
+from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
+from thresher.study.cell import Cell, new_cell
+from thresher.study.cells import predictions, run_cells
+from thresher.study.intervals import paired_interval
+from thresher.study.metrics import accuracy
+from thresher.training.fit import fit, parameter_groups
+from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import configs
+from thresher.training.train import new_classifier
+
+FIGURES = Path(__file__).parents[1] / "docs" / "decision-cost.json"
+DATA, DEEP, SHALLOW = "hwu64", "tuned-3", "tuned-1"
+RULE = ("aum", ["recommended"])
+VOG = ("vog", ["cutoff"])
+ONLINE = ("vog_online", ["cutoff"])
+# By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
+WAYS: dict[str, tuple[str, tuple[str, list[str]], dict[str, int]]] = {
+    "VoG, measuring pass": ("deep", VOG, {"training": 1, "pass": 1}),
+    "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
+    "rule, watched": ("watched", RULE, {"watched training": 1}),
+    "online VoG, watched": ("watched", ONLINE, {"watched training": 1}),
+    "rule, first layer as proxy": ("shallow", RULE, {"first layer": 1}),
+    "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
+}
+
+
+class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
+    """Tokenised rows for a Trainer."""
+
+    def __init__(self, tokens: Tokens, labels: np.ndarray) -> None:
+        self.tokens, self.labels = tokens, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return {"row": row, "label": int(self.labels[row])}
+
+    def collate(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        rows = [item["row"] for item in items]
+        return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
+
+
+def inputs(run: Path, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
+    """A fresh model of a run folder's kind, and its rows."""
+    model_config, _ = configs(read_manifest(run))
+    rows = read_rows(run / "rows.parquet")
+    model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
+    texts = [rows.table[column].to_list() for column in rows.text]
+    return model, tokenise(texts, tokenizer, model_config.max_length), rows.labels()
+
+
+def watch(run: Path, out: Path, seed: int) -> Path:
+    """Train the model of a run folder as `fit` does, with Hugging Face's Trainer, watched; the run folder that comes of it."""
+    from transformers import Trainer, TrainingArguments
+
+    model, tokens, labels = inputs(run, seed)
+    _, config = configs(read_manifest(run))
+    rows = Watchable(tokens, labels)
+
+    class Ordered(Trainer):
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return LengthGroupedOrder(tokens.lengths, config.batch_size, seed)
+
+    with tempfile.TemporaryDirectory() as folder:
+        args = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=config.batch_size,
+            num_train_epochs=config.epochs,
+            seed=seed,
+            lr_scheduler_type=config.schedule,
+            warmup_steps=config.warmup,
+            use_cpu=True,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+        )
+        optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=0.0, fused=True)
+        trainer = Ordered(
+            model, args, train_dataset=rows, data_collator=rows.collate, optimizers=(optimizer, None)
+        )
+        watched = th.watch(trainer, out, force=True)
+        trainer.train()
+    th.score(watched)
+    return Path(watched)
+
+
+def processor_seconds(job: Callable[[], Any]) -> float:
+    """Processor time of a job in this process and in those that it started and waited for."""
+
+    def used() -> float:
+        both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(one.ru_utime + one.ru_stime for one in both)
+
+    before = used()
+    job()
+    return round(used() - before, 1)
+
+
+def costs(rows: Path, out: Path) -> dict[str, float]:
+    """Processor seconds of every part that a way of scoring is made of, each anew, in one thread."""
+    deep = out / f"{DATA}-test-{DEEP}"
+
+    def train() -> None:
+        model, tokens, labels = inputs(deep, 0)
+        _, config = configs(read_manifest(deep))
+        with tempfile.TemporaryDirectory() as folder:
+            fit(model, tokens, labels, config, 0, Path(folder))
+
+    def passed(folder: Path, signals: tuple[str, ...]) -> float:
+        """Of a training with one run, measured: the pass alone."""
+        config = config_of(rows, DATA, "test", DEEP)
+        config = config.model_copy(update={"train": config.train.model_copy(update={"runs": 1})})
+        loaded = th.load(
+            config.data.train,
+            text=list(config.data.text),
+            label=config.data.label,
+            groups=list(config.data.groups),
+        )
+        run = th.train(loaded, out=folder, config=config)
+        return processor_seconds(
+            lambda: th.measure(run, workers=1, signals=signals, force=(Path(run) / "signals").is_dir())
+        )
+
+    found = {"training": processor_seconds(train)}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["THRESHER_CACHE"] = f"{folder}/cache"
+        found["watched training"] = processor_seconds(lambda: watch(deep, Path(folder) / "run", 0))
+        found["first layer"] = processor_seconds(
+            lambda: proxy(rows, Path(folder) / "layer", SHALLOW, {"threads": 1, "workers": 1, "runs": 1})
+        )
+        found["frozen"] = processor_seconds(lambda: proxy(rows, Path(folder) / "frozen", "frozen", {}))
+        found["pass"] = passed(Path(folder) / "pass", ("gradient_gram",))
+        found["pass of logits"] = passed(Path(folder) / "pass", ())
+    return found
+
+
+def proxy(rows: Path, folder: Path, model: str, train: dict[str, Any]) -> None:
+    """Train, measure and score a proxy; features are not taken from the cache."""
+    config = config_of(rows, DATA, "test", model)
+    config = config.model_copy(
+        update={
+            "train": config.train.model_copy(update=train),
+            "measure": config.measure.model_copy(update={"signals": (), "workers": 1}),
+        }
+    )
+    loaded = th.load(
+        config.data.train,
+        text=list(config.data.text),
+        label=config.data.label,
+        groups=list(config.data.groups),
+    )
+    run = th.train(loaded, out=folder, config=config)
+    th.measure(run, **config.measure.model_dump())
+    th.score(run)
+
+
+def tables(rows: Path, out: Path, seeds: list[int]) -> Callable[[str, int], pl.DataFrame]:
+    """The score table of every source, by source and seed, in the row order of the deep run; what is absent is made."""
+    runs = {
+        "deep": scored(rows, out, DATA, "test", DEEP),
+        "shallow": scored(rows, out, DATA, "test", SHALLOW),
+        "frozen": scored(rows, out, DATA, "test"),
+    }
+    deep = read_rows(runs["deep"] / "rows.parquet").table
+    found = {name: scores_of(run, deep["id"]) for name, run in runs.items()}
+    watched = {}
+    for seed in seeds:
+        folder = out / f"{DATA}-test-watched-{seed}"
+        if not (folder / "scores.parquet").is_file():
+            watch(runs["deep"], folder, seed)
+            print("watched", seed, flush=True)
+        # A watched dataset without an id column has the rows' numbers for ids, in their order.
+        watched[seed] = pl.read_parquet(folder / "scores.parquet").with_columns(
+            deep["id"], found["deep"]["label"]
+        )
+    return lambda source, seed: watched[seed] if source == "watched" else found[source]
+
+
+def arm(way: str, table: pl.DataFrame) -> Arm:
+    """How a way chooses rows of its table."""
+    by, strategies = WAYS[way][1]
+    return arms_of(table.columns, [by], ["easy"], strategies, {})[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--pruned", type=float, nargs="+", default=[0.3, 0.45, 0.7])
+    parser.add_argument("--costs", action="store_true", help="measure the costs alone")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    if asked.costs:
+        figures["costs"] = costs(asked.rows, asked.out)
+        write(FIGURES, as_json(figures))
+        return
+    table = tables(asked.rows, asked.out, asked.seeds)
+    run = asked.out / f"{DATA}-test-{DEEP}"
+    ids = read_rows(run / "rows.parquet").table["id"]
+    cells: dict[tuple[str, float], list[Cell]] = {("full", 0.0): []}
+    for seed in asked.seeds:
+        cells["full", 0.0].append(new_cell("full", seed, None, ids))
+        for pruned in asked.pruned:
+            for way in (*WAYS, "random"):
+                source = "deep" if way == "random" else WAYS[way][0]
+                scores = table(source, seed)
+                chosen = RANDOM if way == "random" else arm(way, scores)
+                kept = kept_by(chosen, scores, pruned, seed)
+                cells.setdefault((way, pruned), []).append(new_cell(way, seed, None, ids, kept, chosen.name))
+        # Seed after seed, so that the first figures of all ways come early.
+        done = asked.seeds[: asked.seeds.index(seed) + 1]
+        figures |= {"seeds": done, "ways": outcome(run, cells, asked.pruned, table, done)}
+        write(FIGURES, as_json(figures))
+        print("seed", seed, flush=True)
+
+
+def outcome(
+    run: Path,
+    cells: dict[tuple[str, float], list[Cell]],
+    shares: list[float],
+    table: Callable[[str, int], pl.DataFrame],
+    seeds: list[int],
+) -> dict[str, Any]:
+    """By way: rank correlation with the scores of the measuring pass, and by share pruned accuracy and its differences."""
+    truth = read_rows(run / "test.parquet").labels()
+    results = iter(run_cells(run, [cell for alike in cells.values() for cell in alike], None))
+    predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
+    full = predicted["full", 0.0]
+    found: dict[str, Any] = {"full": {"accuracy": [round(accuracy(truth, one), 5) for one in full]}}
+    for way in (*WAYS, "random"):
+        line: dict[str, Any] = {} if way == "random" else {"rank correlation": ranks(way, table, seeds)}
+        for share in shares:
+            mine, vog = predicted[way, share], predicted["VoG, measuring pass", share]
+            line[f"{share:g}"] = {"accuracy": [round(accuracy(truth, one), 5) for one in mine]}
+            if len(seeds) > 1:
+                for name, other in (
+                    ("full", full),
+                    ("random", predicted["random", share]),
+                    ("VoG, measuring pass", vog),
+                ):
+                    gap = paired_interval(mine, other, truth)
+                    line[f"{share:g}"][f"less {name}"] = [
+                        round(100 * value, 2) for value in (gap["mean"], gap["low"], gap["high"])
+                    ]
+        found[way] = line
+    return found
+
+
+def ranks(way: str, table: Callable[[str, int], pl.DataFrame], seeds: list[int]) -> dict[str, float]:
+    """Rank correlation of what a way goes by with VoG and AUM of the measuring pass, mean over seeds."""
+    source, (by, _), _ = WAYS[way]
+    column = arm(way, table(source, seeds[0])).by
+    column = column[0] if isinstance(column, tuple) else column
+    assert column is not None, by
+    means = {}
+    for other in ("vog_class", "aum"):
+        pairs = [spearmanr(table(source, seed)[column], table("deep", seed)[other]) for seed in seeds]
+        means[other] = round(float(np.mean([one.statistic for one in pairs])), 3)
+    return means
+
+
+if __name__ == "__main__":
+    assert DEEP in MODELS
+    main()
