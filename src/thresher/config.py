@@ -190,7 +190,19 @@ class SweepConfig(_Section):
     same_steps: bool = Field(
         default=False, description="as many steps as full data takes, instead of as many epochs"
     )
+    models: tuple[str, ...] = Field(
+        default=(),
+        description="other models that train on the same choices of rows: frozen, all, or a number of layers",
+    )
     workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+
+    @field_validator("models")
+    @classmethod
+    def _sizes(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        for name in models:
+            if name not in ("frozen", "all") and not (name.isdecimal() and int(name)):
+                raise ValueError(f"models are frozen, all, or a number of layers (got '{name}')")
+        return tuple(dict.fromkeys(models))
 
     @field_validator("fractions")
     @classmethod

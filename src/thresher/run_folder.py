@@ -41,6 +41,7 @@ FOLDERS = (
     "how-much",
     "noise",
     "proxy",
+    "models",
 )
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 

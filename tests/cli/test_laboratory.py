@@ -14,6 +14,7 @@ import pytest
 from command_line import Call, commands, contents, training, write_jsonl
 
 from thresher.rows.audit import normalised
+from thresher.run_folder import read_manifest
 from thresher.study.cell import read_cell
 
 
@@ -179,6 +180,44 @@ def test_same_steps_takes_as_many_steps_as_full_data(call: Call, run: Path) -> N
     steps = {(line["score"], line["same_steps"]): line["steps"] for line in entry["table"]}
     assert steps == {(None, False): 60, ("el2n", False): 60, (None, True): 120, ("el2n", True): 120}
     assert entry["full"]["steps"] == 120
+
+
+def test_other_models_train_on_the_rows_that_the_runs_scores_chose(
+    call: Call, run: Path, tmp_path: Path
+) -> None:
+    from thresher.api import load, measure, report, score, sweep, train
+
+    quick: dict[str, Any] = {"ends": ["easy"], "fractions": [0.5], "seeds": 2, "workers": 1}
+    shown = call(
+        "sweep", run, "--scores", "el2n", "--ends", "easy", "--fractions", "0.5", "--seeds", 2,
+        "--models", "1", "--workers", 1,
+    )  # fmt: skip
+    assert shown.code == 0, shown.err
+    assert "the same rows, model: 1" in shown.out
+    other = results(run)["sweep"]["models"]["1"]
+    assert (run / "models" / "1" / "cells").is_dir()
+    # The same model in a run folder of its own comes to the same accuracies, on all rows and on random ones.
+    rows = load(tmp_path / "RUN" / "rows.parquet", text="utterance", label="intent", id="id", groups=["room"])
+    config = read_manifest(run)["config"]
+    recipe = {name: config["train"][name] for name in ("epochs", "batch_size", "checkpoints", "head_lr")}
+    test = load(run / "test.parquet", text="utterance", label="intent", id="id", groups=["room"])
+    alone = train(rows, out=tmp_path / "ALONE", test=test, model=config["model"]["name"], layers=1, **recipe)
+    measure(alone, workers=1)
+    score(alone)
+    found = sweep(alone, scores=["el2n"], **quick)
+    assert other["full"]["accuracy"] == found["full"]["accuracy"]
+    for mine, theirs in zip(other["table"], found["table"], strict=True):
+        assert mine["n"] == theirs["n"] == 80
+        if mine["strategy"] == "random":
+            assert mine["accuracy"] == theirs["accuracy"]
+    # A sweep of the run alone keeps what other models have shown.
+    again = sweep(run, scores=["tracin"], models=[], **quick)
+    assert again["models"]["1"] == other
+    report(run)
+    assert 'id="picture-sweep-models"' in (run / "report.html").read_text(encoding="utf-8")
+    for wrong, told in (("small", "small"), ("9", "layers"), ("frozen", "the run itself")):
+        refused = call("sweep", run, "--models", wrong)
+        assert refused.code == 2 and told in refused.err, refused.err
 
 
 def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once(

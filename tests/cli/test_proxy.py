@@ -13,7 +13,8 @@ import yaml
 from command_line import Call, contents, training
 
 from thresher.run_folder import scoring_run
-from thresher.steps.proxy import FROZEN
+from thresher.steps.other_model import FROZEN
+from thresher.steps.proxy import FROZEN_RUNS
 
 
 def manifest(run: Path) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path:
     inner = manifest(tmp_path / "RUN" / "proxy")["config"]
     assert inner["model"]["freeze"]
     assert {name: inner["train"][name] for name in FROZEN} == FROZEN
+    assert inner["train"]["runs"] == FROZEN_RUNS
     assert call("measure", tmp_path / "RUN").code == 0
     assert call("score", tmp_path / "RUN").code == 0
     scores = pl.read_parquet(tmp_path / "RUN" / "scores.parquet")

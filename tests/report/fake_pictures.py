@@ -27,7 +27,8 @@ def add_pictures(run: Path) -> Path:
     scores.with_columns(**{name: pl.Series(value) for name, value in columns.items()}).write_parquet(
         run / "scores.parquet"
     )
-    update_results(run, sweep=sweep(pl.read_parquet(run / "rows.parquet")))
+    found = sweep(pl.read_parquet(run / "rows.parquet"))
+    update_results(run, sweep={**found, "models": {"6": found, "frozen": found}})
     scores.select("id").with_columns(
         x=pl.Series(rng.normal(0, 20, n)), y=pl.Series(rng.normal(0, 20, n))
     ).write_parquet(run / "map.parquet")

@@ -46,6 +46,18 @@ def test_every_picture_is_there_and_none_where_nothing_was_swept_or_measured(
     assert pictures(read_run(fake_run(tmp_path / "R"))) == []
 
 
+def test_models_stand_beside_each_other_with_the_first_choice_of_rows_and_random_ones(
+    figures: dict[str, Any],
+) -> None:
+    found = traces(figures["sweep-models"])
+    models = ("this run's model", "6 layers", "frozen")
+    assert list(found) == [f"{model}: {way}" for model in models for way in ("random rows", "vog, easy")]
+    own = traces(figures["sweep"])["vog, easy"]
+    assert all(found[f"{model}: vog, easy"]["y"] == own["y"] for model in models)
+    assert len({found[f"{model}: vog, easy"]["line"]["color"] for model in models}) == 3
+    assert found["frozen: random rows"]["line"]["dash"] == "dot"
+
+
 def test_a_curve_starts_at_full_data_and_goes_through_the_means(run: Path, figures: dict[str, Any]) -> None:
     curve = traces(figures["sweep"])["vog, easy"]
     means = [

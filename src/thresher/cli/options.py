@@ -124,6 +124,7 @@ SWEEP = (
     _option("--seeds", "sweep.seeds", "N", "Sweep", "trainings of each choice of rows"),
     _option("--strategies", "sweep.strategies", "NAME[,NAME]", "Sweep"),
     _option("--same-steps", "sweep.same_steps", "", "Sweep"),
+    _option("--models", "sweep.models", "NAME[,NAME]", "Sweep"),
     _option("--workers", "sweep.workers", "N", "Sweep"),
 )
 NOISE = (

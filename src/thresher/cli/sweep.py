@@ -36,12 +36,15 @@ def sweep(
     if json:
         terminal.as_json({"run": str(run), **entry})
         return
-    terminal.table(*points_table(entry))
-    full = entry["full"]
-    terminal.line(
-        f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
-        f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); * the 95% interval is all on one side of random rows"
-    )
+    for model, found in [("", entry), *entry.get("models", {}).items()]:
+        if model:
+            terminal.line(f"the same rows, model: {model}")
+        terminal.table(*points_table(found))
+        full = found["full"]
+        terminal.line(
+            f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
+            f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); * the 95% interval is all on one side of random rows"
+        )
 
 
 def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:

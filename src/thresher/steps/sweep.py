@@ -13,18 +13,20 @@ from thresher.begin import change_config, changed, request_of
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.steps.other_model import beside
 
 
 def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Every score, from either end, at several fractions, retrained with several seeds: which one prunes best, and how far.
 
-    `settings`: `scores`, `ends`, `fractions`, `seeds`, `strategies`, `same_steps`, `workers`. Floors, protected rows and
-    strata are those of the run's selection. A training that was done before, by any command, is not done again; after an
+    `settings`: `scores`, `ends`, `fractions`, `seeds`, `strategies`, `same_steps`, `models`, `workers`. Floors, protected rows
+    and strata are those of the run's selection. A training that was done before, by any command, is not done again; after an
     interruption the same call goes on where it was. Lines of a former sweep on the same scores and test rows are kept.
 
     Returns
     -------
-    `results.json["sweep"]`; see `thresher.study.sweep.sweep_arms`.
+    `results.json["sweep"]`; see `thresher.study.sweep.sweep_arms`. With `models` also {"models": {name: the same}}: the
+    rows that the run's scores choose, with other models trained on them (the paper's figure 8).
 
     Raises
     ------
@@ -56,14 +58,24 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             return dict(former)
         columns = pl.read_parquet_schema(run / "scores.parquet")
         arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
+        folders = {name: beside(run, name) for name in asked.models}
         redo(run, "sweep")
         started = time.monotonic()
-        found = sweep_arms(run, arms, asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+
+        def swept(folder: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
+            found = sweep_arms(folder, arms, asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+            return {**found, "table": merged(found["table"], lines)}
+
+        found = swept(run, former["table"] if same else [])
+        others = former.get("models", {}) if same else {}
+        others |= {
+            name: swept(folder, others.get(name, {"table": []})["table"]) for name, folder in folders.items()
+        }
         change_config(run, "sweep", **settings)
-        lines = merged(found["table"], former["table"] if same else [])
-        entry = {**found, "table": lines, "made_of": run_folder.digest(made_of)}
+        entry = {**found, "made_of": run_folder.digest(made_of), **({"models": others} if others else {})}
         run_folder.update_results(run, sweep=entry)
         seconds = time.monotonic() - started
         finish(run, "sweep", made_with, seconds=round(seconds, 1))
-        say(f"sweep: {found['trainings']:,} trainings, {seconds:,.0f} s")
+        trainings = found["trainings"] + sum(others[name]["trainings"] for name in folders)
+        say(f"sweep: {trainings:,} trainings, {seconds:,.0f} s")
     return entry

@@ -15,12 +15,14 @@ from thresher.report.pictures.meaning_map import meaning_map
 from thresher.report.pictures.stability import stability
 from thresher.report.pictures.sweep import sweep
 from thresher.report.pictures.sweep_groups import sweep_groups
+from thresher.report.pictures.sweep_models import sweep_models
 from thresher.report.read import RunFiles
 
 Picture = dict[str, Any]
 PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (
     sweep,
     sweep_groups,
+    sweep_models,
     data_map,
     meaning_map,
     checkpoints,

@@ -1,0 +1,44 @@
+"""Accuracy against the share removed, for models of several sizes: the paper's figure 8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thresher.report.pictures.sweep import COLOURS, curve, curves_of, first_shown, is_random
+from thresher.report.read import RunFiles
+
+
+def sweep_models(files: RunFiles) -> dict[str, Any] | None:
+    """For the run's model and every other one, the sweep's first choice of rows and as many random rows."""
+    found = files.sweep
+    if not found or not found["table"] or not found.get("models"):
+        return None
+    models = {"this run's model": found}
+    for size, entry in found["models"].items():
+        models[f"{size} layers" if size != "frozen" else "frozen"] = entry
+    chosen = min(first_shown(curves_of(found["table"])), default=None)
+    traces = []
+    for at, (model, entry) in enumerate(models.items()):
+        for way, lines in curves_of(entry["table"]).items():
+            if way == chosen or is_random(lines[0]):
+                made = curve(
+                    f"{model}: {way}",
+                    lines,
+                    entry["full"]["accuracy"],
+                    f"--score-{at % COLOURS}",
+                    visible=True,
+                )
+                traces.append(made)
+    return {
+        "id": "sweep-models",
+        "title": "The same rows for models of other sizes",
+        "lead": "Test accuracy of several models, each trained on the rows that the scores of this run chose; dotted lines "
+        "are as many random rows.",
+        "traces": traces,
+        "layout": {
+            "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
+            "yaxis": {"title": {"text": "test accuracy, %"}},
+            "hovermode": "closest",
+        },
+        "height": 420,
+    }
