@@ -47,10 +47,9 @@ ONLINE = ("vog_online", ["cutoff"])
 # By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
 WAYS: dict[str, tuple[str, tuple[str, list[str]], dict[str, int]]] = {
     "VoG, measuring pass": ("deep", VOG, {"training": 1, "pass": 1}),
-    "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
-    "rule, watched": ("watched", RULE, {"watched training": 1}),
     "online VoG, watched": ("watched", ONLINE, {"watched training": 1}),
-    "rule, first layer as proxy": ("shallow", RULE, {"first layer": 1}),
+    "VoG, first layer as proxy": ("shallow", VOG, {"first layer": 1}),
+    "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
     "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
 }
 
@@ -143,14 +142,9 @@ def costs(rows: Path, out: Path) -> dict[str, float]:
     def passed(folder: Path, signals: tuple[str, ...]) -> float:
         """Of a training with one run, measured: the pass alone."""
         config = config_of(rows, DATA, "test", DEEP)
-        config = config.model_copy(update={"train": config.train.model_copy(update={"runs": 1})})
-        loaded = th.load(
-            config.data.train,
-            text=list(config.data.text),
-            label=config.data.label,
-            groups=list(config.data.groups),
-        )
-        run = th.train(loaded, out=folder, config=config)
+        data = config.data
+        loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
+        run = th.train(loaded, out=folder, config=config, runs=1)
         return processor_seconds(
             lambda: th.measure(run, workers=1, signals=signals, force=(Path(run) / "signals").is_dir())
         )
@@ -160,31 +154,21 @@ def costs(rows: Path, out: Path) -> dict[str, float]:
         os.environ["THRESHER_CACHE"] = f"{folder}/cache"
         found["watched training"] = processor_seconds(lambda: watch(deep, Path(folder) / "run", 0))
         found["first layer"] = processor_seconds(
-            lambda: proxy(rows, Path(folder) / "layer", SHALLOW, {"threads": 1, "workers": 1, "runs": 1})
+            lambda: proxy(rows, Path(folder) / "layer", SHALLOW, ("gradient_gram",))
         )
-        found["frozen"] = processor_seconds(lambda: proxy(rows, Path(folder) / "frozen", "frozen", {}))
+        found["frozen"] = processor_seconds(lambda: proxy(rows, Path(folder) / "frozen", "frozen", ()))
         found["pass"] = passed(Path(folder) / "pass", ("gradient_gram",))
         found["pass of logits"] = passed(Path(folder) / "pass", ())
     return found
 
 
-def proxy(rows: Path, folder: Path, model: str, train: dict[str, Any]) -> None:
-    """Train, measure and score a proxy; features are not taken from the cache."""
+def proxy(rows: Path, folder: Path, model: str, signals: tuple[str, ...]) -> None:
+    """Train, measure what is needed and score a proxy."""
     config = config_of(rows, DATA, "test", model)
-    config = config.model_copy(
-        update={
-            "train": config.train.model_copy(update=train),
-            "measure": config.measure.model_copy(update={"signals": (), "workers": 1}),
-        }
-    )
-    loaded = th.load(
-        config.data.train,
-        text=list(config.data.text),
-        label=config.data.label,
-        groups=list(config.data.groups),
-    )
-    run = th.train(loaded, out=folder, config=config)
-    th.measure(run, **config.measure.model_dump())
+    data = config.data
+    loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
+    run = th.train(loaded, out=folder, config=config, workers=1)
+    th.measure(run, signals=signals, features=False, workers=1)
     th.score(run)
 
 

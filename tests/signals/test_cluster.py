@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
+from thresher.run_folder import file_digest
 from thresher.signals import away
 
 pytestmark = pytest.mark.cluster
@@ -181,6 +184,42 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     assert done.returncode == 0, done.stderr
     assert "measure: 2 Ray workers on " in done.stderr
     assert th.score(run).equals(th.score(local))
+
+
+def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_is_killed(
+    cluster, local, tmp_path
+):
+    from thresher.begin import set_test
+    from thresher.rows import read_rows
+
+    found = {}
+    for name, where in (("LOCAL", {"workers": 1}), ("RAY", {"engine": "ray", "address": cluster.address})):
+        run = Path(shutil.copytree(local, tmp_path / name))
+        th.score(run)
+        rows = read_rows(run / "rows.parquet")
+        set_test(run, rows, replace(rows, table=rows.table[:60]), None)
+        if name == "RAY":
+            killer = when(run / "cells", lambda: children("ray::away")[0].send_signal(signal.SIGKILL))
+        asked = {"scores": ["el2n"], "ends": ["easy"], "fractions": [0.3, 0.6], "seeds": 4}
+        found[name] = th.sweep(run, **asked, **where)
+        found[name].pop("seconds")
+        found[f"{name} cells"] = {
+            path.name: pl.read_parquet(path)["predicted"].to_list() for path in (run / "cells").glob("[!.]*")
+        }
+    killer.join()
+    assert found["RAY"] == found["LOCAL"]
+    assert found["RAY cells"] == found["LOCAL cells"] and len(found["RAY cells"]) == 20
+
+
+def test_a_node_that_does_not_see_the_run_folder_says_so(run):
+    from thresher.signals.away import versions
+    from thresher.study.on_ray import away
+
+    proof = (run / "run.yaml", "another digest", versions())
+    with pytest.raises(UserError, match=r"^node \S+: .*put it on a file system that all machines share$"):
+        away(print, (run,), 1, proof)
+    with pytest.raises(UserError, match=r"^node \S+: has torch \S+, not 1\.0; install the same everywhere$"):
+        away(print, (run,), 1, (proof[0], file_digest(proof[0]), {**versions(), "torch": "1.0"}))
 
 
 def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):

@@ -126,6 +126,8 @@ SWEEP = (
     _option("--same-steps", "sweep.same_steps", "", "Sweep"),
     _option("--models", "sweep.models", "NAME[,NAME]", "Sweep"),
     _option("--workers", "sweep.workers", "N", "Sweep"),
+    _option("--engine", "sweep.engine", "NAME", "Sweep"),
+    _option("--address", "sweep.address", "HOST:PORT", "Sweep"),
 )
 NOISE = (
     _option("--kinds", "noise.kinds", "KIND[,KIND]", "Noise", "isotropic, class (likely mistakes), group"),

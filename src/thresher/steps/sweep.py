@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import polars as pl
 
 from thresher import run_folder
 from thresher.begin import change_config, changed, request_of
+from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
@@ -19,9 +21,10 @@ from thresher.steps.other_model import beside
 def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Every score, from either end, at several fractions, retrained with several seeds: which one prunes best, and how far.
 
-    `settings`: `scores`, `ends`, `fractions`, `seeds`, `strategies`, `same_steps`, `models`, `workers`. Floors, protected rows
-    and strata are those of the run's selection. A training that was done before, by any command, is not done again; after an
-    interruption the same call goes on where it was. Lines of a former sweep on the same scores and test rows are kept.
+    `settings`: `scores`, `ends`, `fractions`, `seeds`, `strategies`, `same_steps`, `models`, `workers`; `engine="ray"` with
+    `address` for a cluster whose machines all see the run folder. Floors, protected rows and strata are those of the run's
+    selection. A training that was done before, by any command, is not done again; after an interruption the same call goes
+    on where it was. Lines of a former sweep on the same scores and test rows are kept.
 
     Returns
     -------
@@ -40,6 +43,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             raise UserError(
                 f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
             )
+        from thresher.signals.engines import check_engine
         from thresher.study.arms import arms_of
         from thresher.study.sweep import merged, sweep_arms
 
@@ -50,7 +54,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         for name in ("prune", "end", "strategy", "options", "seed"):
             del request[name]
         made_of = {"score": before["hash"], "test": manifest["test_hash"], "request": request}
-        made_with = {**made_of, **asked.model_dump(mode="json", exclude={"workers"})}
+        made_with = {**made_of, **asked.model_dump(mode="json", exclude={"workers", "engine", "address"})}
         former = run_folder.read_results(run).get("sweep") or {}
         same = former.get("made_of") == run_folder.digest(made_of)
         if same and not force and state(run, "sweep", made_with) == "done":
@@ -58,12 +62,15 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             return dict(former)
         columns = pl.read_parquet_schema(run / "scores.parquet")
         arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
+        if asked.engine != "local":
+            check_engine(MeasureConfig(engine=asked.engine, address=asked.address))
         folders = {name: beside(run, name) for name in asked.models}
         redo(run, "sweep")
         started = time.monotonic()
 
         def swept(folder: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
-            found = sweep_arms(folder, arms, asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+            how = (asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+            found = sweep_arms(folder, arms, *how, jobs=jobs_of(asked))
             return {**found, "table": merged(found["table"], lines)}
 
         found = swept(run, former["table"] if same else [])
@@ -79,3 +86,14 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         trainings = found["trainings"] + sum(others[name]["trainings"] for name in folders)
         say(f"sweep: {trainings:,} trainings, {seconds:,.0f} s")
     return entry
+
+
+def jobs_of(asked: SweepConfig) -> Any:
+    """Where trainings run."""
+    if asked.engine == "local":
+        from thresher.training.parallel import run_jobs
+
+        return run_jobs
+    from thresher.study.on_ray import on_ray
+
+    return partial(on_ray, address=asked.address, at_once=asked.workers)

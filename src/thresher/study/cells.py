@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,16 @@ from thresher.training.head_runs import HEADS
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import configs, steps_of
 
+# What `run_jobs` and `on_ray` are.
+Jobs = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], int, int], Iterator[tuple[int, Any]]]
 PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
 
 
 def run_cells(
-    run: Path, cells: Sequence[Cell], workers: int | None, anew: bool = False
+    run: Path, cells: Sequence[Cell], workers: int | None, anew: bool = False, jobs: Jobs = run_jobs
 ) -> list[dict[str, Any]]:
-    """The results of cells in their order, training those that are not finished yet (`anew`: all of them).
+    """The results of cells in their order, training those that are not finished yet (`anew`: all of them), where `jobs` runs
+    them: on this machine, or on a cluster.
 
     Each cell has its file as soon as it is finished; `results.json["cells"]` is brought up to date at the end, or where the
     call is interrupted, so that thousands of cells do not mean thousands of times writing it.
@@ -48,11 +51,11 @@ def run_cells(
     if model.freeze:
         at_a_time, threads = min(at_a_time, max(1, total // PROCESS_STEPS)), 1
     files = [] if model.freeze else [progress_file(run / "training" / key) for key in left]
-    jobs = [(run, group) for group in groups]
+    left_to_do = [(run, group) for group in groups]
     job = head_cell_job if model.freeze else tuned_cell_job
     try:
         with track("retrain", total, "steps") as advance, steps_watched(files, advance):
-            for at, found in run_jobs(job, jobs, at_a_time, threads):
+            for at, found in jobs(job, left_to_do, at_a_time, threads):
                 known |= found
                 if model.freeze:
                     advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))
