@@ -219,9 +219,9 @@ def main() -> None:
             "scores"
         ],
         "lds": lds,
-        "tuned-steps": lambda run: rule(run, True, deciding, 3),
-        "tuned-epochs": lambda run: rule(run, False, deciding, 3),
-        "tuned-vog": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
+        "rule": lambda run: rule(run, True, deciding, 3),
+        "rule-epochs": lambda run: rule(run, False, deciding, 3),
+        "vog-epochs": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
         "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
     }
     for stage in asked.stages:

@@ -177,6 +177,9 @@ def main() -> None:
             if stage in found:
                 print(f"\n### {name}, same {stage}\n", *rule_table(found[stage]), sep="\n")
                 print(*by_source(found[stage]), sep="\n")
+        for stage in (one for one in found if one.startswith("tuned-")):
+            print(f"\n### {name}, {stage}\n", *rule_table(found[stage]), sep="\n")
+            print(*by_source(found[stage]), sep="\n")
         for stage in ("paper", "singles"):
             if stage in found:
                 print(f"\n### {name}, {stage}, same steps\n", *single_table(found[stage]), sep="\n")

@@ -9,7 +9,7 @@ from typing import Any
 import xxhash
 
 Row = dict[str, Any]
-LEARNED, LEAST = 0.88, 0.65  # the defaults of the recommended rule
+LEARNED, LEAST, SAMPLE = 0.88, 0.65, 0.1  # the defaults of the recommended rule
 
 
 def u_of(row_id: object, seed: int) -> float:
@@ -148,6 +148,11 @@ def plain_select(
             order[row["id"]] = (key + 0.0, hash_of(row["id"], seed))
 
     if strategy == "recommended":
+        share = (options or {}).get("sample", SAMPLE) * (1 - prune)
+        most = max(key for key, _ in order.values())
+        for row in rows:
+            if u_of(row["id"], seed) > 1 - share:
+                order[row["id"]] = (most + 1 + abs(most), order[row["id"]][1])
         for row_id in recommended_out(rows, columns, turns[0], prune, seed, options or {}):
             order[row_id] = (-math.inf, order[row_id][1])
     pairs = [text.split("=", 1) for text in protect]

@@ -271,7 +271,7 @@ def test_the_recommended_rule_leaves_out_what_was_not_learned() -> None:
     rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g"}
 
     def kept(prune: float, learned: float) -> set[Any]:
-        return kept_ids(select(table, prune=prune, options={"learned": learned}, **rule))
+        return kept_ids(select(table, prune=prune, options={"learned": learned, "sample": 0}, **rule))
 
     # Of the 80 hardest rows 70 were learned: 0.875 is reached as they are, so nothing is left out.
     assert kept(0.2, 0.875) == set(range(20, 100))
@@ -289,12 +289,30 @@ def test_the_recommended_rule_keeps_some_of_every_class_and_no_share_of_it() -> 
     rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g"}
 
     def kept(least: float) -> set[Any]:
-        return kept_ids(select(table, prune=0.5, options={"least": least}, **rule))
+        return kept_ids(select(table, prune=0.5, options={"least": least, "sample": 0}, **rule))
 
     # An even share of the 50 rows is 25.
     assert kept(0) == set(range(50, 100))
     assert kept(0.5) == {*range(28, 40), *range(62, 100)}
     assert kept(1) == {*range(15, 40), *range(75, 100)}
+
+
+def test_the_recommended_rule_draws_some_rows_whatever_their_score() -> None:
+    rows = 4000
+    table = pl.DataFrame({"id": range(rows), "s": range(rows), "g": ["x"] * rows}).with_columns(learned=1.0)
+
+    def kept(sample: float, seed: int) -> set[Any]:
+        options = {"sample": sample, "learned": 0.0}
+        rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g"}
+        return kept_ids(select(table, prune=0.5, options=options, seed=seed, **rule))
+
+    easy = set(range(1000))
+    of_easy = [kept(0.2, seed) & easy for seed in (1, 2)]
+    # A fifth of the 2,000 that are kept are drawn from all rows: about 100 of the easiest 1,000, others for each seed.
+    assert all(70 < len(drawn) < 130 for drawn in of_easy)
+    assert len(of_easy[0] & of_easy[1]) < 40
+    assert set(range(2300, rows)) < kept(0.2, 1) and len(kept(0.2, 1)) == 2000
+    assert not kept(0.0, 1) & easy
 
 
 def test_coverage_shares_the_rows_among_the_layers_from_the_smallest_up() -> None:

@@ -56,6 +56,6 @@ def test_the_rule_keeps_what_it_is_asked_for() -> None:
             "correctness": [1.0] * 40,
         }
     )
-    (arm,) = arms_of(table.columns, [], ["easy"], ["recommended"], {})[1:]
+    (arm,) = arms_of(table.columns, [], ["easy"], ["recommended:sample=0"], {})[1:]
     kept = kept_by(arm, table, 0.75, seed=0)
     assert kept[:10].all() and kept.sum() == 10

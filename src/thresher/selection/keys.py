@@ -78,7 +78,12 @@ def survey(source: Source, request: Request) -> tuple[int, tuple[Spread, ...]]:
                     f"{request.where}: column '{column}' spans more than a float64 holds; rescale it"
                 )
     spreads = (
-        Spread(float(low[column]), float(high[column]), exact_mean(total[column], n_rows))
+        Spread(
+            float(low[column]),
+            float(high[column]),
+            exact_mean(total[column], n_rows),
+            kept=1.0 - request.prune,
+        )
         for column in request.by
     )
     return n_rows, tuple(spreads)

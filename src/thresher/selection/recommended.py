@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from thresher.selection.registry import Numbers, Spread, strategy
 
 
@@ -21,22 +23,28 @@ def recommended(
     *,
     learned: float = 0.88,
     least: float = 0.65,
+    sample: float = 0.1,
 ) -> Numbers:
-    """Key = the score itself: the hardest rows are kept that were, together, learned, and some of every class.
+    """Key = the score itself: the hardest rows are kept that were, together, learned; some of every class, and some of the rest.
 
     With m rows to keep, in the order of AUM from the hardest on:
 
         b    = the fewest rows for which rows b+1 .. b+m have a mean correctness of at least `learned`
-        kept = the hardest `least` m / K rows of each of the K classes after the first b,
+        kept = about `sample` m rows drawn from all of them, whatever their score,
+               the hardest `least` m / K rows of each of the K classes after the first b, those drawn counted in,
                and the hardest of all other rows after the first b
 
     How many of the hardest rows help depends on how well the training set can be fitted and on how much is pruned: what a
     model never learns (wrong labels, rows beyond it) does harm once it is a large part of what is left, and none while it is
-    a small one. Correctness, the share of the checkpoints at which the model was right, measures just that. Columns:
-    `aum` and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another column.
+    a small one. Correctness, the share of the checkpoints at which the model was right, measures just that. The rows that are
+    drawn keep kinds of text in the set that are easy as a whole: a margin says how easy a kind is more than which of its rows
+    are needed, and a model that is fine-tuned unlearns a kind of which nothing is left. Columns: `aum` and `correctness`,
+    averaged over the runs; groups: the label, unless `stratify` names another column.
 
     >>> import numpy as np
-    >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9)).tolist()
+    >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9, kept=0.5)).tolist()
     [0.1, 0.9]
     """
-    return wanted
+    # Above every score, and equal, so that the hash decides among them; one that is left out goes last all the same.
+    of_score = spread if isinstance(spread, Spread) else spread[0]
+    return np.where(u > 1 - sample * of_score.kept, np.nextafter(of_score.high, np.inf), wanted)

@@ -27,13 +27,14 @@ class Spread(NamedTuple):
 
     The smallest and the largest score; the mean and the median only where the strategy asks for them. The median is
     that of each row's own group where `stratify` makes groups, (n,), and of an even number the larger of the middle
-    two.
+    two. `kept` is the share of the rows that is to be kept.
     """
 
     low: float
     high: float
     mean: float = math.nan
     median: float | Numbers = math.nan
+    kept: float = math.nan
 
 
 StrategyFunction = Callable[..., Numbers]
