@@ -1,13 +1,16 @@
-"""The tables of docs/study.md from docs/study.json: `python benchmarks/study_tables.py` prints Markdown."""
+"""The tables of docs/study.md and docs/label-errors.md, made anew from docs/study.json: `python benchmarks/study_tables.py`."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from render import filled
+
 from study import RESULTS
 from thresher.study.wording import interval_text
 
+PAGES = (RESULTS.with_name("study.md"), RESULTS.with_name("label-errors.md"))
 NAMES = {"d2": "D2", "el2n_mean": "mean EL2N", "aum": "AUM"}
 
 
@@ -169,26 +172,31 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main() -> None:
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+def tables(results: dict[str, Any]) -> dict[str, list[str]]:
+    """The lines of every table by its mark in the pages."""
     tested = results.get("test", {})
-    for name, found in tested.items():
-        for stage in ("steps", "epochs"):
-            if stage in found:
-                print(f"\n### {name}, same {stage}\n", *rule_table(found[stage]), sep="\n")
-                print(*by_source(found[stage]), sep="\n")
-        for stage in (one for one in found if one.startswith("tuned-")):
-            print(f"\n### {name}, {stage}\n", *rule_table(found[stage]), sep="\n")
-            print(*by_source(found[stage]), sep="\n")
-        for stage in ("paper", "singles"):
-            if stage in found:
-                print(f"\n### {name}, {stage}, same steps\n", *single_table(found[stage]), sep="\n")
-        for stage in ("noise", "noise-class", "noise-group"):
-            if stage in found:
-                print(f"\n### {name}, {stage}\n", *noise_table(found[stage]), sep="\n")
-                print("", *cleaning_table(found[stage]), sep="\n")
-    print("\n### Agreement of runs\n", *stability_table(tested), sep="\n")
-    print("\n### LDS\n", *lds_table(tested), sep="\n")
+    found = {}
+    for name, stages in tested.items():
+        for stage, figures in stages.items():
+            mark = f"{name}-{stage.replace(' ', '-')}"
+            if stage in ("steps", "more", "epochs") or stage.startswith("tuned-"):
+                found[mark] = rule_table(figures)
+                found[f"{mark}-sources"] = by_source(figures)
+            elif stage in ("paper", "singles"):
+                found[mark] = single_table(figures)
+            elif stage.startswith("noise"):
+                found[mark] = noise_table(figures)
+                found[f"{mark}-pruned"] = cleaning_table(figures)
+    return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
+
+
+def main() -> None:
+    made = tables(json.loads(RESULTS.read_text(encoding="utf-8")))
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for mark, lines in made.items():
+            text = filled(text, mark, "\n".join(lines).strip("\n"))
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
