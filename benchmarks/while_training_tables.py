@@ -75,20 +75,23 @@ def interval(difference: list[float]) -> str:
 
 
 def cost_lines(figures: dict[str, Any]) -> str:
-    """What a decision costs, as a share of one full training, and the accuracy it buys."""
+    """What a decision costs, as a share of one full training, in all and where the model is trained anyway; what it buys."""
     full = np.mean(figures["ways"]["full"]["accuracy"])
     lines = []
     for way, found in figures["ways"].items():
         if way == "full":
             continue
         shares = [name for name in found if name.replace(".", "").isdigit()]
-        cost, ranks = "", ["", ""]
+        costs, ranks = ["", ""], ["", ""]
         if way in WAYS:
-            parts = [figures["costs"][part] * times for part, times in WAYS[way][2].items()]
-            cost = f"{100 * sum(parts) / figures['costs']['training']:.0f}%"
+            parts = WAYS[way][2]
+            paid = sum(figures["costs"][part] * times for part, times in parts.items())
+            share = paid / figures["costs"]["training"]
+            own = any("training" in part for part in parts)
+            costs = [f"{100 * share:.0f}%", f"{100 * (share - own):.0f}%"]
             ranks = [f"{value:.2f}" for value in found["rank correlation"].values()]
-        lines.append([way, cost, *ranks, *(interval(found[share]["less full"]) for share in shares)])
-    head = ["scored by", "cost", "rank correlation with VoG", "with AUM"]
+        lines.append([way, *costs, *ranks, *(interval(found[share]["less full"]) for share in shares)])
+    head = ["scored by", "cost", "beyond one training", "rank correlation with VoG", "with AUM"]
     head += [f"{100 * float(share):.0f}% pruned: less full ({100 * full:.2f}%)" for share in shares]
     return table(head, lines)
 
