@@ -15,6 +15,7 @@ import os
 import resource
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,19 @@ from thresher.training.recipe import configs
 from thresher.training.train import new_classifier
 
 FIGURES = Path(__file__).parents[1] / "docs" / "decision-cost.json"
-DATA, DEEP, SHALLOW = "hwu64", "tuned-3", "tuned-1"
-RULE = ("aum", ["recommended"])
-VOG = ("vog", ["cutoff"])
-ONLINE = ("vog_online", ["cutoff"])
+DATA, DEEP = "hwu64", "tuned-3"
+Choice = tuple[str, str, dict[str, Any]]  # score, strategy, and what else a selection is asked for
+RULE: Choice = ("aum", "recommended", {})
+VOG: Choice = ("vog", "cutoff", {})
+ONLINE: Choice = ("vog_online", "cutoff", {})
+ONLINE_BY_CLASS: Choice = ("vog_online", "cutoff", {"stratify": "label"})
 # By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
-WAYS: dict[str, tuple[str, tuple[str, list[str]], dict[str, int]]] = {
+WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {
     "VoG, measuring pass": ("deep", VOG, {"training": 1, "pass": 1}),
     "online VoG, watched": ("watched", ONLINE, {"watched training": 1}),
-    "VoG, first layer as proxy": ("shallow", VOG, {"first layer": 1}),
+    "online VoG within each class, watched": ("watched", ONLINE_BY_CLASS, {"watched training": 1}),
+    "VoG, first layer as proxy": ("tuned-1", VOG, {"tuned-1": 1}),
+    "VoG, first layer, 1 epoch, 4 checkpoints": ("tuned-1-quick", VOG, {"tuned-1-quick": 1}),
     "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
     "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
 }
@@ -153,9 +158,10 @@ def costs(rows: Path, out: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["THRESHER_CACHE"] = f"{folder}/cache"
         found["watched training"] = processor_seconds(lambda: watch(deep, Path(folder) / "run", 0))
-        found["first layer"] = processor_seconds(
-            lambda: proxy(rows, Path(folder) / "layer", SHALLOW, ("gradient_gram",))
-        )
+        for name in ("tuned-1", "tuned-1-quick"):
+            found[name] = processor_seconds(
+                partial(proxy, rows, Path(folder) / name, name, ("gradient_gram",))
+            )
         found["frozen"] = processor_seconds(lambda: proxy(rows, Path(folder) / "frozen", "frozen", ()))
         found["pass"] = passed(Path(folder) / "pass", ("gradient_gram",))
         found["pass of logits"] = passed(Path(folder) / "pass", ())
@@ -176,7 +182,8 @@ def tables(rows: Path, out: Path, seeds: list[int]) -> Callable[[str, int], pl.D
     """The score table of every source, by source and seed, in the row order of the deep run; what is absent is made."""
     runs = {
         "deep": scored(rows, out, DATA, "test", DEEP),
-        "shallow": scored(rows, out, DATA, "test", SHALLOW),
+        "tuned-1": scored(rows, out, DATA, "test", "tuned-1"),
+        "tuned-1-quick": scored(rows, out, DATA, "test", "tuned-1-quick"),
         "frozen": scored(rows, out, DATA, "test"),
     }
     deep = read_rows(runs["deep"] / "rows.parquet").table
@@ -196,8 +203,8 @@ def tables(rows: Path, out: Path, seeds: list[int]) -> Callable[[str, int], pl.D
 
 def arm(way: str, table: pl.DataFrame) -> Arm:
     """How a way chooses rows of its table."""
-    by, strategies = WAYS[way][1]
-    return arms_of(table.columns, [by], ["easy"], strategies, {})[1]
+    by, strategy, request = WAYS[way][1]
+    return arms_of(table.columns, [by], ["easy"], [strategy], request)[1]
 
 
 def main() -> None:
@@ -270,7 +277,7 @@ def outcome(
 
 def ranks(way: str, table: Callable[[str, int], pl.DataFrame], seeds: list[int]) -> dict[str, float]:
     """Rank correlation of what a way goes by with VoG and AUM of the measuring pass, mean over seeds."""
-    source, (by, _), _ = WAYS[way]
+    source, (by, *_), _ = WAYS[way]
     column = arm(way, table(source, seeds[0])).by
     column = column[0] if isinstance(column, tuple) else column
     assert column is not None, by

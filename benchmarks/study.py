@@ -65,10 +65,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "sweep": {"workers": 1},
     },
     **{
-        f"tuned-{layers}": {
+        f"tuned-{layers}" + ("-quick" if quick else ""): {
             "model": {"layers": layers},
             "train": {
-                "epochs": 4,
+                "epochs": 1 if quick else 4,
+                "checkpoints": 4 if quick else 10,
                 "batch_size": 64,
                 "encoder_lr": 3e-4,
                 "head_lr": 2e-3,
@@ -77,7 +78,7 @@ MODELS: dict[str, dict[str, Any]] = {
                 "threads": 1,
             },
         }
-        for layers, runs in ((1, 1), (3, 3), (6, 3))
+        for layers, runs, quick in ((1, 1, True), (1, 1, False), (3, 3, False), (6, 3, False))
     },
 }
 
