@@ -195,9 +195,7 @@ class SweepConfig(_Section):
         description="other models that train on the same choices of rows: frozen, all, or a number of layers",
     )
     workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
-    engine: Literal["local", "ray"] = Field(
-        default="local", description="local, or ray: on machines that all see the run folder"
-    )
+    engine: str = Field(default="local", description="local, or ray: on machines that all see the run folder")
     address: str | None = Field(default=None, description="HOST:PORT of the Ray cluster")
 
     @field_validator("models")
