@@ -137,7 +137,7 @@ def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, r
     assert len(results(run)["cells"]) == len(cells) + 2
     assert "easy, random, hard" in call("sweep", run, "--ends", "up").err
     assert "vogg" in call("sweep", run, "--scores", "vogg").err
-    assert "known engines: local, ray" in call("sweep", run, "--engine", "spark").err
+    assert "known engines: local, ray" in call("sweep", run, "--engine", "spark", "--seeds", 3).err
 
 
 def test_a_finished_cell_is_never_run_again_and_a_lost_one_comes_out_the_same(call: Call, run: Path) -> None:
