@@ -92,6 +92,17 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def same_file(source: Path, path: Path) -> bool:
+    """Whether a file is there and has the content of another one."""
+    return path.is_file() and file_digest(path) == file_digest(source)
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Write a copy of a file, unless the same content stands there."""
+    if not same_file(source, path):
+        write(path, lambda temporary: shutil.copyfile(source, temporary))
+
+
 def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
     """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name.
 

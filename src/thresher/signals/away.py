@@ -132,3 +132,12 @@ def read_chunk_rows(store: Store, slab: str, group: int) -> pl.DataFrame:
 def versions() -> dict[str, str]:
     """The versions that must be the same on every machine."""
     return {name: installed(name) for name in SAME}
+
+
+def version_fault(wanted: dict[str, str]) -> str | None:
+    """What this machine has in another version than is wanted; None where nothing."""
+    found = versions()
+    for name, version in wanted.items():
+        if found[name] != version:
+            return f"has {name} {found[name]}, not {version}; install the same everywhere"
+    return None

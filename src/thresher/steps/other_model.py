@@ -7,7 +7,7 @@ from typing import Any
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run_folder import read_manifest, write, write_manifest
+from thresher.run_folder import copy_file, read_manifest, write_manifest
 from thresher.settings import checked
 
 # A head on fixed vectors trains in seconds; docs/study.md was measured with this recipe.
@@ -50,8 +50,6 @@ def beside(run: Path, encoder: str) -> Path:
         raise UserError(f"model {encoder} is that of the run itself, which is always tried; leave it out")
     folder = run / "models" / encoder
     for name in ("rows.parquet", "test.parquet", "scores.parquet"):
-        content = (run / name).read_bytes()
-        if not (folder / name).is_file() or (folder / name).read_bytes() != content:
-            write(folder / name, content)
+        copy_file(run / name, folder / name)
     write_manifest(folder, {**manifest, "config": other.model_dump(mode="json")})
     return folder

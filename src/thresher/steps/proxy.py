@@ -8,10 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from thresher import run_folder
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run_folder import finish, redo, require, scoring_run, state
+from thresher.run_folder import copy_file, finish, redo, require, same_file, scoring_run, state
 from thresher.steps.other_model import other_model
 
 # Trainings of a frozen proxy: each takes seconds, and averaged scores are steadier.
@@ -53,11 +52,10 @@ def proxy_config(config: RunConfig) -> RunConfig:
 def take(run: Path, step: str, files: tuple[str, ...] = (), **facts: Any) -> None:
     """Finish a step of a run with what the proxy's run made in it, unless that is done; `files` of it are copied."""
     made_with = {"proxy": require(scoring_run(run), step)["hash"]}
-    there = {name: (scoring_run(run) / name).read_bytes() for name in files}
-    same = all((run / name).is_file() and (run / name).read_bytes() == there[name] for name in files)
+    same = all(same_file(scoring_run(run) / name, run / name) for name in files)
     if same and state(run, step, made_with) == "done":
         return
     redo(run, step)
-    for name, content in there.items():
-        run_folder.write(run / name, content)
+    for name in files:
+        copy_file(scoring_run(run) / name, run / name)
     finish(run, step, made_with, **facts)

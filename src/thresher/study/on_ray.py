@@ -8,7 +8,8 @@ from typing import Any
 
 from thresher.errors import UserError
 from thresher.run_folder import file_digest
-from thresher.signals.engines.ray import connected, named
+from thresher.signals.dispatch import Lost
+from thresher.signals.engines.ray import connected, named, result
 
 RETRIES = 2  # of a training whose process or machine is lost
 
@@ -50,15 +51,13 @@ def on_ray(
             ticket = ray.wait(list(running))[0][0]
             at = running.pop(ticket)
             try:
-                result = ray.get(ticket)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
-            except ray.exceptions.RayError as error:
+                found = result(ray, ticket)
+            except Lost as error:
                 raise UserError(
                     f"a training was lost {RETRIES + 1} times (its process was killed, or its node left); "
                     "run the same command again"
                 ) from error
-            yield at, result
+            yield at, found
 
 
 def away(
@@ -67,14 +66,13 @@ def away(
     """What a machine of the cluster does: make sure of the versions and of the run folder, then the job."""
     import torch
 
-    from thresher.signals.away import versions
+    from thresher.signals.away import version_fault
 
     manifest, digest, wanted = proof
     torch.set_num_threads(threads)
     with named():
-        for name, version in versions().items():
-            if wanted[name] != version:
-                raise UserError(f"has {name} {version}, not {wanted[name]}; install the same everywhere")
+        if fault := version_fault(wanted):
+            raise UserError(fault)
         if not (manifest.is_file() and file_digest(manifest) == digest):
             raise UserError(
                 f"{manifest.parent}: not there, or another run; put it on a file system that all machines share"

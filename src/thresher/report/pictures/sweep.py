@@ -13,6 +13,11 @@ from thresher.report.read import USUAL, RunFiles
 COLOURS = 8
 DASHES = {"easy": "solid", "hard": "dash", "random": "dot"}
 FIRST_SHOWN = 6
+LAYOUT: dict[str, Any] = {
+    "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
+    "yaxis": {"title": {"text": "test accuracy, %"}},
+    "hovermode": "closest",
+}
 
 
 def sweep(files: RunFiles) -> dict[str, Any] | None:
@@ -52,11 +57,7 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
         "the easy end, dashed ones the hard end; the band is one standard deviation of as many random rows. A click in the "
         "legend shows or hides a curve.",
         "traces": traces,
-        "layout": {
-            "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "test accuracy, %"}},
-            "hovermode": "closest",
-        },
+        "layout": LAYOUT,
         "height": 520,
     }
 

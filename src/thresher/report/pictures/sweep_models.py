@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from thresher.report.pictures.sweep import COLOURS, curve, curves_of, first_shown, is_random
+from thresher.report.pictures.sweep import COLOURS, LAYOUT, curve, curves_of, first_shown, is_random
 from thresher.report.read import RunFiles
 
 
@@ -35,10 +35,6 @@ def sweep_models(files: RunFiles) -> dict[str, Any] | None:
         "lead": "Test accuracy of several models, each trained on the rows that the scores of this run chose; dotted lines "
         "are as many random rows.",
         "traces": traces,
-        "layout": {
-            "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
-            "yaxis": {"title": {"text": "test accuracy, %"}},
-            "hovermode": "closest",
-        },
+        "layout": LAYOUT,
         "height": 420,
     }

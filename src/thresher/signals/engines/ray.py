@@ -7,6 +7,7 @@ import io
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from thresher.config import MeasureConfig
@@ -35,16 +36,12 @@ class Worker:
         """Lay the folder out; refuse to work with other versions than the driver's."""
         import torch
 
-        from thresher.signals.away import lay_out, versions
+        from thresher.signals.away import lay_out, version_fault
 
         torch.set_num_threads(1)
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        found = versions()
-        for name, version in wanted.items():
-            if found[name] != version:
-                raise UserError(
-                    f"{here()} has {name} {found[name]}, not {version}; install the same everywhere"
-                )
+        if fault := version_fault(wanted):
+            raise UserError(f"{here()} {fault}")
         with named():
             lay_out(self.things, self.plan, self.folder)
 
@@ -152,20 +149,22 @@ def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say
                 say(f"measure: waiting for a node with {settings.cores} cores to join the Ray cluster")
             return done[0] if done else ray.wait(tickets)[0][0]
 
-        def result(ticket: Any) -> Any:
-            try:
-                return ray.get(ticket)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause if isinstance(error.cause, Exception) else error from None
-            except ray.exceptions.RayError as error:
-                raise Lost("a worker was lost (its process was killed, or its node left)") from error
-
-        for chunk, part in dispatch(chunks, workers, start, give, first, result, say):
+        for chunk, part in dispatch(chunks, workers, start, give, first, partial(result, ray), say):
             write(plan.part(chunk), part)
             fault = part_fault(plan, chunk)
             if fault is not None:
                 raise UserError(f"{plan.part(chunk)}: came back {fault}; run the same command again")
             yield plan.rows_of(chunk)[1]
+
+
+def result(ray: Any, ticket: Any) -> Any:
+    """What a done ticket holds; a job's own error, or `Lost` where its process or machine is gone."""
+    try:
+        return ray.get(ticket)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause if isinstance(error.cause, Exception) else error from None
+    except ray.exceptions.RayError as error:
+        raise Lost("a worker was lost (its process was killed, or its node left)") from error
 
 
 def places(ray: Any, gpu: bool, cores: int) -> int:
