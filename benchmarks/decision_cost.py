@@ -25,7 +25,7 @@ import torch
 from scipy.stats import spearmanr
 
 import thresher as th
-from study import MODELS, config_of, scored
+from study import config_of, scored, training_rows
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
@@ -147,9 +147,7 @@ def costs(rows: Path, out: Path) -> dict[str, float]:
     def passed(folder: Path, signals: tuple[str, ...]) -> float:
         """Of a training with one run, measured: the pass alone."""
         config = config_of(rows, DATA, "test", DEEP)
-        data = config.data
-        loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
-        run = th.train(loaded, out=folder, config=config, runs=1)
+        run = th.train(training_rows(config), out=folder, config=config, runs=1)
         return processor_seconds(
             lambda: th.measure(run, workers=1, signals=signals, force=(Path(run) / "signals").is_dir())
         )
@@ -171,9 +169,7 @@ def costs(rows: Path, out: Path) -> dict[str, float]:
 def proxy(rows: Path, folder: Path, model: str, signals: tuple[str, ...]) -> None:
     """Train, measure what is needed and score a proxy."""
     config = config_of(rows, DATA, "test", model)
-    data = config.data
-    loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
-    run = th.train(loaded, out=folder, config=config, workers=1)
+    run = th.train(training_rows(config), out=folder, config=config, workers=1)
     th.measure(run, signals=signals, features=False, workers=1)
     th.score(run)
 
@@ -289,5 +285,4 @@ def ranks(way: str, table: Callable[[str, int], pl.DataFrame], seeds: list[int])
 
 
 if __name__ == "__main__":
-    assert DEEP in MODELS
     main()

@@ -20,7 +20,7 @@ from study_data import COLUMNS
 
 import thresher as th
 from thresher.config import RunConfig
-from thresher.rows import read_rows
+from thresher.rows import Rows, read_rows
 from thresher.run_folder import read_manifest
 from thresher.scores import column, scores
 from thresher.settings import checked
@@ -102,15 +102,23 @@ def config_of(rows: Path, name: str, split: str, model: str = "frozen") -> RunCo
     )
 
 
+def training_rows(config: RunConfig) -> Rows:
+    """The training rows that a configuration names."""
+    data = config.data
+    return th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
+
+
 def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") -> Path:
     """The run folder of a data set, trained, measured and scored."""
     config = config_of(rows, name, split, model)
-    data = config.data
-    loaded = th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
     frozen = model == "frozen"
     folder = out / (f"{name}-{split}" if frozen else f"{name}-{split}-{model}")
     run = th.train(
-        loaded, out=folder, test=data.test, config=config, proof_seeds=5 if frozen else config.train.runs
+        training_rows(config),
+        out=folder,
+        test=config.data.test,
+        config=config,
+        proof_seeds=5 if frozen else config.train.runs,
     )
     th.measure(run, **config.measure.model_dump())
     th.score(run)

@@ -47,20 +47,15 @@ def against(arm: list[Cell], full: list[Cell]) -> dict[str, Any]:
     }
 
 
-def of(cells: list[Cell], data: str, split: str) -> list[Cell]:
-    """The cells of a data set and split, with the model and the recipe of today."""
-    asked = (data, split, LAYERS, {**RECIPE, "epochs": EPOCHS[data]})
-    return [one for one in cells if (one["data"], one["split"], one["layers"], one["recipe"]) == asked]
-
-
-def by_seed(cells: list[Cell], kept: str, change: dict[str, Any]) -> dict[int, Cell]:
-    """The cells of one arm."""
-    return {one["seed"]: one for one in cells if one["kept"] == kept and one["change"] == change}
-
-
 def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
     """Every arm of DIETS that has cells, beside full training with the same seeds."""
-    by_arm = {arm: by_seed(of(cells, data, split), "all", change) for arm, change in DIETS.items()}
+    # With the model and the recipe of today.
+    asked = (data, split, "all", LAYERS, {**RECIPE, "epochs": EPOCHS[data]})
+    facts = ("data", "split", "kept", "layers", "recipe")
+    mine = [one for one in cells if tuple(one[name] for name in facts) == asked]
+    by_arm = {
+        arm: {one["seed"]: one for one in mine if one["change"] == change} for arm, change in DIETS.items()
+    }
     found = {}
     for arm, done in by_arm.items():
         seeds = sorted(done.keys() & by_arm["full"].keys())
@@ -74,6 +69,11 @@ def interval(difference: list[float]) -> str:
     return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
 
 
+def shares_of(found: dict[str, Any]) -> list[str]:
+    """The shares pruned that a way has figures for."""
+    return [name for name in found if name.replace(".", "").isdigit()]
+
+
 def cost_lines(figures: dict[str, Any]) -> str:
     """What a decision costs, as a share of one full training, in all and where the model is trained anyway; what it buys."""
     full = np.mean(figures["ways"]["full"]["accuracy"])
@@ -81,7 +81,7 @@ def cost_lines(figures: dict[str, Any]) -> str:
     for way, found in figures["ways"].items():
         if way == "full":
             continue
-        shares = [name for name in found if name.replace(".", "").isdigit()]
+        shares = shares_of(found)
         costs, ranks = ["", ""], ["", ""]
         if way in WAYS:
             parts = WAYS[way][2]
@@ -101,7 +101,7 @@ def cost_differences(figures: dict[str, Any]) -> str:
     lines = []
     for way, found in figures["ways"].items():
         if way in WAYS:
-            shares = [name for name in found if name.replace(".", "").isdigit()]
+            shares = shares_of(found)
             others = ("random", "VoG, measuring pass")
             lines.append(
                 [way]

@@ -9,16 +9,18 @@ from typing import Any
 
 import polars as pl
 import pytest
-import yaml
 from command_line import Call, contents, training
 
-from thresher.run_folder import scoring_run
+from thresher.run_folder import read_manifest, scoring_run
 from thresher.steps.other_model import FROZEN
 from thresher.steps.proxy import FROZEN_RUNS
 
 
-def manifest(run: Path) -> dict[str, Any]:
-    return yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
+def without_proxy(material: Path, out: Path) -> list[object]:
+    """The options of the training that `made` asks for, but for its proxy."""
+    data = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
+    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
+    return [material / "train.jsonl", *data, *quick, "--out", out]
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material: Path, run: Path) -> None:
     alone = run.parent / "ALONE"
-    recipe = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
-    data = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
-    asked = [material / "train.jsonl", *data, "--layers", 1, *recipe, "--out", alone]
+    asked = [*without_proxy(material, alone), "--layers", 1]
     assert call("train", *asked).code == 0
     assert call("measure", alone, "--workers", 1).code == 0
     assert call("score", alone).code == 0
@@ -66,10 +66,8 @@ def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material:
 def test_the_model_of_the_run_is_the_one_that_is_proved(call: Call, material: Path, run: Path) -> None:
     assert not (run / "checkpoints").exists(), "the run's own model was trained for scores"
     plain = run.parent / "PLAIN"
-    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
-    data = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
     proof = ["--test", material / "test.jsonl", "--seeds", 2, "--prune", 0.5, "--by", "el2n"]
-    assert call("run", material / "train.jsonl", *data, *quick, *proof, "--out", plain).code == 0
+    assert call("run", *without_proxy(material, plain), *proof).code == 0
     arms = [
         next(iter(json.loads((folder / "results.json").read_text())["compare"].values()))["arms"]
         for folder in (run, plain)
@@ -94,7 +92,7 @@ def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run
 def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path: Path) -> None:
     told = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
     assert told.code == 0, told.err
-    inner = manifest(tmp_path / "RUN" / "proxy")["config"]
+    inner = read_manifest(tmp_path / "RUN" / "proxy")["config"]
     assert inner["model"]["freeze"]
     assert {name: inner["train"][name] for name in FROZEN} == FROZEN
     assert inner["train"]["runs"] == FROZEN_RUNS
