@@ -56,7 +56,8 @@ def recorded(split: str, name: str, stage: str, value: Any) -> None:
     temporary.replace(RESULTS)
 
 
-# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too.
+# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
+# `-proxy` a head on the frozen encoder scores the rows for them.
 MODELS: dict[str, dict[str, Any]] = {
     "frozen": {
         "model": {"freeze": True, "layers": "all"},
@@ -65,11 +66,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "sweep": {"workers": 1},
     },
     **{
-        f"tuned-{layers}" + ("-quick" if quick else ""): {
+        f"tuned-{layers}{how}": {
             "model": {"layers": layers},
             "train": {
-                "epochs": 1 if quick else 4,
-                "checkpoints": 4 if quick else 10,
+                "epochs": 1 if how == "-quick" else 4,
+                "checkpoints": 4 if how == "-quick" else 10,
                 "batch_size": 64,
                 "encoder_lr": 3e-4,
                 "head_lr": 2e-3,
@@ -77,8 +78,16 @@ MODELS: dict[str, dict[str, Any]] = {
                 "forgetting_evaluations": 0,
                 "threads": 1,
             },
+            "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
         }
-        for layers, runs, quick in ((1, 1, True), (1, 1, False), (3, 3, False), (6, 3, False))
+        for layers, runs, how in (
+            (1, 1, "-quick"),
+            (1, 1, ""),
+            (3, 3, ""),
+            (6, 3, ""),
+            (3, 3, "-proxy"),
+            (6, 3, "-proxy"),
+        )
     },
 }
 
@@ -219,7 +228,7 @@ def main() -> None:
     asked = parser.parse_args()
     deciding = tuple(asked.deciding)
     stages = {
-        "steps": lambda run: rule(run, True, FRACTIONS, 10),
+        "steps": lambda run: rule(run, True, FRACTIONS, 20),
         "more": lambda run: rule(run, True, MORE, 5),
         "epochs": lambda run: rule(run, False, deciding, 5),
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),

@@ -20,6 +20,7 @@ from thresher.rows import Rows, audit, audit_lines, load, save_rows
 from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, stamp, update_results
 from thresher.sealed import fault
 from thresher.settings import checked
+from thresher.training.folds import folds_of
 
 FILES = (
     "rows",
@@ -111,12 +112,14 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
 def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:
     """What makes two trainings the same: the rows, the model and the recipe, but no test rows."""
     proxy = {} if config.proxy.encoder == "none" else {"proxy": config.proxy.encoder}
+    folds = folds_of(config.model, config.train)
     return {
         **proxy,
+        **({"folds": folds} if folds else {}),
         "rows": rows.hash(),
         "columns": [*rows.text, rows.label, *rows.groups],
         "model": config.model.model_dump(mode="json"),
-        "train": config.train.model_dump(mode="json", exclude={"workers"}),
+        "train": config.train.model_dump(mode="json", exclude={"workers", "folds"}),
     }
 
 

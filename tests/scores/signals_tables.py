@@ -25,6 +25,7 @@ def random_run(
             "truncated": [False] * rows,
             "logits": rng.normal(size=(rows, checkpoints, classes)).astype(np.float32) * 5,
             "null_logits": np.tile(rng.normal(size=classes).astype(np.float32), (rows, 1)),
+            "held_out_logits": rng.normal(size=(rows, classes)).astype(np.float32) * 5,
             "correct": (rng.random((rows, evaluations)) < rng.random((rows, 1)) ** 2).tolist(),
             "gradient_gram": np.array([f @ f.T for f in flat]),
             "gradient_std": np.array(std),

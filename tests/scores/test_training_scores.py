@@ -21,6 +21,7 @@ from thresher.scores.correctness import correctness
 from thresher.scores.el2n_mean import el2n_mean
 from thresher.scores.grand import grand
 from thresher.scores.h_score import h_score, winning_ticket
+from thresher.scores.held_out_margin import held_out_margin
 from thresher.scores.loss import loss
 from thresher.scores.variability import variability
 from thresher.selection import select
@@ -47,10 +48,27 @@ def test_aum_is_the_mean_margin_of_the_label(run):
     np.testing.assert_allclose(aum(signals, checkpoints), expected, rtol=1e-9, atol=1e-9)
 
 
-def test_one_class_has_no_margin():
+@given(run=runs)
+def test_the_held_out_margin_is_that_of_the_logits_of_models_that_have_not_seen_the_row(run):
+    signals, checkpoints, _ = run
+    expected = []
+    for row in signals.iter_rows(named=True):
+        logits = row["held_out_logits"]
+        expected.append(logits[row["label"]] - max(z for k, z in enumerate(logits) if k != row["label"]))
+    np.testing.assert_allclose(held_out_margin(signals, checkpoints), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("margin", [aum, held_out_margin])
+def test_one_class_has_no_margin(margin):
     signals, checkpoints, _ = random_run(0, classes=1)
     with pytest.raises(MissingSignal, match="two classes"):
-        aum(signals, checkpoints)
+        margin(signals, checkpoints)
+
+
+def test_without_cross_validation_there_is_no_held_out_margin():
+    signals, checkpoints, _ = random_run(0)
+    with pytest.raises(MissingSignal, match="makes one"):
+        held_out_margin(signals.drop("held_out_logits"), checkpoints)
 
 
 @given(run=runs)

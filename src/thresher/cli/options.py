@@ -62,6 +62,7 @@ TRAIN = (
     _option("--encoder-lr", "train.encoder_lr", "X", "Training", "peak learning rate of the encoder"),
     _option("--head-lr", "train.head_lr", "X", "Training", "peak learning rate of the head"),
     _option("--runs", "train.runs", "N", "Training"),
+    _option("--folds", "train.folds", "N", "Training"),
     _option("--checkpoints", "train.checkpoints", "N", "Training"),
     _option("--threads", "train.threads", "N", "Training"),
     _option("--diet", "train.diet", "NAME", "Training"),

@@ -162,8 +162,9 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     """The kept rows of a table of scores, written beside nothing but themselves."""
     from thresher.cli.options import given
     from thresher.cli.settings import named
-    from thresher.scores import hard_end
+    from thresher.scores import first_of, hard_end
     from thresher.selection import find, select_from_table
+    from thresher.selection.shards import open_shards
     from thresher.settings import checked
 
     by_set = parsed(overrides or ())
@@ -174,7 +175,8 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)
     by = entry.score(used.by)
-    names = [name.strip() for name in by.split(",")] if entry.several else [by]
+    there = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
+    names = [first_of(name.strip(), list(there)) for name in (by.split(",") if entry.several else [by])]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name}_{used.normalise}" for name in names]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from thresher.scores.columns import column, columns_of, hard_end
+from thresher.scores.columns import column, columns_of, first_of, hard_end
 from thresher.scores.normalise import class_norm, dataset_norm
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import Score, check_options, find, parse_options, score, scores
@@ -25,6 +25,7 @@ __all__ = [
     "columns_of",
     "dataset_norm",
     "find",
+    "first_of",
     "hard_end",
     "parse_options",
     "score",

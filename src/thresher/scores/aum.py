@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from thresher.scores.probability import by_checkpoint
-from thresher.scores.read import MissingSignal, array, labels, without_logits
+from thresher.scores.probability import by_checkpoint, margin
+from thresher.scores.read import array, labels, without_logits
 from thresher.scores.registry import score
 
 
@@ -47,15 +43,5 @@ def aum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     if of_tokens is not None:
         return pl.Series("aum", of_tokens.mean(axis=1))
     label = labels(signals)
-    logits = array(signals, "logits")  # (N, C, K)
-    if logits.shape[2] < 2:
-        raise MissingSignal("a margin needs two classes")
-    rows = np.arange(len(label))
-
-    def margin(at: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        values = at.astype(np.float64)  # (N, K)
-        own = values[rows, label].copy()
-        values[rows, label] = -np.inf
-        return own - values.max(axis=1)
-
-    return pl.Series("aum", by_checkpoint(margin, logits).mean(axis=1), dtype=pl.Float64)
+    values = by_checkpoint(lambda at: margin(at, label), array(signals, "logits"))  # (N, C, K) to (N, C)
+    return pl.Series("aum", values.mean(axis=1), dtype=pl.Float64)

@@ -20,7 +20,8 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     """The column of the score table that `by` and `normalise` mean, and the end at which its hard rows are.
 
     `by` is a score ("vog": the column its `normalise` names, by default the one its registration gives) or a
-    column ("vog_class"). A column of no known score (one that the user added) is hard at its high end.
+    column ("vog_class"). A column of no known score (one that the user added) is hard at its high end. Of several with |
+    between them it is the first that the table has.
 
     Raises
     ------
@@ -33,6 +34,7 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     """
     known = scores()
     available = [name for name in columns if name not in ("id", "label")]
+    by = first_of(by, available)
     base, _, suffix = by.rpartition("_")
     if by in known:
         form = known[by].normalise if normalise == "auto" else normalise
@@ -51,6 +53,16 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
         problem = "was not computed in this run" if score else "is not a score or a column"
         raise UserError(f"'{name}' {problem}; there are {', '.join(available) or 'none'}")
     return name, hard_end(name)
+
+
+def first_of(by: str, columns: Sequence[str]) -> str:
+    """Of names with | between them the first that is a column, or else the last.
+
+    >>> first_of("held_out_margin|aum", ["id", "aum"]), first_of("pvi", ["id"])
+    ('aum', 'pvi')
+    """
+    *others, last = by.split("|")
+    return next((name for name in others if name in columns), last)
 
 
 def hard_end(name: str) -> Literal["high", "low"]:

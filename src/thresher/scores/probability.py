@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.special import log_softmax
 
-from thresher.scores.read import array, labels, without_logits
+from thresher.scores.read import MissingSignal, array, labels, without_logits
 
 Numbers = npt.NDArray[np.float64]
 
@@ -57,6 +57,25 @@ def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
         return of_tokens > 0
     found: npt.NDArray[np.bool_] = array(signals, "logits").argmax(axis=2) == labels(signals)[:, None]
     return found
+
+
+def margin(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
+    """z[y] - max over k != y of z[k], of logits (N, K) and labels (N,); shape (N,).
+
+    Raises
+    ------
+    MissingSignal
+        there is only one class.
+
+    >>> margin(np.array([[4.0, 1.0, 3.0]]), np.array([2])).tolist()
+    [-1.0]
+    """
+    if logits.shape[1] < 2:
+        raise MissingSignal("a margin needs two classes")
+    values, rows = logits.astype(np.float64), np.arange(len(label))
+    own = values[rows, label].copy()
+    values[rows, label] = -np.inf
+    return own - values.max(axis=1)
 
 
 def by_checkpoint(function: Any, logits: npt.NDArray[Any]) -> Numbers:

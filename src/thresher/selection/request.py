@@ -136,8 +136,9 @@ def check(
             f" it must be a whole number from 1 to {_MOST_LAYERS:,}"
         )
     if entry.reach is not None and len(named) != 2:
+        which = " and ".join(entry.by).replace("|", " or ")
         raise UserError(
-            f"strategy '{strategy}' goes by two columns, a score and what is learned of a row; give {' and '.join(entry.by)}"
+            f"strategy '{strategy}' goes by two columns, a score and what is learned of a row; give {which}"
         )
     for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and column not in schema:

@@ -20,6 +20,8 @@ from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.features import read_features, write_features
 from thresher.training.fit import predict_logits
+from thresher.training.folds import folds_of, read_held_out
+from thresher.training.recipe import configs
 from thresher.training.sound import TRAIN_AGAIN
 
 
@@ -127,7 +129,8 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The signals table of one training run in row order, and its checkpoint table.
 
     To the measured columns it adds `null_logits` (the same for every row), `correct`, the whole-set evaluations in step
-    order, and `features` of the pretrained encoder, where there are any.
+    order, `held_out_logits` (K) of trainings that have not seen the row, and `features` of the pretrained encoder, where there
+    are any.
     """
     signals, null, checkpoints = read_parts(run, name)
     if null is not None:
@@ -151,6 +154,10 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
             correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
         )
         signals = signals.with_columns(found["correct"])
+    held_out = read_held_out(run, name, folds_of(*configs(read_manifest(run))))
+    if held_out is not None:
+        found = signals.select("id").join(held_out, on="id", how="left", maintain_order="left")
+        signals = signals.with_columns(found["held_out_logits"])
     if features_file(run).is_file():
         features = read_table(features_file(run), f"`thresher measure {run}` makes it again")
         found = signals.select("id").join(

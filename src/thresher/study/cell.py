@@ -52,7 +52,7 @@ def cell_key(manifest: dict[str, Any], cell: Cell) -> str:
     recipe = {
         name: value
         for name, value in config["train"].items()
-        if name not in ("runs", "seed", "report_to", "workers")
+        if name not in ("runs", "folds", "seed", "report_to", "workers")
     }
     made_of = {
         "rows": manifest["rows_hash"],

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from thresher.progress import track
 from thresher.rows import read_rows
@@ -15,6 +16,7 @@ from thresher.run_folder import features_file, read_manifest
 from thresher.sealed import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
 from thresher.training.features import read_features
+from thresher.training.folds import folds_of, left_out, write_held_out
 from thresher.training.head import Moment, fit_heads, head_logits
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, recipe, steps_of
@@ -29,8 +31,8 @@ def train_head_runs(run: Path, names: list[str]) -> None:
     _, config = configs(manifest)
     jobs = [
         (run, left[start : start + HEADS])
-        for kind in (("run", "full"), ("null",))
-        if (left := [name for name in names if name.startswith(kind) and not finished(run, name)])
+        for alike in equally_many_rows(run, names)
+        if (left := [name for name in alike if not finished(run, name)])
         for start in range(0, len(left), HEADS)
     ]
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for _, group in jobs for name in group)
@@ -39,20 +41,39 @@ def train_head_runs(run: Path, names: list[str]) -> None:
             advance(steps)
 
 
+def equally_many_rows(run: Path, names: list[str]) -> list[list[str]]:
+    """The names of trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name in names:
+        kind = "run" if name.startswith("full") else name.partition("-")[0]
+        groups.setdefault((kind, int(rows_left_out(run, name).sum())), []).append(name)
+    return list(groups.values())
+
+
+def rows_left_out(run: Path, name: str) -> NDArray[np.bool_]:
+    """Which rows a training does not see, (N,)."""
+    model, config = configs(read_manifest(run))
+    rows = read_rows(run / "rows.parquet")
+    if not name.startswith("fold"):
+        return np.zeros(len(rows), bool)
+    return left_out(name, rows.table["id"], rows.labels(), folds_of(model, config), config.seed)
+
+
 def train_heads_job(run: Path, names: list[str]) -> int:
     """Train some heads side by side and mark them as finished; returns the steps that they took together."""
     manifest = read_manifest(run)
     model, config = configs(manifest)
     rows = read_rows(run / "rows.parquet")
     labels = rows.labels()
-    null = names[0].startswith("null")
+    null, fold = names[0].startswith("null"), names[0].startswith("fold")
     features = read_features(features_file(run, "empty" if null else "rows"))
     if null:
         features = features.take(np.zeros(len(rows), np.int64))
     seeds = [config.seed + int(name.partition("-")[2]) for name in names]
     asked = [recipe(config, name) for name in names]
     n, total = len(rows), steps_of(asked[0], len(rows))
-    saves = [set(checkpoint_steps(one, total)) for one in asked]
+    out = [rows_left_out(run, name) for name in names]
+    saves = [set() if fold else set(checkpoint_steps(one, total)) for one in asked]
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
 
@@ -68,20 +89,22 @@ def train_heads_job(run: Path, names: list[str]) -> int:
                 facts = {"step": moment.step, "epoch": moment.epoch, **rates}
                 save_weights(run / "checkpoints" / name / place, state, facts)
 
-    everything = [np.arange(n)] * len(names)
     started = time.monotonic()
-    _, steps = fit_heads(
+    trained, steps = fit_heads(
         features,
         [labels] * len(names),
-        everything,
+        [np.flatnonzero(~one) for one in out],
         seeds,
         len(rows.classes),
         model,
-        asked[0],
+        asked[0].model_copy(update={"max_steps": total}) if fold else asked[0],
         watch,
         set().union(*saves, *evaluates),
     )
     seconds = round((time.monotonic() - started) / len(names), 1)
-    for name, seed in zip(names, seeds, strict=True):
+    for name, seed, state, unseen in zip(names, seeds, trained, out, strict=True):
+        if fold:
+            logits = head_logits(state, features.take(np.flatnonzero(unseen)))
+            write_held_out(run, name, steps, rows.table["id"], unseen, logits)
         mark_finished(run, name, steps=steps, seconds=seconds, seed=seed)
     return steps * len(names)

@@ -25,8 +25,10 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
         "forgetting_evaluations": 0,
         "forgetting_every": None,
     }
-    null = {"epochs": config.null_epochs, "diet": "none"} if name.startswith("null") else {}
-    return config.model_copy(update={**last_only, **null})
+    kind = name.partition("-")[0]
+    diet = {} if kind == "full" else {"diet": "none"}
+    null = {"epochs": config.null_epochs} if kind == "null" else {}
+    return config.model_copy(update={**last_only, **diet, **null})
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from thresher.config import ModelConfig, TrainConfig
@@ -23,7 +24,8 @@ from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import save_architecture
 from thresher.training.features import run_features
-from thresher.training.fit import Record, fit, progress_file
+from thresher.training.fit import Record, fit, predict_logits, progress_file
+from thresher.training.folds import fold_names, folds_of, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.processes import agreed, rank, together, world
@@ -68,6 +70,7 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     names = [f"run-{i}" for i in range(config.runs)]
     names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
     names += [f"null-{i}" for i in range(config.runs)]
+    names += [name for i in range(config.runs) for name in fold_names(i, folds_of(model_config, config))]
     left = [name for name in names if not finished(run, name)]
     for name in set(names) - set(left):
         shutil.rmtree(run / "training" / name, ignore_errors=True)
@@ -138,7 +141,9 @@ def prepare_model(run: Path, config: ModelConfig, classes: int) -> int:
 
 
 def train_job(run: Path, name: str) -> None:
-    """Train one model and mark it as finished: `run-i` and `full-i` on the rows, `null-i` on empty texts, with seed i."""
+    """Train one model and mark it as finished, with seed i: `run-i` and `full-i` on the rows, `null-i` on empty texts, and
+    `fold-i` on the rows but for a part of them, in as many steps as on all.
+    """
     manifest = read_manifest(run)
     model_config, config = configs(manifest)
     kind, _, number = name.partition("-")
@@ -150,11 +155,21 @@ def train_job(run: Path, name: str) -> None:
         model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
         texts = [[""] * len(rows) if kind == "null" else rows.table[column].to_list() for column in rows.text]
         tokens = tokenise(texts, tokenizer, model_config.max_length)
+    ids, labels = rows.table["id"], rows.labels()
     folder = run / "training" / name
-    record = Record(run / "checkpoints" / name, run / "evaluations" / name, rows.table["id"])
+    record: Record | None = Record(run / "checkpoints" / name, run / "evaluations" / name, ids)
+    used = recipe(config, name)
+    out = np.zeros(len(rows), bool)
+    if kind == "fold":
+        out = left_out(name, ids, labels, folds_of(model_config, config), config.seed)
+        used, record = used.model_copy(update={"max_steps": steps_of(used, len(rows))}), None
     started = time.monotonic()
-    steps = fit(model, tokens, rows.labels(), recipe(config, name), seed, folder, record)
+    seen = tokens.take(np.flatnonzero(~out)) if kind == "fold" else tokens
+    steps = fit(model, seen, labels[~out], used, seed, folder, record)
     if rank() == 0:
+        if kind == "fold":
+            logits = predict_logits(model, tokens.take(np.flatnonzero(out)))
+            write_held_out(run, name, steps, ids, out, logits)
         facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
         if (folder / "diet.json").is_file():
             facts["diet"] = json.loads((folder / "diet.json").read_text())
@@ -164,7 +179,7 @@ def train_job(run: Path, name: str) -> None:
 
 def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
     """Refuse to start where checkpoints and Trainer's own state (two copies of weights and two moments) will not fit."""
-    kept = sum(recipe(config, name).checkpoints for name in names)
+    kept = sum(recipe(config, name).checkpoints for name in names if not name.startswith("fold"))
     need = 4 * parameters * (kept + 6 * len(names))
     free = shutil.disk_usage(run).free
     if need > free:

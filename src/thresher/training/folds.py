@@ -1,0 +1,81 @@
+"""Cross-validation: trainings that leave a part of the rows out, and what each of them says about that part.
+
+Training `fold-i` of F folds and R runs belongs to repeat i // F and leaves out part i % F of that repeat's division.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thresher.config import ModelConfig, TrainConfig
+from thresher.sealed import read_table, write_table
+from thresher.training.sound import TRAIN_AGAIN, finished
+
+FROZEN_FOLDS = 5
+
+
+def folds_of(model: ModelConfig, config: TrainConfig) -> int:
+    """How many parts the rows are divided into; 0 where there is no cross-validation.
+
+    >>> folds_of(ModelConfig(freeze=True), TrainConfig()), folds_of(ModelConfig(), TrainConfig())
+    (5, 0)
+    """
+    if config.folds != "auto":
+        return config.folds
+    return FROZEN_FOLDS if model.freeze else 0
+
+
+def fold_names(run: int, folds: int) -> list[str]:
+    """The trainings that belong to a run, one for each part.
+
+    >>> fold_names(1, 3)
+    ['fold-3', 'fold-4', 'fold-5']
+    """
+    return [f"fold-{run * folds + part}" for part in range(folds)]
+
+
+def left_out(
+    name: str, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
+) -> NDArray[np.bool_]:
+    """Which rows the training of that name does not see, (N,).
+
+    Every class is dealt out evenly over the parts, in an order that depends on the ids and on the seed of the repeat and not on
+    the order of the rows; parts differ by one row at most.
+
+    >>> rows = pl.Series(["a", "b", "c", "d"]), np.array([0, 0, 1, 1])
+    >>> [left_out(f"fold-{part}", *rows, folds=2, seed=0).sum() for part in (0, 1)]
+    [2, 2]
+    """
+    repeat, part = divmod(int(name.removeprefix("fold-")), folds)
+    drawn = np.empty(len(ids))
+    drawn[ids.arg_sort().to_numpy()] = np.random.default_rng((seed, repeat)).random(len(ids))
+    parts = np.empty(len(ids), np.int64)
+    parts[np.lexsort((drawn, labels))] = np.arange(len(ids)) % folds
+    return parts == part
+
+
+def held_out_file(run: Path, name: str, step: int) -> Path:
+    """Where a training says what it makes of the rows that it did not see."""
+    return run / "evaluations" / name / f"step-{step:08d}.parquet"
+
+
+def write_held_out(
+    run: Path, name: str, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
+) -> None:
+    """Write the logits (n, K) of the rows that were left out, in row order."""
+    write_table(
+        held_out_file(run, name, step), pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
+    )
+
+
+def read_held_out(run: Path, name: str, folds: int) -> pl.DataFrame | None:
+    """`id` and `held_out_logits` of every row, by the trainings that belong to `run-i`; None where one of them is absent."""
+    names = fold_names(int(name.removeprefix("run-")), folds)
+    if not folds or not all(finished(run, one) for one in names):
+        return None
+    files = [path for one in names for path in sorted((run / "evaluations" / one).glob("step-*.parquet"))]
+    return pl.concat([read_table(path, TRAIN_AGAIN) for path in files])
