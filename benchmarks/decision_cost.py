@@ -45,7 +45,7 @@ DATA, DEEP = "hwu64", "tuned-3"
 Choice = tuple[str, str, dict[str, Any]]  # score, strategy, and what else a selection is asked for
 RULE: Choice = ("aum", "recommended", {})
 VOG: Choice = ("vog", "cutoff", {})
-ONLINE: Choice = ("vog_online", "cutoff", {})
+ONLINE: Choice = ("vog_online_class", "cutoff", {})
 ONLINE_BY_CLASS: Choice = ("vog_online", "cutoff", {"stratify": "label"})
 # By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
 WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {

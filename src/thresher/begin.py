@@ -60,7 +60,7 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     from thresher.scores import scores
     from thresher.selection.request import check
 
-    names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset")]
+    names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset", "_rank")]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
     by, hard = columns_for(select, list(schema))

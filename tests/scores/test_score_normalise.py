@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from signals_tables import random_run
 
-from thresher.scores import class_norm, dataset_norm
+from thresher.scores import class_norm, column, dataset_norm, score_table
+from thresher.scores.normalise import class_rank
+from thresher.selection import select
 
 tables = st.integers(1, 40).flatmap(
     lambda rows: st.tuples(
@@ -27,6 +30,16 @@ def test_class_norm_is_the_distance_to_the_class_mean_in_standard_deviations(tab
         std = (sum((mate - mean) ** 2 for mate in mates) / len(mates)) ** 0.5
         expected = (value - mean) / std if max(mates) > min(mates) else 0.0
         assert found[row] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+
+
+@given(table=tables)
+def test_class_rank_is_the_share_of_the_class_that_is_smaller_and_half_of_what_is_equal(table):
+    values, labels = table
+    found = class_rank(values, labels)
+    for row, (value, label) in enumerate(zip(values, labels, strict=True)):
+        mates = [float(v) for v, other in zip(values, labels, strict=True) if other == label]
+        below, equal = sum(mate < value for mate in mates), sum(mate == value for mate in mates)
+        assert found[row] == pytest.approx((below + equal / 2) / len(mates))
 
 
 @given(table=tables)
@@ -55,6 +68,7 @@ def test_the_order_of_the_rows_changes_no_bit(table, data):
     order = np.array(data.draw(st.permutations(range(len(values)))))
     assert (class_norm(values[order], labels[order]) == class_norm(values, labels)[order]).all()
     assert (dataset_norm(values[order]) == dataset_norm(values)[order]).all()
+    assert (class_rank(values[order], labels[order]) == class_rank(values, labels)[order]).all()
 
 
 @given(table=tables)
@@ -91,3 +105,13 @@ def test_the_scale_of_a_score_does_not_matter(scale):
 
 def test_no_rows_have_no_scores():
     assert class_norm(np.zeros(0), np.zeros(0, dtype=int)).shape == (0,)
+
+
+def test_a_score_with_a_heavy_tail_is_selected_by_its_rank_within_the_class():
+    signals, checkpoints, _ = random_run(0, rows=40)
+    table = score_table([(signals, checkpoints)])
+    where, hard = column("vog_online", "auto", table.columns)
+    assert (where, hard) == ("vog_online_rank", "high")
+    kept = select(table, by=where, hard=hard, prune=0.5)["kept"].to_numpy()
+    share = [kept[table["label"].to_numpy() == label].mean() for label in range(3)]
+    assert share == pytest.approx([0.5] * 3, abs=0.1)

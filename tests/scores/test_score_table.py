@@ -32,6 +32,7 @@ def test_a_run_gives_every_score_raw_and_normalised():
     signals, checkpoints, _ = random_run(0)
     table, about = score_runs([(signals, checkpoints)])
     names = [f"{name}{form}" for name in scores() for form in ("", "_class", "_dataset")]
+    names.insert(names.index("vog_online_dataset") + 1, "vog_online_rank")
     assert table.columns == ["id", "label", *names]
     assert set(table.select(names).dtypes) == {pl.Float64}
     assert table.select("id", "label").equals(signals.select("id", "label"))

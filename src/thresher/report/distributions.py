@@ -43,7 +43,8 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
         "scores": {
             name: {
                 "hard": facts["hard"],
-                "default": facts.get("normalise", "raw"),
+                # Ranks have no distribution to show.
+                "default": form if (form := facts.get("normalise", "raw")) in FORMS else "raw",
                 "forms": {
                     form: form_counts(scores[f"{name}{suffix}"].to_numpy(), label, len(names), keep)
                     for form, suffix in FORMS.items()

@@ -152,7 +152,7 @@ def _first_score(files: RunFiles, selection: Selection | None) -> str | None:
     column = str(selection.facts.get("column")) if selection else ""
     names = list(files.about["scores"])
     return next(
-        (name for name in names if column in (name, f"{name}_class", f"{name}_dataset")),
+        (name for name in names if column in (name, f"{name}_class", f"{name}_dataset", f"{name}_rank")),
         names[0] if names else None,
     )
 

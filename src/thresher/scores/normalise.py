@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 FLOOR = 1e-12
 
@@ -37,6 +38,22 @@ def class_norm(values: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> npt
         np.repeat(std > FLOOR, count), centred / np.repeat(np.maximum(std, FLOOR), count), 0.0
     )
     return z
+
+
+def class_rank(values: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The row's place within its class, (rank - 1/2) / rows of the class, between 0 and 1; (N,) and (N,) to (N,).
+
+    Equal scores share their mean rank. A cut-off by it takes the same share of every class, as `--stratify` by the label
+    does. For scores with a heavy tail, of which a standard deviation says more than of the rows.
+
+    >>> class_rank(np.array([1.0, 900.0, 2.0, 7.0]), np.array([0, 0, 0, 1])).round(3).tolist()
+    [0.167, 0.833, 0.5, 0.5]
+    """
+    ranks = np.empty(len(values))
+    order = np.argsort(labels, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        ranks[rows] = (rankdata(values[rows]) - 0.5) / max(len(rows), 1)
+    return ranks
 
 
 def dataset_norm(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

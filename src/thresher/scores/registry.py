@@ -19,7 +19,7 @@ from thresher.scores.options import convert, describe
 
 ScoreFunction = Callable[..., pl.Series]
 Function = TypeVar("Function", bound=ScoreFunction)
-SUFFIXES = ("class", "dataset")
+SUFFIXES = ("class", "dataset", "rank")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Score:
 
     `needs`: the columns of the signals table it reads with default options. `hard`: the end of the score at
     which the hard rows are. `runs`: 1 when one training run gives it (run 0 is used), "all" when it is
-    averaged over the runs. `normalise`: the column that `auto` selects by. `reads`: "row" when a row's score
+    averaged over the runs. `normalise`: the column that `auto` selects by; only where it is
+    "rank" is there one of ranks. `reads`: "row" when a row's score
     depends on that row alone, "rows" when it depends on the other rows too (neighbours), "scores" when it is
     made from other scores. `cost` and `source`: sentences for people.
     """
@@ -47,7 +48,7 @@ class Score:
     needs: tuple[str, ...]
     hard: Literal["high", "low"]
     runs: Literal[1, "all"]
-    normalise: Literal["class", "dataset", "raw"]
+    normalise: Literal["class", "dataset", "rank", "raw"]
     reads: Literal["row", "rows", "scores"]
     cost: str
     source: str
@@ -65,7 +66,7 @@ def score(
     runs: Literal[1, "all"],
     cost: str,
     source: str,
-    normalise: Literal["class", "dataset", "raw"] = "raw",
+    normalise: Literal["class", "dataset", "rank", "raw"] = "raw",
     reads: Literal["row", "rows", "scores"] = "row",
 ) -> Callable[[Function], Function]:
     """Enter a function `(signals, checkpoints, *, options...) -> pl.Series` as the score `name`.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.scores.normalise import class_norm, dataset_norm
+from thresher.scores.normalise import class_norm, class_rank, dataset_norm
 from thresher.scores.read import MissingSignal, labels
 from thresher.scores.registry import SUFFIXES, Score, check_options, scores
 
@@ -80,6 +80,8 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
             pl.Series(f"{name}_class", class_norm(values.to_numpy(), label)),
             pl.Series(f"{name}_dataset", dataset_norm(values.to_numpy())),
         )
+        if entry.normalise == "rank":
+            table = table.with_columns(pl.Series(f"{name}_rank", class_rank(values.to_numpy(), label)))
         about[name] = {
             "hard": entry.hard,
             "normalise": entry.normalise,
@@ -93,7 +95,8 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise UserError(f"no score can be computed from these signals ({reasons})")
     names = sorted(about)
-    table = table.select("id", "label", *(f"{name}{form}" for name in names for form in ("", *FORMS)))
+    columns = (f"{name}{form}" for name in names for form in ("", *FORMS))
+    table = table.select("id", "label", *(one for one in columns if one in table.columns))
     return table, {"scores": {name: about[name] for name in names}, "skipped": dict(sorted(skipped.items()))}
 
 

@@ -13,7 +13,7 @@ from thresher.scores.registry import score
     needs=("gradient_sq_mean", "gradient_mean_sq"),
     hard="high",
     runs=1,
-    normalise="class",
+    normalise="rank",
     cost="nothing but the training that was watched",
     source="after VoG, in one pass; sketch: Charikar, Chen and Farach-Colton, ICALP 2002",
 )
@@ -27,7 +27,8 @@ def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     out a little below zero.
 
     It is not quite the VoG of the measuring pass: of the loss and not of the true class's logit, in training mode with
-    dropout, and at the visits of the row rather than at checkpoints that all rows share.
+    dropout, and at the visits of the row rather than at checkpoints that all rows share. Its tail is heavier, so what selects
+    by it goes by the rank within the class (docs/while-you-train.md has what the standard score costs).
 
     Raises
     ------
