@@ -59,7 +59,7 @@ class TrainConfig(_Section):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
     seed: int = Field(default=0, ge=0)
     runs: int = Field(default=1, ge=1, description="trainings with other seeds for the averaged scores")
-    folds: Annotated[int, Field(ge=2)] | Literal["auto", 0] = Field(
+    folds: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         default="auto",
         description="cross-validation: trainings beside each run, each without a part of the rows; auto: 5 if frozen, else 0",
     )

@@ -158,8 +158,16 @@ def test_what_is_lost_or_damaged_of_a_division_is_trained_again_and_is_the_same(
         np.testing.assert_allclose(there["held_out_logits"].to_numpy(), then, atol=1e-4)
 
 
-@pytest.mark.parametrize("folds", [1, -1, "many"])
-def test_a_number_of_folds_that_is_none_is_refused(material, tmp_path, folds):
-    with pytest.raises(UserError, match="folds"):
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        (1, "folds is 1; cross-validation needs 2 or more, and 0 makes none"),
+        (ROWS + 1, f"folds is {ROWS + 1} and there are {ROWS} rows; every part needs one"),
+        (-1, "folds must be"),
+        ("many", "folds must be"),
+    ],
+)
+def test_a_number_of_folds_that_is_none_is_refused(material, tmp_path, folds, message):
+    with pytest.raises(UserError, match=message):
         run_of(material, tmp_path / "RUN", folds=folds)
     assert not (tmp_path / "RUN").exists()

@@ -22,6 +22,7 @@ from thresher.rows import Rows
 from thresher.run_folder import RunPath, finish, lock, redo, require, scoring_run, state
 from thresher.settings import with_settings
 from thresher.steps.proxy import has_proxy, proxy_config, take
+from thresher.training.folds import check_folds
 from thresher.training.processes import check_shares, follow, leading, rank, world
 
 
@@ -76,6 +77,7 @@ def train(
     if isinstance(test, str | Path):
         test = load_test(test, rows, resolved.data.id)
     check_shares(resolved.train.batch_size, len(rows))
+    check_folds(resolved.train, len(rows))
     made_with = train_settings(rows, resolved)
     proxy = proxy_config(resolved) if has_proxy(resolved) else None
     if proxy and world() > 1:

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.config import ModelConfig, TrainConfig
+from thresher.errors import UserError
 from thresher.sealed import read_table, write_table
 from thresher.training.sound import TRAIN_AGAIN, finished
 
@@ -27,6 +28,20 @@ def folds_of(model: ModelConfig, config: TrainConfig) -> int:
     if config.folds != "auto":
         return config.folds
     return FROZEN_FOLDS if model.freeze else 0
+
+
+def check_folds(config: TrainConfig, n_rows: int) -> None:
+    """Refuse a number of parts that cannot be made.
+
+    Raises
+    ------
+    UserError
+        one part, or more parts than rows.
+    """
+    if config.folds == 1:
+        raise UserError("folds is 1; cross-validation needs 2 or more, and 0 makes none")
+    if config.folds != "auto" and config.folds > n_rows:
+        raise UserError(f"folds is {config.folds} and there are {n_rows} rows; every part needs one")
 
 
 def fold_names(run: int, folds: int) -> list[str]:
