@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -141,12 +141,12 @@ def _takes(field: FieldInfo) -> str:
     if "min_length" in bounds:
         return f"hold {bounds['min_length']} to {bounds['max_length']} names"
     low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt")
-    kind = "be " + " or ".join(_kinds(field.annotation))
+    first, *others = _kinds(field.annotation)
     if high is not None:
         return f"lie between {low} and {high}" + (f", {high} not included" if "ge" in bounds else "")
     if low is not None:
-        return f"{kind} {'above' if 'gt' in bounds else 'of at least'} {low}"
-    return kind
+        first += f" {'above' if 'gt' in bounds else 'of at least'} {low}"
+    return "be " + " or ".join([first, *others])
 
 
 def _kinds(annotation: Any) -> list[str]:
@@ -156,10 +156,14 @@ def _kinds(annotation: Any) -> list[str]:
     ['a whole number', "'auto'", "'all'"]
     >>> _kinds(tuple[Literal["gram", "std"], ...])
     ['a list out of gram, std']
+    >>> _kinds(Annotated[int, "limits"] | Literal["none"])
+    ['a whole number', "'none'"]
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return [repr(choice) for choice in inner]
+    if origin is Annotated:
+        return _kinds(inner[0])
     if origin is tuple:
         choices = get_args(inner[0]) if get_origin(inner[0]) is Literal else ()
         return [f"a list out of {', '.join(choices)}" if choices else "a list"]
