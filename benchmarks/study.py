@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,13 @@ def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) 
     return lines_of(sweep_arms(run, recommended(run), fractions, seeds, same_steps, workers_of(run)))
 
 
+def margins(run: Path, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
+    """The rule by held-out margins, and by those of models that have seen the row."""
+    (held_out,) = recommended(run)
+    seen = replace(held_out, by=("aum", "correctness"))
+    return lines_of(sweep_arms(run, [held_out, seen], fractions, seeds, True, workers_of(run)))
+
+
 def workers_of(run: Path) -> int | None:
     workers: int | None = read_manifest(run)["config"]["sweep"]["workers"]
     return workers
@@ -223,13 +231,18 @@ def main() -> None:
     parser.add_argument("--split", default="test", choices=list(PARTS))
     parser.add_argument("--model", default="frozen", choices=list(MODELS))
     parser.add_argument(
-        "--deciding", nargs="+", type=float, default=DECIDING, help="fractions of epochs, paper and singles"
+        "--deciding",
+        nargs="+",
+        type=float,
+        default=DECIDING,
+        help="fractions of margins, epochs, paper and singles",
     )
     asked = parser.parse_args()
     deciding = tuple(asked.deciding)
     stages = {
         "steps": lambda run: rule(run, True, FRACTIONS, 20),
         "more": lambda run: rule(run, True, MORE, 5),
+        "margins": lambda run: margins(run, deciding, 8),
         "epochs": lambda run: rule(run, False, deciding, 5),
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
         "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 5),

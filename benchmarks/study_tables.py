@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 from render import filled
 
 from study import RESULTS
@@ -86,6 +87,41 @@ def single_table(found: dict[str, Any]) -> list[str]:
     return lines + [
         f"| {name} | {' | '.join(cells.get(one, '') for one in fractions)} |" for name, cells in rows.items()
     ]
+
+
+def margins_table(sets: dict[str, Any]) -> list[str]:
+    """The rule by margins of either kind on validation rows: accuracy less full data, with the standard error over seeds."""
+    tables = {name: stages["margins"] for name, stages in sets.items() if "margins" in stages}
+    columns = [
+        (name, line["fraction"])
+        for name, found in tables.items()
+        for line in found["table"]
+        if is_random(line)
+    ]
+    kinds = {
+        None: "random rows",
+        "aum+correctness": "AUM",
+        "held_out_margin+correctness": "**held-out margin**",
+    }
+    lines = [
+        f"| validation, accuracy less full data, points | {' | '.join(f'{name} {share:.0%}' for name, share in columns)} |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for score, said in kinds.items():
+        cells = []
+        for name, share in columns:
+            (line,) = (
+                one for one in tables[name]["table"] if one["score"] == score and one["fraction"] == share
+            )
+            gaps = [
+                100 * (mine - full)
+                for mine, full in zip(
+                    line["accuracy"]["values"], tables[name]["full"]["accuracy"]["values"], strict=True
+                )
+            ]
+            cells.append(f"{np.mean(gaps):+.2f} ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.2f}")
+        lines.append(f"| {said} | {' | '.join(cells)} |")
+    return lines
 
 
 def lds_table(sets: dict[str, Any]) -> list[str]:
@@ -187,7 +223,8 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
             elif stage.startswith("noise"):
                 found[mark] = noise_table(figures)
                 found[f"{mark}-pruned"] = cleaning_table(figures)
-    return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
+    chosen = {"margins": margins_table(results.get("val", {}))}
+    return {**found, **chosen, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 
 def main() -> None:

@@ -62,7 +62,7 @@ def left_out(
     the order of the rows; parts differ by one row at most.
 
     >>> rows = pl.Series(["a", "b", "c", "d"]), np.array([0, 0, 1, 1])
-    >>> [left_out(f"fold-{part}", *rows, folds=2, seed=0).sum() for part in (0, 1)]
+    >>> [int(left_out(f"fold-{part}", *rows, folds=2, seed=0).sum()) for part in (0, 1)]
     [2, 2]
     """
     repeat, part = divmod(int(name.removeprefix("fold-")), folds)
