@@ -142,7 +142,11 @@ def test_set_of_another_form_is_refused(text: str) -> None:
         ("train.epochs", -1, "train.epochs must be a number above 0 (got -1)"),
         ("train.batch_size", 2.5, "train.batch_size must be a whole number of at least 1 (got 2.5)"),
         ("train.folds", -1, "train.folds must be a whole number of at least 0 or 'auto' (got -1)"),
-        ("proxy.encoder", 0, "proxy.encoder must be a whole number of at least 1 or 'none' or 'frozen' (got 0)"),
+        (
+            "proxy.encoder",
+            0,
+            "proxy.encoder must be a whole number of at least 1 or 'none' or 'frozen' (got 0)",
+        ),
         ("train.encoder_lr", float("inf"), "train.encoder_lr must be a number of at least 0 (got inf)"),
         ("compare.same_steps", "maybe", "compare.same_steps must be true or false (got 'maybe')"),
         ("model.layers", "x", "model.layers must be a whole number or 'auto' or 'all' (got 'x')"),
