@@ -223,8 +223,8 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
             elif stage.startswith("noise"):
                 found[mark] = noise_table(figures)
                 found[f"{mark}-pruned"] = cleaning_table(figures)
-    chosen = {"margins": margins_table(results.get("val", {}))}
-    return {**found, **chosen, "stability": stability_table(tested), "lds": lds_table(tested)}
+    found["margins"] = margins_table(results.get("val", {}))
+    return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 
 def main() -> None:

@@ -58,9 +58,10 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
         an unknown score, strategy or strategy option, or a group column that was not loaded.
     """
     from thresher.scores import scores
+    from thresher.scores.registry import FORMS
     from thresher.selection.request import check
 
-    names = [f"{name}{suffix}" for name in scores() for suffix in ("", "_class", "_dataset", "_rank")]
+    names = [f"{name}{suffix}" for name in scores() for suffix in ("", *FORMS)]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
     by, hard = columns_for(select, list(schema))

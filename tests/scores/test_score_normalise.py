@@ -20,12 +20,17 @@ tables = st.integers(1, 40).flatmap(
 )
 
 
+def with_mates(table):
+    """Every row's number and value, and the values of its class."""
+    values, labels = table
+    for row, (value, label) in enumerate(zip(values, labels, strict=True)):
+        yield row, value, [float(v) for v, other in zip(values, labels, strict=True) if other == label]
+
+
 @given(table=tables)
 def test_class_norm_is_the_distance_to_the_class_mean_in_standard_deviations(table):
-    values, labels = table
-    found = class_norm(values, labels)
-    for row, (value, label) in enumerate(zip(values, labels, strict=True)):
-        mates = [float(v) for v, other in zip(values, labels, strict=True) if other == label]
+    found = class_norm(*table)
+    for row, value, mates in with_mates(table):
         mean = sum(mates) / len(mates)
         std = (sum((mate - mean) ** 2 for mate in mates) / len(mates)) ** 0.5
         expected = (value - mean) / std if max(mates) > min(mates) else 0.0
@@ -34,10 +39,8 @@ def test_class_norm_is_the_distance_to_the_class_mean_in_standard_deviations(tab
 
 @given(table=tables)
 def test_class_rank_is_the_share_of_the_class_that_is_smaller_and_half_of_what_is_equal(table):
-    values, labels = table
-    found = class_rank(values, labels)
-    for row, (value, label) in enumerate(zip(values, labels, strict=True)):
-        mates = [float(v) for v, other in zip(values, labels, strict=True) if other == label]
+    found = class_rank(*table)
+    for row, value, mates in with_mates(table):
         below, equal = sum(mate < value for mate in mates), sum(mate == value for mate in mates)
         assert found[row] == pytest.approx((below + equal / 2) / len(mates))
 

@@ -24,6 +24,7 @@ from thresher.report.overlap import overlap_tables
 from thresher.report.pictures import pictures
 from thresher.report.read import RunFiles, Selection, next_command, read_run, score_order, shown_selection
 from thresher.report.verdict import selection_words, verdict
+from thresher.scores.registry import FORMS
 
 TEMPLATE = Path(__file__).with_name("template")
 
@@ -152,7 +153,7 @@ def _first_score(files: RunFiles, selection: Selection | None) -> str | None:
     column = str(selection.facts.get("column")) if selection else ""
     names = list(files.about["scores"])
     return next(
-        (name for name in names if column in (name, f"{name}_class", f"{name}_dataset", f"{name}_rank")),
+        (name for name in names if column in (name, *(f"{name}{form}" for form in FORMS))),
         names[0] if names else None,
     )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+import polars as pl
 
 FLOOR = 1e-12
 
@@ -49,10 +49,10 @@ def class_rank(values: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> npt
     >>> class_rank(np.array([1.0, 900.0, 2.0, 7.0]), np.array([0, 0, 0, 1])).round(3).tolist()
     [0.167, 0.833, 0.5, 0.5]
     """
-    ranks = np.empty(len(values))
-    order = np.argsort(labels, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        ranks[rows] = (rankdata(values[rows]) - 0.5) / max(len(rows), 1)
+    place = (pl.col("value").rank() - 0.5) / pl.len()
+    ranks: npt.NDArray[np.float64] = (
+        pl.DataFrame({"value": values, "label": labels}).select(place.over("label")).to_series().to_numpy()
+    )
     return ranks
 
 

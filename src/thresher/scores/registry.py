@@ -20,6 +20,7 @@ from thresher.scores.options import convert, describe
 ScoreFunction = Callable[..., pl.Series]
 Function = TypeVar("Function", bound=ScoreFunction)
 SUFFIXES = ("class", "dataset", "rank")
+FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def score(
     """
 
     def enter(function: Function) -> Function:
-        if name.endswith(tuple(f"_{suffix}" for suffix in SUFFIXES)) or name in ("id", "label"):
+        if name.endswith(FORMS) or name in ("id", "label"):
             raise ValueError(f"score {name!r}: the name is taken by a column of the score table")
         if name in _REGISTRY and _REGISTRY[name].function.__module__ != function.__module__:
             raise ValueError(f"score {name!r} is defined twice")

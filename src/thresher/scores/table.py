@@ -12,12 +12,11 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.scores.normalise import class_norm, class_rank, dataset_norm
 from thresher.scores.read import MissingSignal, labels
-from thresher.scores.registry import SUFFIXES, Score, check_options, scores
+from thresher.scores.registry import FORMS, Score, check_options, scores
 
 Run = tuple[pl.DataFrame, pl.DataFrame]
 Options = Mapping[str, Mapping[str, Any]]
 BLOCK_ROWS = 1 << 16
-FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
 
 
 def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataFrame:

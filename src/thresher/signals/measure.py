@@ -149,19 +149,18 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
             ],
             how="horizontal",
         )
-        # Joined to the ids alone, as a join copies every column.
-        found = signals.select("id").join(
-            correct.select("id", correct=pl.concat_list(steps)), on="id", how="left", maintain_order="left"
-        )
-        signals = signals.with_columns(found["correct"])
+        signals = with_column(signals, correct.select("id", correct=pl.concat_list(steps)))
     held_out = read_held_out(run, name, folds_of(*configs(read_manifest(run))))
     if held_out is not None:
-        found = signals.select("id").join(held_out, on="id", how="left", maintain_order="left")
-        signals = signals.with_columns(found["held_out_logits"])
+        signals = with_column(signals, held_out)
     if features_file(run).is_file():
         features = read_table(features_file(run), f"`thresher measure {run}` makes it again")
-        found = signals.select("id").join(
-            features.select("id", "features"), on="id", how="left", maintain_order="left"
-        )
-        signals = signals.with_columns(found["features"])
+        signals = with_column(signals, features.select("id", "features"))
     return signals, checkpoints
+
+
+def with_column(signals: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """The signals and, row by row by id, the column of a table `id, NAME`."""
+    # Joined to the ids alone, as a join copies every column.
+    found = signals.select("id").join(table, on="id", how="left", maintain_order="left")
+    return signals.with_columns(found.drop("id"))

@@ -53,10 +53,26 @@ def fold_names(run: int, folds: int) -> list[str]:
     return [f"fold-{run * folds + part}" for part in range(folds)]
 
 
+def is_fold(name: str) -> bool:
+    """Whether a training leaves a part of the rows out."""
+    return name.startswith("fold-")
+
+
+def n_seen(name: str, n_rows: int, folds: int) -> int:
+    """How many of the rows a training sees.
+
+    >>> n_seen("run-1", 7, 3), n_seen("fold-3", 7, 3), n_seen("fold-4", 7, 3)
+    (7, 4, 5)
+    """
+    if not is_fold(name):
+        return n_rows
+    return n_rows - len(range(int(name.removeprefix("fold-")) % folds, n_rows, folds))
+
+
 def left_out(
     name: str, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Which rows the training of that name does not see, (N,).
+    """Which rows the training of that name does not see, (N,); of a training that is none of a fold, none.
 
     Every class is dealt out evenly over the parts, in an order that depends on the ids and on the seed of the repeat and not on
     the order of the rows; parts differ by one row at most.
@@ -65,6 +81,8 @@ def left_out(
     >>> [int(left_out(f"fold-{part}", *rows, folds=2, seed=0).sum()) for part in (0, 1)]
     [2, 2]
     """
+    if not is_fold(name):
+        return np.zeros(len(ids), np.bool_)
     repeat, part = divmod(int(name.removeprefix("fold-")), folds)
     drawn = np.empty(len(ids))
     drawn[ids.arg_sort().to_numpy()] = np.random.default_rng((seed, repeat)).random(len(ids))
@@ -73,18 +91,12 @@ def left_out(
     return parts == part
 
 
-def held_out_file(run: Path, name: str, step: int) -> Path:
-    """Where a training says what it makes of the rows that it did not see."""
-    return run / "evaluations" / name / f"step-{step:08d}.parquet"
-
-
 def write_held_out(
     run: Path, name: str, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
 ) -> None:
     """Write the logits (n, K) of the rows that were left out, in row order."""
-    write_table(
-        held_out_file(run, name, step), pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
-    )
+    table = pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
+    write_table(run / "evaluations" / name / f"step-{step:08d}.parquet", table)
 
 
 def read_held_out(run: Path, name: str, folds: int) -> pl.DataFrame | None:

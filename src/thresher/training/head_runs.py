@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from thresher.progress import track
 from thresher.rows import read_rows
@@ -16,7 +15,7 @@ from thresher.run_folder import features_file, read_manifest
 from thresher.sealed import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
 from thresher.training.features import read_features
-from thresher.training.folds import folds_of, left_out, write_held_out
+from thresher.training.folds import folds_of, is_fold, left_out, n_seen, write_held_out
 from thresher.training.head import Moment, fit_heads, head_logits
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, recipe, steps_of
@@ -28,10 +27,10 @@ HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, an
 def train_head_runs(run: Path, names: list[str]) -> None:
     """Train the heads of these names that are not finished; one that was cut off starts over, it takes seconds."""
     manifest = read_manifest(run)
-    _, config = configs(manifest)
+    model, config = configs(manifest)
     jobs = [
         (run, left[start : start + HEADS])
-        for alike in equally_many_rows(run, names)
+        for alike in equally_many_rows(names, manifest["n_rows"], folds_of(model, config))
         if (left := [name for name in alike if not finished(run, name)])
         for start in range(0, len(left), HEADS)
     ]
@@ -41,22 +40,17 @@ def train_head_runs(run: Path, names: list[str]) -> None:
             advance(steps)
 
 
-def equally_many_rows(run: Path, names: list[str]) -> list[list[str]]:
-    """The names of trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows."""
+def equally_many_rows(names: list[str], n_rows: int, folds: int) -> list[list[str]]:
+    """The names of trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows.
+
+    >>> equally_many_rows(["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"], 7, 3)
+    [['run-0', 'full-1'], ['null-0'], ['fold-0'], ['fold-1', 'fold-2']]
+    """
     groups: dict[tuple[str, int], list[str]] = {}
     for name in names:
         kind = "run" if name.startswith("full") else name.partition("-")[0]
-        groups.setdefault((kind, int(rows_left_out(run, name).sum())), []).append(name)
+        groups.setdefault((kind, n_seen(name, n_rows, folds)), []).append(name)
     return list(groups.values())
-
-
-def rows_left_out(run: Path, name: str) -> NDArray[np.bool_]:
-    """Which rows a training does not see, (N,)."""
-    model, config = configs(read_manifest(run))
-    rows = read_rows(run / "rows.parquet")
-    if not name.startswith("fold"):
-        return np.zeros(len(rows), bool)
-    return left_out(name, rows.table["id"], rows.labels(), folds_of(model, config), config.seed)
 
 
 def train_heads_job(run: Path, names: list[str]) -> int:
@@ -65,15 +59,16 @@ def train_heads_job(run: Path, names: list[str]) -> int:
     model, config = configs(manifest)
     rows = read_rows(run / "rows.parquet")
     labels = rows.labels()
-    null, fold = names[0].startswith("null"), names[0].startswith("fold")
+    null = names[0].startswith("null")
     features = read_features(features_file(run, "empty" if null else "rows"))
     if null:
         features = features.take(np.zeros(len(rows), np.int64))
     seeds = [config.seed + int(name.partition("-")[2]) for name in names]
     asked = [recipe(config, name) for name in names]
     n, total = len(rows), steps_of(asked[0], len(rows))
-    out = [rows_left_out(run, name) for name in names]
-    saves = [set() if fold else set(checkpoint_steps(one, total)) for one in asked]
+    folds = folds_of(model, config)
+    out = [left_out(name, rows.table["id"], labels, folds, config.seed) for name in names]
+    saves = [set(checkpoint_steps(one, total)) for one in asked]
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
 
@@ -97,13 +92,13 @@ def train_heads_job(run: Path, names: list[str]) -> int:
         seeds,
         len(rows.classes),
         model,
-        asked[0].model_copy(update={"max_steps": total}) if fold else asked[0],
+        asked[0].model_copy(update={"max_steps": total}),
         watch,
         set().union(*saves, *evaluates),
     )
     seconds = round((time.monotonic() - started) / len(names), 1)
     for name, seed, state, unseen in zip(names, seeds, trained, out, strict=True):
-        if fold:
+        if is_fold(name):
             logits = head_logits(state, features.take(np.flatnonzero(unseen)))
             write_held_out(run, name, steps, rows.table["id"], unseen, logits)
         mark_finished(run, name, steps=steps, seconds=seconds, seed=seed)

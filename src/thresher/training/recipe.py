@@ -16,7 +16,9 @@ def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
 
 
 def recipe(config: TrainConfig, name: str) -> TrainConfig:
-    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep checkpoints."""
+    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep
+    checkpoints, and a training that leaves rows out not even its last weights.
+    """
     if name.startswith("run"):
         return config
     last_only = {
@@ -27,8 +29,8 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
     }
     kind = name.partition("-")[0]
     diet = {} if kind == "full" else {"diet": "none"}
-    null = {"epochs": config.null_epochs} if kind == "null" else {}
-    return config.model_copy(update={**last_only, **diet, **null})
+    own: dict[str, dict[str, Any]] = {"null": {"epochs": config.null_epochs}, "fold": {"checkpoints": 0}}
+    return config.model_copy(update={**last_only, **diet, **own.get(kind, {})})
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:

@@ -25,7 +25,7 @@ from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import save_architecture
 from thresher.training.features import run_features
 from thresher.training.fit import Record, fit, predict_logits, progress_file
-from thresher.training.folds import fold_names, folds_of, left_out, write_held_out
+from thresher.training.folds import fold_names, folds_of, is_fold, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.processes import agreed, rank, together, world
@@ -158,16 +158,15 @@ def train_job(run: Path, name: str) -> None:
     ids, labels = rows.table["id"], rows.labels()
     folder = run / "training" / name
     record: Record | None = Record(run / "checkpoints" / name, run / "evaluations" / name, ids)
-    used = recipe(config, name)
-    out = np.zeros(len(rows), bool)
-    if kind == "fold":
-        out = left_out(name, ids, labels, folds_of(model_config, config), config.seed)
+    used, seen = recipe(config, name), tokens
+    out = left_out(name, ids, labels, folds_of(model_config, config), config.seed)
+    if is_fold(name):
         used, record = used.model_copy(update={"max_steps": steps_of(used, len(rows))}), None
+        seen = tokens.take(np.flatnonzero(~out))
     started = time.monotonic()
-    seen = tokens.take(np.flatnonzero(~out)) if kind == "fold" else tokens
     steps = fit(model, seen, labels[~out], used, seed, folder, record)
     if rank() == 0:
-        if kind == "fold":
+        if is_fold(name):
             logits = predict_logits(model, tokens.take(np.flatnonzero(out)))
             write_held_out(run, name, steps, ids, out, logits)
         facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
@@ -179,7 +178,7 @@ def train_job(run: Path, name: str) -> None:
 
 def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
     """Refuse to start where checkpoints and Trainer's own state (two copies of weights and two moments) will not fit."""
-    kept = sum(recipe(config, name).checkpoints for name in names if not name.startswith("fold"))
+    kept = sum(recipe(config, name).checkpoints for name in names)
     need = 4 * parameters * (kept + 6 * len(names))
     free = shutil.disk_usage(run).free
     if need > free:
