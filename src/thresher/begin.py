@@ -164,10 +164,12 @@ def clear(run: Path) -> None:
 def begin(
     run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with: dict[str, Any], **more: Any
 ) -> None:
-    """Report what the rows hold and write them, and what describes the run, into an empty folder; `more` goes to `run.yaml`."""
+    """Say what the rows hold and write them, and what describes the run, into an empty folder; `more` goes to `run.yaml`."""
     found = audit(rows, test)
-    for line in audit_lines(found):
-        say(line)
+    # A run inside another holds rows of its, of which that one has told.
+    if not any((outer / "run.yaml").is_file() for outer in run.parents):
+        for line in audit_lines(found):
+            say(line)
     save_rows(rows, run / "rows.parquet")
     if test is not None:
         save_rows(test, run / "test.parquet")

@@ -92,6 +92,7 @@ def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run
 def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path: Path) -> None:
     told = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
     assert told.code == 0, told.err
+    assert told.err.count("3 classes") == 1, "what the rows hold is said once"
     inner = read_manifest(tmp_path / "RUN" / "proxy")["config"]
     assert inner["model"]["freeze"]
     assert {name: inner["train"][name] for name in FROZEN} == FROZEN
