@@ -1,0 +1,72 @@
+"""Clusters of loss trajectories."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.scores.neighbours import id_order
+from thresher.scores.probability import label_log_probability
+from thresher.scores.read import MissingSignal
+from thresher.scores.registry import score
+
+# Centres are found on so many rows at the most; every row is then put to the nearest one.
+MOST_ROWS = 100_000
+
+
+@score(
+    "trajectory",
+    needs=("logits",),
+    hard="high",
+    runs=1,
+    reads="rows",
+    cost="all checkpoints of one training run",
+    source="S2L: Yang, Mishra, Chiang and Mirzasoleiman, NeurIPS 2024 (arXiv 2403.07384)",
+)
+def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: int = 100) -> pl.Series:
+    """Number of the cluster that the row's loss trajectory falls into, the clusters in the order of their mean loss.
+
+    With L_i = (L_i1, .., L_iC), L_ic = - log softmax(logits_c)_y in nats, over the C checkpoints, and centres m_0 .. m_(k-1) of
+    k-means on them, sorted by their mean over the checkpoints:
+
+        trajectory = argmin_j || L_i - m_j ||_2        0 to k - 1; shape (N,)
+
+    with k = `clusters`, or as many as there are different trajectories. High is hard. Rows of one cluster were learned alike,
+    and the paper shows that their gradients are alike, too. S2L takes as many rows of each, small clusters whole:
+    `--by trajectory --strategy coverage --strategy-option beta=0 --strategy-option strata=100`, with as many strata as clusters.
+
+    Where we differ: the paper's trajectories are of a small language model, ours of a classifier of any size.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`, or a loss is not finite.
+    UserError
+        fewer than one cluster.
+
+    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
+    >>> rows = {"id": ["a", "b", "c"], "label": [0, 0, 0], "logits": [[[0, 9], [0, 9]], [[0, 0], [9, 0]], [[0, 0], [8, 0]]]}
+    >>> trajectory(pl.DataFrame(rows, schema_overrides=kind), pl.DataFrame(), clusters=2).to_list()
+    [1.0, 0.0, 0.0]
+    """
+    if clusters < 1:
+        raise UserError(f"score 'trajectory': option 'clusters' is {clusters}; it must be at least 1")
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    order = id_order(signals)
+    losses = -label_log_probability(signals)[order]  # (N, C)
+    broken = int((~np.isfinite(losses)).any(axis=1).sum())
+    if broken:
+        raise MissingSignal(f"not a finite loss for {broken} rows; did the training diverge?")
+    found_on = losses[:MOST_ROWS]
+    centres = min(clusters, len(np.unique(found_on, axis=0)))
+    # One thread: several add up in an order of their own, and the same rows would not give the same bits.
+    with threadpool_limits(1):
+        means = KMeans(centres, random_state=0, n_init=1).fit(found_on)
+        cluster = means.predict(losses)
+    rank = np.argsort(np.argsort(means.cluster_centers_.mean(axis=1), kind="stable"))  # (k,)
+    values = np.empty(len(order))
+    values[order] = rank[cluster]
+    return pl.Series("trajectory", values, dtype=pl.Float64)
