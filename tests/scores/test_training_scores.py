@@ -127,6 +127,14 @@ def test_grand_is_the_gradient_norm_of_a_layer_at_one_checkpoint(run, epoch, lay
     np.testing.assert_allclose(grand(signals, checkpoints, epoch=epoch, layer=layer), expected, rtol=1e-12)
 
 
+def test_grand_is_of_the_head_where_the_encoder_is_frozen():
+    signals, checkpoints, _ = random_run(2)
+    frozen = checkpoints.with_columns(encoder_lr=pl.lit(0.0))
+    of_head = grand(signals, checkpoints, layer="classifier")
+    assert grand(signals, frozen).equals(of_head)
+    assert not grand(signals, checkpoints).equals(of_head)
+
+
 def test_grand_takes_a_checkpoint_by_its_index():
     signals, checkpoints, _ = random_run(1)
     assert grand(signals, checkpoints, checkpoint=-1).equals(grand(signals, checkpoints, epoch=3.0))

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.read import array, checkpoint_at
+from thresher.scores.read import array, checkpoint_at, gradient_layer
 from thresher.scores.registry import score
 
 
@@ -23,7 +23,7 @@ def grand(
     signals: pl.DataFrame,
     checkpoints: pl.DataFrame,
     *,
-    layer: Literal["encoder", "classifier"] = "encoder",
+    layer: Literal["auto", "encoder", "classifier"] = "auto",
     checkpoint: int | None = None,
     epoch: float = 1.0,
 ) -> pl.Series:
@@ -32,7 +32,8 @@ def grand(
         GraNd = || d loss(x, y) / d w at c ||_2        nats per unit of weight; shape (N,)
 
     at the checkpoint nearest to `epoch`, or of index `checkpoint` (-1: the last), with w all parameters of one
-    layer: the last encoder layer, or the last linear layer of the head (`layer="classifier"`). High is hard.
+    layer: the last encoder layer (`layer="encoder"`), or the last linear layer of the head (`layer="classifier"`). "auto" is the
+    encoder layer, or the classifier layer where the encoder is frozen. High is hard.
 
     Where the paper is ambiguous: it takes all weights of the network at initialisation, averaged over 10
     initialisations. A pretrained encoder says little about a row before the head has learned anything, so the
@@ -47,9 +48,9 @@ def grand(
 
     >>> kind = {"encoder_sq_norm": pl.Array(pl.Float64, 2)}
     >>> signals = pl.DataFrame({"encoder_sq_norm": [[9.0, 1.0]]}, schema=kind)
-    >>> grand(signals, pl.DataFrame({"index": [0, 1], "epoch": [1.0, 2.0]})).to_list()
+    >>> grand(signals, pl.DataFrame({"index": [0, 1], "epoch": [1.0, 2.0], "encoder_lr": [0.1, 0.0]})).to_list()
     [3.0]
     """
-    squared = array(signals, f"{layer}_sq_norm")  # (N, C)
+    squared = array(signals, f"{gradient_layer(layer, checkpoints)}_sq_norm")  # (N, C)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
     return pl.Series("grand", np.sqrt(squared[:, at].astype(np.float64)), dtype=pl.Float64)

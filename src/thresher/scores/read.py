@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -94,3 +94,23 @@ def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: floa
     if not -count <= checkpoint < count:
         raise UserError(f"no checkpoint {checkpoint}; the run has 0 to {count - 1}")
     return checkpoint % count
+
+
+def gradient_layer(
+    layer: Literal["auto", "encoder", "classifier"], checkpoints: pl.DataFrame
+) -> Literal["encoder", "classifier"]:
+    """The layer whose gradients a score reads: `auto` is the last encoder layer, or the last linear layer of the head where
+    the encoder is frozen (its learning rate is zero at every checkpoint).
+
+    Raises
+    ------
+    MissingSignal
+        there are no checkpoints, or no learning rates.
+
+    >>> frozen = pl.DataFrame({"index": [0, 1], "encoder_lr": [0.0, 0.0]})
+    >>> gradient_layer("auto", frozen), gradient_layer("encoder", frozen)
+    ('classifier', 'encoder')
+    """
+    if layer != "auto":
+        return layer
+    return "encoder" if by_index(checkpoints, "encoder_lr").any() else "classifier"

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.read import array, by_index
+from thresher.scores.read import array, by_index, gradient_layer
 from thresher.scores.registry import score
 
 RATES = {"encoder": "encoder_lr", "classifier": "head_lr"}
@@ -49,8 +49,7 @@ def tracin(
     >>> tracin(signals, pl.DataFrame({"index": [0, 1], "encoder_lr": [0.5, 0.25]})).to_list()
     [2.25]
     """
-    if layer == "auto":
-        layer = "encoder" if by_index(checkpoints, "encoder_lr").any() else "classifier"
-    rates = by_index(checkpoints, RATES[layer]).astype(np.float64)  # (C,)
-    squared = array(signals, f"{layer}_sq_norm").astype(np.float64, copy=False)  # (N, C)
+    at = gradient_layer(layer, checkpoints)
+    rates = by_index(checkpoints, RATES[at]).astype(np.float64)  # (C,)
+    squared = array(signals, f"{at}_sq_norm").astype(np.float64, copy=False)  # (N, C)
     return pl.Series("tracin", np.einsum("nc,c->n", squared, rates), dtype=pl.Float64)
