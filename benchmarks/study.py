@@ -38,7 +38,18 @@ FRACTIONS = (0.25, 0.45, 0.55, 0.7, 0.8)
 MORE = (0.1, 0.6, 0.65, 0.75, 0.9)
 DECIDING = (0.45, 0.7)
 PAPER = ("vog", "el2n", "forgetting", "pvi", "tracin")
-SINGLES = ("aum", "el2n_mean", "variability", "d2", "duplicates", "h_score")
+SINGLES = (
+    "aum",
+    "held_out_margin",
+    "el2n_mean",
+    "variability",
+    "grand",
+    "h_score",
+    "ensemble",
+    "prototypicality",
+    "d2",
+    "duplicates",
+)
 SUBSETS = 200
 
 
@@ -199,9 +210,20 @@ def singles(
     seeds: int,
     same_steps: bool = True,
 ) -> Any:
+    return lines_of(sweep_arms(run, cutoffs(run, names, ends), fractions, seeds, same_steps, workers_of(run)))
+
+
+def cutoffs(run: Path, names: tuple[str, ...], ends: list[str]) -> list[Arm]:
+    """Plain cut-offs of those of the scores that the run has, random rows first."""
     have = score_columns(run)
-    arms = arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
-    return lines_of(sweep_arms(run, arms, fractions, seeds, same_steps, workers_of(run)))
+    return arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
+
+
+def beyond(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
+    """Cut-offs of the easy end by scores beyond the paper's, and S2L: as many rows of every cluster of loss trajectories."""
+    s2l = arms_of(score_columns(run), ["trajectory"], ["easy"], ["coverage:beta=0:strata=100"], {})[1:]
+    arms = [*cutoffs(run, SINGLES, ["easy"]), *s2l]
+    return lines_of(sweep_arms(run, arms, fractions, seeds, True, workers_of(run)))
 
 
 def lds(run: Path) -> dict[str, Any]:
@@ -245,7 +267,7 @@ def main() -> None:
         "margins": lambda run: margins(run, deciding, 8),
         "epochs": lambda run: rule(run, False, deciding, 5),
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
-        "singles": lambda run: singles(run, SINGLES, ["easy"], deciding, 5),
+        "singles": lambda run: beyond(run, deciding, 5),
         "stability": lambda run: json.loads((run / "scores.json").read_text(encoding="utf-8"))["stability"][
             "scores"
         ],

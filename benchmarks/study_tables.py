@@ -12,7 +12,15 @@ from study import RESULTS
 from thresher.study.wording import interval_text
 
 PAGES = (RESULTS.with_name("study.md"), RESULTS.with_name("label-errors.md"))
-NAMES = {"d2": "D2", "el2n_mean": "mean EL2N", "aum": "AUM"}
+NAMES = {
+    "d2": "D2",
+    "el2n_mean": "mean EL2N",
+    "aum": "AUM",
+    "h_score": "H-score",
+    "grand": "GraNd",
+    "held_out_margin": "held-out margin",
+    "ensemble": "rank mean of AUM, mean EL2N and VoG",
+}
 
 
 def is_random(line: dict[str, Any]) -> bool:
@@ -78,6 +86,8 @@ def single_table(found: dict[str, Any]) -> list[str]:
                 "" if line["normalise"] == "raw" else f" ({line['normalise']}-normalised)"
             )
             name = f"{NAMES.get(base, base)}, {line['end']} end"
+        if line["strategy"] == "coverage":
+            name = "S2L"
         mark = "**" if line["to_random"]["low"] > 0 else ""
         rows.setdefault(name, {})[line["fraction"]] = f"{mark}{100 * line['to_full']['mean']:+.2f}{mark}"
     lines = [
