@@ -138,9 +138,10 @@ def targets(figures: Figures) -> str:
     arms = {(one["technique"], one["prune"], one["pool"]): one for one in figures["techniques"]}
     deep, less = (arms["vog-dataset", prune, "historical"] for prune in (0.52, 0.46))
     dcer, beside, irer = deep["metrics"]["DCER"], deep["beside random"]["DCER"], less["metrics"]["IRER"]
+    mean = "reached" if dcer["high"] < 0.0294 else "on average, and the interval holds the paper's"
     below = "reached" if beside["high"] < 0 else "on average, and the interval holds zero"
     lines = [
-        ["ΔDCER at −52% below the paper's +2.94%", interval(dcer), "reached" if dcer["mean"] < 0.0294 else "**missed**"],
+        ["ΔDCER at −52% below the paper's +2.94%", interval(dcer), mean if dcer["mean"] < 0.0294 else "**missed**"],
         ["DCER at −52% below random, relative to random", interval(beside), below if beside["mean"] < 0 else "**missed**"],
         ["IRER at −46% not above all rows", interval(irer), "reached" if irer["mean"] <= 0 else "**missed**"],
     ]  # fmt: skip

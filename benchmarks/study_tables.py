@@ -162,9 +162,9 @@ def stability_table(sets: dict[str, Any]) -> list[str]:
 def noise_table(found: list[dict[str, Any]]) -> list[str]:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     lines = [
-        "| drawn anew | wrong | best of ours | confidence | AUM | VoG, better end | cleanlab, self-confidence |"
+        "| drawn anew | wrong | best of ours | confidence | AUM | held-out margin | VoG, better end | cleanlab, self-confidence |"
         " cleanlab, margin | VoG, hard end: similarity (chance) | share of the wrong under PVI < 0 |",
-        "|---" * 10 + "|",
+        "|---" * 11 + "|",
     ]
     for one in found:
         by = {line["score"]: line for line in one["scores"]}
@@ -175,7 +175,10 @@ def noise_table(found: list[dict[str, Any]]) -> list[str]:
             f"{one['level']:.0%}",
             f"{one['share']:.2%}",
             f"{best['precision']:.1%} ({best['score']})",
-            *(f"{by[name]['precision']:.1%}" for name in ("confidence", "aum")),
+            *(
+                f"{by[name]['precision']:.1%}" if name in by else ""
+                for name in ("confidence", "aum", "held_out_margin")
+            ),
             f"{vog['precision']:.1%}" if vog else "",
             *(f"{peer[name]['precision']:.1%}" for name in ("self_confidence", "normalized_margin")),
             f"{one['vog_similarity']:.2f} ({one['chance_similarity']:.2f})"

@@ -95,10 +95,19 @@ def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_
         assert part in told
 
 
+def test_a_loss_that_passes_the_margin_nowhere_is_not_said_to_pass_it_at_the_last_look():
+    at, _ = world(lambda fraction: 0.0)
+    looks = [at(fraction, 4) for fraction in (0.25, 0.5, 0.75)]
+    assert crossing_interval(looks, 0.005) == [None, None, None]
+    found = search(at, HowMuchConfig(step=0.25)) | {"margin": 0.5, "same_steps": True}
+    assert found["fraction"] == 0.75 and found["estimate"] is None
+    assert "at more than 75% [more than 75%, more than 75%]" in sentence(found)
+
+
 def test_the_crossing_of_a_falling_line_is_where_it_is():
     fractions = np.array([0.2, 0.4, 0.6, 0.8])
     assert crossing(fractions, -0.01 * fractions, np.ones(4), 0.005) == pytest.approx(0.5)
-    assert crossing(fractions, np.zeros(4), np.ones(4), 0.005) == 0.8
+    assert crossing(fractions, np.zeros(4), np.ones(4), 0.005) == math.inf
     assert crossing(fractions, np.full(4, -1.0), np.ones(4), 0.005) == pytest.approx(0.001)
     # A bump is smoothed away: pooled with what is beside it.
     assert crossing([0.2, 0.4, 0.6], [-0.006, 0.004, -0.02], [1, 1, 1], 0.005) == pytest.approx(
@@ -108,8 +117,8 @@ def test_the_crossing_of_a_falling_line_is_where_it_is():
 
 def test_more_test_rows_make_the_interval_of_the_crossing_narrower():
     def width(rows: int) -> float:
-        at, _ = world(lambda fraction: 0.02 * fraction, noise=0.05, rows=rows)
-        low, high = crossing_interval([at(fraction, 4) for fraction in (0.2, 0.4, 0.6, 0.8)], 0.008)[1:]
+        at, _ = world(lambda fraction: 0.1 * fraction, noise=0.02, rows=rows)
+        low, high = crossing_interval([at(fraction, 4) for fraction in (0.2, 0.4, 0.6, 0.8)], 0.04)[1:]
         return high - low
 
     assert width(20_000) < 0.6 * width(500)

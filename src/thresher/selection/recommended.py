@@ -29,10 +29,13 @@ def recommended(
 
     With m rows to keep, in the order of the held-out margin (of AUM, where no cross-validation was made) from the hardest on:
 
-        b    = the fewest rows for which rows b+1 .. b+m have a mean correctness of at least `learned`
+        b    = the fewest rows, in hundredths of what is pruned, for which rows b+1 .. b+m have a mean correctness of at least
+               `learned`, found by bisection
         kept = about `sample` m rows drawn from all of them, whatever their score,
                the hardest `least` m / K rows of each of the K classes after the first b, those drawn counted in,
                and the hardest of all other rows after the first b
+
+    A class with fewer than `least` m / K rows after the first b gets some of those back, at random, so that no class is lost.
 
     How many of the hardest rows help depends on how well the training set can be fitted and on how much is pruned: what a
     model never learns (wrong labels, rows beyond it) does harm once it is a large part of what is left, and none while it is

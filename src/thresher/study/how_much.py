@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ BOOTSTRAP = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """What S trainings on the kept rows showed beside S on all rows: which test rows they got right, (S, n) each."""
+    """What S trainings on the kept rows showed beside S on all rows: the classes predicted for the test rows, (S, n) each."""
 
     fraction: float
     kept: NDArray[np.int32]
@@ -82,7 +83,8 @@ def search(at: Callable[[float, int], Look], settings: HowMuchConfig) -> dict[st
     Returns
     -------
     {"fraction": the answer, 0 where nothing is shown; "estimate", "low", "high": where the loss passes the margin, by
-    isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows; "looks", "trainings", "steps"}.
+    isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share
+    that was looked at; "looks", "trainings", "steps"}.
     """
     margin = settings.margin / 100
     grid = [round(settings.step * i, 6) for i in range(1, 1 + int((1 - 1e-9) / settings.step))]
@@ -115,8 +117,12 @@ def crossing(
 ) -> float:
     """Where a curve that only falls passes -margin: isotonic fit through (0, 0) and the points, straight in between.
 
+    Infinite where no point lies below it: the curve passes it beyond the last one, if at all.
+
     >>> crossing([0.2, 0.4, 0.6], [0.0, -0.004, -0.012], [1, 1, 1], 0.008)
     0.5
+    >>> crossing([0.2, 0.4], [0.0, -0.004], [1, 1], 0.008)
+    inf
     """
     x = np.array([0.0, *fractions])
     fit = IsotonicRegression(increasing=False).fit_transform(
@@ -124,14 +130,14 @@ def crossing(
     )
     below = np.flatnonzero(fit < -margin)
     if not len(below):
-        return float(x[-1])
+        return math.inf
     after = int(below[0])
     share = (fit[after - 1] + margin) / (fit[after - 1] - fit[after])
     return round(float(x[after - 1] + share * (x[after] - x[after - 1])), 4)
 
 
-def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> tuple[float, float, float]:
-    """`crossing` of the looks, and its 95% percentile interval over resampled seeds and test rows."""
+def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> list[float | None]:
+    """`crossing` of the looks, and both ends of its 95% percentile interval over resampled seeds and test rows."""
     looks = sorted(looks, key=lambda one: one.fraction)
     fractions = [one.fraction for one in looks]
     differences = [
@@ -146,8 +152,9 @@ def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> tu
         share = rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
         losses = [float(one[rng.integers(len(one), size=len(one))].mean(0) @ share) for one in differences]
         drawn.append(crossing(fractions, losses, weights, margin))
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return point, round(float(low), 4), round(float(high), 4)
+    # Draws themselves, none in between: some of them are infinite.
+    low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
+    return [round(float(one), 4) if np.isfinite(one) else None for one in (point, low, high)]
 
 
 def sentence(entry: dict[str, Any]) -> str:
@@ -161,10 +168,15 @@ def sentence(entry: dict[str, Any]) -> str:
             f"{n} validation rows is {_points(best)} points to all rows ({cost})."
         )
     chosen = next(one for one in entry["looks"] if one["fraction"] == entry["fraction"])
+    most = max(one["fraction"] for one in entry["looks"])
+    place = [
+        f"more than {most:.0%}" if entry[name] is None else f"{entry[name]:.0%}"
+        for name in ("estimate", "low", "high")
+    ]
     told = (
         f"{entry['fraction']:.0%} of the rows can go at a margin of {margin}: {_points(chosen)} points of accuracy to all rows "
         f"on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
-        f"{entry['estimate']:.0%} [{entry['low']:.0%}, {entry['high']:.0%}]; {cost}."
+        f"{place[0]} [{place[1]}, {place[2]}]; {cost}."
     )
     confirmed = entry.get("confirmed")
     if confirmed:

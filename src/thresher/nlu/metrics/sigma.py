@@ -15,7 +15,7 @@ def sigma(relative: float, removed: float) -> float:
     UserError
         nothing was removed.
 
-    Source: Anand et al., EMNLP 2023, section 3; its example:
+    Source: Anand et al., EMNLP 2023, section 3; its example, where it prints -11.7:
 
     >>> round(sigma(0.0604, 0.52), 1)
     -11.6
