@@ -48,8 +48,8 @@ def explain(
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
     terminal.start(quiet)
     from thresher.rows.export import check_ending, export
-    from thresher.rows.wording import shown
     from thresher.steps.explain import SIDES, as_table, explanations
+    from thresher.wording import shown
 
     if out is not None:
         check_ending(out)

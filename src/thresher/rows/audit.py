@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from thresher.rows.table import ID, Rows
-from thresher.rows.wording import listed, shown
+from thresher.wording import listed, shown
 
 _EXAMPLES = 5
 _SEPARATOR = "\x1f"  # white space to Python, so no normalised text holds it

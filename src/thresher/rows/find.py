@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
     ".jsonl": "jsonl",

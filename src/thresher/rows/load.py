@@ -18,7 +18,7 @@ from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
 from thresher.rows.read.sheet import Sheet
 from thresher.rows.table import ID, Rows, Source
-from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.wording import did_you_mean, listed, shown
 
 _READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
     "jsonl": json_lines.read,

@@ -10,7 +10,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.rows.read.sheet import Sheet
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 _WORDS = {
     bool: "a boolean",

@@ -10,8 +10,8 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.progress import say, track
-from thresher.rows.wording import did_you_mean, listed, shown
 from thresher.run_folder import RunPath, read_manifest, require, scoring_run
+from thresher.wording import did_you_mean, listed, shown
 
 LAYERS = ("encoder", "classifier")
 SIDES = {"proponent": 1, "opponent": -1}

@@ -18,9 +18,9 @@ from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged
-from thresher.rows.wording import listed
 from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
 from thresher.sealed import fault, read_table, write_table
+from thresher.wording import listed
 
 
 def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFrame:

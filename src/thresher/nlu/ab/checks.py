@@ -8,7 +8,7 @@ import polars as pl
 from scipy import stats
 
 from thresher.errors import UserError
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 FEWEST_USERS = 100
 SPLIT_P = 0.001

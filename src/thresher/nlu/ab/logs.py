@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.wording import did_you_mean, listed, shown
 
 NEEDED = ("user", "time", "domain_confidence", "recovered", "defect")
 KEY = "utterance"  # what the tail of the traffic is told by; may be absent

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.rows.wording import listed
 from thresher.scores import hard_end
 from thresher.selection import select
+from thresher.wording import listed
 
 FLOOR = 20  # rows of a domain; the paper saw domains below this regress
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from thresher.nlu.rows.table import BadRow, Slot
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 OUTSIDE = "O"
 Spans = Sequence[tuple[int, int]]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 COLUMNS = {
     "annotated": ("annotated",),

@@ -11,7 +11,7 @@ from typing import Any
 
 from thresher.nlu.rows.bio import spans_in, tags_of
 from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed, words
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 COLUMNS = {"piped": ("piped",), "domain": ("domain",), "intent": ("intent",)}
 OPTIONAL = {"text": ("utterance", "text"), "id": ("id",), "source": ("source",)}

@@ -17,7 +17,7 @@ import yaml
 
 from thresher.errors import UserError
 from thresher.nlu.rows.table import BadRow, Parsed, Slot, Utterance, squeezed
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 _ENTITY = re.compile(r"\[([^\[\]]*)\](?:\(([^()]*)\)|(\{[^{}]*\}))")
 

@@ -19,7 +19,7 @@ from thresher.nlu.rows.table import BadRow, Parsed, Utterance
 from thresher.rows.find import find
 from thresher.rows.read import arrow, delimited, json_lines, memory
 from thresher.rows.read.sheet import Sheet
-from thresher.rows.wording import listed, shown
+from thresher.wording import listed, shown
 
 # In the order in which their columns are looked for.
 FORMATS: dict[str, ModuleType] = {"brackets": brackets, "pipe": pipe, "massive": massive, "slurp": slurp}

@@ -8,7 +8,7 @@ from typing import Any
 from thresher.nlu.rows.bio import spans_in
 from thresher.nlu.rows.massive import own_intent
 from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed, words
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 COLUMNS = {"text": ("sentence",), "tokens": ("tokens",), "entities": ("entities",), "scenario": ("scenario",)}
 OPTIONAL = {"action": ("action",), "intent": ("intent",), "id": ("slurp_id", "id"), "source": ("source",)}

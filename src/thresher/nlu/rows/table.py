@@ -13,7 +13,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.rows.ids import content_ids
-from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.wording import did_you_mean, listed, shown
 
 SLOTS = pl.List(pl.Struct({"start": pl.Int32, "end": pl.Int32, "label": pl.String}))
 SCHEMA = pl.Schema(

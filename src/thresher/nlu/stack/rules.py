@@ -13,7 +13,7 @@ import yaml
 from thresher.errors import UserError
 from thresher.nlu.rows.table import Slot, squeezed, utterances, words
 from thresher.rows import normalised
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 
 @dataclass(frozen=True)

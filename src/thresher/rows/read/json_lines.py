@@ -9,7 +9,7 @@ from typing import Any
 
 from thresher.errors import UserError
 from thresher.rows.read.sheet import Pieces, Sheet, need, utf8, without_mark
-from thresher.rows.wording import shown
+from thresher.wording import shown
 
 _decode = json.JSONDecoder().raw_decode
 

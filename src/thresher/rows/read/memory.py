@@ -13,7 +13,7 @@ import pyarrow as pa
 from thresher.errors import UserError
 from thresher.rows.read.arrow import read_table
 from thresher.rows.read.sheet import Sheet, need
-from thresher.rows.wording import listed, shown
+from thresher.wording import listed, shown
 
 
 def kind(source: Any) -> str | None:

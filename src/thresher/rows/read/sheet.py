@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
-from thresher.rows.wording import did_you_mean, listed, shown
+from thresher.wording import did_you_mean, listed, shown
 
 
 @dataclass(frozen=True)
