@@ -56,7 +56,7 @@ def run(
     rows: Rows,
     *,
     out: RunPath,
-    test: Rows | str | Path | None = None,
+    test: Any = None,
     config: RunConfig | None = None,
     force: bool = False,
     **settings: Any,
@@ -76,8 +76,9 @@ def run(
     UserError
         what any of the steps refuses; an impossible selection before anything is trained.
     """
-    base = config or RunConfig(data=data_config(rows, test))
-    resolved = with_settings(base, **settings)
+    if not isinstance(rows, Rows) or config is None:
+        config = RunConfig(data=data_config(rows, test))
+    resolved = with_settings(config, **settings)
     check_selection(resolved.select, rows.groups, rows.label)
     if stamp(Path(out), "measure") is None:
         from thresher.signals.engines import check_engine

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +17,14 @@ import polars as pl
 from thresher import run_folder
 from thresher.config import DataConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
-from thresher.progress import say
-from thresher.rows import Rows, audit, audit_lines, load, save_rows
-from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, stamp, update_results
+from thresher.progress import say, warn
+from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, update_results
 from thresher.sealed import fault
 from thresher.settings import checked
 from thresher.training.folds import folds_of
 
+# What thresher writes into a run folder: files by their names and endings, and what users take home from it.
 FILES = (
     "rows",
     "test",
@@ -34,18 +37,35 @@ FILES = (
     "results",
     "report",
 )
+ENDINGS = ("parquet", "original.parquet", "json", "html")
+ORIGINALS = ("rows.original", "test.original")
+PRODUCTS = ("kept", "dropped")
+# Shared texts beyond this share of the test rows are warned of.
+MUCH = 0.2
 
 
 def data_config(rows: Rows, test: Any) -> DataConfig:
-    """The data section for rows that were loaded by hand."""
+    """The data section for rows that were loaded by hand.
+
+    Raises
+    ------
+    UserError
+        they were not loaded.
+    """
+    if not isinstance(rows, Rows):
+        raise UserError(
+            f"rows are {type(rows).__name__}; load them first: thresher.load(..., text=..., label=...)"
+        )
     where = str(test) if isinstance(test, str | Path) else None
     return DataConfig(
         train=rows.source.name, test=where, text=rows.text, label=rows.label, groups=rows.groups
     )
 
 
-def load_test(test: str | Path, rows: Rows, id: str | None) -> Rows:
-    """Test rows with the columns and the classes of the training rows."""
+def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
+    """Test rows with the columns and the classes of the training rows; what is loaded already stays as it is."""
+    if isinstance(test, Rows):
+        return test
     return load(test, text=rows.text, label=rows.label, id=id, groups=rows.groups, classes=rows.classes)
 
 
@@ -65,7 +85,23 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
     schema |= dict.fromkeys(names, pl.Float64())
     by, hard = columns_for(select, list(schema))
+    refuse_unloaded(select, [*schema, label])
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+
+
+def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Path | None = None) -> None:
+    """Refuse a selection by a column of the file that was not loaded as a group; `run`: a folder that is there already.
+
+    Raises
+    ------
+    UserError
+        one line that names it.
+    """
+    protected = [text.partition("=")[0] for text in select.protect if "=" in text]
+    asked = [*select.floor_group, *([select.stratify] if select.stratify else []), *protected]
+    for name in (name for name in asked if name and name not in columns):
+        mend = "start a run with" if run else "add"
+        raise UserError(f"column '{name}' was not loaded with the rows; {mend} --group {name}")
 
 
 def columns_for(
@@ -132,33 +168,104 @@ def refuse_other(run: Path, made_with: dict[str, Any]) -> bool:
     UserError
         it holds another run, one of another format, or files of thresher's names that are no run.
     """
-    if run.exists() and not run.is_dir():
-        raise UserError(f"{run}: is a file, and a run is a folder; choose another --out")
+    refuse_strange(run)
     if not (run / "run.yaml").is_file():
-        strange = [name for name in FOLDERS if (run / name).exists()]
-        if strange:
-            raise UserError(
-                f"{run}: holds '{strange[0]}' but no run.yaml, so it is no run; choose another --out"
-            )
         return False
     manifest = read_manifest(run)
     if manifest.get("made_with") == digest(made_with):
         return True
+    data = manifest["config"].get("data")
+    columns = [*data["text"], data["label"], *data["groups"]] if data else []
     other = "settings" if manifest.get("rows_hash") == made_with["rows"] else "data"
+    if columns and columns != made_with["columns"]:
+        other = f"columns ({', '.join(columns)}; now {', '.join(made_with['columns'])})"
     raise UserError(f"{run}: holds a run of other {other}; choose another --out, or --force to start over")
+
+
+def own(run: Path) -> list[Path]:
+    """What stands in a folder under a name that thresher writes there, but for `run.yaml`."""
+    names = {*FOLDERS, *ORIGINALS, *(f"{name}.{ending}" for name in FILES for ending in ENDINGS)}
+    found = run.iterdir() if run.is_dir() else ()
+    return sorted(path for path in found if path.name in names or path.name.split(".")[0] in PRODUCTS)
+
+
+def refuse_strange(run: Path, but: tuple[str, ...] = ()) -> None:
+    """Refuse a place that is no folder, or one that is no run and holds what a run would write over, `but` some names.
+
+    A lock without a run was left by one that was killed as it began: the files beside it are its own.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    if run.exists() and not run.is_dir():
+        raise UserError(f"{run}: is a file, and a run is a folder; choose another --out")
+    if (run / "run.yaml").is_file():
+        return
+    begun = (run / ".lock").exists()
+    strange = [path.name for path in own(run) if path.name in FOLDERS or not begun]
+    for name in (name for name in strange if name not in but):
+        raise UserError(f"{run}: holds '{name}' but no run.yaml, so it is no run; choose another --out")
+
+
+def refuse_inputs_in(run: Path, *tables: Rows | None) -> None:
+    """Refuse rows that were read from a file which the run would write over.
+
+    Raises
+    ------
+    UserError
+        one line that names the file.
+    """
+    written = {path.resolve() for path in own(run)}
+    for rows in (one for one in tables if one is not None and one.source.memory is None):
+        for part in rows.source.parts:
+            place = Path(part.path).resolve()
+            if written & {place, *place.parents}:
+                raise UserError(
+                    f"{part.path}: stands where a run in {run} writes a file of its own; choose another --out"
+                )
+
+
+def refuse_watched(run: Path) -> None:
+    """Refuse what trains anew, where the training was someone else's and was watched.
+
+    Raises
+    ------
+    UserError
+        it was.
+    """
+    if "watched" in read_manifest(run):
+        raise UserError(
+            f"{run}: was watched, and its training cannot be started from here; prove the selection by training with"
+            " dataset.select(kept rows) and with dataset.select(as many random ones)"
+        )
 
 
 def clear(run: Path) -> None:
     """Remove what thresher wrote into a run folder, and nothing else; `run.yaml` goes last, so it can be told apart."""
-    selected = stamp(run, "select") or {}
-    for place in (run / selected[name] for name in ("kept", "dropped") if name in selected):
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    for name in (*FOLDERS, "rows.original", "test.original"):
-        shutil.rmtree(run / name, ignore_errors=True)
-    for name in FILES:
-        for ending in ("parquet", "original.parquet", "json", "html"):
-            (run / f"{name}.{ending}").unlink(missing_ok=True)
+    remove(run / name for name in products(run))
+    remove(path for path in own(run) if path.name.split(".")[0] not in PRODUCTS)
     (run / "run.yaml").unlink(missing_ok=True)
+
+
+def products(run: Path) -> set[str]:
+    """The names of the kept and dropped rows that selections of this run have written."""
+    found = set()
+    for path in (run / "selections").glob("*.json"):
+        with contextlib.suppress(ValueError, OSError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found |= {Path(facts[name]).name for name in PRODUCTS if name in facts}
+    return found
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files and folders that may be there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def begin(
@@ -168,8 +275,7 @@ def begin(
     found = audit(rows, test)
     # A run inside another holds rows of its, of which that one has told.
     if not any((outer / "run.yaml").is_file() for outer in run.parents):
-        for line in audit_lines(found):
-            say(line)
+        tell(audit_lines(found), found)
     save_rows(rows, run / "rows.parquet")
     if test is not None:
         save_rows(test, run / "test.parquet")
@@ -194,6 +300,15 @@ def begin(
     )
 
 
+def tell(lines: Iterable[str], found: dict[str, Any]) -> None:
+    """Say what an audit found, and warn, even when quiet, of a test set that stands in the training rows to a good part."""
+    for line in lines:
+        say(line)
+    overlap = overlap_share(found)
+    if overlap >= MUCH:
+        warn(f"{overlap:.0%} of the test rows stand in the training rows: accuracy on them is no proof")
+
+
 def go_on(run: Path, rows: Rows, test: Rows | None, data: DataConfig) -> None:
     """Take up a run where its files are now, and with the test rows that are given now."""
     manifest = read_manifest(run)
@@ -208,8 +323,7 @@ def go_on(run: Path, rows: Rows, test: Rows | None, data: DataConfig) -> None:
 def set_test(run: Path, rows: Rows, test: Rows, where: str | None) -> None:
     """Give a run folder its test rows, or other ones; comparisons on the former go."""
     found = audit(rows, test)
-    for line in audit_lines(found)[1:]:
-        say(line)
+    tell(audit_lines(found)[1:], found)
     save_rows(test, run / "test.parquet")
     run_folder.write(run / "audit.json", run_folder.as_json(found))
     found_on_them = [part for part in ("compare", "sweep", "how_much", "noise") if part in read_results(run)]

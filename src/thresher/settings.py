@@ -125,7 +125,22 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
     field_info = setting(place)
     wanted = _takes(field_info) if field_info else error["msg"].lower()
     short = ".".join(place.split(".")[:2])
-    return f"{name(short)} must {wanted} (got {error['input']!r})"
+    return f"{name(short)} must {wanted} (got {error['input']!r}){_as_share(wanted, error['input'])}"
+
+
+def _as_share(wanted: str, given: Any) -> str:
+    """What a percentage is as a share, where a share is asked for.
+
+    >>> _as_share("lie between 0 and 1", "45%"), _as_share("lie between 0 and 1", 1.5), _as_share("be text", 45)
+    ('; for 45% give 0.45', '', '')
+    """
+    text = str(given).strip()
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        return ""
+    meant = wanted.startswith("lie between 0 and 1") and (text.endswith("%") or 2 <= percent < 100)
+    return f"; for {percent:g}% give {percent / 100:g}" if meant and 0 < percent < 100 else ""
 
 
 def _takes(field: FieldInfo) -> str:

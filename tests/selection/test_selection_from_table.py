@@ -185,7 +185,7 @@ def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
         "x.parquet: no such file, folder or glob of parquet files"
     )
     assert refused(table, out, by="vog") == f"{table}: no column 'vog'; it has id, s"
-    assert refused(table, out, id="uid") == f"{table}: no column 'uid'; it has id, s"
+    assert refused(table, out, id="uid") == f"{table}: no column 'uid'; it has id, s; did you mean 'id'?"
     assert refused(table, out, prune=0.9).endswith("prune 0.9 of 3 rows keeps nothing; prune less")
     assert refused(table, out, strategy="softmax", options={"temperature": 0}).endswith("it must be above 0")
     assert refused(table, tmp_path / "s.parquet" / "kept.parquet").endswith("choose another --out")

@@ -136,7 +136,14 @@ def select(
     terminal.start(quiet)
     if out is not None:
         result = select_of_table(context.params, set)
-        show(result, json, f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}")
+        pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
+        order = ", ".join(f"{name} ({end} is hard)" for name, end in pairs)
+        show(
+            result,
+            json,
+            f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}",
+            f"{result['strategy']} by {order}, {result['end']} end pruned",
+        )
         return
     run = Path(source)
     if run.suffix == ".parquet":
@@ -188,7 +195,8 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         hard=ends,
         **used.model_dump(exclude={"by", "normalise"}),
     )
-    return {**counts, "kept": str(parameters["out"]), "by": ",".join(names), "hard": ",".join(ends)}
+    chosen = {"by": ",".join(names), "hard": ",".join(ends), "end": used.end, "strategy": used.strategy}
+    return {**counts, "kept": str(parameters["out"]), **chosen}
 
 
 @takes(*COMPARING)

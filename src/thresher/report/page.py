@@ -22,7 +22,15 @@ from thresher.report.format import interval, percent, points, score_value, scrip
 from thresher.report.groups import groups
 from thresher.report.overlap import overlap_tables
 from thresher.report.pictures import pictures
-from thresher.report.read import RunFiles, Selection, next_command, read_run, score_order, shown_selection
+from thresher.report.read import (
+    RunFiles,
+    Selection,
+    next_command,
+    read_run,
+    score_order,
+    shown_selection,
+    to_compare,
+)
 from thresher.report.verdict import selection_words, verdict
 from thresher.scores.registry import FORMS
 
@@ -106,6 +114,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "overlaps": overlap_tables(files.similarity),
         "groups": groups(files, selection, entry),
         "command": lambda step: next_command(files, step),
+        "to_compare": to_compare(files),
         "style": Markup(_asset("page.css")),
         "script": Markup(script),
         "library": Markup(library[0]) if charts or figures else "",

@@ -93,8 +93,11 @@ def shown_selection(files: RunFiles) -> Selection | None:
 def next_command(files: RunFiles, step: str) -> str:
     """The command that makes what is missing for a step, which may be an earlier step.
 
-    A comparison of a run without test rows asks for them.
+    A comparison of a run without test rows asks for them. That of a watched training is the user's own, so it is Python.
     """
+    if step == "compare" and "watched" in files.manifest and files.selections:
+        kept = json.dumps(str(files.run / "kept.parquet"))
+        return f'kept = pl.read_parquet({kept})["index"]\nTrainer(..., train_dataset=dataset.select(kept)).train()'
     run = shlex.quote(str(files.run))
     done = {
         "train": "train" in files.stamps,
@@ -105,6 +108,18 @@ def next_command(files: RunFiles, step: str) -> str:
     first = next((name for name in STEPS[: STEPS.index(step)] if not done[name]), step)
     test = " --test FILE" if first == "compare" and not files.manifest.get("test_hash") else ""
     return f"{_train(files)} --out {run}" if first == "train" else f"thresher {first} {run}{test}"
+
+
+def to_compare(files: RunFiles) -> str:
+    """What stands before the command that compares."""
+    if "watched" in files.manifest:
+        return (
+            "This training was watched and cannot be started from here. To prove the selection, train on the kept rows, and on as"
+            " many random ones:"
+        )
+    if files.manifest.get("test_hash"):
+        return "To retrain on the kept rows and on as many random ones:"
+    return "The proof needs test rows, and this run was given none. To retrain and test on some:"
 
 
 def _train(files: RunFiles) -> str:

@@ -17,10 +17,13 @@ Facts = list[tuple[str, str]]
 def facts(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, Facts]:
     """Name and value pairs, by subject."""
     manifest, config = files.manifest, files.manifest["config"]
+    stamp, watched = files.stamps.get("train", {}), manifest.get("watched")
     return {
         "Data": _data(files),
-        "Model": _model(files),
-        "Training": [*_training(config["train"], files.stamps.get("train", {})), *_compared(entry)],
+        "Model": _watched_model(watched) if watched else _model(files),
+        "Training": _watched_training(watched, stamp)
+        if watched
+        else [*_training(config["train"], stamp), *_compared(entry)],
         "Versions": [
             ("thresher", str(manifest.get("thresher", ""))),
             *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
@@ -109,6 +112,26 @@ def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
         ("Weight decay", f"{train['weight_decay']:g}"),
         ("Checkpoints", f"every {count(every)} steps" if every else f"{train['checkpoints']}, evenly spaced"),
         ("Scored runs", f"{count(train['runs'], 'training')}, first seed {train['seed']}"),
+    ]
+
+
+def _watched_model(watched: dict[str, Any]) -> Facts:
+    """Of a model that was trained elsewhere: its class, and the name or folder that it was loaded from."""
+    return [("Model", watched["model"]), *([("Loaded from", watched["name"])] if watched.get("name") else [])]
+
+
+def _watched_training(watched: dict[str, Any], stamp: dict[str, Any]) -> Facts:
+    """Of a training that was watched: what the trainer said of it."""
+    steps = stamp.get("trained", {}).get("steps")
+    length = f"{watched['epochs']:g} epochs" + (f" ({count(steps)} steps)" if steps else "")
+    return [
+        ("Watched", f"a {watched['trainer']}; every row at its visits, in training mode"),
+        ("Length", length),
+        (
+            "Batch",
+            f"{count(watched['batch_size'], 'row')} in each of {count(watched['processes'], 'process')}",
+        ),
+        ("Seed", str(watched["seed"])),
     ]
 
 

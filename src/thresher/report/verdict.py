@@ -45,7 +45,7 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
             "reading": _reading_random(beaten, digits),
         },
         "sure": _sure(settings),
-        "fixed": _fixed(settings),
+        "fixed": [*([entry["caution"]] if entry.get("caution") else []), *_fixed(settings)],
         "unseen": _unseen(entry.get("unseen"), digits),
     }
 

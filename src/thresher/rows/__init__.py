@@ -1,6 +1,6 @@
 """Rows: labelled texts in from files, datasets and frames, checked; kept rows out in the format they came in."""
 
-from thresher.rows.audit import audit, audit_lines, normalised
+from thresher.rows.audit import audit, audit_lines, normalised, overlap_share
 from thresher.rows.ids import content_ids
 from thresher.rows.load import load
 from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
@@ -21,6 +21,7 @@ __all__ = [
     "isotropic",
     "load",
     "normalised",
+    "overlap_share",
     "read_rows",
     "save_rows",
     "write_back",

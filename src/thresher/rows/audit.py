@@ -147,6 +147,11 @@ def _test(rows: Rows, test: Rows) -> dict[str, Any]:
     }
 
 
+def overlap_share(report: dict[str, Any]) -> float:
+    """The share of the test rows whose text stands in the training rows; 0 without test rows."""
+    return report["overlap"]["test_rows_in_train"] / report["test"]["n"] if report["test"] else 0.0
+
+
 def audit_lines(report: dict[str, Any]) -> list[str]:
     """An audit in plain sentences, only the ones that matter, safe for a terminal.
 

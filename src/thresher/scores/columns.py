@@ -12,6 +12,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import SUFFIXES, scores
+from thresher.wording import did_you_mean
 
 Normalise = Literal["auto", "raw", "class", "dataset"]
 
@@ -51,7 +52,10 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
         name, score = by, ""
     if name not in available:
         problem = "was not computed in this run" if score else "is not a score or a column"
-        raise UserError(f"'{name}' {problem}; there are {', '.join(available) or 'none'}")
+        # Normalised forms go without saying.
+        plain = [one for one in available if one.rpartition("_")[0] not in available]
+        near = "" if score else did_you_mean(name, available)
+        raise UserError(f"'{name}' {problem}; there are {', '.join(plain) or 'none'}{near}")
     return name, hard_end(name)
 
 

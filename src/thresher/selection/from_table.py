@@ -60,8 +60,8 @@ def select_from_table(
     Raises
     ------
     UserError
-        no parquet file there, an unreadable one, shards with different columns, `out` cannot be written, or
-        what `select` refuses. Nothing is written then.
+        no parquet file there, an unreadable one, shards with different columns, `out` is the table itself, is no .parquet or
+        cannot be written, or what `select` refuses. Nothing is written then.
 
     >>> table = pl.DataFrame({"id": [1, 2, 3, 4], "vog": [0.3, 0.1, 0.9, 0.5], "text": ["a", "b", "c", "d"]})
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -76,6 +76,12 @@ def select_from_table(
     """
     out = Path(out)
     shards = open_shards(path, but=out)
+    if out.suffix.lower() != ".parquet":
+        raise UserError(
+            f"{out}: kept rows of a table of scores are written as .parquet; choose another --out"
+        )
+    if out.resolve() in {shard.resolve() for shard in shards.paths}:
+        raise UserError(f"{out}: is the table itself and would be written over; choose another --out")
     request = check(
         shards.polars_schema,
         where=str(path),

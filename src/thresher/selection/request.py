@@ -11,6 +11,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.selection.registry import Strategy, check_options, find
+from thresher.wording import did_you_mean, listed
 
 _MOST_LAYERS = 10_000
 
@@ -142,7 +143,9 @@ def check(
         )
     for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and column not in schema:
-            raise UserError(f"{where}: no column '{column}'; it has {', '.join(schema)}")
+            raise UserError(
+                f"{where}: no column '{column}'; it has {listed(schema, 20)}{did_you_mean(column, schema)}"
+            )
     if not (schema[id] in (pl.String, pl.Categorical, pl.Enum) or schema[id].is_integer()):
         raise UserError(
             f"{where}: ids are text or whole numbers, column '{id}' is {schema[id]}; cast it or name another"

@@ -9,25 +9,17 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import (
-    change_config,
-    changed,
-    load_test,
-    set_test,
-)
-from thresher.errors import UserError
+from thresher.begin import change_config, changed, load_test, refuse_watched, set_test
 from thresher.progress import say
-from thresher.rows import Rows, read_rows
+from thresher.rows import read_rows
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
 
 
-def compare(
-    run: RunPath, *, test: Rows | str | Path | None = None, force: bool = False, **settings: Any
-) -> dict[str, Any]:
+def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
 
-    `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. `test`: test rows, where the run has none or should have
-    others. Returns arms, differences with 95% intervals, groups, verdict.
+    `settings`: `seeds`, `same_steps`, `workers`, `bootstrap`. `test`: test rows, or a path, a frame or a dataset, where the run
+    has none or should have others. Returns arms, differences with 95% intervals, groups, verdict.
 
     Raises
     ------
@@ -36,16 +28,12 @@ def compare(
     """
     run = Path(run)
     before = require(run, "select")
-    if "watched" in read_manifest(run):
-        raise UserError(
-            f"{run}: was watched, and its training cannot be started from here; prove the selection by training with"
-            " dataset.select(kept rows) and with dataset.select(as many random ones)"
-        )
+    refuse_watched(run)
     with lock(run):
         if test is not None:
             rows = read_rows(run / "rows.parquet")
             data = read_manifest(run)["config"]["data"]
-            found = test if isinstance(test, Rows) else load_test(test, rows, data["id"])
+            found = load_test(test, rows, data["id"])
             if found.hash() != read_manifest(run)["test_hash"]:
                 set_test(run, rows, found, found.source.name)
         used = changed(run, "compare", settings)[1].compare

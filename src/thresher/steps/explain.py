@@ -96,6 +96,8 @@ def explanations(
     """
     run = Path(run)
     require(run, "train")
+    if "watched" in read_manifest(run):
+        raise UserError(f"{run}: was watched and kept no checkpoints, which explain reads gradients from")
     if read_manifest(run)["config"]["model"]["freeze"]:
         raise UserError(
             f"{run}: its encoder was frozen; explain needs a model that was fine-tuned as a whole"

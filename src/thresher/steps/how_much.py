@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import columns_for, request_of, write_manifest
+from thresher.begin import columns_for, refuse_watched, request_of, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -42,6 +42,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
     """
     run = Path(run)
     before = require(run, "score")
+    refuse_watched(run)
     with lock(run):
         from thresher.study.how_much import look, search, sentence
 

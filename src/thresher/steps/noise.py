@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher import run_folder
-from thresher.begin import change_config, changed
+from thresher.begin import change_config, changed, refuse_watched
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -46,6 +46,7 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
     """
     run = Path(run)
     before = require(run, "score")
+    refuse_watched(run)
     with lock(run):
         if not (run / "test.parquet").is_file():
             raise UserError(

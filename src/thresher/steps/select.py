@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from thresher import run_folder
 from thresher.begin import (
     changed,
     columns_for,
+    products,
+    refuse_unloaded,
+    remove,
     request_of,
     write_manifest,
 )
@@ -18,7 +22,7 @@ from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged
-from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
+from thresher.run_folder import RunPath, digest, file_digest, finish, lock, redo, require, stamp, state
 from thresher.sealed import fault, read_table, write_table
 from thresher.wording import listed
 
@@ -52,8 +56,11 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         path = run / "selections" / f"{name}.parquet"
         done = stamp(run, "select")
         if done and not force and not fault(path) and state(run, "select", made_with) == "done":
-            say(f"select: already done in {run}; --force redoes it")
-            return pl.read_parquet(path)
+            if done.get("written") in (None, content(run, done)):
+                say(f"select: already done in {run}; --force redoes it")
+                return pl.read_parquet(path)
+            say(f"select: {done['kept']} or {done['dropped']} is not as it was written; written again")
+        refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)
         selection = choose(scores, by=names, hard=hard, **request)
         bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0}) if used.floor else selection
@@ -64,10 +71,13 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             check_unchanged(part)
         redo(run, "select")
         write_table(path, selection)
+        former = products(run)
         kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run / "kept")
         write_manifest(run, manifest)
         n_kept = int(selection["kept"].sum())
         places = {"n_kept": n_kept, "kept": kept_path.name, "dropped": dropped_path.name}
+        # Rows that came in another format before: theirs would pass for this selection's.
+        remove(run / name for name in former - {kept_path.name, dropped_path.name})
         facts = {
             **used.model_dump(mode="json"),
             "column": by,
@@ -76,9 +86,19 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             **places,
         }
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
-        finish(run, "select", made_with, name=name, **places)
+        finish(run, "select", made_with, name=name, **places, written=content(run, places))
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection
+
+
+def content(run: Path, places: Mapping[str, Any]) -> str | None:
+    """A digest of the kept and the dropped rows as they were written; None where one of them is not there."""
+    files: list[Path] = []
+    for place in (run / places["kept"], run / places["dropped"]):
+        if not place.exists():
+            return None
+        files += sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    return digest([[path.name, file_digest(path)] for path in files])
 
 
 def with_share(run: Path, settings: dict[str, Any]) -> dict[str, Any]:

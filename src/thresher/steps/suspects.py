@@ -12,8 +12,10 @@ import polars as pl
 from thresher import run_folder
 from thresher.errors import UserError
 from thresher.progress import say
+from thresher.rows import read_rows
 from thresher.rows.safe_csv import safe_csv
 from thresher.run_folder import RunPath, lock, read_manifest, require, scoring_run
+from thresher.sealed import read_table
 
 # What each format is written as, by the ending of the file.
 ENDINGS = {
@@ -24,9 +26,14 @@ ENDINGS = {
 
 
 def suspects(
-    run: RunPath, *, out: str | Path, by: str = "confidence", top: int | None = None, format: str = "table"
+    run: RunPath,
+    *,
+    out: str | Path | None = None,
+    by: str = "confidence",
+    top: int | None = None,
+    format: str = "table",
 ) -> pl.DataFrame:
-    """Write the rows whose most probable label is not the one they have, the most suspicious first.
+    """List the rows whose most probable label is not the one they have, the most suspicious first, and write them to `out`.
 
     `format`: "table" (csv, jsonl or parquet by the ending of `out`) with `rank`, `id`, the texts, `given`, `likely`,
     their probabilities, `score` and `why`; "argilla" (jsonl), one record of Argilla 2 per line, for
@@ -43,11 +50,12 @@ def suspects(
         nothing was scored yet, an unknown score or format, an ending that the format is not written as, or a place that
         cannot be written.
     """
-    run, out = Path(run), Path(out)
-    check_place(out, format)
+    run, out = Path(run), Path(out) if out is not None else None
+    if out is not None:
+        check_place(out, format)
     require(run, "score")
     with lock(run):
-        from thresher.signals.measure import read_signals, run_names
+        from thresher.signals.measure import measured_names, read_signals
         from thresher.study.suspects import (
             argilla_records,
             checked_top,
@@ -60,18 +68,20 @@ def suspects(
         manifest = read_manifest(run)
         scored = scoring_run(run)
         signals = [
-            read_signals(scored, name)[0].select("id", "label", "logits") for name in run_names(scored)
+            read_signals(scored, name)[0].select("id", "label", "logits") for name in measured_names(scored)
         ]
         probabilities = mean_probabilities(signals)
-        table = pl.read_parquet(run / "scores.parquet")
+        table = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
         if table["id"].to_list() != signals[0]["id"].to_list():
             raise UserError(
                 f"{run}: scores and signals are of other rows; run `thresher score {run} --force`"
             )
         texts = manifest["config"]["data"]["text"]
-        rows = pl.read_parquet(run / "rows.parquet", columns=["id", *texts])
+        rows = read_rows(run / "rows.parquet").table.select("id", *texts)
         listed = suspects_table(table, probabilities, manifest["classes"], by)
         listed = with_texts(listed if most is None else listed.head(most), rows, texts)
+        if out is None:
+            return listed
         if format == "datalab":
             write_datalab(out, signals[0], probabilities, manifest["classes"])
         elif format == "argilla":

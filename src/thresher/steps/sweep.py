@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import change_config, changed, request_of
+from thresher.begin import change_config, changed, refuse_watched, request_of
 from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
 from thresher.progress import say
@@ -38,6 +38,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
     """
     run = Path(run)
     before = require(run, "score")
+    refuse_watched(run)
     with lock(run):
         if not (run / "test.parquet").is_file():
             raise UserError(

@@ -12,6 +12,7 @@ from thresher.begin import (
     data_config,
     go_on,
     load_test,
+    refuse_inputs_in,
     refuse_other,
     train_settings,
 )
@@ -30,7 +31,7 @@ def train(
     rows: Rows,
     *,
     out: RunPath,
-    test: Rows | str | Path | None = None,
+    test: Any = None,
     config: RunConfig | None = None,
     force: bool = False,
     proof_seeds: int = 0,
@@ -47,8 +48,8 @@ def train(
     out
         the run folder; made if it is not there.
     test
-        rows of a test set (or its path, read with the same columns), for `compare`. A run that is there already
-        gets them, too: they change nothing about its training.
+        rows of a test set (or its path, a frame or a dataset, read with the same columns), for `compare`. A run that is there
+        already gets them, too: they change nothing about its training.
     config
         a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ... With
         `proxy`, "frozen" or a number of layers, that model is trained instead, in `RUN/proxy`, and scores the rows for this
@@ -73,9 +74,10 @@ def train(
 
         follow(train_job)
         return folder
-    resolved = with_settings(config or RunConfig(data=data_config(rows, test)), **settings)
-    if isinstance(test, str | Path):
-        test = load_test(test, rows, resolved.data.id)
+    if not isinstance(rows, Rows) or config is None:
+        config = RunConfig(data=data_config(rows, test))
+    resolved = with_settings(config, **settings)
+    test = load_test(test, rows, resolved.data.id) if test is not None else None
     check_shares(resolved.train.batch_size, len(rows))
     check_folds(resolved.train, len(rows))
     made_with = train_settings(rows, resolved)
@@ -90,6 +92,7 @@ def train(
             raise UserError("a training on a diet takes one process; start it without torchrun")
     overwrite = force and (folder / "run.yaml").is_file()
     there = overwrite or refuse_other(folder, made_with)
+    refuse_inputs_in(folder, rows, test)
     if overwrite or not there:
         from thresher.model.encoder import load_encoder
 

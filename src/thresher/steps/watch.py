@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.begin import begin, clear
+from thresher.begin import begin, clear, refuse_strange
 from thresher.config import DataConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
 from thresher.progress import say
@@ -80,8 +80,7 @@ def watch(
                     f"{run}: holds a run already; choose another out, or force=True to write over it"
                 )
             clear(run)
-        elif run.exists() and not run.is_dir():
-            raise UserError(f"{run}: is a file, and a run is a folder; choose another out")
+        refuse_strange(run, but=("watch", "signals"))
     Recorder(tap(trainer), run, width, seed, lambda: write_run(run, trainer, texts, id, bool(width)))
     return run
 

@@ -19,7 +19,7 @@ from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy, macro_f1
-from thresher.study.wording import ARMS, verdict
+from thresher.study.wording import ARMS, caution, verdict
 from thresher.training.recipe import configs, steps_of
 
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
@@ -77,6 +77,7 @@ def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool 
         "groups": group_contrast(rows, test, kept, predicted),
         "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap),
     }
+    entry["caution"] = caution(truth, predicted["full"])
     for arm in ARMS:
         entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
     entry["verdict"] = verdict(entry)

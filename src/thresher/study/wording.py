@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 ARMS = ("full", "kept", "random")
 
 
@@ -20,7 +23,24 @@ def verdict(entry: dict[str, Any]) -> str:
     return (
         f"Without {share:.1%} of the rows accuracy is {arms['kept']['accuracy']['mean']:.2%} against "
         f"{arms['full']['accuracy']['mean']:.2%} on all of them: {points('kept-full')}; as many random rows instead: "
-        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}."
+        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}. {entry['caution']}".rstrip()
+    )
+
+
+def caution(truth: NDArray[np.int64], full: NDArray[np.int32]) -> str:
+    """A warning where the models on all rows do no better than always guessing the largest class, else nothing.
+
+    `truth` (n,), `full` (S, n) the classes predicted. Better is by more than two standard errors of an accuracy of n rows.
+
+    >>> caution(np.array([0, 0, 1, 1]), np.array([[0, 0, 0, 1]]))[:39]
+    'The model has not learned the task: alw'
+    """
+    share = float(np.unique(truth, return_counts=True)[1].max() / len(truth))
+    if (full == truth).mean() > share + 2 * (share * (1 - share) / len(truth)) ** 0.5:
+        return ""
+    return (
+        f"The model has not learned the task: always guessing the largest class gives {share:.1%}. Neither its scores nor this"
+        " comparison say anything."
     )
 
 

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from thresher.errors import UserError
+from thresher.progress import warn
 from thresher.run_folder import write
 from thresher.training.diet import check_options, find
 from thresher.training.diet.ledger import Ledger
@@ -210,6 +211,12 @@ class Dieting(TrainerCallback):
         elif self.position(state) >= state.max_steps:
             self.jump(state, state.max_steps)
 
+    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        if self.epochs and all(one["rows"] == len(self.ledger.score) for one in self.epochs):
+            warn(
+                f"diet {self.method}: all {len(self.epochs)} epochs took all rows; give it more epochs or other options"
+            )
+
     def jump(self, state: Any, to: int) -> None:
         """Set the step count to what a training on all rows would have reached."""
         ahead = to - state.global_step
@@ -218,7 +225,15 @@ class Dieting(TrainerCallback):
         self.tap.trainer._globalstep_last_logged += ahead
 
     def facts(self) -> dict[str, Any]:
-        """What was done: per epoch the rows trained on, optimiser steps, rows scored anew, seconds; and their sums."""
+        """What was done: per epoch the rows trained on, optimiser steps, rows scored anew, seconds; and their sums.
+
+        Raises
+        ------
+        UserError
+            the training has not begun.
+        """
+        if not hasattr(self, "ledger"):
+            raise UserError("the training on a diet has not begun; facts() tells of it afterwards")
         total = len(self.ledger.score) * len(self.epochs)
         visits = sum(one["rows"] for one in self.epochs)
         return {

@@ -28,6 +28,8 @@ def refuse_unsupported(trainer: Any, vog: bool) -> None:
     UserError
         one line that names what it is and what to do.
     """
+    if not hasattr(trainer, "train_dataset"):
+        raise UserError(f"{type(trainer).__name__} is no transformers.Trainer; give the trainer itself")
     reason = (
         _of_data(trainer) or _of_machine(trainer) or _of_task(trainer) or (_of_vog(trainer) if vog else "")
     )

@@ -1,0 +1,198 @@
+"""What stands in the folder that a run is to be written into, and what becomes of the files of an earlier selection."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import Call, contents, training
+
+SCORED = ["--prune", 0.3, "--by", "el2n"]
+
+
+@pytest.fixture(scope="module")
+def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored and selected run; it is copied, not written to."""
+    from thresher.api import load, measure, score, select, train
+
+    folder = tmp_path_factory.mktemp("selected") / "RUN"
+    rows = load(material / "train.jsonl", text="utterance", label="intent", groups=["room"])
+    quick = {"epochs": 2, "batch_size": 8, "checkpoints": 3, "threads": 1, "workers": 1}
+    train(rows, out=folder, model=str(material / "tiny"), **quick)
+    measure(folder)
+    score(folder)
+    select(folder, prune=0.3, by="el2n")
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "RUN"))
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.parquet", "test.parquet", "scores.parquet", "kept.jsonl", "dropped/a.csv", "report.html"]
+)
+def test_a_folder_with_files_that_a_run_would_write_over_is_refused(
+    call: Call, material: Path, tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / "mine" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine", encoding="utf-8")
+    before = contents(tmp_path / "mine")
+    for force in ([], ["--force"]):
+        told = call("train", *training(material, tmp_path / "mine"), *force)
+        assert told.code == 2 and told.err.count("\n") == 1, told.err
+        assert f"holds '{name.split('/')[0]}' but no run.yaml" in told.err
+    assert contents(tmp_path / "mine") == before
+
+
+def test_other_files_in_the_folder_stay_and_are_no_hindrance(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine", encoding="utf-8")
+    for force in ([], ["--force"]):
+        assert call("train", *training(material, tmp_path / "mine"), *force).code == 0
+    assert (tmp_path / "mine" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_run_that_was_killed_as_it_began_goes_on(call: Call, material: Path, run: Path) -> None:
+    for path in run.iterdir():
+        if path.name not in (".lock", "rows.parquet", "audit.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    told = call("train", *training(material, run))
+    assert told.code == 0, told.err
+
+
+def test_rows_that_lie_where_the_run_writes_are_refused_and_stay(
+    call: Call, material: Path, run: Path
+) -> None:
+    kept = (run / "kept.jsonl").read_bytes()
+    again = ["--text", "utterance", "--label", "intent", "--model", material / "tiny", "--out", run]
+    told = call("train", run / "kept.jsonl", *again, "--force")
+    assert told.code == 2 and "kept.jsonl: stands where a run in" in told.err, told.err
+    told = call(
+        "train", material / "train.jsonl", *again, "--test", run / "kept.jsonl", "--group", "room", "--force"
+    )
+    assert told.code == 2 and "kept.jsonl: stands where" in told.err, told.err
+    assert (run / "kept.jsonl").read_bytes() == kept
+
+
+def test_rows_of_another_format_leave_no_former_selection_beside_theirs(
+    call: Call, material: Path, run: Path
+) -> None:
+    table = pl.read_ndjson(material / "train.jsonl")
+    table.write_csv(run.parent / "train.csv")
+    asked = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
+    quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
+    told = call("run", run.parent / "train.csv", *asked, *quick, "--out", run, "--prune", 0.5, "--by", "el2n")
+    assert told.code == 0 and "train: already done" in told.err, told.err
+    assert sorted(path.name for path in run.glob("kept*")) == ["kept.csv"]
+    assert sorted(path.name for path in run.glob("dropped*")) == ["dropped.csv"]
+
+
+def test_kept_rows_that_were_cut_short_are_written_again(call: Call, run: Path) -> None:
+    whole = (run / "kept.jsonl").read_bytes()
+    told = call("select", run, *SCORED)
+    assert "already done" in told.err
+    (run / "kept.jsonl").write_bytes(whole[:100])
+    told = call("select", run, *SCORED)
+    assert told.code == 0 and "not as it was written; written again" in told.err, told.err
+    assert (run / "kept.jsonl").read_bytes() == whole
+    (run / "dropped.jsonl").unlink()
+    assert call("select", run, *SCORED).code == 0
+    assert (run / "dropped.jsonl").is_file()
+
+
+def test_a_selection_from_a_table_never_writes_over_the_table(call: Call, run: Path) -> None:
+    table = run.parent / "S.parquet"
+    shutil.copy(run / "scores.parquet", table)
+    before = table.read_bytes()
+    told = call("select", table, "--by", "el2n", "--prune", 0.5, "--out", table)
+    assert told.code == 2 and "would be written over" in told.err, told.err
+    told = call(
+        "select", run.parent / "S*.parquet", "--by", "el2n", "--prune", 0.5, "--out", run.parent / "k.csv"
+    )
+    assert told.code == 2 and "written as .parquet" in told.err, told.err
+    assert table.read_bytes() == before
+    told = call("select", table, "--by", "aum", "--prune", 0.5, "--out", run.parent / "k.parquet")
+    assert told.code == 0 and "cutoff by aum (low is hard), easy end pruned" in told.out, told.out
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (["--prune", "45"], "for 45% give 0.45"),
+        (["--prune", "45%"], "for 45% give 0.45"),
+        (["--by", "vogg"], "did you mean 'vog'?"),
+        (["--by", "EL2N"], "did you mean 'el2n'?"),
+        (["--protect", "kind=query"], "column 'kind' was not loaded with the rows; add --group kind"),
+        (["--floor", "2", "--floor-group", "kind"], "add --group kind"),
+    ],
+)
+def test_a_mistake_is_told_with_its_mend(
+    call: Call, material: Path, tmp_path: Path, asked: list[str], named: str
+) -> None:
+    told = call("run", *training(material, tmp_path / "RUN"), *asked)
+    assert told.code == 2 and named in told.err and told.err.count("\n") == 1, told.err
+    assert "_dataset" not in told.err
+
+
+def test_a_run_of_other_columns_says_so(call: Call, material: Path, run: Path) -> None:
+    asked = ["--text", "utterance", "--label", "intent", "--model", material / "tiny", "--out", run]
+    told = call("train", material / "train.jsonl", *asked)
+    assert told.code == 2
+    assert "other columns (utterance, intent, room; now utterance, intent)" in told.err, told.err
+    told = call("select", run, "--protect", "kind=query")
+    assert told.code == 2 and "start a run with --group kind" in told.err, told.err
+
+
+def test_a_test_set_that_is_the_training_set_is_warned_of_even_when_quiet(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    asked = training(material, tmp_path / "RUN")
+    told = call("train", *asked, "--test", material / "train.jsonl", "--quiet")
+    assert told.code == 0, told.err
+    assert "100% of the test rows stand in the training rows" in told.err
+
+
+def test_frames_serve_as_test_rows_and_training_rows_are_loaded_first(material: Path, tmp_path: Path) -> None:
+    from thresher import UserError
+    from thresher.api import load, run, train
+
+    rows = load(material / "train.jsonl", text="utterance", label="intent", groups=["room"])
+    test = pl.read_ndjson(material / "test.jsonl")
+    quick = {"model": str(material / "tiny"), "epochs": 1, "batch_size": 8, "threads": 1, "workers": 1}
+    folder = train(rows, out=tmp_path / "RUN", test=test, **quick)
+    assert pl.read_parquet(folder / "test.parquet").height == test.height
+    for unloaded in (test, str(material / "train.jsonl")):
+        for call in (train, run):
+            with pytest.raises(UserError, match=r"load them first: thresher\.load"):
+                call(unloaded, out=tmp_path / "OTHER", **quick)
+
+
+def test_suspects_come_back_without_a_file_and_a_damaged_table_is_named(call: Call, run: Path) -> None:
+    from thresher import suspects
+
+    listed = suspects(run)
+    assert listed.columns[:2] == ["rank", "id"]
+    (run / "scores.parquet").write_bytes(b"PAR1")
+    told = call("suspects", run, "--out", run.parent / "s.csv")
+    assert told.code == 2 and "scores.parquet" in told.err and told.err.count("\n") == 1, told.err
+
+
+def test_a_model_that_has_not_learned_the_task_is_said_to_be_one(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    asked = [*training(material, tmp_path / "RUN"), "--test", material / "test.jsonl", "--prune", 0.3]
+    still = ["--encoder-lr", 1e-12, "--head-lr", 1e-12, "--by", "el2n", "--seeds", 2]
+    told = call("run", *asked, *still)
+    assert told.code == 0, told.err
+    assert "has not learned the task" in told.out
+    assert "has not learned the task" in (tmp_path / "RUN" / "report.html").read_text(encoding="utf-8")
+    (entry,) = json.loads((tmp_path / "RUN" / "results.json").read_text(encoding="utf-8"))["compare"].values()
+    assert entry["caution"]
