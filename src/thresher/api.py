@@ -15,7 +15,7 @@ from typing import Any
 from thresher.begin import check_selection, data_config
 from thresher.config import RunConfig
 from thresher.rows import Rows, load
-from thresher.run_folder import RunPath, require, stamp
+from thresher.run_folder import RunPath, has_test, require, stamp
 from thresher.settings import with_settings
 from thresher.steps.compare import compare
 from thresher.steps.diet import prune_while_training
@@ -93,7 +93,7 @@ def run(
         chosen = resolved.select.model_dump(exclude={"prune", "seed"})
         how_much(folder, **resolved.how_much.model_dump(), **chosen, **resolved.compare.model_dump())
     select(folder, **resolved.select.model_dump())
-    tested = (folder / "test.parquet").is_file()
+    tested = has_test(folder)
     entry = compare(folder, **resolved.compare.model_dump()) if tested else None
     page = report(folder)
     selected = require(folder, "select")

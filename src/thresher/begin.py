@@ -8,6 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, up
 from thresher.sealed import fault
 from thresher.settings import checked
 from thresher.training.folds import folds_of
+from thresher.wording import listed
 
 # What thresher writes into a run folder: files by their names and endings, and what users take home from it.
 FILES = (
@@ -63,10 +65,31 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
 
 
 def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
-    """Test rows with the columns and the classes of the training rows; what is loaded already stays as it is."""
+    """Test rows with the columns and the classes of the training rows; of what is loaded already the classes are made theirs."""
     if isinstance(test, Rows):
-        return test
+        return in_classes_of(rows, test)
     return load(test, text=rows.text, label=rows.label, id=id, groups=rows.groups, classes=rows.classes)
+
+
+def in_classes_of(rows: Rows, test: Rows) -> Rows:
+    """The test rows with their labels numbered as the training rows' are.
+
+    Raises
+    ------
+    UserError
+        a label that the training rows do not have, or another number of text columns.
+    """
+    if len(test.text) != len(rows.text):
+        raise UserError(
+            f"the test rows have the text columns {', '.join(test.text)}, the training rows {', '.join(rows.text)}"
+        )
+    unseen = sorted(set(test.table[test.label].unique()) - set(rows.classes))
+    if unseen:
+        raise UserError(
+            f"{test.source.name}: {len(unseen)} label{'s' * (len(unseen) > 1)} never seen in the training rows:"
+            f" {listed(unseen, 5)}"
+        )
+    return replace(test, classes=rows.classes)
 
 
 def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
@@ -227,6 +250,24 @@ def refuse_inputs_in(run: Path, *tables: Rows | None) -> None:
                 )
 
 
+def refuse_group_names(rows: Rows) -> None:
+    """Refuse groups that are called like a column of the score table.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    from thresher.scores import scores
+    from thresher.scores.registry import FORMS
+
+    taken = {"label", *(f"{name}{form}" for name in scores() for form in ("", *FORMS))}
+    for name in (name for name in rows.groups if name in taken):
+        raise UserError(
+            f"group column '{name}' is called like a column of the score table; rename it in the data"
+        )
+
+
 def refuse_watched(run: Path) -> None:
     """Refuse what trains anew, where the training was someone else's and was watched.
 
@@ -324,12 +365,14 @@ def set_test(run: Path, rows: Rows, test: Rows, where: str | None) -> None:
     """Give a run folder its test rows, or other ones; comparisons on the former go."""
     found = audit(rows, test)
     tell(audit_lines(found)[1:], found)
+    manifest = read_manifest(run)
+    # Killed in between, the run has no test rows, rather than others than those it names.
+    write_manifest(run, {**manifest, "test_hash": None, "n_test": 0})
     save_rows(test, run / "test.parquet")
     run_folder.write(run / "audit.json", run_folder.as_json(found))
     found_on_them = [part for part in ("compare", "sweep", "how_much", "noise") if part in read_results(run)]
     if found_on_them:
         update_results(run, **{part: {} for part in found_on_them})
-    manifest = read_manifest(run)
     manifest |= {"test_hash": test.hash(), "n_test": len(test)}
     manifest["config"]["data"]["test"] = where
     write_manifest(run, manifest)

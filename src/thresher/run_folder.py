@@ -218,6 +218,11 @@ def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
     )
 
 
+def has_test(run: Path) -> bool:
+    """Whether the run has test rows."""
+    return bool(read_manifest(run).get("test_hash")) and (run / "test.parquet").is_file()
+
+
 def stamp(run: Path, step: str) -> dict[str, Any] | None:
     """The stamp that a finished step left, or None; one that cannot be read is none, and the step is done again."""
     path = run / "steps" / f"{step}.json"

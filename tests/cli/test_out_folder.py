@@ -196,3 +196,76 @@ def test_a_model_that_has_not_learned_the_task_is_said_to_be_one(
     assert "has not learned the task" in (tmp_path / "RUN" / "report.html").read_text(encoding="utf-8")
     (entry,) = json.loads((tmp_path / "RUN" / "results.json").read_text(encoding="utf-8"))["compare"].values()
     assert entry["caution"]
+
+
+def test_test_rows_that_were_loaded_alone_are_tested_in_the_classes_of_the_training_rows(
+    material: Path, tmp_path: Path
+) -> None:
+    from thresher import UserError
+    from thresher.api import load, train
+    from thresher.rows import read_rows
+
+    rows = load(material / "train.jsonl", text="utterance", label="intent")
+    table = pl.read_ndjson(material / "test.jsonl")
+    some = load(table.filter(pl.col("intent") != "light"), text="utterance", label="intent")
+    assert some.classes != rows.classes
+    quick = {"model": str(material / "tiny"), "epochs": 1, "batch_size": 8, "threads": 1, "workers": 1}
+    folder = train(rows, out=tmp_path / "RUN", test=some, **quick)
+    tested = read_rows(folder / "test.parquet")
+    assert [rows.classes[one] for one in tested.labels()] == some.table["intent"].to_list()
+    strange = load(table.with_columns(intent=pl.col("intent") + "!"), text="utterance", label="intent")
+    with pytest.raises(UserError, match="3 labels never seen in the training rows"):
+        train(rows, out=tmp_path / "OTHER", test=strange, **quick)
+
+
+def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: Path, run: Path) -> None:
+    def chosen(temperature: float) -> str:
+        option = f"temperature={temperature}"
+        told = call("select", run, *SCORED, "--strategy", "softmax", "--strategy-option", option, "--json")
+        assert told.code == 0, told.err
+        return str(told.json["selection"])
+
+    first = chosen(0.1)
+    assert call("compare", run, "--test", material / "test.jsonl", "--seeds", 2).code == 0
+    second = chosen(100)
+    assert first != second
+    # The same selection by other scores.
+    assert call("select", run, *SCORED).code == 0
+    assert call("compare", run, "--seeds", 2).code == 0
+    assert call("score", run, "--score-option", "el2n.epoch=0.5").code == 0
+    assert call("select", run, *SCORED).code == 0
+    assert call("report", run).code == 0
+    from thresher.report.read import read_run
+
+    assert list(read_run(run).compared) == [first]
+
+
+def test_a_run_whose_new_test_rows_were_half_written_has_none(
+    call: Call, material: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thresher import begin
+    from thresher.run_folder import read_manifest
+
+    assert call("compare", run, "--test", material / "test.jsonl", "--seeds", 2).code == 0
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    other = run.parent / "other.jsonl"
+    other.write_text("".join((material / "test.jsonl").read_text().splitlines(keepends=True)[:20]))
+    monkeypatch.setattr(begin, "save_rows", killed)
+    call("compare", run, "--test", other, "--seeds", 2)
+    monkeypatch.undo()
+    told = call("sweep", run, "--fractions", 0.5, "--seeds", 2, "--workers", 1)
+    assert told.code == 2 and "no test rows" in told.err, told.err
+    assert call("compare", run, "--test", other, "--seeds", 2).code == 0
+    assert read_manifest(run)["n_test"] == 20
+
+
+def test_a_group_may_not_be_called_like_a_score(call: Call, material: Path, tmp_path: Path) -> None:
+    table = pl.read_ndjson(material / "train.jsonl").rename({"room": "loss"})
+    table.write_csv(tmp_path / "train.csv")
+    asked = ["--text", "utterance", "--label", "intent", "--group", "loss", "--model", material / "tiny"]
+    told = call("train", tmp_path / "train.csv", *asked, "--out", tmp_path / "RUN")
+    assert told.code == 2 and "group column 'loss' is called like a column" in told.err, told.err
+    assert not (tmp_path / "RUN").exists()

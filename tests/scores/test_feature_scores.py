@@ -238,7 +238,7 @@ def test_no_score_of_several_rows_depends_on_their_order_or_on_the_blocks(data, 
     )
     trained = pl.DataFrame({"index": range(3), "epoch": [1.0, 2.0, 3.0]})
     order = data.draw(st.permutations(range(rows)))
-    options = {"ensemble": {"of": "aum,el2n_mean"}}
+    options = {"ensemble": {"of": "aum,el2n_mean"}, "pvi": {"null": "prior"}}
     whole = score_table([(signals, trained)], options)
     assert set(NOT_OF_A_ROW) <= set(whole.columns)
     assert score_table([(signals[order], trained)], options).equals(whole[order])

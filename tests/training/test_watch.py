@@ -233,3 +233,19 @@ def test_a_token_classifier_gives_a_score_per_row_from_its_tokens(tmp_path):
             assert line[name] == pytest.approx(value, rel=2e-3, abs=1e-4), name
     kept = th.select(run, prune=0.5, by="el2n")["kept"].sum()
     assert kept == round(make.ROWS / 2)
+
+
+def test_a_watched_run_says_what_was_watched_and_refuses_to_train(tmp_path):
+    rows, model = rows_and_model("bert", "rows")
+    trainer = make.trainer_of(model, rows, tmp_path / "t")
+    run = th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    th.score(run)
+    th.select(run, prune=0.4, by="el2n")
+    for refused in (th.how_much, th.sweep, th.noise, th.explain):
+        with pytest.raises(th.UserError, match="watched"):
+            refused(run)
+    assert th.suspects(run).columns[:2] == ["rank", "id"]
+    page = th.report(run).read_text(encoding="utf-8")
+    assert type(model).__name__ in page and "minilm" not in page
+    assert "This training was watched" in page and "thresher compare" not in page

@@ -68,13 +68,22 @@ def read_run(run: Path) -> RunFiles:
         selections={
             name: Selection(name, facts[name], table) for name, table in tables.items() if table is not None
         },
-        compared=results.get("compare") or {},
+        compared={
+            name: entry
+            for name, entry in (results.get("compare") or {}).items()
+            if _of(entry, facts.get(name, {}))
+        },
         similarity=results.get("similarity") or [],
         stamps={step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))},
         encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
         sweep=results.get("sweep"),
         plane=_parquet(run / "map.parquet"),
     )
+
+
+def _of(entry: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Whether a comparison is of the selection that has its name now, and not of a former one."""
+    return entry.get("select", facts.get("select")) == facts.get("select", entry.get("select"))
 
 
 def shown_selection(files: RunFiles) -> Selection | None:

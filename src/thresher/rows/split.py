@@ -29,7 +29,7 @@ def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     aside: NDArray[np.bool_] = uniform(texts, seed, "set aside") < share
     labels = rows.labels()
     stays = np.bincount(labels[~aside], minlength=len(rows.classes)) > 0
-    gone = set(np.array(texts)[aside & ~stays[labels]])
+    gone = {texts[row] for row in np.flatnonzero(aside & ~stays[labels])}
     if gone:
-        aside &= ~np.isin(np.array(texts), list(gone))
+        aside &= np.array([text not in gone for text in texts])
     return replace(rows, table=rows.table.filter(~aside)), replace(rows, table=rows.table.filter(aside))

@@ -14,7 +14,7 @@ from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.rows.split import split_off
-from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.settings import checked
 from thresher.steps.nested import nested_run
 
@@ -55,6 +55,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
             "test": manifest["test_hash"],
             "select": chosen,
             "same_steps": compare.same_steps,
+            "seeds": compare.seeds,
             **asked.model_dump(mode="json"),
         }
         results = run_folder.read_results(run)
@@ -80,7 +81,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
             "arm": arm.facts(),
             "confirmed": None,
         }
-        if entry["fraction"] and (run / "test.parquet").is_file():
+        if entry["fraction"] and has_test(run):
             seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
             found = look(run, arm, entry["fraction"], max(seeds, compare.seeds), *rule)
             entry["confirmed"] = {**found.facts(asked.margin / 100), "n_test": len(found.truth)}

@@ -33,6 +33,10 @@ def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = Fal
     """
     run = Path(run)
     before = require(run, "train")
+    if "watched" in read_manifest(run):
+        raise UserError(
+            f"{run}: was watched, and its encoder is not known here; a map needs a run of thresher's own"
+        )
     with lock(run):
         made_with = {"train": before["hash"], "rows": rows, "seed": seed}
         place = run / "map.parquet"

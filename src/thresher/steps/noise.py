@@ -15,6 +15,7 @@ from thresher.rows import read_rows
 from thresher.run_folder import (
     RunPath,
     finish,
+    has_test,
     lock,
     read_manifest,
     redo,
@@ -48,7 +49,7 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
     before = require(run, "score")
     refuse_watched(run)
     with lock(run):
-        if not (run / "test.parquet").is_file():
+        if not has_test(run):
             raise UserError(
                 f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
             )

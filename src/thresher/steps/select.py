@@ -18,6 +18,7 @@ from thresher.begin import (
     request_of,
     write_manifest,
 )
+from thresher.config import SelectConfig
 from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
@@ -52,7 +53,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         names, hard = columns_for(used, scores.columns)
         by = "+".join(names)
         made_with = {"score": before["hash"], **used.model_dump(mode="json")}
-        name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}"
+        name = name_of(by, used)
         path = run / "selections" / f"{name}.parquet"
         done = stamp(run, "select")
         if done and not force and not fault(path) and state(run, "select", made_with) == "done":
@@ -83,12 +84,24 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             "column": by,
             "hard": "+".join(hard),
             "n_rows": len(rows),
+            "select": digest(made_with),
             **places,
         }
         run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
         finish(run, "select", made_with, name=name, **places, written=content(run, places))
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection
+
+
+def name_of(by: str, used: SelectConfig) -> str:
+    """What a selection is called: column, end, strategy and share, and a hash of the other settings where they are set.
+
+    >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
+    ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')
+    """
+    named = {"prune", "by", "normalise", "end", "strategy"}
+    others = used.model_dump(mode="json", exclude=named, exclude_defaults=True)
+    return f"{by}-{used.end}-{used.strategy}-{used.prune:g}" + (f"-{digest(others)[:6]}" if others else "")
 
 
 def content(run: Path, places: Mapping[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from thresher.begin import change_config, changed, refuse_watched, request_of
 from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
 from thresher.progress import say
-from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
+from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.steps.other_model import beside
 
 
@@ -40,7 +40,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
     before = require(run, "score")
     refuse_watched(run)
     with lock(run):
-        if not (run / "test.parquet").is_file():
+        if not has_test(run):
             raise UserError(
                 f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
             )

@@ -12,6 +12,7 @@ from thresher.begin import (
     data_config,
     go_on,
     load_test,
+    refuse_group_names,
     refuse_inputs_in,
     refuse_other,
     train_settings,
@@ -78,6 +79,7 @@ def train(
         config = RunConfig(data=data_config(rows, test))
     resolved = with_settings(config, **settings)
     test = load_test(test, rows, resolved.data.id) if test is not None else None
+    refuse_group_names(rows)
     check_shares(resolved.train.batch_size, len(rows))
     check_folds(resolved.train, len(rows))
     made_with = train_settings(rows, resolved)

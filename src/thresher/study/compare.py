@@ -12,7 +12,7 @@ import polars as pl
 from thresher.config import CompareConfig
 from thresher.errors import UserError
 from thresher.rows import Rows, normalised, read_rows
-from thresher.run_folder import read_manifest, read_results, update_results
+from thresher.run_folder import has_test, read_manifest, read_results, require, update_results
 from thresher.sealed import read_table
 from thresher.selection import select
 from thresher.study.cell import Cell, new_cell
@@ -43,7 +43,7 @@ def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool 
         no test rows, or no such selection.
     """
     manifest = read_manifest(run)
-    if not (run / "test.parquet").is_file():
+    if not has_test(run):
         raise UserError(f"{run}: no test rows to prove it on; give --test FILE to train")
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
     if test.hash() != manifest["test_hash"]:
@@ -77,6 +77,7 @@ def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool 
         "groups": group_contrast(rows, test, kept, predicted),
         "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap),
     }
+    entry["select"] = require(run, "select")["hash"]
     entry["caution"] = caution(truth, predicted["full"])
     for arm in ARMS:
         entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
