@@ -409,3 +409,15 @@ def test_saving_a_dataset_draws_no_bars(tmp_path: Path, capfd: pytest.CaptureFix
     save_rows(rows, tmp_path / "rows.parquet")
     write_back(rows, KEEP, tmp_path / "kept")
     assert capfd.readouterr() == ("", "")
+
+
+def test_views_of_text_come_back_as_they_were(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(5)]
+    columns = {"t": pa.array(texts, pa.string_view()), "y": pa.array(["a", "b", "a", "b", "a"])}
+    table = pa.table(columns)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    for source in (table, tmp_path / "rows.parquet"):
+        kept, _ = write_back(load(source, text="t", label="y"), np.array(KEEP), tmp_path / "kept")
+        found = pq.read_table(kept)
+        assert found.schema.equals(table.schema)
+        assert found["t"].to_pylist() == [text for text, keep in zip(texts, KEEP, strict=True) if keep]

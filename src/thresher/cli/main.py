@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version as installed
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -20,6 +21,7 @@ from thresher.training import processes
 # Where typer keeps it depends on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]
 USER_MISTAKE = 2
+OURS = Path(__file__).parents[1]
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -102,5 +104,5 @@ def _show_warning(
     line: str | None = None,
 ) -> None:
     """Our own warnings are for the user; those of libraries are for us."""
-    if f"{os.sep}thresher{os.sep}" in filename:
+    if Path(filename).is_relative_to(OURS):
         warn(str(message))

@@ -7,10 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
+from thresher.rows.safe_csv import safe_csv
 from thresher.run_folder import write
-
-# What a spreadsheet takes for the start of a formula.
-_FORMULA = r"^[=+\-@\t\r]"
 
 
 def check_ending(path: Path) -> None:
@@ -21,7 +19,7 @@ def check_ending(path: Path) -> None:
     ...
     thresher.errors.UserError: rows.xls: tables are written as .csv, .jsonl or .parquet; choose one of these endings
     """
-    if path.suffix not in (".csv", ".jsonl", ".parquet"):
+    if path.suffix.lower() not in (".csv", ".jsonl", ".parquet"):
         raise UserError(
             f"{path}: tables are written as .csv, .jsonl or .parquet; choose one of these endings"
         )
@@ -42,11 +40,10 @@ def export(table: pl.DataFrame, path: Path) -> None:
     "text,value\\n'=1+1,-1\\nplay,2\\n"
     """
     check_ending(path)
-    if path.suffix == ".csv":
-        texts = pl.col(pl.String)
-        safe = pl.when(texts.str.contains(_FORMULA)).then(pl.lit("'") + texts).otherwise(texts).name.keep()
-        write(path, table.with_columns(safe).write_csv)
-    elif path.suffix == ".jsonl":
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        write(path, safe_csv(table))
+    elif ending == ".jsonl":
         write(path, table.write_ndjson)
     else:
         write(path, table.write_parquet)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
@@ -120,7 +120,7 @@ def _write(source: Source, mask: NDArray[np.bool_], path: Path) -> None:
     if source.format == "dataset":
         write_folder(path, lambda temporary: _write_dataset(source, mask, temporary))
     elif source.format == "frame":
-        write(path, lambda temporary: pq.write_table(source.memory.filter(pa.array(mask)), temporary))
+        write(path, lambda temporary: pq.write_table(filtered(source.memory, mask), temporary))
     elif source.sharded:
         write_folder(path, lambda temporary: _write_shards(source, mask, temporary))
     else:

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.run_folder import unwritable, write
 from thresher.selection.decide import decide, kept, raised
@@ -160,7 +160,7 @@ def _write_kept(
             piece = np.fromfile(handle, dtype=layout, count=batch.num_rows)
             if len(piece) != batch.num_rows:
                 break
-            writer.write_table(batch.filter(pa.array(keep(piece))))
+            writer.write_table(filtered(batch, keep(piece)))
             written += batch.num_rows
     if written != n_rows:
         raise UserError(f"{shards.paths[0].parent}: the shards changed while they were read; run it again")

@@ -13,7 +13,7 @@ from thresher import run_folder
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
-from thresher.rows.safe_csv import safe_csv
+from thresher.rows.export import export
 from thresher.run_folder import RunPath, lock, read_manifest, require, scoring_run
 from thresher.sealed import read_table
 
@@ -88,7 +88,7 @@ def suspects(
             names = listed.columns[2 : 2 + len(texts)]
             write_lines(out, argilla_records(listed, names))
         else:
-            write_table(out, listed)
+            export(listed, out)
         say(
             f"suspects: {listed.height:,} of {table.height:,} rows, by {by}; what the model thinks of rows it has seen"
         )
@@ -101,17 +101,6 @@ def check_place(out: Path, format: str) -> None:
         raise UserError(f"format is '{format}'; it is one of {', '.join(ENDINGS)}")
     if out.suffix.lower() not in ENDINGS[format]:
         raise UserError(f"{out}: {format} is written as {', '.join(ENDINGS[format])}; choose another --out")
-
-
-def write_table(out: Path, listed: pl.DataFrame) -> None:
-    """CSV that is safe in a spreadsheet, JSON lines or parquet."""
-    ending = out.suffix.lower()
-    if ending == ".parquet":
-        run_folder.write(out, listed.write_parquet)
-    elif ending == ".jsonl":
-        write_lines(out, listed.to_dicts())
-    else:
-        run_folder.write(out, safe_csv(listed))
 
 
 def write_lines(out: Path, records: list[dict[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.read.sheet import Sheet, need
 
@@ -77,7 +78,7 @@ def write_parquet(source: Path, keep: NDArray[np.bool_], destination: Path) -> N
             start = 0
             for index in range(file.metadata.num_row_groups):
                 group_table = file.read_row_group(index)
-                kept = group_table.filter(pa.array(keep[start : start + group_table.num_rows]))
+                kept = filtered(group_table, keep[start : start + group_table.num_rows])
                 start += group_table.num_rows
                 if kept.num_rows:
                     writer.write_table(kept)
