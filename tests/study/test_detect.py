@@ -18,7 +18,6 @@ from thresher.study.detect import (
     confident_learning,
     detection_table,
     precision_at,
-    rank_mean,
 )
 
 rows = st.lists(st.tuples(st.integers(0, 4).map(float), st.booleans()), min_size=2, max_size=40).filter(
@@ -107,8 +106,3 @@ def test_confident_learning_finds_planted_labels():
 def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="for 3 labels"):
         confident_learning(np.array([0, 1, 0]), np.ones((2, 2)))
-
-
-def test_a_rank_mean_gives_every_score_the_same_say():
-    a, b = np.array([0.0, 1.0, 2.0]), np.array([0.0, 1e9, 1.0])
-    assert rank_mean(a, b).tolist() == pytest.approx([1 / 3, 5 / 6, 5 / 6])

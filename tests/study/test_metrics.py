@@ -1,15 +1,14 @@
-"""Accuracy and macro-F1 against scikit-learn; accuracy per group against a loop."""
+"""Accuracy and macro-F1 against scikit-learn."""
 
 from __future__ import annotations
 
 import numpy as np
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from thresher.study.metrics import accuracy, group_accuracy, macro_f1
+from thresher.study.metrics import accuracy, macro_f1
 
 answers = st.integers(1, 60).flatmap(
     lambda rows: st.tuples(
@@ -31,18 +30,7 @@ def test_a_class_that_is_only_predicted_counts_as_zero():
     assert macro_f1(np.array([0, 0, 0]), np.array([0, 0, 5])) == pytest.approx((0.8 + 0.0) / 2)
 
 
-@given(answers, st.data())
-def test_accuracy_of_each_group_is_that_of_its_rows(answer, data):
-    truth, prediction = answer
-    groups = data.draw(st.lists(st.sampled_from("abc"), min_size=len(truth), max_size=len(truth)))
-    expected = []
-    for value in sorted(set(groups)):
-        right = [t == p for t, p, g in zip(truth, prediction, groups, strict=True) if g == value]
-        expected.append((value, len(right), pytest.approx(sum(right) / len(right))))
-    assert group_accuracy(truth, prediction, pl.Series(groups)).rows() == expected
-
-
-@pytest.mark.parametrize("metric", [accuracy, macro_f1, lambda t, p: group_accuracy(t, p, pl.Series(t))])
+@pytest.mark.parametrize("metric", [accuracy, macro_f1])
 @pytest.mark.parametrize(("truth", "prediction"), [([], []), ([1, 2], [1])])
 def test_a_metric_of_nothing_is_refused(metric, truth, prediction):
     with pytest.raises(ValueError, match="a metric needs rows"):

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.stats import rankdata
 
 from thresher.errors import UserError
 
@@ -132,13 +131,3 @@ def confident_learning(label: npt.NDArray[np.int64], probabilities: Numbers) -> 
     other = confident.argmax(axis=1)
     flagged = (other != label) & np.isfinite(confident.max(axis=1))
     return Confident(flagged, 1.0 - own)
-
-
-def rank_mean(*suspicions: Numbers) -> Numbers:
-    """Mean rank of several suspicions, as shares of the rows; (N,), large is suspicious.
-
-    >>> rank_mean(np.array([1.0, 2.0]), np.array([5.0, 9.0])).tolist()
-    [0.5, 1.0]
-    """
-    ranks: Numbers = np.mean([rankdata(one) / len(one) for one in suspicions], axis=0)
-    return ranks

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 Labels = npt.NDArray[np.integer[Any]]
 
@@ -47,27 +46,6 @@ def macro_f1(truth: Labels, prediction: Labels) -> float:
     rows = np.bincount(truth, minlength=classes) + np.bincount(prediction, minlength=classes)
     present = rows > 0
     return float(np.mean(2 * hits[present] / rows[present]))
-
-
-def group_accuracy(truth: Labels, prediction: Labels, groups: pl.Series) -> pl.DataFrame:
-    """Accuracy per value of a group column: `value, n, accuracy`, in the order of the values.
-
-    Raises
-    ------
-    ValueError
-        no rows, or arrays of different lengths.
-
-    >>> domains = pl.Series(["music", "alarm", "music"])
-    >>> group_accuracy(np.array([0, 1, 1]), np.array([0, 1, 0]), domains).rows()
-    [('alarm', 1, 1.0), ('music', 2, 0.5)]
-    """
-    _check(truth, prediction)
-    return (
-        pl.DataFrame({"value": groups, "right": truth == prediction})
-        .group_by("value")
-        .agg(n=pl.len(), accuracy=pl.col("right").mean())
-        .sort("value")
-    )
 
 
 def _check(truth: Labels, prediction: Labels) -> None:
