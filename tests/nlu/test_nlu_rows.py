@@ -173,6 +173,11 @@ def test_overlapping_entities_and_tokens_that_do_not_fit(tmp_path: Path) -> None
     for change, problem in (
         ({"entities": [{"span": [2, 3], "type": "a"}, {"span": [3], "type": "b"}]}, "overlaps slot 'a'"),
         ({"entities": [{"span": [2, 9], "type": "a"}]}, "not in the sentence side by side"),
+        ({"entities": [{"span": ["2"], "type": "a"}]}, "not in the sentence side by side"),
+        ({"entities": [{"type": "a"}]}, "has no 'span'"),
+        ({"entities": [{"span": [2]}]}, "has no 'type'"),
+        ({"entities": "none"}, "'n' has no 'span'"),
+        ({"tokens": [{"id": 0}]}, "has no 'surface'"),
         ({"sentence": "event reminder Mona Tuesday"}, "'mona' does not stand in the text"),
         ({"sentence": SLURP["sentence"] + " noon"}, "no token for 'noon'"),
     ):

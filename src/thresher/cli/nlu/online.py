@@ -9,6 +9,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.nlu.rows import Seed, SkipBad, read
+from thresher.cli.nlu.stack import DomainThreshold, thresholds
 from thresher.cli.options import Json, Quiet
 
 LogA = Annotated[Path, typer.Argument(metavar="A", help="log of the arm in production", show_default=False)]
@@ -73,7 +74,7 @@ def replay(
     test: Annotated[list[Path], typer.Option("--test", metavar="FILE", help="test rows that users say")],
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="where A.parquet and B.parquet go")],
     users: Annotated[int, typer.Option("--users", metavar="N", min=4)] = 4000,
-    threshold: Threshold = 0.0,
+    domain_threshold: DomainThreshold = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     json: Json = False,
@@ -93,9 +94,8 @@ def replay(
     rows = pl.concat(
         [read(one, None, skip_bad).with_columns(id=f"{at}:" + pl.col("id")) for at, one in enumerate(test)]
     )
-    arms = [
-        judged(rows, answers_for(load_stack(stack, domain_threshold=threshold), rows)) for stack in (a, b)
-    ]
+    chosen = thresholds(domain_threshold)
+    arms = [judged(rows, answers_for(load_stack(stack, **chosen), rows)) for stack in (a, b)]
     log_a, log_b, about = simulate(rows, arms[0], arms[1], Traffic(users=users, seed=seed))
     write(out / "A.parquet", log_a.write_parquet)
     write(out / "B.parquet", log_b.write_parquet)

@@ -97,7 +97,8 @@ def train(
         terminal.line(f"trained; next: thresher nlu evaluate {folder} TEST, or thresher nlu predict {folder}")
 
 
-def _thresholds(domain: float | None, intent: float | None) -> dict[str, float]:
+def thresholds(domain: float | None, intent: float | None = None) -> dict[str, float]:
+    """Those that were given, which replace a stack's own."""
     named = {"domain_threshold": domain, "intent_threshold": intent}
     return {name: value for name, value in named.items() if value is not None}
 
@@ -118,7 +119,7 @@ def evaluate(
     from thresher.nlu.stack.evaluate import evaluate as judge
     from thresher.nlu.stack.folder import load_stack
 
-    found = judge(load_stack(stack, **_thresholds(domain_threshold, intent_threshold)), table)
+    found = judge(load_stack(stack, **thresholds(domain_threshold, intent_threshold)), table)
     if json:
         terminal.as_json(found)
         return
@@ -155,7 +156,7 @@ def predict(
     from thresher.nlu.stack.answer import answer
     from thresher.nlu.stack.folder import load_stack
 
-    loaded = load_stack(stack, **_thresholds(domain_threshold, intent_threshold))
+    loaded = load_stack(stack, **thresholds(domain_threshold, intent_threshold))
     for text in texts or _asked():
         said = answer(loaded, [text]).row(0, named=True)
         if json:

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from thresher.nlu.rows.table import SLOTS, Slot
+from thresher.nlu.rows.table import Slot
 
 Numbers = npt.NDArray[np.float64]
-PREDICTION = {"id": pl.String(), "domain": pl.String(), "intent": pl.String(), "slots": SLOTS}
 
 
 class Parts(NamedTuple):

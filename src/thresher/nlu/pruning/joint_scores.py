@@ -71,6 +71,7 @@ def score_domain(rows: pl.DataFrame, labels: Labels, domain: str, config: StackC
         with only_used(model.encoder, encoded.tokens) as used:
             record = Record(scratch / "checkpoints", None, rows["id"])
             fit(cast(Classifier, model), used, targets, recipe, config.seed, scratch / "training", record)
+            model.cpu()
             paths = list_checkpoints(scratch / "checkpoints")
             epochs = checkpoint_table(scratch / "checkpoints", 1)["epoch"].to_numpy()
             weights = [load_weights(path) for path in paths]

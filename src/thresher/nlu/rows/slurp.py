@@ -23,20 +23,30 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
         tokens that do not stand in the sentence, or an entity whose tokens are not there, or not side by side.
     """
     text, _ = squeezed(record["text"])
-    spans = spans_in(
-        text, [token if isinstance(token, str) else token["surface"] for token in record["tokens"]]
-    )
+    tokens = [token if isinstance(token, str) else _part(token, "surface", str) for token in record["tokens"]]
+    spans = spans_in(text, tokens)
     slots = []
     for entity in record["entities"] or ():
-        at = list(entity["span"])
-        if not at or at != list(range(at[0], at[0] + len(at))) or not 0 <= at[0] <= at[-1] < len(spans):
-            raise BadRow(
-                f"entity '{shown(entity['type'])}': tokens {shown(at)} are not in the sentence side by side"
-            )
-        slots.append(Slot(spans[at[0]][0], spans[at[-1]][1], entity["type"]))
+        at, label = _part(entity, "span", list), _part(entity, "type", str)
+        if (
+            not at
+            or not all(isinstance(number, int) for number in at)
+            or at != list(range(at[0], at[0] + len(at)))
+            or not 0 <= at[0] <= at[-1] < len(spans)
+        ):
+            raise BadRow(f"entity '{shown(label)}': tokens {shown(at)} are not in the sentence side by side")
+        slots.append(Slot(spans[at[0]][0], spans[at[-1]][1], label))
     domain = record["scenario"]
     intent = record.get("action") or own_intent(domain, record.get("intent") or "")
     return Utterance(text, domain, intent, tuple(slots), record.get("source") or "", record.get("id"))
+
+
+def _part(record: Any, name: str, kind: type) -> Any:
+    """A value of a token or an entity."""
+    found = record.get(name) if isinstance(record, Mapping) else None
+    if not isinstance(found, kind):
+        raise BadRow(f"'{shown(record)}' has no '{name}' ({'text' if kind is str else 'a list of numbers'})")
+    return found
 
 
 def to_record(row: Utterance) -> dict[str, Any]:

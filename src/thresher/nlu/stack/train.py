@@ -73,6 +73,7 @@ def train_domain(
     tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
     with only_used(model.encoder, tokens) as used:
         fit(model, used, labels.to_numpy(), config.domain, config.seed, folder)
+        model.cpu()  # everything that reads a stack's models does so there
     return model, tokenizer
 
 
@@ -105,4 +106,5 @@ def train_joint(
     with only_used(model.encoder, encoded.tokens) as used:
         # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
         fit(cast(Classifier, model), used, targets, recipe, config.seed, folder)
+        model.cpu()
     return model, tokenizer

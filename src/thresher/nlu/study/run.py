@@ -85,8 +85,8 @@ def run_study(
     if mixed_sources:
         added = swapped(rows, round(SYNTHETIC_SHARE * rows.height))
         pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
-    recipe = config.model_dump(mode="json", exclude=set(config.untrained()))
-    made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": recipe}
+    # The thresholds, too: cells keep answers.
+    made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": config.model_dump(mode="json")}
     made_with = digest(made_of | ({"same_steps": True} if same_steps else {}))
     with lock(folder):
         _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config, same_steps)
