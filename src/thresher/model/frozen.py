@@ -15,6 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from thresher.config import ModelConfig
 from thresher.model.classifier import classification_head
+from thresher.model.tokens import to_device
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Features:
     ) -> dict[str, Tensor]:
         """The given rows, as the model takes them."""
         values = torch.from_numpy(self.values[np.asarray(rows, np.int64)])
-        return {"features": values.to(device, non_blocking=True)}
+        return {"features": to_device(values, device)}
 
 
 def head_input(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

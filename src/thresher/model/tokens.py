@@ -10,6 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# What a tokeniser keeps beside the ids (offsets, the words themselves) is some 6 KB per row.
+BLOCK_ROWS = 10_000
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -61,10 +64,6 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     n = len(texts[0])
     if n == 0:
         return Tokens([], None, np.zeros(0, bool), 0)
-    columns = [list(column) for column in texts]
-    encoded = tokenizer(
-        *columns, truncation="longest_first", max_length=max_length, return_attention_mask=False
-    )
     # A text without any token (an empty one, in a vocabulary without special tokens) still needs a position to pool.
     start = next(
         (
@@ -74,13 +73,31 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
         ),
         0,
     )
-    ids = [np.asarray(row if row else [start], np.int64) for row in encoded["input_ids"]]
-    truncated = np.fromiter((bool(encoded.encodings[i].overflowing) for i in range(n)), bool, n)
-    types = None
-    if "token_type_ids" in tokenizer.model_input_names and "token_type_ids" in encoded:
-        types = [np.asarray(row if row else [0], np.int64) for row in encoded["token_type_ids"]]
+    ids: list[np.ndarray] = []
+    types: list[np.ndarray] = []
+    truncated = np.zeros(n, bool)
+    for first in range(0, n, BLOCK_ROWS):
+        block = slice(first, first + BLOCK_ROWS)
+        found, segments, truncated[block] = _tokenise_block(
+            [list(column[block]) for column in texts], tokenizer, max_length, start
+        )
+        ids += found
+        types += segments
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else start
-    return Tokens(ids, types, truncated, int(pad))
+    return Tokens(ids, types or None, truncated, int(pad))
+
+
+def _tokenise_block(
+    columns: list[list[str]], tokenizer: Any, max_length: int, start: int
+) -> tuple[list[np.ndarray], list[np.ndarray], list[bool]]:
+    encoded = tokenizer(
+        *columns, truncation="longest_first", max_length=max_length, return_attention_mask=False
+    )
+    ids = [np.asarray(row if row else [start], np.int32) for row in encoded["input_ids"]]
+    types: list[np.ndarray] = []
+    if "token_type_ids" in tokenizer.model_input_names and "token_type_ids" in encoded:
+        types = [np.asarray(row if row else [0], np.uint8) for row in encoded["token_type_ids"]]
+    return ids, types, [bool(one.overflowing) for one in encoded.encodings]
 
 
 def length_sorted_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
@@ -119,4 +136,10 @@ def pad_batch(
     if torch.device(device).type == "cuda":
         # From pinned memory the copy runs beside the computation.
         batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    return {name: to_device(tensor, device) for name, tensor in batch.items()}
+
+
+def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """A tensor on a device; the copy is waited for where the source may be released before it is done."""
+    # CUDA keeps the source or a copy of it; MPS reads from memory that may hold something else by then.
+    return tensor.to(device, non_blocking=torch.device(device).type == "cuda")
