@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,11 +123,39 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
 def test_the_folder_of_a_killed_worker_is_removed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    left = store.cache_folder() / f"work-{gone.pid}"
-    (left / "signals").mkdir(parents=True)
-    mine = store.work_folder()
-    assert sorted(store.cache_folder().iterdir()) == [mine]
+    worker = "import sys, time; from thresher.signals.store import work_folder; print(work_folder(), flush=True); time.sleep(600)"
+    killed, alive = (
+        subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    )
+    try:
+        left, used = (Path(process.stdout.readline().strip()) for process in (killed, alive))
+        (left / "signals").mkdir()
+        killed.kill()
+        killed.wait()
+        mine = store.work_folder()
+        assert set(store.cache_folder().iterdir()) == {mine, used}
+        assert store.work_folder() != mine
+        assert mine.is_dir()
+    finally:
+        killed.kill()
+        alive.kill()
     assert mine.parent.parent == tmp_path
     assert mine.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("number", ["own", "another user's"])
+def test_a_left_folder_is_removed_whoever_has_its_number_now(number, tmp_path, monkeypatch):
+    """In another container a number means another process, and numbers are given out again."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+
+    def forbidden(process: int, signal: int) -> None:
+        raise PermissionError
+
+    if number != "own":
+        monkeypatch.setattr("os.kill", forbidden)
+    left = store.cache_folder() / f"work-{os.getpid()}"
+    left.mkdir()
+    mine = store.work_folder()
+    assert mine != left
+    assert not left.exists()

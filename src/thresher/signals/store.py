@@ -138,15 +138,35 @@ def cache_folder() -> Path:
 
 
 def work_folder() -> Path:
-    """An empty folder of this process below the cache; those of processes that were killed are removed."""
-    for left in cache_folder().glob("work-*"):
-        try:
-            os.kill(int(left.name[5:]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = cache_folder() / f"work-{os.getpid()}"
-    folder.mkdir()
+    """An empty folder of this process below the cache; those of processes that have ended are removed.
+
+    A process locks its folder as long as it lives: its number says nothing in another container.
+    """
+    cache = cache_folder()
+    turn = os.open(cache, os.O_RDONLY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # until a new folder is locked nobody else may look at it
+        for left in cache.glob("work-*"):
+            if not _locked(left):
+                shutil.rmtree(left, ignore_errors=True)
+        folder = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
+        fcntl.flock(
+            os.open(folder, os.O_RDONLY), fcntl.LOCK_EX
+        )  # never closed: the end of the process lets go of it
+    finally:
+        os.close(turn)
     return folder
+
+
+def _locked(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def bytes_digest(content: bytes) -> str:

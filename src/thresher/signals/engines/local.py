@@ -1,4 +1,4 @@
-"""This machine: one process per core, or one per GPU."""
+"""This machine: one process per core; where there are GPUs, the first one alone."""
 
 from __future__ import annotations
 
