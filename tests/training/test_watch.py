@@ -14,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 
 import thresher as th
 from thresher.signals.measure import read_signals
+from thresher.training.watch import store
 
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 ACCUMULATED = {"gradient_accumulation_steps": 2}
@@ -161,6 +162,78 @@ def test_a_resumed_training_leaves_the_signals_of_an_uninterrupted_one(tmp_path)
         with pytest.raises(Stopped):
             trainer_in(tmp_path / "cut", [StopAt(stop)]).train(resume_from_checkpoint=resume)
     trainer_in(tmp_path / "cut").train(resume_from_checkpoint=True)
+    whole, cut = (read_signals(tmp_path / name / "run", "run-0") for name in ("whole", "cut"))
+    assert cut[0].equals(whole[0])
+    assert cut[1].equals(whole[1])
+
+
+def of_a_second_process(run: Path, columns: dict[str, np.ndarray], sums: dict[int, Any]) -> None:
+    """What a second process of an earlier attempt left."""
+    folder = store.rank_folder(run, 1)
+    store.write_visits(folder, columns)
+    for step, arrays in sums.items():
+        store.write_sums(folder, step, arrays)
+
+
+def test_what_an_earlier_attempt_with_more_processes_left_is_forgotten(tmp_path):
+    def watched(folder: Path) -> Path:
+        rows, model = rows_and_model("bert", "rows")
+        trainer = make.trainer_of(model, rows, folder / "t", num_train_epochs=1)
+        run = th.watch(trainer, folder / "run")
+        trainer.train()
+        return run
+
+    def visits(row: int, step: int) -> dict[str, np.ndarray]:
+        return {"row": np.array([row], np.int32), "step": np.array([step], np.int32)}
+
+    of_a_second_process(tmp_path / "again" / "run", visits(3, 0), {})
+    alone, again = (read_signals(watched(tmp_path / name), "run-0") for name in ("alone", "again"))
+    assert again[0].equals(alone[0])
+    assert "gradient_sq_mean" in again[0].columns
+
+
+def test_a_resume_by_fewer_processes_keeps_what_the_others_recorded_before_it(tmp_path):
+    """Rows 0 to 4 are taken for ones that a second process visited in the first epoch, before the save."""
+
+    def trainer_in(folder: Path, stop: int | None) -> Trainer:
+        rows, model = rows_and_model("bert", "rows")
+        callbacks = [StopAt(stop)] if stop else []
+        trainer = make.trainer_of(
+            model,
+            rows,
+            folder / "t",
+            num_train_epochs=2,
+            save_strategy="steps",
+            save_steps=7,
+            callbacks=callbacks,
+        )
+        th.watch(trainer, folder / "run")
+        return trainer
+
+    trainer_in(tmp_path / "whole", None).train()
+    with pytest.raises(Stopped):
+        trainer_in(tmp_path / "cut", 8).train()
+    first = store.rank_folder(tmp_path / "cut" / "run", 0)
+    visits = {}
+    for path in sorted(first.glob("visits-*.parquet")):
+        table = pl.read_parquet(path)
+        visits[path] = table.filter(pl.col("row") < 5)
+        rest = table.filter(pl.col("row") >= 5)
+        store.write_visits(first, {name: rest[name].to_numpy() for name in rest.columns})
+    moved = pl.concat(visits.values())
+    # It went on for a step after the save before it was killed.
+    moved = pl.concat(
+        [moved, moved.head(1).with_columns(step=pl.lit(7, pl.Int32), epoch=pl.lit(1, pl.Int32))]
+    )
+    sums, of_second = store.read_sums(first, 7), {}
+    for name, values in sums.items():
+        of_second[name] = values.copy()
+        of_second[name][5:] = 0
+        values[:5] = 0
+    store.write_sums(first, 7, sums)
+    columns = {name: moved[name].to_numpy() for name in moved.columns}
+    of_a_second_process(tmp_path / "cut" / "run", columns, {7: of_second})
+    trainer_in(tmp_path / "cut", None).train(resume_from_checkpoint=True)
     whole, cut = (read_signals(tmp_path / name / "run", "run-0") for name in ("whole", "cut"))
     assert cut[0].equals(whole[0])
     assert cut[1].equals(whole[1])

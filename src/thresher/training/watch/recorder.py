@@ -70,15 +70,29 @@ class Recorder(TrainerCallback):
             return
         self.begin()
         self.folder = store.rank_folder(self.run, args.process_index)
-        store.rewind(self.folder, state.global_step)
-        if state.global_step and self.moments is not None:
-            try:
-                self.moments.merge(store.read_sums(self.folder, state.global_step))
-            except FileNotFoundError as error:
-                raise UserError(
-                    f"{self.run}: the training resumes at step {state.global_step}, and the running sums of VoG were not"
-                    " kept there; resume from the last checkpoint, or watch with vog=False"
-                ) from error
+        self.gone: dict[Path, dict[str, np.ndarray]] = {}
+        if state.global_step:
+            self.resume(state.global_step, args)
+        elif args.process_index == 0:
+            # Whatever an earlier attempt left, with more processes perhaps; nobody writes before it is gone.
+            store.remove(self.run)
+        self.tap.trainer.accelerator.wait_for_everyone()
+
+    def resume(self, step: int, args: Any) -> None:
+        """Go on with what was recorded before a step; the first process does so for those that are there no more, too."""
+        left = store.rank_folders(self.run)[args.world_size :] if args.process_index == 0 else []
+        for folder in (self.folder, *left):
+            store.rewind(folder, step)
+        if self.moments is None:
+            return
+        try:
+            self.moments.merge(store.read_sums(self.folder, step))
+            self.gone = {folder: store.read_sums(folder, step) for folder in left}
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self.run}: the training resumes at step {step}, and the running sums of VoG were not kept there;"
+                " resume from the last checkpoint, or watch with vog=False"
+            ) from error
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         self.epoch = math.floor((state.epoch or 0) + 1e-6)
@@ -188,22 +202,29 @@ class Recorder(TrainerCallback):
         if self.over:
             return
         self.flush()
-        if self.moments is not None:
-            store.write_sums(self.folder, state.global_step, self.moments.arrays())
-            saved = [
-                int(path.name[11:])
-                for path in Path(args.output_dir).glob("checkpoint-*")
-                if path.name[11:].isdigit()
-            ]
-            store.forget_sums(self.folder, [*saved, state.global_step])
+        saved = [
+            int(path.name[11:])
+            for path in Path(args.output_dir).glob("checkpoint-*")
+            if path.name[11:].isdigit()
+        ]
+        for folder in self.keep_sums(state.global_step):
+            store.forget_sums(folder, [*saved, state.global_step])
+
+    def keep_sums(self, step: int) -> list[Path]:
+        """Keep the running sums of VoG, and beside them those of processes that are gone; returns the folders."""
+        if self.moments is None:
+            return []
+        sums = {self.folder: self.moments.arrays(), **self.gone}
+        for folder, arrays in sums.items():
+            store.write_sums(folder, step, arrays)
+        return list(sums)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.over:
             return
         self.over = True
         self.flush()
-        if self.moments is not None:
-            store.write_sums(self.folder, 0, self.moments.arrays())
+        self.keep_sums(0)
         self.tap.trainer.accelerator.wait_for_everyone()
         if args.process_index == 0:
             self.done()

@@ -29,6 +29,11 @@ def rank_folder(run: Path, rank: int) -> Path:
     return run / "watch" / f"rank-{rank}"
 
 
+def rank_folders(run: Path) -> list[Path]:
+    """The folders of all processes that recorded something, in the order of their numbers."""
+    return sorted((run / "watch").glob("rank-*"), key=lambda path: int(path.name[5:]))
+
+
 def write_visits(folder: Path, columns: dict[str, np.ndarray]) -> None:
     """Write visits sorted by row, so that some rows can be read without the others; matrices become fixed-size lists."""
     order = np.argsort(columns["row"], kind="stable")
@@ -68,16 +73,13 @@ def forget_sums(folder: Path, keep: Iterable[int]) -> None:
 
 
 def rewind(folder: Path, step: int) -> None:
-    """Forget what was recorded from optimiser step `step` on; step 0 forgets everything.
+    """Forget the visits that one process recorded from optimiser step `step` on.
 
     Raises
     ------
     UserError
         nothing was recorded before that step: the training that is resumed was not watched, or into another folder.
     """
-    if step == 0:
-        shutil.rmtree(folder, ignore_errors=True)
-        return
     kept = False
     for path in sorted(folder.glob("visits-*.parquet")):
         steps = pl.read_parquet(path, columns=["step"])["step"]
@@ -99,7 +101,7 @@ def rewind(folder: Path, step: int) -> None:
 
 def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     """All visits of all processes, in no order, and the number of processes; columns as written, with `rank`."""
-    folders = sorted((run / "watch").glob("rank-*"), key=lambda path: int(path.name[5:]))
+    folders = rank_folders(run)
     frames = [
         pl.scan_parquet(path).with_columns(rank=pl.lit(int(folder.name[5:]), pl.Int32))
         for folder in folders
