@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,44 @@ def test_a_resumed_training_ends_with_the_same_weights(method, options, tmp_path
     cut.train(resume_from_checkpoint=True)
     first, second = whole.model.state_dict(), cut.model.state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Copy(TrainerCallback):
+    """Keeps what every save leaves as the folder of a training that was stopped right after it."""
+
+    def __init__(self, to: Path) -> None:
+        self.to = to
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        for saved in Path(args.output_dir).glob("checkpoint-*"):
+            shutil.copytree(saved, self.to / saved.name[11:] / saved.name, dirs_exist_ok=True)
+
+
+@pytest.mark.parametrize("strategy", ["steps", "epoch"])
+def test_a_resumed_training_tells_what_an_uninterrupted_one_tells(strategy, tmp_path):
+    def facts_in(folder: Path, *callbacks: Any, resume: bool = False) -> dict[str, Any]:
+        trainer = make.trainer_of(
+            make.sequence_model("bert"),
+            make.sequence_rows("bert"),
+            folder,
+            save_strategy=strategy,
+            save_steps=1,
+            callbacks=list(callbacks),
+        )
+        diet = th.prune_while_training(trainer, "data-diet", prune=0.5, after=1, every=1)
+        trainer.train(resume_from_checkpoint=resume)
+        epochs = [
+            {name: one[name] for name in ("rows", "steps", "rescored")} for one in diet.facts()["epochs"]
+        ]
+        return {**diet.facts(), "epochs": epochs}
+
+    whole = facts_in(tmp_path / "whole", Copy(tmp_path / "cut"))
+    assert [epoch["rescored"] for epoch in whole["epochs"]] == [0, 0, make.ROWS]
+    stopped = sorted(int(folder.name) for folder in (tmp_path / "cut").iterdir())
+    # 6 steps in the epoch on all rows and 3 in each of the others; the last one's save is that of the end.
+    assert stopped == {"steps": [1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14], "epoch": [6, 12]}[strategy]
+    for step in stopped:
+        assert facts_in(tmp_path / "cut" / str(step), resume=True) == whole
 
 
 def test_beginning_anew_is_from_the_first_weights(fixed, tmp_path):

@@ -202,11 +202,15 @@ class Dieting(TrainerCallback):
         while scheduler.last_epoch < target:
             scheduler.step()
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def told(self, state: Any) -> dict[str, Any]:
+        """What this epoch did so far."""
         seconds = round(time.monotonic() - self.clock, 3)
         done = state.global_step - self.epoch * self.steps
-        self.epochs.append({"rows": self.rows, "steps": done, "rescored": self.rescored, "seconds": seconds})
-        if done >= self.planned:
+        return {"rows": self.rows, "steps": done, "rescored": self.rescored, "seconds": seconds}
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        self.epochs.append(self.told(state))
+        if self.epochs[-1]["steps"] >= self.planned:
             self.jump(state, (self.epoch + 1) * self.steps)
         elif self.position(state) >= state.max_steps:
             self.jump(state, state.max_steps)
@@ -251,7 +255,10 @@ class Dieting(TrainerCallback):
         if not args.should_save or self.portion is None:
             return
         arrays = {**self.ledger.arrays(), "keep": self.portion.keep, "started": np.int64(self.started)}
-        arrays["epochs"] = np.array(json.dumps(self.epochs))
+        arrays["rescored"] = np.int64(self.rescored)
+        # After the last step of a full epoch a resume begins with the next one, and this one's end has not come yet.
+        over = state.global_step == (self.epoch + 1) * self.steps and len(self.epochs) == self.epoch
+        arrays["epochs"] = np.array(json.dumps([*self.epochs, self.told(state)] if over else self.epochs))
         if self.portion.weight is not None:
             arrays["weight"] = self.portion.weight
         if self.first is not None:
@@ -273,7 +280,6 @@ class Dieting(TrainerCallback):
             self.ledger.restore(dict(found))
             self.started = int(found["started"])
             self.portion = Portion(found["keep"], found.get("weight"))
-            self.epochs = json.loads(str(found["epochs"]))
+            self.epochs, self.rescored = json.loads(str(found["epochs"])), int(found["rescored"])
             first = {name[6:]: torch.from_numpy(found[name]) for name in found if name.startswith("first.")}
             self.first = first or self.first
-        self.rescored = 0
