@@ -71,6 +71,35 @@ def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_fold
     assert all(np.array_equal(whole[name], again[name]) for name in whole)
 
 
+@pytest.mark.parametrize(("lost", "again"), [(None, [15, 18]), (12, [12, 15, 18])])
+def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
+    lost, again, model_folder, tmp_path, monkeypatch
+):
+    from thresher.training import fit as fitting
+
+    often = DIET.model_copy(update={"checkpoints": 18, "diet_options": {"prune": 0.7, "after": 1}})
+    save, saved = fitting.save_checkpoint, []
+
+    def cut(folder, model, facts):
+        saved.append(facts["step"])
+        save(folder, model, facts)
+        if len(saved) == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "save_checkpoint", cut)
+    with pytest.raises(KeyboardInterrupt):
+        trained(model_folder, tmp_path / "cut", often)
+    # The first epoch takes all rows in 6 steps; each of the 2 steps of the second stands for 3.
+    assert saved == [1, 2, 3, 4, 5, 6, 9, 12, 15]
+    if lost:
+        (tmp_path / "cut" / "run-0" / f"step-{lost:08d}" / "model.safetensors").unlink()
+    trained(model_folder, tmp_path / "cut", often)
+    assert saved[9:] == again
+    trained(model_folder, tmp_path / "whole", often)
+    for name in (f"run-0/step-{step:08d}/model.safetensors" for step in (1, 12, 15, 18)):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 def test_a_run_on_a_diet_goes_through_all_steps_and_says_what_it_took(model_folder, tmp_path, capsys):
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 60)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -16,8 +17,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from thresher.config import ModelConfig, TrainConfig
+from thresher.errors import UserError
 from thresher.model.tokens import pad_batch, tokenise
 from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
 from thresher.training.fit import Record, fit, predict_logits
@@ -132,6 +135,60 @@ def test_dropout_is_on_in_training_and_off_in_prediction(model_folder, tmp_path)
     first, second = predict_logits(model, tokens), predict_logits(model, tokens)
     assert np.array_equal(first, second)
     assert model.training
+
+
+def test_what_is_trained_in_bfloat16_is_measured_in_float32(model_folder, tmp_path, monkeypatch):
+    from thresher.training import fit as fitting
+
+    noted = []
+
+    def note(model, tokens):
+        found = predict_logits(model, tokens)
+        noted.append((found, {name: value.clone() for name, value in model.state_dict().items()}))
+        return found
+
+    monkeypatch.setattr(fitting, "predict_logits", note)
+    model, tokens, _ = trained(model_folder, tmp_path, RECIPE.model_copy(update={"bf16": True}))
+    note(model, tokens)
+    assert len(noted) == 4  # three evaluations on the way
+    for found, weights in noted:
+        fresh, _ = new_classifier(ModelConfig(name=str(model_folder)), 3, 0)
+        fresh.load_state_dict(weights)
+        assert np.array_equal(found, predict_logits(fresh, tokens))
+    rows = pad_batch(tokens, [0])
+    with torch.no_grad():
+        assert torch.equal(model.eval()(**rows).logits, fresh.eval()(**rows).logits)
+
+
+def test_a_machine_with_several_gpus_trains_the_same_recipe(model_folder, tmp_path, monkeypatch):
+    alone, _, _ = trained(model_folder, tmp_path / "alone")
+    set_up = TrainingArguments.__post_init__
+
+    def with_four(arguments):
+        set_up(arguments)
+        arguments._n_gpu = 4
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", with_four)
+    among, _, _ = trained(model_folder, tmp_path / "among")
+    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), among.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("asked", "kept"), [({"checkpoints": 4}, 4), ({"checkpoint_every": 2}, 9)])
+def test_the_disk_must_hold_the_checkpoints_that_will_be_written(asked, kept, tmp_path, monkeypatch):
+    from thresher.training import train as training
+
+    monkeypatch.setattr(training, "read_manifest", lambda run: {"n_rows": ROWS})
+    parameters, state = 1000, 6  # Trainer's own state, twice: weights and two moments of them
+
+    def check(free: int) -> None:
+        usage = SimpleNamespace(free=4 * parameters * free)
+        monkeypatch.setattr(training.shutil, "disk_usage", lambda run: usage)
+        training.check_disk(tmp_path, parameters, RECIPE.model_copy(update=asked), ["run-0", "null-0"])
+
+    need = kept + 1 + 2 * state  # of the model on empty input only the last weights stay
+    check(need)
+    with pytest.raises(UserError, match="fewer checkpoints"):
+        check(need - 1)
 
 
 @given(

@@ -17,7 +17,7 @@ def state(folder: Path, step: int, whole: bool = True) -> Path:
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
         (path / name).write_bytes(f"{name} at {step}".encode())
     if whole:
-        mark_whole(path)
+        mark_whole(path, {"checkpoints": [step], "evaluations": []})
     return path
 
 
@@ -50,8 +50,10 @@ def test_a_damaged_state_is_not_taken(tmp_path, file, how):
 def test_a_state_that_comes_after_something_lost_is_not_taken(tmp_path):
     for step in (4, 8):
         state(tmp_path, step)
-    assert resume_point(tmp_path, usable=lambda step: step < 8) == str(tmp_path / "checkpoint-4")
-    assert resume_point(tmp_path, usable=lambda step: False) is None
+    lost = [8]
+    found = resume_point(tmp_path, usable=lambda recorded: recorded["checkpoints"] != lost)
+    assert found == str(tmp_path / "checkpoint-4")
+    assert resume_point(tmp_path, usable=lambda recorded: False) is None
 
 
 def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, monkeypatch):

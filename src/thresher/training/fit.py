@@ -30,7 +30,7 @@ from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.processes import agreed, from_the_first, gather, rank, world
 from thresher.training.recipe import steps_of, trains_in_bf16
-from thresher.training.resume import mark_whole, resume_point, step_of
+from thresher.training.resume import Recorded, mark_whole, recorded_at, resume_point, step_of
 from thresher.training.shared import SharedBatches, interleaved, shared_loader, shared_loss
 from thresher.training.sound import folder_fault
 
@@ -110,6 +110,7 @@ class _Recorder(TrainerCallback):
     ) -> None:
         self.record, self.tokens, self.labels = record, tokens, labels
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
+        self.recorded: Recorded = {"checkpoints": [], "evaluations": []}
         self.rates = (0.0, 0.0)
         # On a diet a step stands for more than one of a training on all rows.
         self.clock: Callable[[TrainerState], int] = lambda state: state.global_step
@@ -124,10 +125,10 @@ class _Recorder(TrainerCallback):
         """The last of some steps that this one reaches."""
         return max((step for step in steps if self.last < step <= now), default=None)
 
-    def whole_until(self, step: int) -> bool:
-        """Whether all that should have been recorded up to a step is there and sound."""
-        checkpoints = [self.record.checkpoint(save) for save in self.saves if save <= step]
-        evaluations = [self.record.evaluation(one) for one in self.evaluates if one <= step]
+    def sound(self, recorded: Recorded) -> bool:
+        """Whether what was recorded is still there and sound."""
+        checkpoints = [self.record.checkpoint(step) for step in recorded["checkpoints"]]
+        evaluations = [self.record.evaluation(step) for step in recorded["evaluations"]]
         faults = [folder_fault(path, "checkpoint.json") for path in checkpoints] + list(
             map(fault, evaluations)
         )
@@ -155,6 +156,7 @@ class _Recorder(TrainerCallback):
             table = pl.DataFrame({"id": self.record.ids, "correct": self.correct(model)})
             if rank() == 0:
                 write_table(self.record.evaluation(step), table)
+            self.recorded["evaluations"].append(step)
         step = self.due(self.saves, now)
         if step is not None:
             facts = {
@@ -165,6 +167,7 @@ class _Recorder(TrainerCallback):
             }
             if rank() == 0:
                 save_checkpoint(self.record.checkpoint(step), model, facts)
+            self.recorded["checkpoints"].append(step)
             control.should_save = step < state.max_steps
 
     def on_save(
@@ -172,7 +175,7 @@ class _Recorder(TrainerCallback):
     ) -> None:
         gather("saved")  # every process writes its own random state
         if rank() == 0:
-            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
 
 
 class _Progress(TrainerCallback):
@@ -197,13 +200,15 @@ def progress_file(folder: Path) -> Path:
 def predict_logits(
     model: nn.Module, tokens: Tokens | Features, batch_tokens: int = EVALUATION_TOKENS
 ) -> np.ndarray:
-    """Logits (N, K) in eval mode, without gradients; the model's mode is put back."""
+    """Logits (N, K) in eval mode, in float32, without gradients; the model's mode is put back."""
     device, training = next(model.parameters()).device, model.training
+    # A training in bfloat16 puts an autocast before the forward of its model, which is kept beside it.
+    forward = getattr(model, "_original_forward", model)
     logits: list[tuple[np.ndarray, np.ndarray]] = []
     model.eval()
     with torch.no_grad():
         for rows in length_sorted_batches(tokens.lengths, batch_tokens):
-            logits.append((rows, model(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
+            logits.append((rows, forward(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
     model.train(training)
     result = np.empty((len(tokens), logits[0][1].shape[1]), np.float32)
     for rows, values in logits:
@@ -253,7 +258,9 @@ def fit(
         recorder = _Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates)
         callbacks.append(recorder)
         with agreed():
-            point = resume_point(folder, recorder.whole_until) if rank() == 0 else None
+            point = resume_point(folder, recorder.sound) if rank() == 0 else None
+        if point:
+            recorder.recorded = recorded_at(Path(point))
         point = from_the_first(point)
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -271,6 +278,8 @@ def fit(
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
+    # Without torchrun Trainer would spread over all GPUs, with a batch for each: another recipe.
+    arguments._n_gpu = 1
     dataset = _TokenRows(tokens, labels)
     kind: Callable[..., Trainer] = _OrderedTrainer
     if world() > 1:
@@ -294,6 +303,8 @@ def fit(
                 if record:
                     recorder.clock = dieting.position
             trainer.train(resume_from_checkpoint=point)
+            # What is measured later is measured in float32: the autocast of the training goes.
+            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     except (OSError, RuntimeError) as error:
         if not failed_to_write(error):
             raise

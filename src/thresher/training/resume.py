@@ -6,11 +6,14 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from thresher.errors import UserError
 from thresher.run_folder import write
 from thresher.training.processes import world
 from thresher.training.sound import file_digests, read_facts, with_checksum
+
+Recorded = dict[str, list[int]]
 
 WHOLE = "thresher-whole.json"
 KEPT = 2
@@ -26,9 +29,11 @@ def saved_states(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True)
 
 
-def mark_whole(state: Path) -> None:
-    """Note that a state is wholly there, with the digests of its files, and remove those before the last one."""
-    facts = {"processes": world(), "files": file_digests(state)}
+def mark_whole(state: Path, recorded: Recorded) -> None:
+    """Note that a state is wholly there, with the digests of its files and the steps of what was `recorded` until then, and
+    remove those before the last one.
+    """
+    facts = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
     write(state / WHOLE, json.dumps(with_checksum(facts)))
     for older in saved_states(state.parent)[KEPT:]:
         remove(older)
@@ -40,8 +45,14 @@ def remove(state: Path) -> None:
     shutil.rmtree(state)
 
 
-def resume_point(folder: Path, usable: Callable[[int], bool] = lambda step: True) -> str | None:
-    """The newest state in a folder that is whole and `usable`, given its step; all others are removed.
+def recorded_at(state: Path) -> Recorded:
+    """The steps of what was recorded until a whole state was saved."""
+    recorded: Recorded = read_facts(state / WHOLE)["recorded"]
+    return recorded
+
+
+def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recorded: True) -> str | None:
+    """The newest state in a folder that is whole and `usable`, given what was recorded until then; all others are removed.
 
     Raises
     ------
@@ -51,7 +62,7 @@ def resume_point(folder: Path, usable: Callable[[int], bool] = lambda step: True
     point = None
     for state in saved_states(folder):
         facts = _whole(state) if point is None else None
-        if facts is None or not usable(step_of(state)):
+        if facts is None or not usable(facts["recorded"]):
             remove(state)
             continue
         if facts["processes"] != world():
@@ -64,10 +75,10 @@ def resume_point(folder: Path, usable: Callable[[int], bool] = lambda step: True
     return point
 
 
-def _whole(state: Path) -> dict[str, int] | None:
+def _whole(state: Path) -> dict[str, Any] | None:
     try:
         facts = read_facts(state / WHOLE)
         there = file_digests(state)
-        return facts if {**there, **facts["files"]} == there else None
+        return facts if "recorded" in facts and {**there, **facts["files"]} == there else None
     except (OSError, ValueError, KeyError):
         return None

@@ -22,7 +22,7 @@ from thresher.model.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
-from thresher.training.checkpoints import save_architecture
+from thresher.training.checkpoints import checkpoint_steps, save_architecture
 from thresher.training.features import run_features
 from thresher.training.fit import Record, fit, predict_logits, progress_file
 from thresher.training.folds import fold_names, folds_of, is_fold, left_out, write_held_out
@@ -178,7 +178,8 @@ def train_job(run: Path, name: str) -> None:
 
 def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
     """Refuse to start where checkpoints and Trainer's own state (two copies of weights and two moments) will not fit."""
-    kept = sum(recipe(config, name).checkpoints for name in names)
+    recipes, n_rows = [recipe(config, name) for name in names], read_manifest(run)["n_rows"]
+    kept = sum(len(checkpoint_steps(one, steps_of(one, n_rows))) for one in recipes)
     need = 4 * parameters * (kept + 6 * len(names))
     free = shutil.disk_usage(run).free
     if need > free:
