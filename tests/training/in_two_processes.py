@@ -6,10 +6,12 @@ import pickle
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 import watched_trainers as make
 
 import thresher as th
+from thresher.training.watch import store
 from thresher.training.watch.tap import tap
 
 
@@ -21,6 +23,10 @@ def main(folder: Path) -> None:
             model, rows, folder / "t", gradient_accumulation_steps=2, num_train_epochs=2
         )
         if watched:
+            if trainer.args.process_index == 0:
+                # As an earlier attempt with a third process left it.
+                visits = {"row": np.array([0], np.int32), "step": np.array([0], np.int32)}
+                store.write_visits(store.rank_folder(folder / "run", 2), visits)
             th.watch(trainer, folder / "run", vog=16)
             noted = make.note_steps(trainer)
         trainer.train()

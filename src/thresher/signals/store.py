@@ -145,14 +145,14 @@ def work_folder() -> Path:
     cache = cache_folder()
     turn = os.open(cache, os.O_RDONLY)
     try:
-        fcntl.flock(turn, fcntl.LOCK_EX)  # until a new folder is locked nobody else may look at it
+        # Until the new folder is locked nobody else may look at it.
+        fcntl.flock(turn, fcntl.LOCK_EX)
         for left in cache.glob("work-*"):
             if not _locked(left):
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
-        fcntl.flock(
-            os.open(folder, os.O_RDONLY), fcntl.LOCK_EX
-        )  # never closed: the end of the process lets go of it
+        # Never closed: the end of the process lets go of it.
+        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
     finally:
         os.close(turn)
     return folder

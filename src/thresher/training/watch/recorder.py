@@ -80,7 +80,8 @@ class Recorder(TrainerCallback):
 
     def resume(self, step: int, args: Any) -> None:
         """Go on with what was recorded before a step; the first process does so for those that are there no more, too."""
-        left = store.rank_folders(self.run)[args.world_size :] if args.process_index == 0 else []
+        folders = store.rank_folders(self.run) if args.process_index == 0 else []
+        left = [folder for folder in folders if store.rank_of(folder) >= args.world_size]
         for folder in (self.folder, *left):
             store.rewind(folder, step)
         if self.moments is None:

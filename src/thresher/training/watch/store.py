@@ -31,7 +31,12 @@ def rank_folder(run: Path, rank: int) -> Path:
 
 def rank_folders(run: Path) -> list[Path]:
     """The folders of all processes that recorded something, in the order of their numbers."""
-    return sorted((run / "watch").glob("rank-*"), key=lambda path: int(path.name[5:]))
+    return sorted((run / "watch").glob("rank-*"), key=rank_of)
+
+
+def rank_of(folder: Path) -> int:
+    """The number of the process that a folder is of."""
+    return int(folder.name[5:])
 
 
 def write_visits(folder: Path, columns: dict[str, np.ndarray]) -> None:
@@ -103,7 +108,7 @@ def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     """All visits of all processes, in no order, and the number of processes; columns as written, with `rank`."""
     folders = rank_folders(run)
     frames = [
-        pl.scan_parquet(path).with_columns(rank=pl.lit(int(folder.name[5:]), pl.Int32))
+        pl.scan_parquet(path).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
         for folder in folders
         for path in sorted(folder.glob("visits-*.parquet"))
     ]
