@@ -127,7 +127,7 @@ def test_what_to_select_by_is_a_score_or_a_column(by, normalise, expected):
 @pytest.mark.parametrize(
     ("by", "normalise", "message"),
     [
-        ("lost", "auto", "'lost' is not a score or a column; there are vog, vog_class, vog_dataset, pvi, "),
+        ("lost", "auto", "'lost' is not a score or a column; there are vog, pvi, mixed"),
         ("label", "auto", "'label' is not a score or a column; there are vog"),
         ("el2n", "auto", "'el2n' was not computed in this run; there are vog"),
         ("el2n_class", "auto", "'el2n_class' was not computed in this run; there are vog"),
