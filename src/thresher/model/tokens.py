@@ -96,7 +96,7 @@ def _tokenise_block(
     ids = [np.asarray(row if row else [start], np.int32) for row in encoded["input_ids"]]
     types: list[np.ndarray] = []
     if "token_type_ids" in tokenizer.model_input_names and "token_type_ids" in encoded:
-        types = [np.asarray(row if row else [0], np.uint8) for row in encoded["token_type_ids"]]
+        types = [np.asarray(row if row else [0], np.int32) for row in encoded["token_type_ids"]]
     return ids, types, [bool(one.overflowing) for one in encoded.encodings]
 
 
