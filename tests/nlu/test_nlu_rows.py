@@ -181,9 +181,11 @@ def test_overlapping_entities_and_tokens_that_do_not_fit(tmp_path: Path) -> None
         ({"sentence": "event reminder Mona Tuesday"}, "'mona' does not stand in the text"),
         ({"sentence": SLURP["sentence"] + " noon"}, "no token for 'noon'"),
     ):
-        path.write_text(json.dumps(SLURP | change))
+        path.write_text(json.dumps(SLURP | change) + "\n" + json.dumps(SLURP))
         with pytest.raises(UserError, match=f"line 1: .*{problem}"):
             load_utterances(path)
+        read = load_utterances(path, skip_bad=True)
+        assert read.rows.height == len(read.skipped) == 1
 
 
 @pytest.mark.parametrize(
