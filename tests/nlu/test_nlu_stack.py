@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ from toy import toy_config, toy_rows, utterance
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.tokens import pad_batch
+from thresher.model.tokens import Tokens, pad_batch
 from thresher.nlu.rows import Slot, as_table, labels_of
 from thresher.nlu.stack.answer import answer
 from thresher.nlu.stack.build import train_one, train_stack
@@ -23,7 +24,7 @@ from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack
 from thresher.nlu.stack.joint import freshly
 from thresher.nlu.stack.rules import Rules, by_rule, read_rules
-from thresher.nlu.stack.train import train_joint
+from thresher.nlu.stack.train import train_domain, train_joint
 from tiny import tiny_model, tokenizer_of
 
 TEMPLATES = """
@@ -206,6 +207,29 @@ def test_training_only_the_used_token_rows_gives_the_same_model(
     whole, _ = train_joint(rows, labels, "home", config, tmp_path / "b")
     for (name, one), other in zip(trimmed.state_dict().items(), whole.state_dict().values(), strict=True):
         assert torch.allclose(one, other, atol=1e-5), name
+
+
+def test_a_trained_model_is_back_on_the_cpu_before_its_token_table_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thresher.nlu.pruning import joint_scores
+    from thresher.nlu.stack import train
+
+    back: list[int] = []
+
+    def fit(model: Any, tokens: Tokens, *rest: Any) -> None:
+        # Stands for a training on another device, which leaves the model there.
+        model.cpu = lambda: back.append(model.encoder.get_input_embeddings().num_embeddings)
+
+    for module in (train, joint_scores):
+        monkeypatch.setattr(module, "fit", fit)
+    rows, config = toy_rows(1), toy_config(tmp_path)
+    labels, home = labels_of(rows), rows.filter(domain="home")
+    whole = train_domain(rows, list(labels.intents), config, tmp_path / "a")[0]
+    train_joint(home, labels, "home", config, tmp_path / "b")
+    with pytest.raises(UserError, match="no checkpoints"):  # as nothing was trained
+        joint_scores.score_domain(home, labels, "home", config)
+    assert len(back) == 3 and max(back) < whole.encoder.get_input_embeddings().num_embeddings
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies_and_blind_to_padding(tmp_path: Path) -> None:
