@@ -91,10 +91,12 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
 ) -> None:
     rows = toy_rows(2)
     config = toy_config(study[0].parent, **{"domain.max_steps": 5})
-    with pytest.raises(UserError, match="holds a study of other rows"):
-        run_study(
-            rows, {"one": toy_rows(1)}, scores_for(rows), study[0], config, plan=PLAN, mixed_sources=False
-        )
+    tests = {"one": toy_rows(1), "two": toy_rows(1).filter(domain="music")}
+    same = {"domain.max_steps": 4, "joint.max_steps": 4}
+    for change in ({"domain.max_steps": 5}, {"domain_threshold": 0.5}):  # kept answers used the thresholds
+        other = toy_config(study[0].parent, **(same | change))
+        with pytest.raises(UserError, match="holds a study of other rows"):
+            run_study(rows, tests, scores_for(rows), study[0], other, plan=PLAN, mixed_sources=False)
     with pytest.raises(UserError, match="not those of the training rows"):
         run_study(
             rows,
