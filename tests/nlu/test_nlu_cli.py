@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+import yaml
 from toy import toy_config, toy_rows
 
 from thresher.cli import main
 from thresher.nlu.ab import Traffic
 from thresher.nlu.rows import load_utterances, save_utterances
+from thresher.nlu.stack.answer import Stack
 from thresher.nlu.stack.build import train_stack
+from thresher.nlu.stack.folder import load_stack
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -135,6 +139,38 @@ def test_two_stacks_are_replayed_and_compared(
     assert found["facts"]["users_a"] + found["facts"]["users_b"] == 300
     code, out, _ = call(capsys, "ab", *logs, "--resamples", 200)
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["UER", "PDR", "PDR-tail"]
+
+
+def test_a_replayed_stack_keeps_its_own_threshold_where_none_is_given(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[float] = []
+
+    def loaded(stack: Path, **thresholds: float) -> Stack:
+        found = load_stack(stack, **thresholds)
+        used.append(found.config.domain_threshold)
+        return found
+
+    monkeypatch.setattr("thresher.nlu.stack.folder.load_stack", loaded)
+    strict = tmp_path / "strict"
+    shutil.copytree(files / "stack", strict)
+    facts = yaml.safe_load((strict / "stack.yaml").read_text())
+    facts["config"]["domain_threshold"] = 0.25
+    (strict / "stack.yaml").write_text(yaml.safe_dump(facts, sort_keys=False))
+    asked = (
+        "replay",
+        files / "stack",
+        strict,
+        "--test",
+        files / "test.jsonl",
+        "--users",
+        300,
+        "--out",
+        tmp_path,
+    )
+    for given in ((), ("--domain-threshold", 0.5)):
+        call(capsys, *asked, *given)
+    assert used == [0.0, 0.25, 0.5, 0.5]
 
 
 @pytest.mark.slow
