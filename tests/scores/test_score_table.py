@@ -18,6 +18,7 @@ from signals_tables import random_run, runs
 
 import thresher.errors
 import thresher.scores
+import thresher.wording
 from thresher.errors import UserError
 from thresher.scores import class_norm, dataset_norm, score, score_runs, score_table, scores
 
@@ -204,7 +205,8 @@ print(table.columns, table["tokens"].to_list(), column("tokens", "auto", table.c
 def test_a_new_score_is_one_new_file_and_nothing_else(tmp_path):
     package = tmp_path / "thresher"
     shutil.copytree(Path(thresher.scores.__file__).parent, package / "scores")
-    shutil.copy(thresher.errors.__file__, package)
+    for module in (thresher.errors, thresher.wording):
+        shutil.copy(module.__file__, package)
     (package / "__init__.py").touch()
     (package / "scores" / "tokens.py").write_text(NEW_SCORE)
     done = subprocess.run(

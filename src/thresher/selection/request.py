@@ -87,7 +87,7 @@ def check(
     ...     protect=(), seed=0)
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: scores: no column 'vgo'; it has id, vog
+    thresher.errors.UserError: scores: no column 'vgo'; it has id, vog; did you mean 'vog'?
     """
     entry = find(strategy)
     settings = check_options(strategy, options)

@@ -280,6 +280,6 @@ class Dieting(TrainerCallback):
             self.ledger.restore(dict(found))
             self.started = int(found["started"])
             self.portion = Portion(found["keep"], found.get("weight"))
-            self.epochs, self.rescored = json.loads(str(found["epochs"])), int(found["rescored"])
+            self.epochs, self.rescored = json.loads(str(found["epochs"])), int(found.get("rescored", 0))
             first = {name[6:]: torch.from_numpy(found[name]) for name in found if name.startswith("first.")}
             self.first = first or self.first
