@@ -168,6 +168,38 @@ def test_a_bad_row_is_named_and_refused_or_passed_over(annotated: str, problem: 
     assert len(read.skipped) == 1 and re.search(f"line 2: .*{problem}", read.skipped[0])
 
 
+@pytest.mark.parametrize("name", ["annotated", "domain", "intent", "id", "source", "utterance"])
+@pytest.mark.parametrize("value", [["stop"], [], {"stop": 1}, True, "st\ud800op"])
+def test_a_row_with_something_else_than_text_is_refused_or_passed_over(
+    name: str, value: object, tmp_path: Path
+) -> None:
+    good = {"annotated": "stop", "domain": "music", "intent": "stop"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(good) + "\n" + json.dumps(good | {name: value}))
+    with pytest.raises(UserError, match=r"line 2: .*(not text|control character|not aligned)"):
+        load_utterances(path)
+    assert load_utterances(path, skip_bad=True).rows["text"].to_list() == ["stop"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("rows.csv", "annotated,domain,intent\rstop,music,stop", "bare carriage return"),
+        ("rows.csv", "x" * 200_000, "the first line is no header"),
+        ("rows.jsonl", "[" * 100_000, "are those of no format"),
+        (
+            "rows.jsonl",
+            '{"annotated": "a", "domain": "b", "intent": "c"}\n' + "[" * 100_000,
+            "line 2: broken JSON",
+        ),
+    ],
+)
+def test_a_file_without_columns_is_refused(name: str, content: str, problem: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, newline="")
+    with pytest.raises(UserError, match=problem):
+        load_utterances(tmp_path / name)
+
+
 def test_overlapping_entities_and_tokens_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "slurp.jsonl"
     for change, problem in (
@@ -176,7 +208,10 @@ def test_overlapping_entities_and_tokens_that_do_not_fit(tmp_path: Path) -> None
         ({"entities": [{"span": ["2"], "type": "a"}]}, "not in the sentence side by side"),
         ({"entities": [{"type": "a"}]}, "has no 'span'"),
         ({"entities": [{"span": [2]}]}, "has no 'type'"),
-        ({"entities": "none"}, "'n' has no 'span'"),
+        ({"entities": "none"}, "'entities' holds 'none', not a list"),
+        ({"entities": ["none"]}, "'none' has no 'span'"),
+        ({"tokens": "event reminder mona Tuesday"}, "'tokens' holds 'event .*', not a list"),
+        ({"action": ["set"]}, "'action' holds .*, not text"),
         ({"tokens": [{"id": 0}]}, "has no 'surface'"),
         ({"sentence": "event reminder Mona Tuesday"}, "'mona' does not stand in the text"),
         ({"sentence": SLURP["sentence"] + " noon"}, "no token for 'noon'"),
@@ -220,6 +255,26 @@ def test_bad_rasa_examples_have_their_line(example: str, problem: str, tmp_path:
     with pytest.raises(UserError, match=f"nlu.yml line 5: .*{problem}"):
         load_utterances(path)
     assert len(load_utterances(path, skip_bad=True).skipped) == 1
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ("- intent: a/b\n  examples: {x: y}", "line 3: no text"),
+        ("- intent: a/b\n  examples:\n  - text: [x]", "line 4: no text"),
+        ("- intent: a/b\n  examples:\n  - {x: y}", "line 4: no text"),
+        ("- intent: [a/b]\n  examples: x", "line 3: intent '' names no domain"),
+    ],
+)
+def test_lists_and_mappings_in_the_place_of_text_in_a_rasa_file(
+    block: str, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "nlu.yml"
+    path.write_text(f"nlu:\n{block}\n- intent: a/c\n  metadata: {{source: [x]}}\n  examples: stop\n")
+    with pytest.raises(UserError, match=f"nlu.yml {problem}"):
+        load_utterances(path)
+    read = load_utterances(path, skip_bad=True)
+    assert len(read.skipped) == 1 and read.rows.select("intent", "source").rows() == [("c", "")]
 
 
 def test_labels_that_training_rows_do_not_have(tmp_path: Path) -> None:

@@ -95,8 +95,8 @@ def read(path: Path) -> Parsed:
         if intent is None:
             continue
         metadata = _get(block, "metadata")
-        source = getattr(_get(metadata, "source"), "value", "") if metadata is not None else ""
-        domain, slash, own = str(intent.value).partition("/")
+        source = _text(_get(metadata, "source"))
+        domain, slash, own = _text(intent).partition("/")
         named = (domain, own) if slash else ("", domain)
         for line, text in _examples(examples):
             yield f"{path} line {line}", partial(_row, text, named, source)
@@ -115,12 +115,18 @@ def _get(node: Any, key: str) -> Any:
     return next((value for name, value in node.value if name.value == key), None)
 
 
+def _text(node: Any) -> str:
+    """What stands in a node; nothing where it is a list or a mapping."""
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+
 def _examples(node: Any) -> Iterator[tuple[int, str]]:
     """Line and text of every example: of a block of `- text` lines, or of a list of mappings with `text`."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            text = _get(item, "text") or item
-            yield item.start_mark.line + 1, str(text.value).strip().removeprefix("- ")
+            yield item.start_mark.line + 1, _text(_get(item, "text") or item).strip().removeprefix("- ")
+    elif isinstance(node, yaml.MappingNode):
+        yield node.start_mark.line + 1, ""
     elif node is not None:
         # The text of a block begins on the line after its sign.
         first = node.start_mark.line + (2 if node.style in ("|", ">") else 1)

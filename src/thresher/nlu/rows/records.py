@@ -85,17 +85,24 @@ def _names(kind: str, raw: bytes, path: Path) -> list[str]:
             return list(pq.read_schema(path).names)
         except Exception as error:
             raise UserError(f"{path}: not a readable Parquet file; write it again") from error
-    lines = [line for line in raw.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    body = raw.removeprefix(b"\xef\xbb\xbf")
     if kind == "jsonl":
         names: dict[str, None] = {}
-        for line in lines:
+        for line in body.split(b"\n"):
             try:
                 names |= dict.fromkeys(json.loads(line))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):
                 continue
         return list(names)
-    header = [lines[0].decode(errors="replace").strip()] if lines else []
-    return next(csv.reader(header, delimiter="\t" if kind == "tsv" else ","), [])
+    # Bare carriage returns, too, end the header here; the reader tells of them.
+    header = next((line for line in body.splitlines() if line.strip()), b"")
+    try:
+        cells = csv.reader(
+            [header.decode(errors="replace").strip()], delimiter="\t" if kind == "tsv" else ","
+        )
+        return next(cells, [])
+    except csv.Error as error:
+        raise UserError(f"{path}: the first line is no header ({error}); name the columns there") from error
 
 
 def _columns(form: str, names: list[str], where: str) -> list[str]:
@@ -124,9 +131,10 @@ def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
         for key, aliases in (module.COLUMNS | module.OPTIONAL).items()
         if set(aliases) & set(sheet.columns)
     }
+    lists = getattr(module, "LISTS", ())
 
     def parse(at: int) -> Utterance:
-        record = {key: _text(sheet.columns[name][at], name) for key, name in names.items()}
+        record = {key: _value(sheet.columns[name][at], name, key in lists) for key, name in names.items()}
         for key in module.COLUMNS:
             if record[key] is None:
                 raise BadRow(f"no {names[key]}")
@@ -136,11 +144,14 @@ def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
     return [(sheet.place(at), partial(parse, at)) for at in range(len(sheet))]
 
 
-def _text(value: Any, name: str) -> Any:
-    """Ids and class names may be numbers; lists stay, as SLURP's tokens are."""
-    if isinstance(value, bool | dict):
-        raise BadRow(f"column '{name}' holds {shown(value)}, not text")
-    return value if value is None or isinstance(value, list) else str(value)
+def _value(value: Any, name: str, is_list: bool) -> Any:
+    """A text, or the list that a format has in this place; ids and class names may be numbers."""
+    if value is None:
+        return None
+    fits = isinstance(value, list) if is_list else not isinstance(value, bool | bytes | dict | list)
+    if not fits:
+        raise BadRow(f"column '{name}' holds '{shown(value)}', not {'a list' if is_list else 'text'}")
+    return value if is_list else str(value)
 
 
 def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], Any]:

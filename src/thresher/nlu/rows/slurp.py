@@ -12,6 +12,7 @@ from thresher.wording import shown
 
 COLUMNS = {"text": ("sentence",), "tokens": ("tokens",), "entities": ("entities",), "scenario": ("scenario",)}
 OPTIONAL = {"action": ("action",), "intent": ("intent",), "id": ("slurp_id", "id"), "source": ("source",)}
+LISTS = ("tokens", "entities")
 
 
 def from_record(record: Mapping[str, Any]) -> Utterance:
@@ -26,7 +27,7 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
     tokens = [token if isinstance(token, str) else _part(token, "surface", str) for token in record["tokens"]]
     spans = spans_in(text, tokens)
     slots = []
-    for entity in record["entities"] or ():
+    for entity in record["entities"]:
         at, label = _part(entity, "span", list), _part(entity, "type", str)
         if (
             not at

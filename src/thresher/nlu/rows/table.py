@@ -122,13 +122,17 @@ def checked(row: Utterance, known: Labels | None = None) -> Utterance:
     Raises
     ------
     BadRow
-        no text, domain or intent; control characters; a slot outside the text, overlapping another, or whose ends are
-        not the ends of words; a label of signs that no format can hold, or one that is not known.
+        no text, domain or intent; control characters or half a sign (a lone surrogate) anywhere; a slot outside the text,
+        overlapping another, or whose ends are not the ends of words; a label of signs that no format can hold, or one that is
+        not known.
     """
     text, moved = squeezed(row.text, row.slots)
-    for name, value in (("text", text), ("domain", row.domain), ("intent", row.intent)):
+    given = [("text", text), ("domain", row.domain), ("intent", row.intent)]
+    for name, value in given:
         if not value:
             raise BadRow(f"no {name}")
+    labels = [("slot label", slot.label) for slot in moved]
+    for name, value in [*given, ("source", row.source), ("id", row.id or ""), *labels]:
         if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in value):
             raise BadRow(f"the {name} holds a control character")
     starts = {start for start, _ in words(text)}
