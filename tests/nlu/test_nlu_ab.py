@@ -131,6 +131,9 @@ def test_logs_of_other_types_are_read_and_bad_values_named(tmp_path: Path) -> No
         ({"user": pl.Series([None, "bob"])}, "row 1: no user"),
         ({"recovered": pl.Series(["maybe", "true"])}, "row 1: no recovered"),
         ({"time": pl.Series(["yesterday", "2026-01-01T00:00:00"])}, "row 1: no time"),
+        ({"time": pl.Series([{"hour": 1}, {"hour": 2}])}, "'time' holds lists or objects"),
+        ({"recovered": pl.Series([{"yes": 1}, {"yes": 0}])}, "'recovered' holds lists or objects"),
+        ({"utterance": pl.Series([["stop"], ["go"]])}, "'utterance' holds lists or objects"),
     ):
         with pytest.raises(UserError, match=problem):
             checked(good.with_columns(**change), "log")

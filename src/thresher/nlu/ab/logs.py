@@ -46,6 +46,9 @@ def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
             raise UserError(f"{where}: no column '{name}'{near}")
     if not log.height:
         raise UserError(f"{where}: no requests in it")
+    for name, kind in log.schema.items():
+        if name in (*NEEDED, KEY) and kind.is_nested():
+            raise UserError(f"{where}: column '{name}' holds lists or objects; give one value a row")
     keys = [pl.col(KEY).cast(pl.String)] if KEY in log.columns else []
     try:
         table = log.select(
