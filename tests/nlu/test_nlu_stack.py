@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+import yaml
 from toy import toy_config, toy_rows, utterance
 
 from thresher.config import ModelConfig
@@ -19,12 +20,15 @@ from thresher.model.tokens import Tokens, pad_batch
 from thresher.nlu.rows import Slot, as_table, labels_of
 from thresher.nlu.stack.answer import answer
 from thresher.nlu.stack.build import train_one, train_stack
+from thresher.nlu.stack.config import stack_config
 from thresher.nlu.stack.encode import IGNORED, encode, joint_labels
 from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack
+from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.joint import freshly
 from thresher.nlu.stack.rules import Rules, by_rule, read_rules
 from thresher.nlu.stack.train import train_domain, train_joint
+from thresher.nlu.stack.vocabulary import only_used
 from tiny import tiny_model, tokenizer_of
 
 TEMPLATES = """
@@ -114,6 +118,32 @@ def test_loaded_again_and_moved_it_answers_the_same_bytes(stack: Path, tmp_path:
     before = answer(load_stack(stack), texts)
     shutil.copytree(stack, tmp_path / "moved")
     assert answer(load_stack(tmp_path / "moved"), texts).equals(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"domain_threshold": 2}, "setting 'domain_threshold': .* less than or equal to 1 .got 2"),
+        ({"of_a_later_version": 1}, "setting 'of_a_later_version': extra inputs"),
+        (None, "settings or labels are missing"),
+    ],
+)
+def test_a_setting_in_the_file_of_a_stack_that_cannot_be_is_named(
+    change: dict[str, Any] | None, problem: str, stack: Path, tmp_path: Path
+) -> None:
+    facts = yaml.safe_load((stack / "stack.yaml").read_text())
+    facts["config"] = None if change is None else facts["config"] | change
+    wrong = facts | ({"intents": []} if change is None else {})
+    (tmp_path / "stack.yaml").write_text(yaml.safe_dump(wrong))
+    with pytest.raises(UserError, match=rf"stack\.yaml: {problem}"):
+        load_stack(tmp_path)
+
+
+def test_a_file_of_settings_may_name_options_of_a_diet(tmp_path: Path) -> None:
+    file = tmp_path / "stack.yaml"
+    file.write_text("seed: 3\ndomain: {diet: infobatch, diet_options: {r: 0.7}}\n")
+    config = stack_config({"domain.epochs": 2}, file)
+    assert (config.seed, config.domain.diet_options, config.domain.epochs) == (3, {"r": 0.7}, 2)
 
 
 def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_same(
@@ -230,6 +260,17 @@ def test_a_trained_model_is_back_on_the_cpu_before_its_token_table_is(
     with pytest.raises(UserError, match="no checkpoints"):  # as nothing was trained
         joint_scores.score_domain(home, labels, "home", config)
     assert len(back) == 3 and max(back) < whole.encoder.get_input_embeddings().num_embeddings
+
+
+def test_a_training_that_fails_on_another_device_is_told_by_its_own_error(tmp_path: Path) -> None:
+    encoder, tokenizer = stack_encoder(toy_config(tmp_path).model)
+    whole, before = encoder.get_input_embeddings(), encoder.get_input_embeddings().weight.clone()
+    tokens = encode(["play some music"], tokenizer, 16).tokens
+    with pytest.raises(UserError, match="the disk is full"), only_used(encoder, tokens):
+        assert encoder.get_input_embeddings() is not whole
+        encoder.double()  # as from another device, such rows cannot be put into the table
+        raise UserError("the disk is full")
+    assert encoder.get_input_embeddings() is whole and torch.equal(whole.weight, before)
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies_and_blind_to_padding(tmp_path: Path) -> None:

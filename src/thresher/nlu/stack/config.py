@@ -54,7 +54,7 @@ def stack_config(settings: dict[str, Any] | None = None, file: Path | None = Non
     """
     merged = StackConfig().model_dump()
     given = read_config(file) if file else {}
-    flat = {**_flat(given), **(settings or {})}
+    flat = {**flattened(given), **(settings or {})}
     for place, value in flat.items():
         *path, last = place.split(".")
         section: Any = merged
@@ -65,16 +65,35 @@ def stack_config(settings: dict[str, Any] | None = None, file: Path | None = Non
                 f"unknown setting '{place}' of a stack; there are {', '.join(StackConfig.model_fields)}"
             )
         section[last] = value
+    return checked(merged)
+
+
+def checked(settings: dict[str, Any]) -> StackConfig:
+    """All settings from plain values.
+
+    Raises
+    ------
+    UserError
+        a value that a setting does not take.
+    """
     try:
-        return StackConfig.model_validate(merged)
+        return StackConfig.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise UserError(f"setting '{place}': {first['msg'].lower()} (got {first['input']!r})") from error
 
 
-def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
+def flattened(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings by their places; what a setting of a section holds stays whole.
+
+    >>> flattened({"seed": 1, "domain": {"diet_options": {"r": 0.7}}})
+    {'seed': 1, 'domain.diet_options': {'r': 0.7}}
+    """
     found: dict[str, Any] = {}
     for name, value in settings.items():
-        found |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            found[str(name)] = value
     return found

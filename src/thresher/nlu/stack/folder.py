@@ -25,7 +25,7 @@ from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.nlu.rows import Labels, load_utterances
 from thresher.nlu.stack.answer import Domain, Stack
-from thresher.nlu.stack.config import StackConfig, stack_config
+from thresher.nlu.stack.config import StackConfig, checked, flattened, stack_config
 from thresher.nlu.stack.frozen import FrozenEncoder, stack_encoder
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
@@ -136,15 +136,22 @@ def read_stack(stack: Path) -> dict[str, Any]:
     return facts
 
 
-def settings_of(facts: dict[str, Any]) -> tuple[StackConfig, Labels]:
-    """Settings and labels in `stack.yaml`."""
-    labels = {kind: {name: tuple(own) for name, own in facts[kind].items()} for kind in ("intents", "slots")}
-    return stack_config_of(facts["config"]), Labels(labels["intents"], labels["slots"])
+def settings_of(stack: Path) -> tuple[StackConfig, Labels]:
+    """Settings and labels in `stack.yaml`.
 
-
-def stack_config_of(saved: dict[str, Any]) -> StackConfig:
-    """Settings as they were saved."""
-    return StackConfig.model_validate(saved)
+    Raises
+    ------
+    UserError
+        what `read_stack` refuses, settings or labels that are not there, or a value that a setting does not take.
+    """
+    facts, path = read_stack(stack), stack / "stack.yaml"
+    try:
+        kinds = [{name: tuple(own) for name, own in facts[kind].items()} for kind in ("intents", "slots")]
+        return checked(facts["config"]), Labels(*kinds)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: settings or labels are missing; train the stack again") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def load_stack(stack: str | Path, **thresholds: float) -> Stack:
@@ -156,9 +163,9 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
         not a stack folder, one whose training has not ended, or a damaged file.
     """
     folder = Path(stack)
-    config, labels = settings_of(read_stack(folder))
+    config, labels = settings_of(folder)
     if thresholds:
-        config = stack_config({**_flat_dump(config), **thresholds})
+        config = stack_config({**flattened(config.model_dump()), **thresholds})
     for left in missing(folder, labels):
         raise UserError(
             f"{folder}: its training has not ended ({left} is missing); run `thresher nlu train` again"
@@ -182,17 +189,6 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
         return model, tokenizer
 
     return Stack(config, labels, domain, joint, _rules(folder))
-
-
-def _flat_dump(config: StackConfig) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.model_dump().items():
-        flat |= (
-            {f"{name}.{key}": inner for key, inner in value.items()}
-            if isinstance(value, dict)
-            else {name: value}
-        )
-    return flat
 
 
 def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, Any]:

@@ -36,6 +36,7 @@ def only_used(encoder: Any, tokens: Tokens) -> Iterator[Tokens]:
     encoder.set_input_embeddings(small)
     try:
         yield replace(tokens, ids=[np.searchsorted(used, row) for row in tokens.ids])
-    finally:
+        # Not after a failure: it may have left the rows on another device.
         table.weight.data[index] = small.weight.data
+    finally:
         encoder.set_input_embeddings(table)
