@@ -16,6 +16,8 @@ import yaml
 from toy import toy_config, toy_rows
 
 from thresher.cli import main
+from thresher.cli.nlu.pruning import named_tests
+from thresher.errors import UserError
 from thresher.nlu.ab import Traffic
 from thresher.nlu.rows import load_utterances, save_utterances
 from thresher.nlu.stack.answer import Stack
@@ -171,6 +173,12 @@ def test_a_replayed_stack_keeps_its_own_threshold_where_none_is_given(
     for given in ((), ("--domain-threshold", 0.5)):
         call(capsys, *asked, *given)
     assert used == [0.0, 0.25, 0.5, 0.5]
+
+
+def test_two_test_sets_of_one_name_are_refused(files: Path) -> None:
+    tests = [f"one={files / 'test.jsonl'}", f"one={files / 'train.jsonl'}"]
+    with pytest.raises(UserError, match="a test set 'one' already"):
+        named_tests(tests, skip_bad=False)
 
 
 @pytest.mark.slow

@@ -119,6 +119,27 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
         )
 
 
+def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    rows, scores = toy_rows(2), tmp_path / "RUN" / "scores.parquet"
+    scores.parent.mkdir()
+    scores.write_bytes(b"of a run")
+    with pytest.raises(UserError, match=r"no study\.json, so it is no study"):
+        run_study(rows, {"one": rows}, scores_for(rows), scores.parent, toy_config(tmp_path), plan=PLAN)
+    assert [path.name for path in scores.parent.iterdir()] == ["scores.parquet"]
+    assert scores.read_bytes() == b"of a run"
+
+
+def test_a_technique_that_is_named_twice_is_trained_once() -> None:
+    rows = toy_rows(2)
+    cells = planned({"historical": rows}, scores_for(rows), {0.5: ("random", "random")}, 2)
+    assert [(cell.technique, cell.sample) for cell in cells] == [
+        ("full", 0),
+        ("random", 0),
+        ("full", 1),
+        ("random", 1),
+    ]
+
+
 def test_the_plan_keeps_as_many_rows_for_every_technique_and_the_first_sample_comes_first() -> None:
     rows = toy_rows(6)
     synthetic = as_table([]).vstack(

@@ -172,6 +172,8 @@ def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
         name, equals, file = text.partition("=")
         if not equals or ":" in name:
             raise UserError(f"--test '{text}': write NAME=FILE, for example slurp=slurp/test.jsonl")
+        if name in found:
+            raise UserError(f"--test '{text}': there is a test set '{name}' already; give each its own name")
         found[name] = read(Path(file), None, skip_bad)
     return found
 

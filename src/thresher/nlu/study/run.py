@@ -71,9 +71,12 @@ def run_study(
     Raises
     ------
     UserError
-        the folder holds another study, scores of other rows, or an unknown technique.
+        the folder holds another study or something else, scores of other rows, or an unknown technique.
     """
     folder = Path(out)
+    strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    if strange and not (folder / "study.json").is_file():
+        raise UserError(f"{folder}: holds files but no study.json, so it is no study; choose another --out")
     for name in {name for names in plan.values() for name in names}:
         technique(name)
     if set(scores["id"]) != set(rows["id"]):
@@ -111,7 +114,7 @@ def planned(
     for sample in range(samples):
         cells.append(Cell("full", 0.0, sample, "historical", everything))
         for prune, names in plan.items():
-            for name in names:
+            for name in dict.fromkeys(names):
                 kept = tuple(kept_ids(scores, name, prune, sample))
                 cells.append(Cell(name, prune, sample, "historical", kept))
         if "mixed" in pools:
@@ -128,8 +131,11 @@ def _begin(
 ) -> None:
     file = folder / "study.json"
     if file.is_file() and json.loads(file.read_text())["made_with"] != made_with:
-        raise UserError(f"{folder}: holds a study of other rows, test rows or settings; choose another --out")
+        raise UserError(
+            f"{folder}: holds a study of other rows, test rows or settings, or of an earlier version; choose another --out"
+        )
+    facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
+    # First of all, so that a folder that a killed study leaves can be told.
+    write(file, as_json(facts))
     for name, table in tables.items():
         write(folder / f"{name}.parquet", table.write_parquet)
-    facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
-    write(file, as_json(facts))
