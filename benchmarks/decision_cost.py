@@ -26,10 +26,11 @@ from scipy.stats import spearmanr
 
 import thresher as th
 from study import config_of, scored, training_rows
+from thresher.files import as_json, write
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
-from thresher.run_folder import as_json, read_manifest, write
+from thresher.run_folder import read_manifest
 from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells

@@ -30,9 +30,10 @@ from record import machine, missing, record
 import thresher as th
 from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
+from thresher.files import digest
 from thresher.model.tokens import tokenise
 from thresher.rows import audit, load, save_rows
-from thresher.run_folder import digest, read_manifest
+from thresher.run_folder import read_manifest
 from thresher.scores import score_runs
 from thresher.signals import engines, measure, store
 from thresher.signals.chunk import measure_chunk

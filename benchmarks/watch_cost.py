@@ -31,10 +31,10 @@ from transformers import (
 )
 
 import thresher as th
+from thresher.files import as_json, write
 from thresher.model.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import as_json, write
 
 DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ARMS: dict[str, int | None] = {"unwatched": None, "watched": 0, "watched with VoG": 64}

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from thresher.config import ModelConfig, TrainConfig
+from thresher.files import as_json, digest, write
 from thresher.model.tokens import Tokens, tokenise
-from thresher.run_folder import as_json, digest, write
 from thresher.training.fit import fit, predict_logits
 from thresher.training.train import new_classifier
 

@@ -17,7 +17,7 @@ from decision_cost import FIGURES, WAYS
 from render import filled, table
 from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
 
-from thresher.run_folder import as_json, write
+from thresher.files import as_json, write
 from thresher.study.intervals import paired_interval
 
 PAGE = PUBLISHED.with_suffix(".md")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from thresher.begin import check_selection, data_config
+from thresher.begin import data_config
 from thresher.config import RunConfig
 from thresher.rows import Rows, load
 from thresher.run_folder import RunPath, has_test, require, stamp
@@ -27,6 +27,7 @@ from thresher.steps.noise import noise
 from thresher.steps.report import report
 from thresher.steps.score import score
 from thresher.steps.select import select
+from thresher.steps.selection_settings import check_selection
 from thresher.steps.suspects import suspects
 from thresher.steps.sweep import sweep
 from thresher.steps.train import train

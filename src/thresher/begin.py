@@ -1,47 +1,28 @@
-"""How a run folder begins: what may be written where, which rows, which settings."""
+"""How a run folder begins and is taken up again: its rows, its test rows, its settings."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import platform
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import polars as pl
-
-from thresher import run_folder
-from thresher.config import DataConfig, RunConfig, SelectConfig
+from thresher import files, run_folder
+from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
+from thresher.files import digest
+from thresher.own_files import refuse_strange
 from thresher.progress import say, warn
 from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
-from thresher.run_folder import FOLDERS, digest, read_manifest, read_results, update_results
+from thresher.run_folder import read_manifest, read_results, update_results
 from thresher.sealed import fault
 from thresher.settings import checked
 from thresher.training.folds import folds_of
 from thresher.wording import listed
 
-# What thresher writes into a run folder: files by their names and endings, and what users take home from it.
-FILES = (
-    "rows",
-    "test",
-    "features",
-    "features-test",
-    "features-empty",
-    "scores",
-    "map",
-    "audit",
-    "results",
-    "report",
-)
-ENDINGS = ("parquet", "original.parquet", "json", "html")
-ORIGINALS = ("rows.original", "test.original")
-PRODUCTS = ("kept", "dropped")
 # Shared texts beyond this share of the test rows are warned of.
 MUCH = 0.2
 
@@ -92,83 +73,6 @@ def in_classes_of(rows: Rows, test: Rows) -> Rows:
     return replace(test, classes=rows.classes)
 
 
-def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
-    """Refuse a selection that could not be made at the end of a run, before hours are spent on training.
-
-    Raises
-    ------
-    UserError
-        an unknown score, strategy or strategy option, or a group column that was not loaded.
-    """
-    from thresher.scores import scores
-    from thresher.scores.registry import FORMS
-    from thresher.selection.request import check
-
-    names = [f"{name}{suffix}" for name in scores() for suffix in ("", *FORMS)]
-    schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
-    schema |= dict.fromkeys(names, pl.Float64())
-    by, hard = columns_for(select, list(schema))
-    refuse_unloaded(select, [*schema, label])
-    check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
-
-
-def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Path | None = None) -> None:
-    """Refuse a selection by a column of the file that was not loaded as a group; `run`: a folder that is there already.
-
-    Raises
-    ------
-    UserError
-        one line that names it.
-    """
-    protected = [text.partition("=")[0] for text in select.protect if "=" in text]
-    asked = [*select.floor_group, *([select.stratify] if select.stratify else []), *protected]
-    for name in (name for name in asked if name and name not in columns):
-        mend = "start a run with" if run else "add"
-        raise UserError(f"column '{name}' was not loaded with the rows; {mend} --group {name}")
-
-
-def columns_for(
-    select: SelectConfig, columns: Sequence[str]
-) -> tuple[list[str], list[Literal["high", "low"]]]:
-    """Which of the `columns` a selection goes by, as many as its strategy takes, and which end of each is hard.
-
-    Raises
-    ------
-    UserError
-        an unknown strategy, score or column.
-    """
-    from thresher.scores import columns_of
-    from thresher.selection import find
-
-    entry = find(select.strategy)
-    return columns_of(entry.score(select.by), select.normalise, columns, entry.several)
-
-
-def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
-    """What a selection is asked for on the score table, where the label column is called `label`."""
-
-    def named(column: str) -> str:
-        return "label" if column == label else column
-
-    from thresher.selection import strategies
-
-    known = strategies().get(select.strategy)
-    stratify = "label" if known is not None and known.least is not None else None
-    protect = [text.partition("=") for text in select.protect]
-    return {
-        # What auto finds is a share like this.
-        "prune": 0.5 if select.prune == "auto" else select.prune,
-        "end": select.end,
-        "strategy": select.strategy,
-        "options": select.options,
-        "stratify": stratify if select.stratify is None else named(select.stratify),
-        "floor": select.floor,
-        "floor_group": ("label", *map(named, select.floor_group)),
-        "protect": [f"{named(column)}{equals}{value}" for column, equals, value in protect],
-        "seed": select.seed,
-    }
-
-
 def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:
     """What makes two trainings the same: the rows, the model and the recipe, but no test rows."""
     proxy = {} if config.proxy.encoder == "none" else {"proxy": config.proxy.encoder}
@@ -205,51 +109,6 @@ def refuse_other(run: Path, made_with: dict[str, Any]) -> bool:
     raise UserError(f"{run}: holds a run of other {other}; choose another --out, or --force to start over")
 
 
-def own(run: Path) -> list[Path]:
-    """What stands in a folder under a name that thresher writes there, but for `run.yaml`."""
-    names = {*FOLDERS, *ORIGINALS, *(f"{name}.{ending}" for name in FILES for ending in ENDINGS)}
-    found = run.iterdir() if run.is_dir() else ()
-    return sorted(path for path in found if path.name in names or path.name.split(".")[0] in PRODUCTS)
-
-
-def refuse_strange(run: Path, but: tuple[str, ...] = ()) -> None:
-    """Refuse a place that is no folder, or one that is no run and holds what a run would write over, `but` some names.
-
-    A lock without a run was left by one that was killed as it began: the files beside it are its own.
-
-    Raises
-    ------
-    UserError
-        one line that names the first of them.
-    """
-    if run.exists() and not run.is_dir():
-        raise UserError(f"{run}: is a file, and a run is a folder; choose another --out")
-    if (run / "run.yaml").is_file():
-        return
-    begun = (run / ".lock").exists()
-    strange = [path.name for path in own(run) if path.name in FOLDERS or not begun]
-    for name in (name for name in strange if name not in but):
-        raise UserError(f"{run}: holds '{name}' but no run.yaml, so it is no run; choose another --out")
-
-
-def refuse_inputs_in(run: Path, *tables: Rows | None) -> None:
-    """Refuse rows that were read from a file which the run would write over.
-
-    Raises
-    ------
-    UserError
-        one line that names the file.
-    """
-    written = {path.resolve() for path in own(run)}
-    for rows in (one for one in tables if one is not None and one.source.memory is None):
-        for part in rows.source.parts:
-            place = Path(part.path).resolve()
-            if written & {place, *place.parents}:
-                raise UserError(
-                    f"{part.path}: stands where a run in {run} writes a file of its own; choose another --out"
-                )
-
-
 def refuse_group_names(rows: Rows) -> None:
     """Refuse groups that are called like a column of the score table.
 
@@ -283,32 +142,6 @@ def refuse_watched(run: Path) -> None:
         )
 
 
-def clear(run: Path) -> None:
-    """Remove what thresher wrote into a run folder, and nothing else; `run.yaml` goes last, so it can be told apart."""
-    remove(run / name for name in products(run))
-    remove(path for path in own(run) if path.name.split(".")[0] not in PRODUCTS)
-    (run / "run.yaml").unlink(missing_ok=True)
-
-
-def products(run: Path) -> set[str]:
-    """The names of the kept and dropped rows that selections of this run have written."""
-    found = set()
-    for path in (run / "selections").glob("*.json"):
-        with contextlib.suppress(ValueError, OSError):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            found |= {Path(facts[name]).name for name in PRODUCTS if name in facts}
-    return found
-
-
-def remove(paths: Iterable[Path]) -> None:
-    """Remove files and folders that may be there."""
-    for path in paths:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
 def begin(
     run: Path, rows: Rows, test: Rows | None, config: RunConfig, made_with: dict[str, Any], **more: Any
 ) -> None:
@@ -320,7 +153,7 @@ def begin(
     save_rows(rows, run / "rows.parquet")
     if test is not None:
         save_rows(test, run / "test.parquet")
-    run_folder.write(run / "audit.json", run_folder.as_json(found))
+    files.write(run / "audit.json", files.as_json(found))
     versions = {"python": platform.python_version()}
     versions |= {name: installed(name) for name in ("torch", "transformers", "polars")}
     run_folder.write_manifest(
@@ -369,7 +202,7 @@ def set_test(run: Path, rows: Rows, test: Rows, where: str | None) -> None:
     # Killed in between, the run has no test rows, rather than others than those it names.
     write_manifest(run, {**manifest, "test_hash": None, "n_test": 0})
     save_rows(test, run / "test.parquet")
-    run_folder.write(run / "audit.json", run_folder.as_json(found))
+    files.write(run / "audit.json", files.as_json(found))
     found_on_them = [part for part in ("compare", "sweep", "how_much", "noise") if part in read_results(run)]
     if found_on_them:
         update_results(run, **{part: {} for part in found_on_them})

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.run_folder import write
+from thresher.files import write
 
 KEY = b"thresher.checksum"
 MARK = b"blake2b:"

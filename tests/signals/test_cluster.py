@@ -24,7 +24,7 @@ from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.run_folder import file_digest
+from thresher.files import file_digest
 from thresher.signals import away
 
 pytestmark = pytest.mark.cluster

@@ -74,7 +74,7 @@ def run(
 def whole_job(config: RunConfig, out: Any, force: bool) -> dict[str, Any]:
     """The rows that a configuration names, and everything on them."""
     from thresher import api
-    from thresher.begin import check_selection
+    from thresher.steps.selection_settings import check_selection
 
     check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)

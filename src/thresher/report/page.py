@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from thresher import run_folder
+from thresher import files
 from thresher.report import arms, findings, settings
 from thresher.report.distributions import distributions
 from thresher.report.examples import examples
@@ -55,7 +55,7 @@ def write(run: Path) -> Path:
     """
     run = Path(run)
     path = run / "report.html"
-    run_folder.write(path, render(read_run(run)))
+    files.write(path, render(read_run(run)))
     return path
 
 

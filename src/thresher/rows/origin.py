@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from thresher.errors import UserError
+from thresher.files import file_digest
 from thresher.rows.table import Part
-from thresher.run_folder import file_digest
 
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:

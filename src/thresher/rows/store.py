@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
+from thresher.files import write, write_folder
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
-from thresher.run_folder import write, write_folder
 from thresher.sealed import check, write_table
 
 _KEY = b"thresher.rows"

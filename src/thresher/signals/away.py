@@ -13,8 +13,8 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
+from thresher.files import file_digest
 from thresher.progress import track
-from thresher.run_folder import file_digest
 from thresher.signals.chunk import measure_chunk, measure_rows
 from thresher.signals.plan import Plan
 from thresher.signals.store import Store, cache_folder, fetch, open_store, put

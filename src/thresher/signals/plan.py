@@ -12,7 +12,8 @@ import polars as pl
 from thresher import sealed
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
-from thresher.run_folder import digest, features_file, file_digest, write
+from thresher.files import digest, file_digest, write
+from thresher.run_folder import features_file
 from thresher.training.sound import weights_digests
 
 PLAN_KEY = b"thresher.plan"

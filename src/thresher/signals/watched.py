@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from scipy.special import log_softmax, softmax
 
-from thresher.run_folder import digest
+from thresher.files import digest
 from thresher.sealed import write_table
 from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.watch import store

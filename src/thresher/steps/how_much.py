@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import columns_for, refuse_watched, request_of, write_manifest
+from thresher.begin import refuse_watched, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -17,6 +17,7 @@ from thresher.rows.split import split_off
 from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.settings import checked
 from thresher.steps.nested import nested_run
+from thresher.steps.selection_settings import columns_for, request_of
 
 _FIELDS = {"how_much": HowMuchConfig.model_fields, "compare": CompareConfig.model_fields}
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run_folder import copy_file, read_manifest, write_manifest
+from thresher.files import copy_file
+from thresher.run_folder import read_manifest, write_manifest
 from thresher.settings import checked
 
 # A head on fixed vectors trains in seconds; docs/study.md was measured with this recipe.

@@ -10,7 +10,8 @@ from typing import Any
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run_folder import copy_file, finish, redo, require, same_file, scoring_run, state
+from thresher.files import copy_file, same_file
+from thresher.run_folder import finish, redo, require, scoring_run, state
 from thresher.steps.other_model import other_model
 
 # Trainings of a frozen proxy: each takes seconds, and averaged scores are steadier.

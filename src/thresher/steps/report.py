@@ -6,8 +6,9 @@ from importlib.metadata import version as installed
 from pathlib import Path
 
 from thresher import run_folder
+from thresher.files import file_digest
 from thresher.progress import say
-from thresher.run_folder import RunPath, file_digest, finish, lock, read_manifest, stamp, state
+from thresher.run_folder import RunPath, finish, lock, read_manifest, stamp, state
 
 
 def report(run: RunPath, *, force: bool = False) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher import run_folder
+from thresher import files
 from thresher.begin import (
     write_manifest,
 )
@@ -77,7 +77,7 @@ def score(
         manifest["config"]["scores"] = chosen
         write_manifest(run, manifest)
         write_table(path, table)
-        run_folder.write(run / "scores.json", run_folder.as_json(about))
+        files.write(run / "scores.json", files.as_json(about))
         finish(run, "score", made_with)
         say(f"score: {', '.join(about['scores'])}")
         if about["skipped"]:

@@ -8,23 +8,18 @@ from typing import Any
 
 import polars as pl
 
-from thresher import run_folder
-from thresher.begin import (
-    changed,
-    columns_for,
-    products,
-    refuse_unloaded,
-    remove,
-    request_of,
-    write_manifest,
-)
+from thresher import files
+from thresher.begin import changed, write_manifest
 from thresher.config import SelectConfig
 from thresher.errors import UserError
+from thresher.files import digest, file_digest
+from thresher.own_files import products, remove
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged
-from thresher.run_folder import RunPath, digest, file_digest, finish, lock, redo, require, stamp, state
+from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
 from thresher.sealed import fault, read_table, write_table
+from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
 from thresher.wording import listed
 
 
@@ -87,7 +82,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             "select": digest(made_with),
             **places,
         }
-        run_folder.write(path.with_suffix(".json"), run_folder.as_json(facts))
+        files.write(path.with_suffix(".json"), files.as_json(facts))
         finish(run, "select", made_with, name=name, **places, written=content(run, places))
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection

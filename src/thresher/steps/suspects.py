@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher import run_folder
+from thresher import files
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -105,7 +105,7 @@ def check_place(out: Path, format: str) -> None:
 
 def write_lines(out: Path, records: list[dict[str, Any]]) -> None:
     """One JSON object per line."""
-    run_folder.write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
+    files.write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
 
 
 def write_datalab(out: Path, signals: pl.DataFrame, probabilities: Any, classes: list[str]) -> None:
@@ -121,7 +121,7 @@ def write_datalab(out: Path, signals: pl.DataFrame, probabilities: Any, classes:
             pl.Series("label_name", [classes[k] for k in label]),
             pl.Series("pred_probs", probabilities, dtype=kind),
         )
-        run_folder.write(out, table.write_parquet)
+        files.write(out, table.write_parquet)
         return
 
     def fill(temporary: Path) -> None:
@@ -134,4 +134,4 @@ def write_datalab(out: Path, signals: pl.DataFrame, probabilities: Any, classes:
                 classes=np.array(classes, dtype=str),
             )
 
-    run_folder.write(out, fill)
+    files.write(out, fill)

@@ -9,13 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from thresher import run_folder
-from thresher.begin import change_config, changed, refuse_watched, request_of
+from thresher import files, run_folder
+from thresher.begin import change_config, changed, refuse_watched
 from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.steps.other_model import beside
+from thresher.steps.selection_settings import request_of
 
 
 def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         made_of = {"score": before["hash"], "test": manifest["test_hash"], "request": request}
         made_with = {**made_of, **asked.model_dump(mode="json", exclude={"workers", "engine", "address"})}
         former = run_folder.read_results(run).get("sweep") or {}
-        same = former.get("made_of") == run_folder.digest(made_of)
+        same = former.get("made_of") == files.digest(made_of)
         if same and not force and state(run, "sweep", made_with) == "done":
             say(f"sweep: already done in {run}; --force redoes it")
             return dict(former)
@@ -80,7 +81,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             name: swept(folder, others.get(name, {"table": []})["table"]) for name, folder in folders.items()
         }
         change_config(run, "sweep", **settings)
-        entry = {**found, "made_of": run_folder.digest(made_of), **({"models": others} if others else {})}
+        entry = {**found, "made_of": files.digest(made_of), **({"models": others} if others else {})}
         run_folder.update_results(run, sweep=entry)
         seconds = time.monotonic() - started
         finish(run, "sweep", made_with, seconds=round(seconds, 1))

@@ -8,17 +8,16 @@ from typing import Any
 
 from thresher.begin import (
     begin,
-    clear,
     data_config,
     go_on,
     load_test,
     refuse_group_names,
-    refuse_inputs_in,
     refuse_other,
     train_settings,
 )
 from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.own_files import clear, refuse_inputs_in
 from thresher.progress import say
 from thresher.rows import Rows
 from thresher.run_folder import RunPath, finish, lock, redo, require, scoring_run, state

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.begin import begin, clear, refuse_strange
+from thresher.begin import begin
 from thresher.config import DataConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
+from thresher.own_files import clear, refuse_strange
 from thresher.progress import say
 from thresher.rows import Rows
 from thresher.rows.table import Source

@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.config import TrainConfig
+from thresher.files import digest
 from thresher.rows import Rows
-from thresher.run_folder import digest
 from thresher.sealed import about, fault, write_table
 from thresher.study.metrics import accuracy, macro_f1
 from thresher.training.sound import finished

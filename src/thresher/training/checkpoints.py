@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
+from thresher.files import write, write_folder
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.model.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import write, write_folder
 from thresher.training.sound import (
     TRAIN_AGAIN,
     file_digests,

@@ -19,11 +19,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
+from thresher.files import as_json, failed_to_write, unwritable, write
 from thresher.model.classifier import Classifier
 from thresher.model.frozen import Features
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import as_json, failed_to_write, unwritable, write
 from thresher.sealed import fault, write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
 from thresher.training.diet.run import put_on_diet

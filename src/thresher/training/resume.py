@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
-from thresher.run_folder import write
+from thresher.files import write
 from thresher.training.processes import world
 from thresher.training.sound import file_digests, read_facts, with_checksum
 

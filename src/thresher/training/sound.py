@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
-from thresher.run_folder import as_json, digest, file_digest, write
+from thresher.files import as_json, digest, file_digest, write
 
 TRAIN_AGAIN = "the `thresher train` command that made it trains it again"
 

@@ -11,6 +11,7 @@ import polars as pl
 import yaml
 
 from thresher.errors import UserError
+from thresher.files import digest, write
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -26,7 +27,7 @@ from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
-from thresher.run_folder import digest, lock, write
+from thresher.run_folder import lock
 from thresher.training.fit import progress_file
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import steps_of

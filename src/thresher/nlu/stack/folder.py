@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from thresher.errors import UserError
+from thresher.files import file_digest, write, write_folder
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.nlu.rows import Labels, load_utterances
@@ -31,7 +32,6 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
 from thresher.nlu.stack.train import needs_model, tags_for
 from thresher.quiet import quiet_transformers
-from thresher.run_folder import file_digest, write, write_folder
 
 FORMAT = 1
 TABLE = "token_table"

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.run_folder import write
+from thresher.files import write
 
 GROUP_ROWS = 8192
 
