@@ -42,6 +42,10 @@ DIETS: dict[str, dict[str, Any]] = {
     "a third of the epochs": {"epochs": 1 / 3},
     "infobatch r=0.5": {"diet": "infobatch", "diet_options": {"r": 0.5}},
     "infobatch r=0.9": {"diet": "infobatch", "diet_options": {"r": 0.9, "full": 0.1}},
+    "infobatch r=0.9, same steps": {
+        "diet": "infobatch",
+        "diet_options": {"r": 0.9, "same_steps": 1},
+    },
     "infobatch r=0.5, two thirds of the epochs": {
         "epochs": 2 / 3,
         "diet": "infobatch",

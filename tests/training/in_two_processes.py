@@ -34,14 +34,21 @@ def main(folder: Path) -> None:
     assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
     (folder / f"noted-{trainer.args.process_index}").write_bytes(pickle.dumps(dict(noted)))
 
+    for same_steps in (False, True):
+        found = pickle.dumps(dieted(folder / "t", same_steps))
+        (folder / f"diet-{same_steps}-{trainer.args.process_index}").write_bytes(found)
+
+
+def dieted(folder: Path, same_steps: bool) -> tuple[np.ndarray, list[list[int]], float]:
+    """The rows that a diet left in its second epoch, those of each batch in this process, and the sum of the weights."""
     rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
-    trainer = make.trainer_of(model, rows, folder / "t", num_train_epochs=2)
-    diet = th.prune_while_training(trainer, "infobatch", r=0.9, full=0.0)
-    visited: list[int] = []
-    tap(trainer).listeners.append(lambda step: visited.extend(step.rows.tolist() if diet.epoch == 1 else []))
+    trainer = make.trainer_of(model, rows, folder, num_train_epochs=2)
+    diet = th.prune_while_training(trainer, "infobatch", r=0.9, full=0.0, same_steps=same_steps)
+    visited: list[list[int]] = []
+    tap(trainer).listeners.append(lambda step: visited.extend([step.rows.tolist()] * (diet.epoch == 1)))
     trainer.train()
     weights = torch.cat([value.flatten() for value in model.state_dict().values()]).double().sum().item()
-    (folder / f"diet-{trainer.args.process_index}").write_bytes(pickle.dumps((diet.keep, visited, weights)))
+    return diet.keep, visited, weights
 
 
 if __name__ == "__main__":

@@ -140,6 +140,44 @@ def test_rows_left_out_are_not_visited_and_all_others_once(fixed, tmp_path):
         assert sorted(visited) == np.flatnonzero(portion.keep).tolist()
 
 
+@pytest.mark.parametrize(("workers", "accumulated"), [(0, 1), (2, 1), (0, 2)])
+def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, fixed, tmp_path):
+    portions = [Portion(np.ones(make.ROWS, bool)), drawn(3), Portion(np.arange(make.ROWS) < 6)]
+    trainer = make.trainer_of(
+        make.sequence_model("bert"),
+        make.sequence_rows("bert"),
+        tmp_path,
+        dataloader_num_workers=workers,
+        gradient_accumulation_steps=accumulated,
+    )
+    name = fixed(*portions)
+    diet = th.prune_while_training(trainer, name)
+    diet.options["same_steps"] = True
+    seen = visits_of(trainer)
+    trainer.train()
+    for epoch, portion in enumerate(portions):
+        batches = [rows for at, rows in seen if at == epoch]
+        # 21 rows in batches of 4 are 6 batches: the smallest size that makes no more of them of what is left.
+        size = -(-4 * portion.keep.sum() // make.ROWS)
+        assert {len(rows) for rows in batches[:-1]} == {size}
+        visited = [row for rows in batches for row in rows]
+        kept = np.flatnonzero(portion.keep)
+        if accumulated == 1:
+            assert sorted(visited) == kept.tolist()
+            assert len(batches) == -(-len(kept) // size) <= 6
+        else:
+            assert len(visited) == len(set(visited)) and set(visited) <= set(kept.tolist())
+    assert trainer.state.epoch == 3.0
+    assert trainer.state.global_step == trainer.state.max_steps
+
+
+def test_weights_have_a_mean_of_one_where_the_steps_stay_the_same():
+    portion = Portion(np.array([True, True, False, True]), np.array([5.0, 5.0, 5.0, 1.0], np.float32))
+    level = portion.level()
+    assert level.weight[level.keep].mean() == pytest.approx(1.0)
+    assert level.weight[0] / level.weight[3] == pytest.approx(5.0)
+
+
 class Stopped(Exception):
     pass
 
@@ -156,6 +194,7 @@ class StopInTheSecondEpoch(TrainerCallback):
     ("method", "options"),
     [
         ("infobatch", {"r": 0.5, "full": 0.25}),
+        ("infobatch", {"r": 0.8, "full": 0.0, "same_steps": True}),
         ("iterative", {"prune": 0.6, "cuts": 2, "restart": True}),
     ],
 )

@@ -49,9 +49,16 @@ def test_two_processes_record_every_row_they_visit_and_share_a_diet(tmp_path):
             losses = sorted(visit["loss"] for visit in noted)
             np.testing.assert_allclose(sorted(line["loss"]), losses, rtol=2e-3)
 
-    diets = [pickle.loads((tmp_path / f"diet-{rank}").read_bytes()) for rank in (0, 1)]
-    (keep, first, weights), (other, second, other_weights) = diets
-    assert np.array_equal(keep, other)
-    assert 0 < keep.sum() < make.ROWS
-    assert {*first, *second} == set(np.flatnonzero(keep).tolist())
-    assert weights == other_weights
+    for same_steps in (False, True):
+        places = [tmp_path / f"diet-{same_steps}-{rank}" for rank in (0, 1)]
+        (keep, *first), (other, *second) = (pickle.loads(place.read_bytes()) for place in places)
+        assert np.array_equal(keep, other)
+        assert 0 < keep.sum() < make.ROWS
+        batches = [*first[0], *second[0]]
+        assert {row for batch in batches for row in batch} == set(np.flatnonzero(keep).tolist())
+        assert first[1] == second[1]
+        left = int(keep.sum())
+        size = -(-4 * left // make.ROWS) if same_steps else min(4, left)
+        assert max(map(len, batches)) == size
+        # As many batches for each of the two processes.
+        assert len(batches) == 2 * -(-left // (2 * size))

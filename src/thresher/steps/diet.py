@@ -31,7 +31,8 @@ def prune_while_training(
         what rows are ranked by: "loss", "el2n", or a function of a `Step` that gives a number per row, high for hard rows;
         `thresher.training.diet.score.joint` makes one for a model with several heads. By default the method's own.
     options
-        of the method: r, full; prune, after, every, skip, by_class; prune, cuts, after, every, restart, by_class.
+        of the method: r, full; prune, after, every, skip, by_class; prune, cuts, after, every, restart, by_class. Every method
+        takes `same_steps=True`: as many steps as without a diet, of smaller batches; weights then have a mean of 1.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ class Portion:
     keep: Mask
     weight: NDArray[np.float32] | None = None
     restart: bool = False
+
+    def level(self) -> Portion:
+        """The same with weights of mean 1 over its rows: a smaller batch's mean loss stands for the whole batch's."""
+        if self.weight is None:
+            return self
+        return replace(self, weight=self.weight / self.weight[self.keep].mean())
 
 
 @dataclass(frozen=True)

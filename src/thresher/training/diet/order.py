@@ -14,15 +14,28 @@ from thresher.errors import UserError
 class PortionOrder(Sampler[int]):
     """The trainer's own order without the rows that are left out, so rows of similar length stay together.
 
-    Its length stays that of all rows: a trainer lays out its schedule by it. `whole` says how many rows to take of those
-    there are.
+    Its length makes as many batches as all rows do: a trainer lays out its schedule by it. `whole` says how many rows to take
+    of those there are. `samplers` are all that make or share out the batches, from the outermost in.
     """
 
-    def __init__(self, order: Any, keep: Callable[[], np.ndarray], whole: Callable[[int], int]) -> None:
-        self.order, self.keep, self.whole = order, keep, whole
+    def __init__(
+        self, samplers: list[Any], keep: Callable[[], np.ndarray], whole: Callable[[int], int]
+    ) -> None:
+        self.samplers, self.keep, self.whole = samplers, keep, whole
+        self.order, self.rows_per_batch = samplers[-1].sampler, samplers[-1].batch_size
 
     def __len__(self) -> int:
-        return len(self.order)
+        size = self.samplers[-1].batch_size
+        rows = len(self.order)
+        return rows if size == self.rows_per_batch else -(-rows // self.rows_per_batch) * size
+
+    def thin(self, rows: int) -> None:
+        """Let `rows` rows make as many batches as all rows do, or as many as whole numbers of rows in each allow."""
+        shared = self.samplers[0] if getattr(self.samplers[0], "split_batches", False) else None
+        parts = shared.num_processes if shared else 1
+        size = max(1, -(-rows * self.rows_per_batch // (len(self.order) * parts))) * parts
+        for one in self.samplers:
+            one.batch_size = size
 
     def set_epoch(self, epoch: int) -> None:
         """Passed on to an order that depends on the epoch."""
@@ -35,21 +48,22 @@ class PortionOrder(Sampler[int]):
         yield from rows[: self.whole(len(rows))]
 
 
-def put_before(loader: Any, keep: Callable[[], np.ndarray], whole: Callable[[int], int]) -> Any:
-    """Let a train data loader take only the rows that `keep` gives at the start of an epoch; returns the same loader.
+def put_before(loader: Any, keep: Callable[[], np.ndarray], whole: Callable[[int], int]) -> PortionOrder:
+    """Let a train data loader take only the rows that `keep` gives at the start of an epoch; returns the order of them.
 
     Raises
     ------
     UserError
         a loader whose batches are not made from an order of rows.
     """
-    batches = getattr(loader, "base_dataloader", loader).batch_sampler
-    while hasattr(batches, "batch_sampler"):
-        batches = batches.batch_sampler
+    samplers = [getattr(loader, "base_dataloader", loader).batch_sampler]
+    while hasattr(samplers[-1], "batch_sampler"):
+        samplers.append(samplers[-1].batch_sampler)
+    batches = samplers[-1]
     if not hasattr(batches, "sampler"):
         raise UserError(
             f"a {type(batches).__name__} makes batches by itself, so rows cannot be left out; give the Trainer another"
             " train_sampling_strategy"
         )
-    batches.sampler = PortionOrder(batches.sampler, keep, whole)
-    return loader
+    batches.sampler = PortionOrder(samplers, keep, whole)
+    return batches.sampler

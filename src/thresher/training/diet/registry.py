@@ -32,6 +32,8 @@ class Diet:
 
 
 _REGISTRY: dict[str, Diet] = {}
+# What every diet can be told, beside its own options: batches of what is left of the rows, as many as without a diet.
+COMMON: dict[str, float] = {"same_steps": False}
 
 
 def diet(name: str, *, score: ScoreName, source: str, weighs: bool = False) -> Callable[[Function], Function]:
@@ -49,7 +51,7 @@ def diet(name: str, *, score: ScoreName, source: str, weighs: bool = False) -> C
             for one in inspect.signature(function).parameters.values()
             if one.kind is inspect.Parameter.KEYWORD_ONLY
         }
-        _REGISTRY[name] = Diet(name, function, score, weighs, source, options)
+        _REGISTRY[name] = Diet(name, function, score, weighs, source, {**options, **COMMON})
         return function
 
     return enter
@@ -82,7 +84,7 @@ def check_options(name: str, options: Mapping[str, Any] | None = None) -> dict[s
         an unknown diet or option, or a value that it does not take.
 
     >>> check_options("infobatch", {"r": "0.7"})
-    {'r': 0.7, 'full': 0.125}
+    {'r': 0.7, 'full': 0.125, 'same_steps': False}
     """
     known = find(name).options
     checked = dict(known)
@@ -105,6 +107,11 @@ def check_options(name: str, options: Mapping[str, Any] | None = None) -> dict[s
         Moment(
             0, 1, nothing, nothing, np.zeros(2, np.int64), None, np.random.default_rng(0), lambda: nothing
         ),
-        **checked,
+        **own(checked),
     )
     return checked
+
+
+def own(options: Mapping[str, float]) -> dict[str, float]:
+    """The options that the function of a diet takes: all but those that every diet has."""
+    return {name: value for name, value in options.items() if name not in COMMON}

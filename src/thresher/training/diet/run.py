@@ -25,7 +25,8 @@ from thresher.progress import warn
 from thresher.training.diet import check_options, find
 from thresher.training.diet.ledger import Ledger
 from thresher.training.diet.moment import Moment, Portion
-from thresher.training.diet.order import put_before
+from thresher.training.diet.order import PortionOrder, put_before
+from thresher.training.diet.registry import own
 from thresher.training.diet.rescore import rescore
 from thresher.training.diet.score import SCORES, RowScore
 from thresher.training.watch.flow import classifier_layer
@@ -66,11 +67,16 @@ class Dieting(TrainerCallback):
         self.weighs, self.checked = find(method).weighs, False
         self.epochs: list[dict[str, Any]] = []
         tap.listeners.append(self.take)
-        tap.loaders.append(lambda loader: put_before(loader, lambda: self.keep, self.whole))
+        tap.loaders.append(self.ordered)
         # First, so that whatever else hooks on to the classifier sees the weighted gradient.
         tap.hooks.insert(0, self.weigh)
         # Before the others, which may copy a checkpoint as soon as it is saved.
         tap.trainer.callback_handler.callbacks.insert(0, self)
+
+    def ordered(self, loader: Any) -> Any:
+        """A train data loader that takes this epoch's rows only."""
+        self.order: PortionOrder = put_before(loader, lambda: self.keep, self.whole)
+        return loader
 
     @property
     def keep(self) -> np.ndarray:
@@ -111,11 +117,16 @@ class Dieting(TrainerCallback):
         if not self.resumed:
             self.rescored = 0
             self.portion = find(self.method).function(
-                self.moment(args, state, given["model"]), **self.options
+                self.moment(args, state, given["model"]), **own(self.options)
             )
+            if self.options.get("same_steps"):
+                self.portion = self.portion.level()
             if self.portion.restart:
                 self.restart(given["model"], given["optimizer"], given["lr_scheduler"])
         self.resumed = False
+        if self.options.get("same_steps"):
+            self.order.thin(int(self.keep.sum()))
+            self.rows_per_batch = int(self.loader.total_batch_size)
         rows = self.whole(int(self.keep.sum()))
         self.rows = rows
         batches = (
