@@ -76,6 +76,8 @@ def in_classes_of(rows: Rows, test: Rows) -> Rows:
 def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:
     """What makes two trainings the same: the rows, the model and the recipe, but no test rows."""
     proxy = {} if config.proxy.encoder == "none" else {"proxy": config.proxy.encoder}
+    if proxy and config.proxy.trainings:
+        proxy["proxy_trainings"] = config.proxy.trainings
     folds = folds_of(config.model, config.train)
     return {
         **proxy,

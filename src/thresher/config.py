@@ -135,9 +135,19 @@ class MeasureConfig(_Section):
 class ProxyConfig(_Section):
     """A cheaper model that scores the rows in the place of the one that they are chosen for."""
 
-    encoder: Annotated[int, Field(ge=1)] | Literal["none", "frozen"] = Field(
+    encoder: (
+        Annotated[int, Field(ge=1)]
+        | Literal["none", "frozen"]
+        | Annotated[str, Field(pattern=r"^frozen-[1-9]\d*$", examples=["frozen-N"])]
+    ) = Field(
         default="none",
-        description="score with another model: 'frozen', a head on the encoder as it is, or its first N layers, fine-tuned",
+        description="score with another model: a head on the encoder as it is (frozen) or on its first N layers (frozen-N),"
+        " or the first N layers, fine-tuned",
+    )
+    trainings: int | None = Field(
+        default=None,
+        ge=1,
+        description="of the proxy, whose scores are averaged; default: 3 of a frozen one, else as many as train.runs",
     )
 
 
@@ -196,7 +206,7 @@ class SweepConfig(_Section):
     )
     models: tuple[str, ...] = Field(
         default=(),
-        description="other models that train on the same choices of rows: frozen, all, or a number of layers",
+        description="other models that train on the same choices of rows: frozen, frozen-N, all, or a number of layers",
     )
     workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
     engine: str = Field(default="local", description="local, or ray: on machines that all see the run folder")
@@ -206,8 +216,9 @@ class SweepConfig(_Section):
     @classmethod
     def _sizes(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         for name in models:
-            if name not in ("frozen", "all") and not (name.isdecimal() and int(name)):
-                raise ValueError(f"models are frozen, all, or a number of layers (got '{name}')")
+            layers = name.removeprefix("frozen-")
+            if name not in ("frozen", "all") and not (layers.isdecimal() and int(layers)):
+                raise ValueError(f"models are frozen, frozen-N, all, or a number of layers (got '{name}')")
         return tuple(dict.fromkeys(models))
 
     @field_validator("fractions")

@@ -171,14 +171,16 @@ def _kinds(annotation: Any) -> list[str]:
     ['a whole number', "'auto'", "'all'"]
     >>> _kinds(tuple[Literal["gram", "std"], ...])
     ['a list out of gram, std']
-    >>> _kinds(Annotated[int, "limits"] | Literal["none"])
-    ['a whole number', "'none'"]
+    >>> from pydantic import Field
+    >>> _kinds(Annotated[int, "limits"] | Literal["none"] | Annotated[str, Field(pattern="^no-", examples=["no-N"])])
+    ['a whole number', "'none'", "'no-N'"]
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return [repr(choice) for choice in inner]
     if origin is Annotated:
-        return _kinds(inner[0])
+        shown = [repr(text) for one in inner[1:] for text in getattr(one, "examples", None) or ()]
+        return shown or _kinds(inner[0])
     if origin is tuple:
         choices = get_args(inner[0]) if get_origin(inner[0]) is Literal else ()
         return [f"a list out of {', '.join(choices)}" if choices else "a list"]

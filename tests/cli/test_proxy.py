@@ -103,6 +103,22 @@ def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path:
     assert scores.height == 60 and {"aum", "correctness", "d2"} <= set(scores.columns)
 
 
+def test_a_frozen_proxy_of_few_layers_and_one_training(call: Call, material: Path, tmp_path: Path) -> None:
+    asked = [*training(material, tmp_path / "RUN"), "--proxy", "frozen-1", "--set", "proxy.trainings=1"]
+    told = call("train", *asked)
+    assert told.code == 0, told.err
+    inner = read_manifest(tmp_path / "RUN" / "proxy")["config"]
+    assert (inner["model"]["freeze"], inner["model"]["layers"], inner["train"]["runs"]) == (True, 1, 1)
+    told = call("train", *asked[:-2])
+    assert told.code == 2 and "other settings" in told.err
+    assert call("measure", tmp_path / "RUN").code == 0
+    assert call("score", tmp_path / "RUN").code == 0
+    assert call("select", tmp_path / "RUN", "--strategy", "recommended", "--prune", 0.4).code == 0
+    assert call("report", tmp_path / "RUN").code == 0
+    page = (tmp_path / "RUN" / "report.html").read_text(encoding="utf-8")
+    assert "a head on the first 1 layer of the encoder as it is" in page
+
+
 def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call, run: Path) -> None:
     told = call("suspects", run, "--out", run.parent / "suspects.csv")
     assert told.code == 0, told.err
@@ -121,6 +137,8 @@ def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call,
     [
         (["--proxy", "frozen", "--freeze"], "--proxy"),
         (["--proxy", 7], "layers: 7"),
+        (["--proxy", "frozen-7"], "layers: 7"),
+        (["--proxy", "frozen-0"], "--proxy must be"),
         (["--proxy", 0], "--proxy must be"),
         (["--proxy", "small"], "--proxy must be"),
     ],

@@ -145,7 +145,7 @@ def test_set_of_another_form_is_refused(text: str) -> None:
         (
             "proxy.encoder",
             0,
-            "proxy.encoder must be a whole number of at least 1 or 'none' or 'frozen' (got 0)",
+            "proxy.encoder must be a whole number of at least 1 or 'none' or 'frozen' or 'frozen-N' (got 0)",
         ),
         ("train.encoder_lr", float("inf"), "train.encoder_lr must be a number of at least 0 (got inf)"),
         ("compare.same_steps", "maybe", "compare.same_steps must be true or false (got 'maybe')"),

@@ -54,7 +54,7 @@ MODEL = (
     _option("--layers", "model.layers", "N", "Model"),
     _option("--max-length", "model.max_length", "N", "Model"),
     _option("--freeze", "model.freeze", "", "Model"),
-    _option("--proxy", "proxy.encoder", "frozen|N", "Model"),
+    _option("--proxy", "proxy.encoder", "frozen[-N]|N", "Model"),
 )
 TRAIN = (
     _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),

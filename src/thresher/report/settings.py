@@ -86,7 +86,11 @@ def scored_by(config: dict[str, Any]) -> str | None:
     encoder = config.get("proxy", {}).get("encoder", "none")
     if encoder == "none":
         return None
-    return "a head on the encoder as it is" if encoder == "frozen" else f"its first {count(encoder, 'layer')}"
+    kind, _, layers = str(encoder).partition("-")
+    if kind != "frozen":
+        return f"its first {count(encoder, 'layer')}"
+    part = f"the first {count(int(layers), 'layer')} of " if layers else ""
+    return f"a head on {part}the encoder as it is"
 
 
 def _layers(files: RunFiles) -> str:

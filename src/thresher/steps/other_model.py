@@ -16,16 +16,20 @@ FROZEN: dict[str, Any] = {"epochs": 6, "max_steps": None, "batch_size": 256, "he
 
 
 def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
-    """The configuration with another model: all layers frozen and a head's own recipe, or N layers (`all`) and the run's recipe.
+    """The configuration with another model: frozen (all layers) or frozen-N, with a head's own recipe, or N layers (`all`) with
+    the recipe of the run.
 
     >>> from thresher.config import DataConfig
     >>> run = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
     >>> other_model(run, 6).model.layers, other_model(run, "frozen").model.freeze, other_model(run, "frozen").train.batch_size
     (6, True, 256)
+    >>> other_model(run, "frozen-2").model.layers
+    2
     """
     values = config.model_dump()
-    frozen = encoder == "frozen"
-    values["model"] |= {"freeze": frozen, "layers": "all" if frozen else encoder}
+    kind, _, layers = str(encoder).partition("-")
+    frozen = kind == "frozen"
+    values["model"] |= {"freeze": frozen, "layers": (int(layers) if layers else "all") if frozen else encoder}
     values["train"] |= FROZEN if frozen else {}
     return checked({**values, "proxy": {}})
 

@@ -26,8 +26,8 @@ def has_proxy(config: RunConfig) -> bool:
 def proxy_config(config: RunConfig) -> RunConfig:
     """The configuration of the proxy's own run.
 
-    `frozen`: all layers of the encoder as they are, and a head on them with a recipe of its own. N: the first N layers with
-    the recipe of the run.
+    `frozen`, `frozen-N`: all or the first N layers of the encoder as they are, and a head on them with a recipe of its own. N:
+    the first N layers with the recipe of the run.
 
     Raises
     ------
@@ -44,9 +44,9 @@ def proxy_config(config: RunConfig) -> RunConfig:
         raise UserError(
             "a frozen encoder's head trains in seconds and takes no proxy; leave out --proxy or --freeze"
         )
-    frozen = config.proxy.encoder == "frozen"
     other = other_model(config, config.proxy.encoder)
-    recipe = {"diet": "none", "diet_options": {}, **({"runs": FROZEN_RUNS} if frozen else {})}
+    runs = config.proxy.trainings or (FROZEN_RUNS if other.model.freeze else config.train.runs)
+    recipe = {"diet": "none", "diet_options": {}, "runs": runs}
     return other.model_copy(update={"train": other.train.model_copy(update=recipe)})
 
 

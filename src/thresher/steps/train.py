@@ -52,8 +52,8 @@ def train(
         already gets them, too: they change nothing about its training.
     config
         a whole configuration; or single `settings` by name: `model`, `layers`, `epochs`, `encoder_lr`, `runs`, ... With
-        `proxy`, "frozen" or a number of layers, that model is trained instead, in `RUN/proxy`, and scores the rows for this
-        one, which is trained by `compare` alone.
+        `proxy`, "frozen", "frozen-3" or a number of layers, that model is trained instead, in `RUN/proxy`, and scores the rows
+        for this one, which is trained by `compare` alone.
     force
         start over where the folder holds a run of other data or settings, or this one.
     proof_seeds

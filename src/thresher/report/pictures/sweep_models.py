@@ -15,7 +15,7 @@ def sweep_models(files: RunFiles) -> dict[str, Any] | None:
         return None
     models = {"this run's model": found}
     for size, entry in found["models"].items():
-        models[f"{size} layers" if size != "frozen" else "frozen"] = entry
+        models[size if size.startswith("frozen") else f"{size} layers"] = entry
     chosen = min(first_shown(curves_of(found["table"])), default=None)
     traces = []
     for at, (model, entry) in enumerate(models.items()):
