@@ -41,6 +41,15 @@ class Features:
         at = np.asarray(rows, np.int64)
         return Features(self.values[at], self.truncated[at])
 
+    def repeated(self, n: int) -> Features:
+        """N rows that are all the first one, in the memory of one.
+
+        >>> Features(np.ones((1, 2), np.float32), np.zeros(1, bool)).repeated(3).values.shape
+        (3, 2)
+        """
+        values = torch.from_numpy(self.values[:1]).expand(n, -1).numpy()
+        return Features(values, np.broadcast_to(self.truncated[:1], n))
+
     def batch(
         self, rows: Sequence[int] | NDArray[np.int64], device: torch.device | str = "cpu"
     ) -> dict[str, Tensor]:

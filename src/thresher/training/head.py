@@ -24,6 +24,9 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 
 State = dict[str, Tensor]
 MAX_GRADIENT_NORM = 1.0  # what Trainer clips to by default
+BLOCK = (
+    1 << 16
+)  # rows that a head predicts at a time: its hidden layers need not stand in memory for all of them
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def fit_heads(
         if batch == 0:
             for order in orders:
                 order.set_epoch(epoch)
-            visits = torch.tensor([list(order) for order in orders], device=device)  # (S, n)
+            visits = torch.from_numpy(np.stack([order.rows() for order in orders])).to(device)  # (S, n)
         at = visits[:, batch * config.batch_size : (batch + 1) * config.batch_size]  # (S, B)
         with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(config)):
             logits = stack_logits(
@@ -178,9 +181,11 @@ def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
 
 def head_logits(state: State, features: Features) -> NDArray[np.float32]:
     """Logits (N, K) of one head in float32, without dropout."""
-    x = torch.from_numpy(features.values)
-    for layer, name in enumerate(name for name in state if name.endswith("weight")):
-        x = x.relu() if layer else x
-        x = nn.functional.linear(x, state[name], state[name.replace("weight", "bias")])
-    logits: NDArray[np.float32] = x.numpy()
+    blocks = []
+    for x in torch.split(torch.from_numpy(features.values), BLOCK):
+        for layer, name in enumerate(name for name in state if name.endswith("weight")):
+            x = x.relu() if layer else x
+            x = nn.functional.linear(x, state[name], state[name.replace("weight", "bias")])
+        blocks.append(x)
+    logits: NDArray[np.float32] = torch.cat(blocks).numpy()
     return logits

@@ -62,7 +62,7 @@ def train_heads_job(run: Path, names: list[str]) -> int:
     null = names[0].startswith("null")
     features = read_features(features_file(run, "empty" if null else "rows"))
     if null:
-        features = features.take(np.zeros(len(rows), np.int64))
+        features = features.repeated(len(rows))
     seeds = [config.seed + int(name.partition("-")[2]) for name in names]
     asked = [recipe(config, name) for name in names]
     n, total = len(rows), steps_of(asked[0], len(rows))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 MEGABATCH = 50
+BLOCK = 1 << 16  # numbers that stand in memory as objects at a time
 
 
 class LengthGroupedOrder(Sampler[int]):
@@ -31,14 +33,19 @@ class LengthGroupedOrder(Sampler[int]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __iter__(self) -> Iterator[int]:
+    def rows(self) -> NDArray[np.int64]:
+        """The rows of this epoch in their order, (N,)."""
         random = np.random.default_rng((self.seed, self.epoch))
         rows = random.permutation(len(self.lengths))
         last = len(rows) - len(rows) % self.batch_size
         size = MEGABATCH * self.batch_size
         for start in range(0, last, size):
             mega = rows[start : min(start + size, last)]
-            mega = mega[np.argsort(self.lengths[mega], kind="stable")]
+            mega[:] = mega[np.argsort(self.lengths[mega], kind="stable")]
             batches = mega.reshape(-1, self.batch_size)
-            yield from batches[random.permutation(len(batches))].ravel().tolist()
-        yield from rows[last:].tolist()
+            batches[:] = batches[random.permutation(len(batches))]
+        return rows
+
+    def __iter__(self) -> Iterator[int]:
+        for block in np.array_split(self.rows(), max(1, len(self) // BLOCK)):
+            yield from block.tolist()

@@ -42,9 +42,9 @@ class SharedBatches(Sampler[Share]):
     def __iter__(self) -> Iterator[Share]:
         self.order.set_epoch(self.epoch)
         self.epoch += 1
-        rows, size = list(self.order), self.order.batch_size
+        rows, size = self.order.rows(), self.order.batch_size
         for start in range(0, len(rows), size):
-            yield shares(rows[start : start + size], size, self.world)[self.rank]
+            yield shares(rows[start : start + size].tolist(), size, self.world)[self.rank]
 
 
 def shared_loader(dataset: Any, batches: SharedBatches) -> DataLoader[Any]:
