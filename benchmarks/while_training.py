@@ -26,7 +26,8 @@ import torch
 from thresher.config import ModelConfig, TrainConfig
 from thresher.files import as_json, digest, write
 from thresher.model.tokens import Tokens, tokenise
-from thresher.training.fit import fit, predict_logits
+from thresher.training.fit import fit
+from thresher.training.predict import predict_logits
 from thresher.training.train import new_classifier
 
 DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))

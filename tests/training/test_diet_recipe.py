@@ -51,20 +51,20 @@ def test_checkpoints_and_evaluations_stand_where_those_of_a_training_on_all_rows
 
 
 def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_folder, tmp_path, monkeypatch):
-    from thresher.training import fit as fitting
+    from thresher.training import record as recording
 
     trained(model_folder, tmp_path / "whole", DIET)
-    save = fitting.save_checkpoint
+    save = recording.save_checkpoint
 
     def cut(folder, model, facts):
         save(folder, model, facts)
         if facts["step"] == 14:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "save_checkpoint", cut)
+    monkeypatch.setattr(recording, "save_checkpoint", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(model_folder, tmp_path / "cut", DIET)
-    monkeypatch.setattr(fitting, "save_checkpoint", save)
+    monkeypatch.setattr(recording, "save_checkpoint", save)
     trained(model_folder, tmp_path / "cut", DIET)
     last = "run-0/step-00000018/model.safetensors"
     whole, again = (load_file(tmp_path / name / last) for name in ("whole", "cut"))
@@ -75,10 +75,10 @@ def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_fold
 def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
     lost, again, model_folder, tmp_path, monkeypatch
 ):
-    from thresher.training import fit as fitting
+    from thresher.training import record as recording
 
     often = DIET.model_copy(update={"checkpoints": 18, "diet_options": {"prune": 0.7, "after": 1}})
-    save, saved = fitting.save_checkpoint, []
+    save, saved = recording.save_checkpoint, []
 
     def cut(folder, model, facts):
         saved.append(facts["step"])
@@ -86,7 +86,7 @@ def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
         if len(saved) == 9:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "save_checkpoint", cut)
+    monkeypatch.setattr(recording, "save_checkpoint", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(model_folder, tmp_path / "cut", often)
     # The first epoch takes all rows in 6 steps; each of the 2 steps of the second stands for 3.

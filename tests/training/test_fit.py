@@ -23,9 +23,11 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.model.tokens import pad_batch, tokenise
 from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
-from thresher.training.fit import Record, fit, predict_logits
+from thresher.training.fit import fit
 from thresher.training.order import LengthGroupedOrder
+from thresher.training.predict import predict_logits
 from thresher.training.recipe import steps_of
+from thresher.training.record import Record
 from thresher.training.train import new_classifier
 from tiny import WORDS, tiny_model
 
@@ -107,13 +109,13 @@ def test_a_killed_training_ends_with_the_same_weights(model_folder, tmp_path):
         sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(Path(__file__).parents[1])!r}]
         import test_fit
         from pathlib import Path
-        from thresher.training import fit
-        save = fit.save_checkpoint
+        from thresher.training import record
+        save = record.save_checkpoint
         def kill_after(folder, model, facts):
             save(folder, model, facts)
             if facts["step"] == int(sys.argv[1]):
                 os.kill(os.getpid(), signal.SIGKILL)
-        fit.save_checkpoint = kill_after
+        record.save_checkpoint = kill_after
         test_fit.trained(Path({str(model_folder)!r}), Path({str(tmp_path / "cut")!r}))
         """
     )
@@ -138,7 +140,7 @@ def test_dropout_is_on_in_training_and_off_in_prediction(model_folder, tmp_path)
 
 
 def test_what_is_trained_in_bfloat16_is_measured_in_float32(model_folder, tmp_path, monkeypatch):
-    from thresher.training import fit as fitting
+    from thresher.training import record as recording
 
     noted = []
 
@@ -147,7 +149,7 @@ def test_what_is_trained_in_bfloat16_is_measured_in_float32(model_folder, tmp_pa
         noted.append((found, {name: value.clone() for name, value in model.state_dict().items()}))
         return found
 
-    monkeypatch.setattr(fitting, "predict_logits", note)
+    monkeypatch.setattr(recording, "predict_logits", note)
     model, tokens, _ = trained(model_folder, tmp_path, RECIPE.model_copy(update={"bf16": True}))
     note(model, tokens)
     assert len(noted) == 4  # three evaluations on the way

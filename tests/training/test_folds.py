@@ -19,9 +19,10 @@ from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.signals.measure import read_signals
 from thresher.training.features import run_features
-from thresher.training.fit import fit, predict_logits
+from thresher.training.fit import fit
 from thresher.training.folds import fold_names, left_out
 from thresher.training.head import fit_heads, head_logits
+from thresher.training.predict import predict_logits
 from thresher.training.recipe import configs, steps_of
 from thresher.training.train import new_classifier
 from tiny import WORDS, tiny_model

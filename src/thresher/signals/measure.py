@@ -19,8 +19,8 @@ from thresher.signals.engines import find
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.features import read_features, write_features
-from thresher.training.fit import predict_logits
 from thresher.training.folds import folds_of, read_held_out
+from thresher.training.predict import predict_logits
 from thresher.training.recipe import configs
 from thresher.training.sound import TRAIN_AGAIN
 

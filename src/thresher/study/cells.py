@@ -16,10 +16,10 @@ from thresher.study.cell import Cell, cell_file, cell_key, read_cell
 from thresher.study.head_cells import head_cell_job
 from thresher.study.tuned_cells import tuned_cell_job
 from thresher.training.features import write_features
-from thresher.training.fit import progress_file
 from thresher.training.head_runs import HEADS
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import configs, steps_of
+from thresher.training.record import progress_file
 
 # What `run_jobs` and `on_ray` are.
 Jobs = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], int, int], Iterator[tuple[int, Any]]]

@@ -14,7 +14,8 @@ from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.study.cell import Cell, scored_run, write_cell
 from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
-from thresher.training.fit import fit, predict_logits
+from thresher.training.fit import fit
+from thresher.training.predict import predict_logits
 from thresher.training.recipe import configs, steps_of
 from thresher.training.train import new_classifier
 

@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.files import as_json, failed_to_write, unwritable, write
 from thresher.model.classifier import Classifier
-from thresher.model.frozen import Features
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
+from thresher.model.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
-from thresher.sealed import fault, write_table
-from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_checkpoint
+from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
 from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.processes import agreed, from_the_first, gather, rank, world
+from thresher.training.processes import agreed, from_the_first, rank, world
 from thresher.training.recipe import steps_of, trains_in_bf16
-from thresher.training.resume import Recorded, mark_whole, recorded_at, resume_point, step_of
-from thresher.training.shared import SharedBatches, interleaved, shared_loader, shared_loss
-from thresher.training.sound import folder_fault
-
-EVALUATION_TOKENS = 4096
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a training leaves behind beside its weights: where checkpoints and whole-set evaluations go, and row ids."""
-
-    checkpoints: Path
-    evaluations: Path | None
-    ids: pl.Series
-
-    def checkpoint(self, step: int) -> Path:
-        """The folder of one checkpoint."""
-        return self.checkpoints / f"step-{step:08d}"
-
-    def evaluation(self, step: int) -> Path:
-        """The file of one whole-set evaluation."""
-        assert self.evaluations is not None
-        return self.evaluations / f"step-{step:08d}.parquet"
+from thresher.training.record import Progress, Record, Recorder, progress_file
+from thresher.training.resume import recorded_at, resume_point, step_of
+from thresher.training.shared import SharedBatches, shared_loader, shared_loss
 
 
 class _TokenRows(Dataset[Any]):
@@ -99,123 +74,6 @@ class _SharedTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-class _Recorder(TrainerCallback):
-    """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume.
-
-    Of several processes each evaluates its share of the rows, and the first one writes.
-    """
-
-    def __init__(
-        self, record: Record, tokens: Tokens, labels: np.ndarray, saves: list[int], evaluates: list[int]
-    ) -> None:
-        self.record, self.tokens, self.labels = record, tokens, labels
-        self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
-        self.recorded: Recorded = {"checkpoints": [], "evaluations": []}
-        self.rates = (0.0, 0.0)
-        # On a diet a step stands for more than one of a training on all rows.
-        self.clock: Callable[[TrainerState], int] = lambda state: state.global_step
-        self.last = 0
-
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
-    ) -> None:
-        self.last = self.clock(state)
-
-    def due(self, steps: frozenset[int], now: int) -> int | None:
-        """The last of some steps that this one reaches."""
-        return max((step for step in steps if self.last < step <= now), default=None)
-
-    def sound(self, recorded: Recorded) -> bool:
-        """Whether what was recorded is still there and sound."""
-        checkpoints = [self.record.checkpoint(step) for step in recorded["checkpoints"]]
-        evaluations = [self.record.evaluation(step) for step in recorded["evaluations"]]
-        faults = [folder_fault(path, "checkpoint.json") for path in checkpoints] + list(
-            map(fault, evaluations)
-        )
-        return not any(faults)
-
-    def correct(self, model: nn.Module) -> np.ndarray:
-        """For every row whether it is predicted right, (N,)."""
-        mine = np.arange(rank(), len(self.tokens), world())
-        share = self.tokens.take(mine) if world() > 1 else self.tokens
-        return interleaved(gather(predict_logits(model, share).argmax(1) == self.labels[mine]))
-
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
-    ) -> None:
-        # Read before the scheduler moves on: TracIn weighs a checkpoint by the learning rate of the step itself.
-        groups = given["optimizer"].param_groups
-        self.rates = (float(groups[0]["lr"]), float(groups[1]["lr"]))
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
-    ) -> None:
-        now, model = self.clock(state), given["model"]
-        step = self.due(self.evaluates, now)
-        if step is not None:
-            table = pl.DataFrame({"id": self.record.ids, "correct": self.correct(model)})
-            if rank() == 0:
-                write_table(self.record.evaluation(step), table)
-            self.recorded["evaluations"].append(step)
-        step = self.due(self.saves, now)
-        if step is not None:
-            facts = {
-                "step": step,
-                "epoch": state.epoch,
-                "encoder_lr": self.rates[0],
-                "head_lr": self.rates[1],
-            }
-            if rank() == 0:
-                save_checkpoint(self.record.checkpoint(step), model, facts)
-            self.recorded["checkpoints"].append(step)
-            control.should_save = step < state.max_steps
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
-    ) -> None:
-        gather("saved")  # every process writes its own random state
-        if rank() == 0:
-            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
-
-
-class _Progress(TrainerCallback):
-    """Leaves the number of the step in a file, once a second, for whoever watches."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.told = file, 0.0
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
-    ) -> None:
-        if time.monotonic() - self.told > 1:
-            self.told = time.monotonic()
-            self.file.write_text(str(state.global_step))
-
-
-def progress_file(folder: Path) -> Path:
-    """Where a training in `folder` says how far it is."""
-    return folder / "progress"
-
-
-def predict_logits(
-    model: nn.Module, tokens: Tokens | Features, batch_tokens: int = EVALUATION_TOKENS
-) -> np.ndarray:
-    """Logits (N, K) in eval mode, in float32, without gradients; the model's mode is put back."""
-    device, training = next(model.parameters()).device, model.training
-    # A training in bfloat16 puts an autocast before the forward of its model, which is kept beside it.
-    forward = getattr(model, "_original_forward", model)
-    logits: list[tuple[np.ndarray, np.ndarray]] = []
-    model.eval()
-    with torch.no_grad():
-        for rows in length_sorted_batches(tokens.lengths, batch_tokens):
-            logits.append((rows, forward(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
-    model.train(training)
-    result = np.empty((len(tokens), logits[0][1].shape[1]), np.float32)
-    for rows, values in logits:
-        result[rows] = values
-    return result
-
-
 def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, Any]]:
     """Encoder and head, each with its learning rate, in this order."""
     return [
@@ -250,12 +108,12 @@ def fit(
         parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
     )
     folder.mkdir(parents=True, exist_ok=True)
-    callbacks: list[TrainerCallback] = [_Progress(progress_file(folder))] if rank() == 0 else []
+    callbacks: list[TrainerCallback] = [Progress(progress_file(folder))] if rank() == 0 else []
     per_epoch = math.ceil(len(tokens) / config.batch_size)
     point: str | None = None
     if record:
         evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
-        recorder = _Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates)
+        recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates)
         callbacks.append(recorder)
         with agreed():
             point = resume_point(folder, recorder.sound) if rank() == 0 else None

@@ -24,12 +24,14 @@ from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import checkpoint_steps, save_architecture
 from thresher.training.features import run_features
-from thresher.training.fit import Record, fit, predict_logits, progress_file
+from thresher.training.fit import fit
 from thresher.training.folds import fold_names, folds_of, is_fold, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
 from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
+from thresher.training.predict import predict_logits
 from thresher.training.processes import agreed, rank, together, world
 from thresher.training.recipe import configs, recipe, steps_of, trains_in_bf16
+from thresher.training.record import Record, progress_file
 from thresher.training.sound import faults, finished, mark_finished, read_facts
 
 

@@ -27,8 +27,9 @@ from thresher.nlu.stack.vocabulary import only_used
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
-from thresher.training.fit import Record, fit
+from thresher.training.fit import fit
 from thresher.training.parallel import run_jobs, share_cores
+from thresher.training.record import Record
 
 EPOCH = 2.0  # of the checkpoint that EL2N reads, as for classifiers
 BATCH_TOKENS = 2048

@@ -28,9 +28,9 @@ from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
 from thresher.run_folder import lock
-from thresher.training.fit import progress_file
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import steps_of
+from thresher.training.record import progress_file
 
 
 def train_stack(

@@ -16,7 +16,7 @@ from thresher.nlu.rows.bio import slots_of
 from thresher.nlu.rows.table import Slot
 from thresher.nlu.stack.encode import encode
 from thresher.nlu.stack.joint import JointModel
-from thresher.training.fit import EVALUATION_TOKENS, predict_logits
+from thresher.training.predict import EVALUATION_TOKENS, predict_logits
 
 Numbers = npt.NDArray[np.float64]
 

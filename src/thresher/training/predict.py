@@ -1,0 +1,31 @@
+"""Logits of all rows from a model in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from thresher.model.frozen import Features
+from thresher.model.tokens import Tokens, length_sorted_batches
+
+EVALUATION_TOKENS = 4096
+
+
+def predict_logits(
+    model: nn.Module, tokens: Tokens | Features, batch_tokens: int = EVALUATION_TOKENS
+) -> np.ndarray:
+    """Logits (N, K) in eval mode, in float32, without gradients; the model's mode is put back."""
+    device, training = next(model.parameters()).device, model.training
+    # A training in bfloat16 puts an autocast before the forward of its model, which is kept beside it.
+    forward = getattr(model, "_original_forward", model)
+    logits: list[tuple[np.ndarray, np.ndarray]] = []
+    model.eval()
+    with torch.no_grad():
+        for rows in length_sorted_batches(tokens.lengths, batch_tokens):
+            logits.append((rows, forward(**tokens.batch(rows, device)).logits.float().cpu().numpy()))
+    model.train(training)
+    result = np.empty((len(tokens), logits[0][1].shape[1]), np.float32)
+    for rows, values in logits:
+        result[rows] = values
+    return result
