@@ -1,7 +1,8 @@
 """What a decision costs, and what it buys: `python benchmarks/decision_cost.py ROWS OUT [--seeds 0 1 2] [--pruned ...]`.
 
-hwu64 (rows: `study_data.py`), first 3 layers fine-tuned as in `study.py --model tuned-3`. Ways to score rows for that model,
-from the paper's measuring pass down to a head on the frozen encoder; the rows that each keeps train the model for the same
+hwu64 (rows: `study_data.py`), first 3 layers fine-tuned as in `study.py --model tuned-3`; `--deep tuned-6-one`: all six, with
+fewer ways, and `--costs` first, as its one pass is that which scores the rows. Ways to score rows for that model, from the
+paper's measuring pass down to a head on the frozen encoder; the rows that each keeps train the model for the same
 epochs. Where scores come with a training, those of seed s decide for the training of seed s: the interval holds their noise,
 too. Trainings are cells of the run folder and never done twice. `--costs` measures what each part costs, in processor time of
 one thread. Figures go to docs/decision-cost.json, and `while_training_tables.py` makes the table.
@@ -25,7 +26,7 @@ import torch
 from scipy.stats import spearmanr
 
 import thresher as th
-from study import config_of, scored, training_rows
+from study import MODELS, config_of, scored, training_rows
 from thresher.files import as_json, write
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
@@ -36,13 +37,13 @@ from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy
-from thresher.training.fit import fit, parameter_groups
+from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import configs
 from thresher.training.train import new_classifier
 
 FIGURES = Path(__file__).parents[1] / "docs" / "decision-cost.json"
-DATA, DEEP = "hwu64", "tuned-3"
+DATA = "hwu64"
 Choice = tuple[str, str, dict[str, Any]]  # score, strategy, and what else a selection is asked for
 RULE: Choice = ("aum", "recommended", {})
 VOG: Choice = ("vog", "cutoff", {})
@@ -57,6 +58,12 @@ WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {
     "VoG, first layer, 1 epoch, 4 checkpoints": ("tuned-1-quick", VOG, {"tuned-1-quick": 1}),
     "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
     "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
+    "rule, frozen first 3 layers, one run": ("frozen-3-one", RULE, {"frozen-3-one": 1}),
+}
+VOG_PASS, QUICK = "VoG, measuring pass", "rule, frozen first 3 layers, one run"
+TRIED: dict[str, tuple[str, ...]] = {
+    "tuned-3": tuple(way for way in WAYS if way != QUICK),
+    "tuned-6-one": (VOG_PASS, QUICK),
 }
 
 
@@ -135,35 +142,27 @@ def processor_seconds(job: Callable[[], Any]) -> float:
     return round(used() - before, 1)
 
 
-def costs(rows: Path, out: Path) -> dict[str, float]:
+def costs(rows: Path, out: Path, deep: str) -> dict[str, float]:
     """Processor seconds of every part that a way of scoring is made of, each anew, in one thread."""
-    deep = out / f"{DATA}-test-{DEEP}"
-
-    def train() -> None:
-        model, tokens, labels = inputs(deep, 0)
-        _, config = configs(read_manifest(deep))
-        with tempfile.TemporaryDirectory() as folder:
-            fit(model, tokens, labels, config, 0, Path(folder))
-
-    def passed(folder: Path, signals: tuple[str, ...]) -> float:
-        """Of a training with one run, measured: the pass alone."""
-        config = config_of(rows, DATA, "test", DEEP)
-        run = th.train(training_rows(config), out=folder, config=config, runs=1)
-        return processor_seconds(
-            lambda: th.measure(run, workers=1, signals=signals, force=(Path(run) / "signals").is_dir())
-        )
-
-    found = {"training": processor_seconds(train)}
+    parts = {part for way in TRIED[deep] for part in WAYS[way][2]} | {"training"}
+    config = config_of(rows, DATA, "test", deep)
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["THRESHER_CACHE"] = f"{folder}/cache"
-        found["watched training"] = processor_seconds(lambda: watch(deep, Path(folder) / "run", 0))
-        for name in ("tuned-1", "tuned-1-quick"):
-            found[name] = processor_seconds(
-                partial(proxy, rows, Path(folder) / name, name, ("gradient_gram",))
-            )
-        found["frozen"] = processor_seconds(lambda: proxy(rows, Path(folder) / "frozen", "frozen", ()))
-        found["pass"] = passed(Path(folder) / "pass", ("gradient_gram",))
-        found["pass of logits"] = passed(Path(folder) / "pass", ())
+        # A model that is trained once keeps what is measured here for the scores of its rows.
+        place = out / f"{DATA}-test-{deep}" if config.train.runs == 1 else Path(folder) / "deep"
+        given = {"test": config.data.test, "config": config, "proof_seeds": 1, "runs": 1, "workers": 1}
+        found["training"] = processor_seconds(lambda: th.train(training_rows(config), out=place, **given))
+        if "pass of logits" in parts:
+            found["pass of logits"] = processor_seconds(lambda: th.measure(place, signals=(), workers=1))
+        found["pass"] = processor_seconds(
+            lambda: th.measure(place, signals=("gradient_gram",), workers=1, force="pass of logits" in parts)
+        )
+        if "watched training" in parts:
+            found["watched training"] = processor_seconds(lambda: watch(place, Path(folder) / "run", 0))
+        for name in sorted(parts & MODELS.keys()):
+            signals = ("gradient_gram",) if name.startswith("tuned") else ()
+            found[name] = processor_seconds(partial(proxy, rows, Path(folder) / name, name, signals))
     return found
 
 
@@ -175,18 +174,16 @@ def proxy(rows: Path, folder: Path, model: str, signals: tuple[str, ...]) -> Non
     th.score(run)
 
 
-def tables(rows: Path, out: Path, seeds: list[int]) -> Callable[[str, int], pl.DataFrame]:
+def tables(rows: Path, out: Path, model: str, seeds: list[int]) -> Callable[[str, int], pl.DataFrame]:
     """The score table of every source, by source and seed, in the row order of the deep run; what is absent is made."""
-    runs = {
-        "deep": scored(rows, out, DATA, "test", DEEP),
-        "tuned-1": scored(rows, out, DATA, "test", "tuned-1"),
-        "tuned-1-quick": scored(rows, out, DATA, "test", "tuned-1-quick"),
-        "frozen": scored(rows, out, DATA, "test"),
-    }
+    sources = {WAYS[way][0] for way in TRIED[model]}
+    others = sorted(sources - {"deep", "watched"})
+    runs = {"deep": scored(rows, out, DATA, "test", model)}
+    runs |= {name: scored(rows, out, DATA, "test", name) for name in others}
     deep = read_rows(runs["deep"] / "rows.parquet").table
     found = {name: scores_of(run, deep["id"]) for name, run in runs.items()}
     watched = {}
-    for seed in seeds:
+    for seed in seeds if "watched" in sources else []:
         folder = out / f"{DATA}-test-watched-{seed}"
         if not (folder / "scores.parquet").is_file():
             watch(runs["deep"], folder, seed)
@@ -210,24 +207,24 @@ def main() -> None:
     )
     parser.add_argument("rows", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--deep", choices=list(TRIED), default="tuned-3")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--pruned", type=float, nargs="+", default=[0.3, 0.45, 0.7])
     parser.add_argument("--costs", action="store_true", help="measure the costs alone")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    deep = asked.deep
     if asked.costs:
-        figures["costs"] = costs(asked.rows, asked.out)
-        write(FIGURES, as_json(figures))
+        noted(deep, {"costs": costs(asked.rows, asked.out, deep)})
         return
-    table = tables(asked.rows, asked.out, asked.seeds)
-    run = asked.out / f"{DATA}-test-{DEEP}"
+    table = tables(asked.rows, asked.out, deep, asked.seeds)
+    run = asked.out / f"{DATA}-test-{deep}"
     ids = read_rows(run / "rows.parquet").table["id"]
     cells: dict[tuple[str, float], list[Cell]] = {("full", 0.0): []}
     for seed in asked.seeds:
         cells["full", 0.0].append(new_cell("full", seed, None, ids))
         for pruned in asked.pruned:
-            for way in (*WAYS, "random"):
+            for way in (*TRIED[deep], "random"):
                 source = "deep" if way == "random" else WAYS[way][0]
                 scores = table(source, seed)
                 chosen = RANDOM if way == "random" else arm(way, scores)
@@ -235,13 +232,21 @@ def main() -> None:
                 cells.setdefault((way, pruned), []).append(new_cell(way, seed, None, ids, kept, chosen.name))
         # Seed after seed, so that the first figures of all ways come early.
         done = asked.seeds[: asked.seeds.index(seed) + 1]
-        figures |= {"seeds": done, "ways": outcome(run, cells, asked.pruned, table, done)}
-        write(FIGURES, as_json(figures))
+        ways = outcome(run, deep, cells, asked.pruned, table, done)
+        noted(deep, {"seeds": done, "ways": ways})
         print("seed", seed, flush=True)
+
+
+def noted(deep: str, entry: dict[str, Any]) -> None:
+    """Add to the figures of a deep model."""
+    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    figures[deep] = figures.get(deep, {}) | entry
+    write(FIGURES, as_json(figures))
 
 
 def outcome(
     run: Path,
+    deep: str,
     cells: dict[tuple[str, float], list[Cell]],
     shares: list[float],
     table: Callable[[str, int], pl.DataFrame],
@@ -253,7 +258,7 @@ def outcome(
     predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
     full = predicted["full", 0.0]
     found: dict[str, Any] = {"full": {"accuracy": [round(accuracy(truth, one), 5) for one in full]}}
-    for way in (*WAYS, "random"):
+    for way in (*TRIED[deep], "random"):
         line: dict[str, Any] = {} if way == "random" else {"rank correlation": ranks(way, table, seeds)}
         for share in shares:
             mine, vog = predicted[way, share], predicted["VoG, measuring pass", share]

@@ -77,6 +77,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "measure": {"features": True, "workers": 1},
         "sweep": {"workers": 1},
     },
+    "frozen-3-one": {
+        "model": {"freeze": True, "layers": 3},
+        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 1, "workers": 1, "threads": 1},
+        "measure": {"workers": 1},
+    },
     **{
         f"tuned-{layers}{how}": {
             "model": {"layers": layers},
@@ -91,12 +96,14 @@ MODELS: dict[str, dict[str, Any]] = {
                 "threads": 1,
             },
             "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
+            "measure": {"signals": ["gradient_gram"]} if how == "-one" else {},
         }
         for layers, runs, how in (
             (1, 1, "-quick"),
             (1, 1, ""),
             (3, 3, ""),
             (6, 3, ""),
+            (6, 1, "-one"),
             (3, 3, "-proxy"),
             (6, 3, "-proxy"),
         )

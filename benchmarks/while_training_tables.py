@@ -21,6 +21,7 @@ from thresher.files import as_json, write
 from thresher.study.intervals import paired_interval
 
 PAGE = PUBLISHED.with_suffix(".md")
+MARKS = {"tuned-3": "", "tuned-6-one": "-6"}
 KEPT = (
     *("data", "split", "layers", "change", "kept", "seed", "recipe", "key"),
     *("accuracy", "cpu", "wall", "steps", "correct", "tested"),
@@ -150,8 +151,9 @@ def main(folders: list[str]) -> None:
             page = filled(page, f"diets-{data}-{split}", diet_lines(found))
     if FIGURES.is_file():
         figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-        page = filled(page, "decision-cost", cost_lines(figures))
-        page = filled(page, "decision-differences", cost_differences(figures))
+        for deep, mark in MARKS.items():
+            page = filled(page, f"decision-cost{mark}", cost_lines(figures[deep]))
+            page = filled(page, f"decision-differences{mark}", cost_differences(figures[deep]))
     write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
     PAGE.write_text(page, encoding="utf-8")
 
