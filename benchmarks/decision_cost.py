@@ -49,18 +49,18 @@ RULE: Choice = ("aum", "recommended", {})
 VOG: Choice = ("vog", "cutoff", {})
 ONLINE: Choice = ("vog_online_class", "cutoff", {})
 ONLINE_BY_CLASS: Choice = ("vog_online", "cutoff", {"stratify": "label"})
+VOG_PASS, QUICK = "VoG, measuring pass", "rule, frozen first 3 layers, one run"
 # By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
 WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {
-    "VoG, measuring pass": ("deep", VOG, {"training": 1, "pass": 1}),
+    VOG_PASS: ("deep", VOG, {"training": 1, "pass": 1}),
     "online VoG, watched": ("watched", ONLINE, {"watched training": 1}),
     "online VoG within each class, watched": ("watched", ONLINE_BY_CLASS, {"watched training": 1}),
     "VoG, first layer as proxy": ("tuned-1", VOG, {"tuned-1": 1}),
     "VoG, first layer, 1 epoch, 4 checkpoints": ("tuned-1-quick", VOG, {"tuned-1-quick": 1}),
     "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
     "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
-    "rule, frozen first 3 layers, one run": ("frozen-3-one", RULE, {"frozen-3-one": 1}),
+    QUICK: ("frozen-3-one", RULE, {"frozen-3-one": 1}),
 }
-VOG_PASS, QUICK = "VoG, measuring pass", "rule, frozen first 3 layers, one run"
 TRIED: dict[str, tuple[str, ...]] = {
     "tuned-3": tuple(way for way in WAYS if way != QUICK),
     "tuned-6-one": (VOG_PASS, QUICK),
@@ -261,13 +261,13 @@ def outcome(
     for way in (*TRIED[deep], "random"):
         line: dict[str, Any] = {} if way == "random" else {"rank correlation": ranks(way, table, seeds)}
         for share in shares:
-            mine, vog = predicted[way, share], predicted["VoG, measuring pass", share]
+            mine, vog = predicted[way, share], predicted[VOG_PASS, share]
             line[f"{share:g}"] = {"accuracy": [round(accuracy(truth, one), 5) for one in mine]}
             if len(seeds) > 1:
                 for name, other in (
                     ("full", full),
                     ("random", predicted["random", share]),
-                    ("VoG, measuring pass", vog),
+                    (VOG_PASS, vog),
                 ):
                     gap = paired_interval(mine, other, truth)
                     line[f"{share:g}"][f"less {name}"] = [

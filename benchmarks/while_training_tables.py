@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from decision_cost import FIGURES, WAYS
+from decision_cost import FIGURES, VOG_PASS, WAYS
 from render import filled, table
 from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
 
@@ -103,7 +103,7 @@ def cost_differences(figures: dict[str, Any]) -> str:
     for way, found in figures["ways"].items():
         if way in WAYS:
             shares = shares_of(found)
-            others = ("random", "VoG, measuring pass")
+            others = ("random", VOG_PASS)
             lines.append(
                 [way]
                 + [

@@ -132,6 +132,18 @@ class MeasureConfig(_Section):
     cores: int = Field(default=1, ge=1, description="cores that Ray sets aside for each worker")
 
 
+def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
+    """The layers of a frozen encoder that goes by the name `frozen` or `frozen-N`; None for every other model.
+
+    >>> frozen_layers("frozen"), frozen_layers("frozen-3"), frozen_layers(3)
+    ('all', 3, None)
+    """
+    kind, _, layers = str(encoder).partition("-")
+    if kind != "frozen":
+        return None
+    return int(layers) if layers else "all"
+
+
 class ProxyConfig(_Section):
     """A cheaper model that scores the rows in the place of the one that they are chosen for."""
 

@@ -12,7 +12,7 @@ from thresher.errors import UserError
 from thresher.rows import Rows
 from thresher.run_folder import FOLDERS
 
-# What thresher writes into a run folder: files by their names and endings, and what users take home from it.
+# Files by their names and endings, and what users take home.
 FILES = (
     "rows",
     "test",
@@ -25,14 +25,8 @@ FILES = (
     "results",
     "report",
 )
-
-
 ENDINGS = ("parquet", "original.parquet", "json", "html")
-
-
 ORIGINALS = ("rows.original", "test.original")
-
-
 PRODUCTS = ("kept", "dropped")
 
 

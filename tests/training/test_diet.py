@@ -26,7 +26,10 @@ def fixed(monkeypatch):
     """A diet that takes a list of portions, one per epoch."""
 
     def enter(*portions: Portion) -> str:
-        entry = registry.Diet("fixed", lambda now, **options: portions[now.epoch], "loss", True, "a test", {})
+        options = dict(registry.COMMON)
+        entry = registry.Diet(
+            "fixed", lambda now, **given: portions[now.epoch], "loss", True, "a test", options
+        )
         monkeypatch.setitem(registry._REGISTRY, "fixed", entry)
         return "fixed"
 
@@ -151,8 +154,7 @@ def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, f
         gradient_accumulation_steps=accumulated,
     )
     name = fixed(*portions)
-    diet = th.prune_while_training(trainer, name)
-    diet.options["same_steps"] = True
+    th.prune_while_training(trainer, name, same_steps=True)
     seen = visits_of(trainer)
     trainer.train()
     for epoch, portion in enumerate(portions):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thresher.config import frozen_layers
 from thresher.report.format import count, duration, score_value
 from thresher.report.read import RunFiles
 from thresher.run_folder import STEPS
@@ -86,10 +87,10 @@ def scored_by(config: dict[str, Any]) -> str | None:
     encoder = config.get("proxy", {}).get("encoder", "none")
     if encoder == "none":
         return None
-    kind, _, layers = str(encoder).partition("-")
-    if kind != "frozen":
+    layers = frozen_layers(encoder)
+    if layers is None:
         return f"its first {count(encoder, 'layer')}"
-    part = f"the first {count(int(layers), 'layer')} of " if layers else ""
+    part = "" if layers == "all" else f"the first {count(layers, 'layer')} of "
     return f"a head on {part}the encoder as it is"
 
 

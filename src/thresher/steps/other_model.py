@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from thresher.config import RunConfig
+from thresher.config import RunConfig, frozen_layers
 from thresher.errors import UserError
 from thresher.files import copy_file
 from thresher.run_folder import read_manifest, write_manifest
@@ -27,10 +27,9 @@ def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
     2
     """
     values = config.model_dump()
-    kind, _, layers = str(encoder).partition("-")
-    frozen = kind == "frozen"
-    values["model"] |= {"freeze": frozen, "layers": (int(layers) if layers else "all") if frozen else encoder}
-    values["train"] |= FROZEN if frozen else {}
+    layers = frozen_layers(encoder)
+    values["model"] |= {"freeze": layers is not None, "layers": layers or encoder}
+    values["train"] |= FROZEN if layers else {}
     return checked({**values, "proxy": {}})
 
 

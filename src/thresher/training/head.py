@@ -24,9 +24,8 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 
 State = dict[str, Tensor]
 MAX_GRADIENT_NORM = 1.0  # what Trainer clips to by default
-BLOCK = (
-    1 << 16
-)  # rows that a head predicts at a time: its hidden layers need not stand in memory for all of them
+# Rows that a head predicts at a time: its hidden layers need not stand in memory for all of them.
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)

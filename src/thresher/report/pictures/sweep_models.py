@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thresher.config import frozen_layers
 from thresher.report.pictures.sweep import COLOURS, LAYOUT, curve, curves_of, first_shown, is_random
 from thresher.report.read import RunFiles
 
@@ -15,7 +16,7 @@ def sweep_models(files: RunFiles) -> dict[str, Any] | None:
         return None
     models = {"this run's model": found}
     for size, entry in found["models"].items():
-        models[size if size.startswith("frozen") else f"{size} layers"] = entry
+        models[size if frozen_layers(size) else f"{size} layers"] = entry
     chosen = min(first_shown(curves_of(found["table"])), default=None)
     traces = []
     for at, (model, entry) in enumerate(models.items()):

@@ -119,12 +119,12 @@ class Dieting(TrainerCallback):
             self.portion = find(self.method).function(
                 self.moment(args, state, given["model"]), **own(self.options)
             )
-            if self.options.get("same_steps"):
+            if self.options["same_steps"]:
                 self.portion = self.portion.level()
             if self.portion.restart:
                 self.restart(given["model"], given["optimizer"], given["lr_scheduler"])
         self.resumed = False
-        if self.options.get("same_steps"):
+        if self.options["same_steps"]:
             self.order.thin(int(self.keep.sum()))
             self.rows_per_batch = int(self.loader.total_batch_size)
         rows = self.whole(int(self.keep.sum()))
