@@ -93,11 +93,10 @@ def sets(data: str, split: str, model: ModelConfig, seed: int) -> dict[str, Any]
     }
 
 
-def recipe(data: str, change: dict[str, Any]) -> TrainConfig:
-    """The recipe for the epochs of the data, with what an arm changes; its epochs are a share."""
-    epochs = EPOCHS[data] * change.get("epochs", 1)
-    changed = {name: value for name, value in change.items() if name != "epochs"}
-    return TrainConfig(**{**RECIPE, "epochs": epochs, **changed})
+def recipe(of_all: dict[str, Any], change: dict[str, Any]) -> TrainConfig:
+    """The recipe of all arms with what one of them changes; its epochs are a share."""
+    epochs = of_all["epochs"] * change.get("epochs", 1)
+    return TrainConfig(**{**of_all, **change, "epochs": epochs})
 
 
 def published() -> list[dict[str, Any]]:
@@ -106,8 +105,7 @@ def published() -> list[dict[str, Any]]:
 
 
 def cell(work: Path, made_of: dict[str, Any]) -> dict[str, Any]:
-    """The result of one training, made unless it is there; made_of: data, split, layers, change, kept, seed."""
-    made_of = {**made_of, "recipe": {**RECIPE, "epochs": EPOCHS[made_of["data"]]}}
+    """The result of one training, made unless it is there; made_of: data, split, layers, recipe, change, kept, seed."""
     key = digest(made_of)
     place = work / "cells" / f"{key}.json"
     if place.is_file():
@@ -118,7 +116,7 @@ def cell(work: Path, made_of: dict[str, Any]) -> dict[str, Any]:
             return done
     found = sets(made_of["data"], made_of["split"], ModelConfig(layers=made_of["layers"]), made_of["seed"])
     tokens, labels = found["train"]
-    config = recipe(made_of["data"], made_of["change"])
+    config = recipe(made_of["recipe"], made_of["change"])
     with tempfile.TemporaryDirectory() as folder:
         cpu, wall = time.process_time(), time.monotonic()
         steps = fit(found["model"], tokens, labels, config, made_of["seed"], Path(folder))
@@ -142,7 +140,7 @@ def cell(work: Path, made_of: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def diets(work: Path, data: str, split: str, seeds: list[int], arms: list[str]) -> None:
+def diets(work: Path, data: str, split: str, seeds: list[int], arms: list[str], epochs: int) -> None:
     """The arms of DIETS, seed after seed, so that the first figures of all arms come early."""
     for seed in seeds:
         for arm in arms or DIETS:
@@ -152,6 +150,7 @@ def diets(work: Path, data: str, split: str, seeds: list[int], arms: list[str]) 
                     "data": data,
                     "split": split,
                     "layers": LAYERS,
+                    "recipe": {**RECIPE, "epochs": epochs},
                     "change": DIETS[arm],
                     "kept": "all",
                     "seed": seed,
@@ -168,9 +167,10 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="*", default=[])
+    parser.add_argument("--epochs", type=int, help="of full training", default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    diets(given.work, given.data, given.split, given.seeds, given.arms)
+    diets(given.work, given.data, given.split, given.seeds, given.arms, given.epochs or EPOCHS[given.data])
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, ev
 from thresher.training.fit import fit
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.predict import predict_logits
-from thresher.training.recipe import steps_of
+from thresher.training.recipe import bf16_pays, steps_of, trains_in_bf16
 from thresher.training.record import Record
 from thresher.training.train import new_classifier
 from tiny import WORDS, tiny_model
@@ -137,6 +137,24 @@ def test_dropout_is_on_in_training_and_off_in_prediction(model_folder, tmp_path)
     first, second = predict_logits(model, tokens), predict_logits(model, tokens)
     assert np.array_equal(first, second)
     assert model.training
+
+
+@pytest.mark.parametrize(
+    ("processor", "pays"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_bfloat16_is_for_processors_that_are_faster_in_it(processor, pays, monkeypatch):
+    assert bf16_pays(processor) == pays
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    assert trains_in_bf16(RECIPE) == pays
+    assert trains_in_bf16(RECIPE.model_copy(update={"bf16": True}))
 
 
 def test_what_is_trained_in_bfloat16_is_measured_in_float32(model_folder, tmp_path, monkeypatch):
