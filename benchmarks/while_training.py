@@ -140,7 +140,9 @@ def cell(work: Path, made_of: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def diets(work: Path, data: str, split: str, seeds: list[int], arms: list[str], epochs: int) -> None:
+def diets(
+    work: Path, data: str, split: str, layers: int, epochs: int, seeds: list[int], arms: list[str]
+) -> None:
     """The arms of DIETS, seed after seed, so that the first figures of all arms come early."""
     for seed in seeds:
         for arm in arms or DIETS:
@@ -149,7 +151,7 @@ def diets(work: Path, data: str, split: str, seeds: list[int], arms: list[str], 
                 {
                     "data": data,
                     "split": split,
-                    "layers": LAYERS,
+                    "layers": layers,
                     "recipe": {**RECIPE, "epochs": epochs},
                     "change": DIETS[arm],
                     "kept": "all",
@@ -167,10 +169,12 @@ def main() -> None:
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="*", default=[])
+    parser.add_argument("--layers", type=int, default=LAYERS)
     parser.add_argument("--epochs", type=int, help="of full training", default=None)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    diets(given.work, given.data, given.split, given.seeds, given.arms, given.epochs or EPOCHS[given.data])
+    epochs = given.epochs or EPOCHS[given.data]
+    diets(given.work, given.data, given.split, given.layers, epochs, given.seeds, given.arms)
 
 
 if __name__ == "__main__":

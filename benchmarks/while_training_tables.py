@@ -48,12 +48,20 @@ def against(arm: list[Cell], full: list[Cell]) -> dict[str, Any]:
     }
 
 
-def arms(cells: list[Cell], data: str, split: str) -> dict[str, dict[str, Any]]:
+def settings(cells: list[Cell]) -> dict[str, list[Cell]]:
+    """The cells of today's recipe by what they have in common, under the name of their table."""
+    found: dict[str, list[Cell]] = {}
+    for one in cells:
+        epochs = one["recipe"]["epochs"]
+        if one["recipe"] == {**RECIPE, "epochs": epochs}:
+            layers = "" if one["layers"] == LAYERS else f"-{one['layers']}-layers"
+            longer = "" if epochs == EPOCHS[one["data"]] else f"-{epochs}-epochs"
+            found.setdefault(f"{one['data']}-{one['split']}{layers}{longer}", []).append(one)
+    return found
+
+
+def arms(mine: list[Cell]) -> dict[str, dict[str, Any]]:
     """Every arm of DIETS that has cells, beside full training with the same seeds."""
-    # With the model and the recipe of today.
-    asked = (data, split, "all", LAYERS, {**RECIPE, "epochs": EPOCHS[data]})
-    facts = ("data", "split", "kept", "layers", "recipe")
-    mine = [one for one in cells if tuple(one[name] for name in facts) == asked]
     by_arm = {
         arm: {one["seed"]: one for one in mine if one["change"] == change} for arm, change in DIETS.items()
     }
@@ -144,11 +152,11 @@ def main(folders: list[str]) -> None:
             cells[one["key"]] = {name: one[name] for name in KEPT}
     page = PAGE.read_text(encoding="utf-8")
     tables: dict[str, Any] = {}
-    for data, split in ((data, split) for data in EPOCHS for split in ("test", "val")):
-        found = arms(list(cells.values()), data, split)
-        if found:
-            tables[f"{data} {split}"] = found
-            page = filled(page, f"diets-{data}-{split}", diet_lines(found))
+    for name, mine in sorted(settings(list(cells.values())).items()):
+        found = arms(mine)
+        if found and f"<!-- diets-{name} -->" in page:
+            tables[name] = found
+            page = filled(page, f"diets-{name}", diet_lines(found))
     if FIGURES.is_file():
         figures = json.loads(FIGURES.read_text(encoding="utf-8"))
         for deep, mark in MARKS.items():
