@@ -54,17 +54,17 @@ def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_fold
     from thresher.training import record as recording
 
     trained(model_folder, tmp_path / "whole", DIET)
-    save = recording.save_checkpoint
+    save = recording.save_weights
 
-    def cut(folder, model, facts):
-        save(folder, model, facts)
+    def cut(folder, weights, facts):
+        save(folder, weights, facts)
         if facts["step"] == 14:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(recording, "save_checkpoint", cut)
+    monkeypatch.setattr(recording, "save_weights", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(model_folder, tmp_path / "cut", DIET)
-    monkeypatch.setattr(recording, "save_checkpoint", save)
+    monkeypatch.setattr(recording, "save_weights", save)
     trained(model_folder, tmp_path / "cut", DIET)
     last = "run-0/step-00000018/model.safetensors"
     whole, again = (load_file(tmp_path / name / last) for name in ("whole", "cut"))
@@ -78,15 +78,15 @@ def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
     from thresher.training import record as recording
 
     often = DIET.model_copy(update={"checkpoints": 18, "diet_options": {"prune": 0.7, "after": 1}})
-    save, saved = recording.save_checkpoint, []
+    save, saved = recording.save_weights, []
 
-    def cut(folder, model, facts):
+    def cut(folder, weights, facts):
         saved.append(facts["step"])
-        save(folder, model, facts)
+        save(folder, weights, facts)
         if len(saved) == 9:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(recording, "save_checkpoint", cut)
+    monkeypatch.setattr(recording, "save_weights", cut)
     with pytest.raises(KeyboardInterrupt):
         trained(model_folder, tmp_path / "cut", often)
     # The first epoch takes all rows in 6 steps; each of the 2 steps of the second stands for 3.

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
@@ -53,11 +53,6 @@ def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> l
     if config.forgetting_every is not None:
         return list(range(config.forgetting_every, end + 1, config.forgetting_every))
     return evenly_spaced(config.forgetting_evaluations, end) if config.forgetting_evaluations else []
-
-
-def save_checkpoint(folder: Path, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write the weights of a model; see `save_weights`."""
-    save_weights(folder, model.state_dict(), facts)
 
 
 def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) -> None:

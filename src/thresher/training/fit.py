@@ -28,6 +28,7 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, Record, Recorder, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of
 from thresher.training.shared import SharedBatches, shared_loader, shared_loss
+from thresher.training.vocabulary import Weights, trimmed_vocabulary
 
 
 class _TokenRows(Dataset[Any]):
@@ -103,6 +104,20 @@ def fit(
     UserError
         the disk is full or cannot be written, or the training was begun by another number of processes.
     """
+    with trimmed_vocabulary(model, tokens, config.weight_decay) as (fewer, whole):
+        return _fit(model, fewer, labels, config, seed, folder, record, whole)
+
+
+def _fit(
+    model: Classifier,
+    tokens: Tokens,
+    labels: np.ndarray,
+    config: TrainConfig,
+    seed: int,
+    folder: Path,
+    record: Record | None,
+    whole: Callable[[Weights], Weights],
+) -> int:
     total = steps_of(config, len(tokens))
     optimizer = torch.optim.AdamW(
         parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
@@ -113,7 +128,7 @@ def fit(
     point: str | None = None
     if record:
         evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
-        recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates)
+        recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates, whole)
         callbacks.append(recorder)
         with agreed():
             point = resume_point(folder, recorder.sound) if rank() == 0 else None

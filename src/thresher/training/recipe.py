@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def trains_in_bf16(config: TrainConfig) -> bool:
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})
 
 
-def bf16_pays(processor: dict[str, Any]) -> bool:
+def bf16_pays(processor: Mapping[str, Any]) -> bool:
     """Whether a processor's matrix products are faster in bfloat16 than in float32, by `torch.cpu.get_capabilities()`.
 
     With tiles (AMX) they are, and with AVX-512's bfloat16 on AMD; on an Intel Xeon without tiles a training took 1.5 times as

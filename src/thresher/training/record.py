@@ -15,12 +15,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from thresher.model.tokens import Tokens
 from thresher.sealed import fault, write_table
-from thresher.training.checkpoints import save_checkpoint
+from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits
 from thresher.training.processes import gather, rank, world
 from thresher.training.resume import Recorded, mark_whole
 from thresher.training.shared import interleaved
 from thresher.training.sound import folder_fault
+from thresher.training.vocabulary import Weights
 
 
 @dataclass(frozen=True)
@@ -44,13 +45,20 @@ class Record:
 class Recorder(TrainerCallback):
     """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume.
 
-    Of several processes each evaluates its share of the rows, and the first one writes.
+    Of several processes each evaluates its share of the rows, and the first one writes. `whole` makes weights to save of those
+    that are trained.
     """
 
     def __init__(
-        self, record: Record, tokens: Tokens, labels: np.ndarray, saves: list[int], evaluates: list[int]
+        self,
+        record: Record,
+        tokens: Tokens,
+        labels: np.ndarray,
+        saves: list[int],
+        evaluates: list[int],
+        whole: Callable[[Weights], Weights],
     ) -> None:
-        self.record, self.tokens, self.labels = record, tokens, labels
+        self.record, self.tokens, self.labels, self.whole = record, tokens, labels, whole
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
         self.recorded: Recorded = {"checkpoints": [], "evaluations": []}
         self.rates = (0.0, 0.0)
@@ -108,7 +116,7 @@ class Recorder(TrainerCallback):
                 "head_lr": self.rates[1],
             }
             if rank() == 0:
-                save_checkpoint(self.record.checkpoint(step), model, facts)
+                save_weights(self.record.checkpoint(step), self.whole(model.state_dict()), facts)
             self.recorded["checkpoints"].append(step)
             control.should_save = step < state.max_steps
 
