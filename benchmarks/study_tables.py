@@ -221,6 +221,29 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> list[str]:
+    """Models of several sizes on hwu64, at the same epochs: the rule by a frozen encoder's scores, and random rows."""
+    shares = ("0.45", "0.7")
+    lines = [
+        "| model | full % | " + " | ".join(f"{float(one):.0%}: rule | random" for one in shares) + " |",
+        "|---" * (2 + 2 * len(shares)) + "|",
+    ]
+    gaps = {(line["fraction"], is_random(line)): line["to_full"] for line in frozen["table"]}
+    cells = [interval_text(gaps[float(share), random]) for share in shares for random in (False, True)]
+    full = 100 * frozen["full"]["accuracy"]["mean"]
+    lines.append(f"| frozen, 6 layers (5 seeds) | {full:.2f} | {' | '.join(cells)} |")
+    for model, layers, rule in (
+        ("tuned-3", 3, "rule, frozen encoder as proxy"),
+        ("tuned-6-one", 6, "rule, frozen first 3 layers, one run"),
+    ):
+        ways = tuned[model]["ways"]
+        full = 100 * np.mean(ways["full"]["accuracy"])
+        gap = [ways[way][share]["less full"] for share in shares for way in (rule, "random")]
+        cells = ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*one) for one in gap]
+        lines.append(f"| fine-tuned, {layers} layers (3 seeds) | {full:.2f} | {' | '.join(cells)} |")
+    return lines
+
+
 def tables(results: dict[str, Any]) -> dict[str, list[str]]:
     """The lines of every table by its mark in the pages."""
     tested = results.get("test", {})
@@ -236,6 +259,8 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
             elif stage.startswith("noise"):
                 found[mark] = noise_table(figures)
                 found[f"{mark}-pruned"] = cleaning_table(figures)
+    tuned = json.loads(RESULTS.with_name("decision-cost.json").read_text(encoding="utf-8"))
+    found["sizes"] = sizes_table(tested["hwu64"]["epochs"], tuned)
     found["margins"] = margins_table(results.get("val", {}))
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
