@@ -47,6 +47,10 @@ DIETS: dict[str, dict[str, Any]] = {
         "diet": "infobatch",
         "diet_options": {"r": 0.9, "same_steps": 1},
     },
+    "infobatch r=0.9, same steps, one full epoch": {
+        "diet": "infobatch",
+        "diet_options": {"r": 0.9, "full": 0.1, "same_steps": 1},
+    },
     "infobatch r=0.5, two thirds of the epochs": {
         "epochs": 2 / 3,
         "diet": "infobatch",

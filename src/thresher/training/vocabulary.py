@@ -36,11 +36,11 @@ def trimmed_vocabulary(
     is trimmed: with weight decay, which moves tokens that no row has, too, and in a model that reads its ids elsewhere (tried
     on a few rows, whose logits have to be the same bit for bit).
     """
-    table = token_table(model.encoder)
-    small, fewer = trimmed(table, tokens) if table is not None and not weight_decay else (None, tokens)
-    if table is None or small is None or not _same(model, small, tokens, fewer):
+    found = None if weight_decay else _smaller(model, tokens)
+    if found is None:
         yield tokens, dict
         return
+    table, small, fewer = found
     used = torch.from_numpy(used_tokens(tokens))
     (name,) = (f"encoder.{one}" for one, weight in model.encoder.named_parameters() if weight is table.weight)
 
@@ -84,11 +84,9 @@ def used_tokens(tokens: Tokens) -> np.ndarray:
     return np.insert(others, min(tokens.pad, len(others)), tokens.pad)
 
 
-def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding | None, Tokens]:
-    """A table of the used tokens, in the order of `used_tokens`, and the rows with ids in it; None where all are used."""
+def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding, Tokens]:
+    """A table of the used tokens, in the order of `used_tokens`, and the rows with ids that count in it."""
     used = used_tokens(tokens)
-    if len(used) == table.num_embeddings:
-        return None, tokens
     place = np.zeros(table.num_embeddings, np.int32)
     place[used] = np.arange(len(used))
     where = np.flatnonzero(used == table.padding_idx)
@@ -102,16 +100,20 @@ def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding | None, T
     return small, replace(tokens, ids=[place[row] for row in tokens.ids], pad=int(place[tokens.pad]))
 
 
-def _same(model: Any, small: nn.Embedding, tokens: Tokens, fewer: Tokens) -> bool:
-    """Whether the model with the trimmed table has the same logits, on rows of many lengths."""
+def _smaller(model: Any, tokens: Tokens) -> tuple[nn.Embedding, nn.Embedding, Tokens] | None:
+    """The model's token table, the trimmed one and the rows for it, where they give the same logits on rows of many lengths."""
+    table = token_table(model.encoder)
+    if table is None:
+        return None
+    small, fewer = trimmed(table, tokens)
     order = np.argsort(tokens.lengths, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, min(TRIED, len(order))).astype(int)]
     expected = predict_logits(model, tokens.take(rows))
-    table = model.encoder.get_input_embeddings()
     model.encoder.set_input_embeddings(small)
     try:
-        return np.array_equal(expected, predict_logits(model, fewer.take(rows)))
+        same = np.array_equal(expected, predict_logits(model, fewer.take(rows)))
     except (IndexError, RuntimeError):  # an id of its own, such as that of padding, is beyond the table
-        return False
+        same = False
     finally:
         model.encoder.set_input_embeddings(table)
+    return (table, small, fewer) if same else None
