@@ -16,7 +16,7 @@ from toy import toy_config, toy_rows, utterance
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.tokens import Tokens, pad_batch
+from thresher.model.tokens import pad_batch
 from thresher.nlu.rows import Slot, as_table, labels_of
 from thresher.nlu.stack.answer import answer
 from thresher.nlu.stack.build import train_one, train_stack
@@ -24,11 +24,9 @@ from thresher.nlu.stack.config import stack_config
 from thresher.nlu.stack.encode import IGNORED, encode, joint_labels
 from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack
-from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.joint import freshly
 from thresher.nlu.stack.rules import Rules, by_rule, read_rules
 from thresher.nlu.stack.train import train_domain, train_joint
-from thresher.nlu.stack.vocabulary import only_used
 from tiny import tiny_model, tokenizer_of
 
 TEMPLATES = """
@@ -227,50 +225,31 @@ def test_training_only_the_used_token_rows_gives_the_same_model(
 ) -> None:
     from contextlib import nullcontext
 
-    from thresher.nlu.stack import train
+    from thresher.training import fit
 
     rows = toy_rows(1).filter(domain="home")
     labels = labels_of(rows)
     config = toy_config(tmp_path, **{"joint.max_steps": 5})
     trimmed, _ = train_joint(rows, labels, "home", config, tmp_path / "a")
-    monkeypatch.setattr(train, "only_used", lambda encoder, tokens: nullcontext(tokens))
+    monkeypatch.setattr(fit, "trimmed_vocabulary", lambda model, tokens, decay: nullcontext((tokens, dict)))
     whole, _ = train_joint(rows, labels, "home", config, tmp_path / "b")
     for (name, one), other in zip(trimmed.state_dict().items(), whole.state_dict().values(), strict=True):
         assert torch.allclose(one, other, atol=1e-5), name
 
 
-def test_a_trained_model_is_back_on_the_cpu_before_its_token_table_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from thresher.nlu.pruning import joint_scores
+def test_a_trained_model_is_back_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from thresher.nlu.stack import train
 
-    back: list[int] = []
-
-    def fit(model: Any, tokens: Tokens, *rest: Any) -> None:
+    def fit(model: Any, *rest: Any) -> None:
         # Stands for a training on another device, which leaves the model there.
-        model.cpu = lambda: back.append(model.encoder.get_input_embeddings().num_embeddings)
+        model.to("meta")
+        model.cpu = lambda: "back"
 
-    for module in (train, joint_scores):
-        monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(train, "fit", fit)
     rows, config = toy_rows(1), toy_config(tmp_path)
     labels, home = labels_of(rows), rows.filter(domain="home")
-    whole = train_domain(rows, list(labels.intents), config, tmp_path / "a")[0]
-    train_joint(home, labels, "home", config, tmp_path / "b")
-    with pytest.raises(UserError, match="no checkpoints"):  # as nothing was trained
-        joint_scores.score_domain(home, labels, "home", config)
-    assert len(back) == 3 and max(back) < whole.encoder.get_input_embeddings().num_embeddings
-
-
-def test_a_training_that_fails_on_another_device_is_told_by_its_own_error(tmp_path: Path) -> None:
-    encoder, tokenizer = stack_encoder(toy_config(tmp_path).model)
-    whole, before = encoder.get_input_embeddings(), encoder.get_input_embeddings().weight.clone()
-    tokens = encode(["play some music"], tokenizer, 16).tokens
-    with pytest.raises(UserError, match="the disk is full"), only_used(encoder, tokens):
-        assert encoder.get_input_embeddings() is not whole
-        encoder.double()  # as from another device, such rows cannot be put into the table
-        raise UserError("the disk is full")
-    assert encoder.get_input_embeddings() is whole and torch.equal(whole.weight, before)
+    assert train_domain(rows, list(labels.intents), config, tmp_path / "a")[0] == "back"
+    assert train_joint(home, labels, "home", config, tmp_path / "b")[0] == "back"
 
 
 def test_the_loss_is_the_sum_of_both_cross_entropies_and_blind_to_padding(tmp_path: Path) -> None:

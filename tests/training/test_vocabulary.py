@@ -81,21 +81,31 @@ def test_the_optimiser_sees_the_used_tokens_alone_and_the_table_comes_back(tmp_p
     model, tokens, *_ = classifier("bert", tmp_path)
     whole, used = model.encoder.get_input_embeddings(), used_tokens(tokens)
     before = table(model)
-    with (
-        pytest.raises(KeyboardInterrupt),
-        trimmed_vocabulary(model, tokens, weight_decay=0) as (fewer, to_whole),
-    ):
-        assert table(model).shape == (len(used), 16)
-        assert np.array_equal(predict_logits(model, fewer), predict_logits(model, tokens=fewer))
-        with torch.no_grad():
-            model.encoder.get_input_embeddings().weight += 1
-        saved = to_whole(model.state_dict())
-        raise KeyboardInterrupt
-    assert model.encoder.get_input_embeddings() is whole
     expected = before.clone()
     expected[used] += 1
-    assert torch.equal(table(model), expected)
+    with trimmed_vocabulary(model, tokens) as (fewer, to_whole):
+        assert table(model).shape == (len(used), 16)
+        with torch.no_grad():
+            model.encoder.get_input_embeddings().weight += 1
+        found = predict_logits(model, fewer)
+        saved = to_whole(model.state_dict())
+        with trimmed_vocabulary(model, fewer) as (same, _):
+            assert same is fewer
+        model.double()  # as a training on another device leaves it there
+    assert model.encoder.get_input_embeddings() is whole
+    assert torch.equal(table(model), expected.double())
     assert torch.equal(saved["encoder.embeddings.word_embeddings.weight"], expected)
+    assert np.array_equal(predict_logits(model.float(), tokens), found)
+
+
+def test_a_training_that_fails_leaves_the_table_as_it_was(tmp_path):
+    model, tokens, *_ = classifier("bert", tmp_path)
+    whole, before = model.encoder.get_input_embeddings(), table(model)
+    with pytest.raises(KeyboardInterrupt), trimmed_vocabulary(model, tokens):
+        assert model.encoder.get_input_embeddings() is not whole
+        model.encoder.to("meta")  # from where nothing can be copied
+        raise KeyboardInterrupt
+    assert model.encoder.get_input_embeddings() is whole and torch.equal(whole.weight, before)
 
 
 def test_weight_decay_moves_every_token_so_nothing_is_trimmed(tmp_path):

@@ -19,24 +19,23 @@ import torch
 from torch import Tensor, nn
 
 from thresher.model.tokens import Tokens
-from thresher.training.predict import predict_logits
 
 Weights = dict[str, Tensor]
-TRIED = 8  # rows on which the trimmed model must give the same logits
+TRIED = 8  # rows on which the trimmed encoder must give the same hidden states
 
 
 @contextmanager
 def trimmed_vocabulary(
-    model: Any, tokens: Tokens, weight_decay: float
+    model: Any, tokens: Tokens, weight_decay: float = 0.0
 ) -> Iterator[tuple[Tokens, Callable[[Weights], Weights]]]:
-    """While it lasts, the encoder's token table holds the tokens of `tokens` and padding only.
+    """While it lasts, the token table of `model.encoder` holds the tokens of `tokens` and padding only.
 
     Gives `tokens` with ids that count in that table, and a function from the model's weights to those of the whole vocabulary.
     What is trained is the same but for rounding: the norm of the gradient adds up fewer zeros. Where it would not be, nothing
     is trimmed: with weight decay, which moves tokens that no row has, too, and in a model that reads its ids elsewhere (tried
-    on a few rows, whose logits have to be the same bit for bit).
+    on a few rows, whose hidden states have to be the same bit for bit).
     """
-    found = None if weight_decay else _smaller(model, tokens)
+    found = None if weight_decay else _smaller(model.encoder, tokens)
     if found is None:
         yield tokens, dict
         return
@@ -52,8 +51,9 @@ def trimmed_vocabulary(
     model.encoder.set_input_embeddings(small)
     try:
         yield fewer, whole
-    finally:
+        # Not after a failure, which may have left what was trained on a device that no longer answers.
         table.weight.data = whole({name: small.weight})[name].to(small.weight)
+    finally:
         model.encoder.set_input_embeddings(table)
 
 
@@ -100,20 +100,30 @@ def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding, Tokens]:
     return small, replace(tokens, ids=[place[row] for row in tokens.ids], pad=int(place[tokens.pad]))
 
 
-def _smaller(model: Any, tokens: Tokens) -> tuple[nn.Embedding, nn.Embedding, Tokens] | None:
-    """The model's token table, the trimmed one and the rows for it, where they give the same logits on rows of many lengths."""
-    table = token_table(model.encoder)
-    if table is None:
+def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, nn.Embedding, Tokens] | None:
+    """The token table, the trimmed one and the rows for it, where both give the same hidden states on rows of many lengths."""
+    table = token_table(encoder)
+    if table is None or len(used_tokens(tokens)) == table.num_embeddings:
         return None
     small, fewer = trimmed(table, tokens)
     order = np.argsort(tokens.lengths, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, min(TRIED, len(order))).astype(int)]
-    expected = predict_logits(model, tokens.take(rows))
-    model.encoder.set_input_embeddings(small)
+    expected = _hidden(encoder, tokens, rows)
+    encoder.set_input_embeddings(small)
     try:
-        same = np.array_equal(expected, predict_logits(model, fewer.take(rows)))
+        same = torch.equal(expected, _hidden(encoder, fewer, rows))
     except (IndexError, RuntimeError):  # an id of its own, such as that of padding, is beyond the table
         same = False
     finally:
-        model.encoder.set_input_embeddings(table)
+        encoder.set_input_embeddings(table)
     return (table, small, fewer) if same else None
+
+
+def _hidden(encoder: Any, tokens: Tokens, rows: np.ndarray) -> Tensor:
+    """The encoder's output for some rows, (rows, tokens, width), without dropout."""
+    training = encoder.training
+    encoder.eval()
+    with torch.no_grad():
+        hidden: Tensor = encoder(**tokens.batch(rows, next(encoder.parameters()).device)).last_hidden_state
+    encoder.train(training)
+    return hidden

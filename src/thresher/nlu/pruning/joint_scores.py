@@ -23,13 +23,13 @@ from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import IGNORED
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
-from thresher.nlu.stack.vocabulary import only_used
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.fit import fit
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.record import Record
+from thresher.training.vocabulary import trimmed_vocabulary
 
 EPOCH = 2.0  # of the checkpoint that EL2N reads, as for classifiers
 BATCH_TOKENS = 2048
@@ -69,7 +69,8 @@ def score_domain(rows: pl.DataFrame, labels: Labels, domain: str, config: StackC
     model, _, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))
     try:
-        with only_used(model.encoder, encoded.tokens) as used:
+        # Checkpoints then hold the used tokens alone, too.
+        with trimmed_vocabulary(model, encoded.tokens, recipe.weight_decay) as (used, _):
             record = Record(scratch / "checkpoints", None, rows["id"])
             fit(cast(Classifier, model), used, targets, recipe, config.seed, scratch / "training", record)
             model.cpu()

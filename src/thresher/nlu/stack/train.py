@@ -21,7 +21,6 @@ from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import Encoded, encode, joint_labels
 from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.joint import JointModel, freeze, freshly
-from thresher.nlu.stack.vocabulary import only_used
 from thresher.training.fit import fit
 
 
@@ -71,10 +70,8 @@ def train_domain(
     model = Classifier(encoder, len(domains), config.model)
     labels = rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64)
     tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
-    with only_used(model.encoder, tokens) as used:
-        fit(model, used, labels.to_numpy(), config.domain, config.seed, folder)
-        model.cpu()  # everything that reads a stack's models does so there
-    return model, tokenizer
+    fit(model, tokens, labels.to_numpy(), config.domain, config.seed, folder)
+    return model.cpu(), tokenizer  # everything that reads a stack's models does so there
 
 
 def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list[int], list[list[int]]]:
@@ -103,8 +100,6 @@ def train_joint(
 ) -> tuple[JointModel, Any]:
     """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
     model, tokenizer, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
-    with only_used(model.encoder, encoded.tokens) as used:
-        # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
-        fit(cast(Classifier, model), used, targets, recipe, config.seed, folder)
-        model.cpu()
-    return model, tokenizer
+    # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
+    fit(cast(Classifier, model), encoded.tokens, targets, recipe, config.seed, folder)
+    return model.cpu(), tokenizer
