@@ -49,7 +49,8 @@ RULE: Choice = ("aum", "recommended", {})
 VOG: Choice = ("vog", "cutoff", {})
 ONLINE: Choice = ("vog_online_class", "cutoff", {})
 ONLINE_BY_CLASS: Choice = ("vog_online", "cutoff", {"stratify": "label"})
-VOG_PASS, QUICK = "VoG, measuring pass", "rule, frozen first 3 layers, one run"
+VOG_PASS = "VoG, measuring pass"
+FROZEN, QUICK = "rule, frozen encoder as proxy", "rule, frozen first 3 layers, one run"
 # By way of scoring: where its scores are, what it selects by, and what has to be paid for it, in parts that `costs` measures.
 WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {
     VOG_PASS: ("deep", VOG, {"training": 1, "pass": 1}),
@@ -58,7 +59,7 @@ WAYS: dict[str, tuple[str, Choice, dict[str, int]]] = {
     "VoG, first layer as proxy": ("tuned-1", VOG, {"tuned-1": 1}),
     "VoG, first layer, 1 epoch, 4 checkpoints": ("tuned-1-quick", VOG, {"tuned-1-quick": 1}),
     "rule, measuring pass of 3 trainings": ("deep", RULE, {"training": 3, "pass of logits": 3}),
-    "rule, frozen encoder as proxy": ("frozen", RULE, {"frozen": 1}),
+    FROZEN: ("frozen", RULE, {"frozen": 1}),
     QUICK: ("frozen-3-one", RULE, {"frozen-3-one": 1}),
 }
 TRIED: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import numpy as np
-from render import filled
+from decision_cost import FIGURES, FROZEN, QUICK
+from render import filled, table
+from while_training_tables import interval
 
 from study import RESULTS
 from thresher.study.wording import interval_text
@@ -207,11 +209,11 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
         planted = line["score"] == "aum"
         share = "as many as are wrong" if planted else f"{line['fraction']:.0%}"
         cells = []
-        for table, count in zip(tables, wrong, strict=True):
-            one = table[at]
+        for drawn, count in zip(tables, wrong, strict=True):
+            one = drawn[at]
             assert one["score"] == line["score"] and (not planted or abs(one["fraction"] - count) < 1e-3)
             random = next(
-                other for other in table if other["score"] is None and other["fraction"] == one["fraction"]
+                other for other in drawn if other["score"] is None and other["fraction"] == one["fraction"]
             )
             bold = "**" if one["to_random"]["low"] > 0 else ""
             cells.append(
@@ -224,24 +226,16 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
 def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> list[str]:
     """Models of several sizes on hwu64, at the same epochs: the rule by a frozen encoder's scores, and random rows."""
     shares = ("0.45", "0.7")
-    lines = [
-        "| model | full % | " + " | ".join(f"{float(one):.0%}: rule | random" for one in shares) + " |",
-        "|---" * (2 + 2 * len(shares)) + "|",
-    ]
     gaps = {(line["fraction"], is_random(line)): line["to_full"] for line in frozen["table"]}
     cells = [interval_text(gaps[float(share), random]) for share in shares for random in (False, True)]
-    full = 100 * frozen["full"]["accuracy"]["mean"]
-    lines.append(f"| frozen, 6 layers (5 seeds) | {full:.2f} | {' | '.join(cells)} |")
-    for model, layers, rule in (
-        ("tuned-3", 3, "rule, frozen encoder as proxy"),
-        ("tuned-6-one", 6, "rule, frozen first 3 layers, one run"),
-    ):
+    lines = [["frozen, 6 layers (5 seeds)", f"{100 * frozen['full']['accuracy']['mean']:.2f}", *cells]]
+    for model, layers, rule in (("tuned-3", 3, FROZEN), ("tuned-6-one", 6, QUICK)):
         ways = tuned[model]["ways"]
+        cells = [interval(ways[way][share]["less full"]) for share in shares for way in (rule, "random")]
         full = 100 * np.mean(ways["full"]["accuracy"])
-        gap = [ways[way][share]["less full"] for share in shares for way in (rule, "random")]
-        cells = ["{:+.2f} [{:+.2f}, {:+.2f}]".format(*one) for one in gap]
-        lines.append(f"| fine-tuned, {layers} layers (3 seeds) | {full:.2f} | {' | '.join(cells)} |")
-    return lines
+        lines.append([f"fine-tuned, {layers} layers (3 seeds)", f"{full:.2f}", *cells])
+    head = ["model", "full %", *(one for share in shares for one in (f"{float(share):.0%}: rule", "random"))]
+    return table(head, lines).split("\n")
 
 
 def tables(results: dict[str, Any]) -> dict[str, list[str]]:
@@ -259,7 +253,7 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
             elif stage.startswith("noise"):
                 found[mark] = noise_table(figures)
                 found[f"{mark}-pruned"] = cleaning_table(figures)
-    tuned = json.loads(RESULTS.with_name("decision-cost.json").read_text(encoding="utf-8"))
+    tuned = json.loads(FIGURES.read_text(encoding="utf-8"))
     found["sizes"] = sizes_table(tested["hwu64"]["epochs"], tuned)
     found["margins"] = margins_table(results.get("val", {}))
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}

@@ -28,7 +28,7 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, Record, Recorder, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of
 from thresher.training.shared import SharedBatches, shared_loader, shared_loss
-from thresher.training.vocabulary import Weights, trimmed_vocabulary
+from thresher.training.vocabulary import trimmed_vocabulary
 
 
 class _TokenRows(Dataset[Any]):
@@ -83,6 +83,29 @@ def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, A
     ]
 
 
+def _arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> TrainingArguments:
+    """What Trainer is told of a recipe of `total` steps."""
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=config.batch_size // world(),
+        max_steps=total,
+        seed=seed,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup,
+        bf16=trains_in_bf16(config),
+        use_cpu=not torch.accelerator.is_available(),
+        save_strategy="no",
+        logging_steps=max(1, total // 50),
+        report_to=list(config.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    # Without torchrun Trainer would spread over all GPUs, with a batch for each: another recipe.
+    arguments._n_gpu = 1
+    return arguments
+
+
 def fit(
     model: Classifier,
     tokens: Tokens,
@@ -104,84 +127,54 @@ def fit(
     UserError
         the disk is full or cannot be written, or the training was begun by another number of processes.
     """
-    with trimmed_vocabulary(model, tokens, config.weight_decay) as (fewer, whole):
-        return _fit(model, fewer, labels, config, seed, folder, record, whole)
-
-
-def _fit(
-    model: Classifier,
-    tokens: Tokens,
-    labels: np.ndarray,
-    config: TrainConfig,
-    seed: int,
-    folder: Path,
-    record: Record | None,
-    whole: Callable[[Weights], Weights],
-) -> int:
-    total = steps_of(config, len(tokens))
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    callbacks: list[TrainerCallback] = [Progress(progress_file(folder))] if rank() == 0 else []
-    per_epoch = math.ceil(len(tokens) / config.batch_size)
-    point: str | None = None
-    if record:
-        evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
-        recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates, whole)
-        callbacks.append(recorder)
-        with agreed():
-            point = resume_point(folder, recorder.sound) if rank() == 0 else None
-        if point:
-            recorder.recorded = recorded_at(Path(point))
-        point = from_the_first(point)
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size // world(),
-        max_steps=total,
-        seed=seed,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup,
-        bf16=trains_in_bf16(config),
-        use_cpu=not torch.accelerator.is_available(),
-        save_strategy="no",
-        logging_steps=max(1, total // 50),
-        report_to=list(config.report_to) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-    # Without torchrun Trainer would spread over all GPUs, with a batch for each: another recipe.
-    arguments._n_gpu = 1
-    dataset = _TokenRows(tokens, labels)
-    kind: Callable[..., Trainer] = _OrderedTrainer
-    if world() > 1:
-        kind = partial(_SharedTrainer, epoch=step_of(Path(point)) // per_epoch if point else 0)
-    try:
-        with quiet_transformers():
-            trainer = kind(
-                model,
-                arguments,
-                order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
-                train_dataset=dataset,
-                data_collator=dataset.collate,
-                optimizers=(optimizer, None),
-                callbacks=callbacks,
-            )
-            trainer.remove_callback(PrinterCallback)
-            if rank():
-                torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
-            if config.diet != "none":
-                dieting = put_on_diet(trainer, config.diet, None, config.diet_options)
-                if record:
-                    recorder.clock = dieting.position
-            trainer.train(resume_from_checkpoint=point)
-            # What is measured later is measured in float32: the autocast of the training goes.
-            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    except (OSError, RuntimeError) as error:
-        if not failed_to_write(error):
-            raise
-        raise unwritable(folder, error) from error
-    if config.diet != "none":
-        write(folder / "diet.json", as_json(dieting.facts()))
-    return int(trainer.state.global_step)
+    with trimmed_vocabulary(model, tokens, config.weight_decay) as (tokens, whole):
+        total = steps_of(config, len(tokens))
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        callbacks: list[TrainerCallback] = [Progress(progress_file(folder))] if rank() == 0 else []
+        per_epoch = math.ceil(len(tokens) / config.batch_size)
+        point: str | None = None
+        if record:
+            evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
+            recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates, whole)
+            callbacks.append(recorder)
+            with agreed():
+                point = resume_point(folder, recorder.sound) if rank() == 0 else None
+            if point:
+                recorder.recorded = recorded_at(Path(point))
+            point = from_the_first(point)
+        arguments = _arguments(config, total, seed, folder)
+        dataset = _TokenRows(tokens, labels)
+        kind: Callable[..., Trainer] = _OrderedTrainer
+        if world() > 1:
+            kind = partial(_SharedTrainer, epoch=step_of(Path(point)) // per_epoch if point else 0)
+        try:
+            with quiet_transformers():
+                trainer = kind(
+                    model,
+                    arguments,
+                    order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
+                    train_dataset=dataset,
+                    data_collator=dataset.collate,
+                    optimizers=(optimizer, None),
+                    callbacks=callbacks,
+                )
+                trainer.remove_callback(PrinterCallback)
+                if rank():
+                    torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
+                if config.diet != "none":
+                    dieting = put_on_diet(trainer, config.diet, None, config.diet_options)
+                    if record:
+                        recorder.clock = dieting.position
+                trainer.train(resume_from_checkpoint=point)
+                # What is measured later is measured in float32: the autocast of the training goes.
+                trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+        except (OSError, RuntimeError) as error:
+            if not failed_to_write(error):
+                raise
+            raise unwritable(folder, error) from error
+        if config.diet != "none":
+            write(folder / "diet.json", as_json(dieting.facts()))
+        return int(trainer.state.global_step)

@@ -39,13 +39,12 @@ def trimmed_vocabulary(
     if found is None:
         yield tokens, dict
         return
-    table, small, fewer = found
-    used = torch.from_numpy(used_tokens(tokens))
+    table, used, small, fewer = found
     (name,) = (f"encoder.{one}" for one, weight in model.encoder.named_parameters() if weight is table.weight)
 
     def whole(weights: Weights) -> Weights:
         filled = table.weight.detach().clone()
-        filled[used] = weights[name].detach().to(filled)
+        filled[torch.from_numpy(used)] = weights[name].detach().to(filled)
         return {**weights, name: filled}
 
     model.encoder.set_input_embeddings(small)
@@ -84,9 +83,8 @@ def used_tokens(tokens: Tokens) -> np.ndarray:
     return np.insert(others, min(tokens.pad, len(others)), tokens.pad)
 
 
-def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding, Tokens]:
-    """A table of the used tokens, in the order of `used_tokens`, and the rows with ids that count in it."""
-    used = used_tokens(tokens)
+def trimmed(table: nn.Embedding, tokens: Tokens, used: np.ndarray) -> tuple[nn.Embedding, Tokens]:
+    """A table of the used tokens, in their order, and the rows with ids that count in it."""
     place = np.zeros(table.num_embeddings, np.int32)
     place[used] = np.arange(len(used))
     where = np.flatnonzero(used == table.padding_idx)
@@ -100,12 +98,17 @@ def trimmed(table: nn.Embedding, tokens: Tokens) -> tuple[nn.Embedding, Tokens]:
     return small, replace(tokens, ids=[place[row] for row in tokens.ids], pad=int(place[tokens.pad]))
 
 
-def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, nn.Embedding, Tokens] | None:
-    """The token table, the trimmed one and the rows for it, where both give the same hidden states on rows of many lengths."""
+def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, np.ndarray, nn.Embedding, Tokens] | None:
+    """The token table, the used tokens, the table of those and the rows for it, where both tables give the same hidden states
+    on rows of many lengths.
+    """
     table = token_table(encoder)
-    if table is None or len(used_tokens(tokens)) == table.num_embeddings:
+    if table is None:
         return None
-    small, fewer = trimmed(table, tokens)
+    used = used_tokens(tokens)
+    if len(used) == table.num_embeddings:
+        return None
+    small, fewer = trimmed(table, tokens, used)
     order = np.argsort(tokens.lengths, kind="stable")
     rows = order[np.linspace(0, len(order) - 1, min(TRIED, len(order))).astype(int)]
     expected = _hidden(encoder, tokens, rows)
@@ -116,7 +119,7 @@ def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, nn.Embedding, 
         same = False
     finally:
         encoder.set_input_embeddings(table)
-    return (table, small, fewer) if same else None
+    return (table, used, small, fewer) if same else None
 
 
 def _hidden(encoder: Any, tokens: Tokens, rows: np.ndarray) -> Tensor:
