@@ -239,9 +239,11 @@ def main() -> None:
 
 
 def noted(deep: str, entry: dict[str, Any]) -> None:
-    """Add to the figures of a deep model."""
+    """Add to the figures of a deep model; a way keeps those of other shares."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
-    figures[deep] = figures.get(deep, {}) | entry
+    before = figures.get(deep, {})
+    ways = {way: before.get("ways", {}).get(way, {}) | found for way, found in entry.get("ways", {}).items()}
+    figures[deep] = before | entry | ({"ways": ways} if ways else {})
     write(FIGURES, as_json(figures))
 
 
@@ -258,7 +260,9 @@ def outcome(
     results = iter(run_cells(run, [cell for alike in cells.values() for cell in alike], None))
     predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
     full = predicted["full", 0.0]
-    found: dict[str, Any] = {"full": {"accuracy": [round(accuracy(truth, one), 5) for one in full]}}
+    # Full data is trained beside every share, so that shares of other sessions keep their own.
+    trained = {"accuracy": [round(accuracy(truth, one), 5) for one in full]}
+    found: dict[str, Any] = {"full": {f"{share:g}": trained for share in shares}}
     for way in (*TRIED[deep], "random"):
         line: dict[str, Any] = {} if way == "random" else {"rank correlation": ranks(way, table, seeds)}
         for share in shares:

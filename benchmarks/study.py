@@ -68,8 +68,12 @@ def recorded(split: str, name: str, stage: str, value: Any) -> None:
     temporary.replace(RESULTS)
 
 
+# What some of the models below measure beside logits; the others measure all that they can.
+SIGNALS: dict[str, list[str]] = {"-one": ["gradient_gram"], "-folds": []}
+
 # The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
-# `-proxy` a head on the frozen encoder scores the rows for them.
+# `-proxy` a head on the frozen encoder scores the rows for them, with `-folds` their own cross-validation; `-evaluated` counts
+# what they forget.
 MODELS: dict[str, dict[str, Any]] = {
     "frozen": {
         "model": {"freeze": True, "layers": "all"},
@@ -92,11 +96,12 @@ MODELS: dict[str, dict[str, Any]] = {
                 "encoder_lr": 3e-4,
                 "head_lr": 2e-3,
                 "runs": runs,
-                "forgetting_evaluations": 0,
+                "folds": 5 if how == "-folds" else "auto",
+                "forgetting_evaluations": 10 if how == "-evaluated" else 0,
                 "threads": 1,
             },
             "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
-            "measure": {"signals": ["gradient_gram"]} if how == "-one" else {},
+            "measure": {"signals": SIGNALS[how]} if how in SIGNALS else {},
         }
         for layers, runs, how in (
             (1, 1, "-quick"),
@@ -104,6 +109,8 @@ MODELS: dict[str, dict[str, Any]] = {
             (3, 3, ""),
             (6, 3, ""),
             (6, 1, "-one"),
+            (3, 3, "-evaluated"),
+            (3, 1, "-folds"),
             (3, 3, "-proxy"),
             (6, 3, "-proxy"),
         )
@@ -281,6 +288,7 @@ def main() -> None:
         "lds": lds,
         "rule": lambda run: rule(run, True, deciding, 3),
         "rule-epochs": lambda run: rule(run, False, deciding, 3),
+        "paper-epochs": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 3, same_steps=False),
         "vog-epochs": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
         "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
     }

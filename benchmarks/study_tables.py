@@ -232,7 +232,7 @@ def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> list[str]:
     for model, layers, rule in (("tuned-3", 3, FROZEN), ("tuned-6-one", 6, QUICK)):
         ways = tuned[model]["ways"]
         cells = [interval(ways[way][share]["less full"]) for share in shares for way in (rule, "random")]
-        full = 100 * np.mean(ways["full"]["accuracy"])
+        full = 100 * np.mean(ways["full"][shares[0]]["accuracy"])
         lines.append([f"fine-tuned, {layers} layers (3 seeds)", f"{full:.2f}", *cells])
     head = ["model", "full %", *(one for share in shares for one in (f"{float(share):.0%}: rule", "random"))]
     return table(head, lines).split("\n")
@@ -245,11 +245,11 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
     for name, stages in tested.items():
         for stage, figures in stages.items():
             mark = f"{name}-{stage.replace(' ', '-')}"
-            if stage in ("steps", "more", "epochs") or stage.startswith("tuned-"):
+            if stage.split()[-1] in ("paper", "singles", "paper-epochs"):
+                found[mark] = single_table(figures)
+            elif stage in ("steps", "more", "epochs") or stage.startswith("tuned-"):
                 found[mark] = rule_table(figures)
                 found[f"{mark}-sources"] = by_source(figures)
-            elif stage in ("paper", "singles"):
-                found[mark] = single_table(figures)
             elif stage.startswith("noise"):
                 found[mark] = noise_table(figures)
                 found[f"{mark}-pruned"] = cleaning_table(figures)

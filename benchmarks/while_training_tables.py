@@ -80,12 +80,12 @@ def interval(difference: list[float]) -> str:
 
 def shares_of(found: dict[str, Any]) -> list[str]:
     """The shares pruned that a way has figures for."""
-    return [name for name in found if name.replace(".", "").isdigit()]
+    return sorted(name for name in found if name.replace(".", "").isdigit())
 
 
 def cost_lines(figures: dict[str, Any]) -> str:
     """What a decision costs, as a share of one full training, in all and where the model is trained anyway; what it buys."""
-    full = np.mean(figures["ways"]["full"]["accuracy"])
+    full = {share: 100 * np.mean(one["accuracy"]) for share, one in figures["ways"]["full"].items()}
     lines = []
     for way, found in figures["ways"].items():
         if way == "full":
@@ -101,7 +101,7 @@ def cost_lines(figures: dict[str, Any]) -> str:
             ranks = [f"{value:.2f}" for value in found["rank correlation"].values()]
         lines.append([way, *costs, *ranks, *(interval(found[share]["less full"]) for share in shares)])
     head = ["scored by", "cost", "beyond one training", "rank correlation with VoG", "with AUM"]
-    head += [f"{100 * float(share):.0f}% pruned: less full ({100 * full:.2f}%)" for share in shares]
+    head += [f"{100 * float(share):.0f}% pruned: less full ({full[share]:.2f}%)" for share in shares]
     return table(head, lines)
 
 
