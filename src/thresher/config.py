@@ -75,7 +75,7 @@ class TrainConfig(_Section):
     null_epochs: float = Field(default=2, gt=0, description="epochs of PVI's model on empty input")
     bf16: bool | Literal["auto"] = Field(
         default="auto",
-        description="bfloat16 autocast in training; auto: where the processor or GPU computes faster in it",
+        description="bfloat16 autocast in training; auto: if the machine that begins the run is faster in it",
     )
     diet: str = Field(
         default="none",

@@ -115,6 +115,21 @@ def test_mistakes_are_one_line(files: Path, tmp_path: Path, capsys: pytest.Captu
         (("report", tmp_path), "not a study folder"),
         (("ab", tmp_path / "a.parquet", tmp_path / "b.parquet"), "no such file"),
         (("study", train, "--test", "x", "--scores", tmp_path, "--out", tmp_path / "s"), "write NAME=FILE"),
+        (
+            (
+                "study",
+                train,
+                "--test",
+                f"a={train}",
+                "--scores",
+                tmp_path,
+                "--out",
+                tmp_path,
+                "--technique",
+                "random",
+            ),
+            "add --prune",
+        ),
     ]
     for arguments, problem in cases:
         code, out, err = call(capsys, *arguments)

@@ -23,7 +23,7 @@ from thresher.nlu.stack.build import train_one, train_stack
 from thresher.nlu.stack.config import stack_config
 from thresher.nlu.stack.encode import IGNORED, encode, joint_labels
 from thresher.nlu.stack.evaluate import evaluate
-from thresher.nlu.stack.folder import load_stack
+from thresher.nlu.stack.folder import load_stack, settings_of
 from thresher.nlu.stack.joint import freshly
 from thresher.nlu.stack.rules import Rules, by_rule, read_rules
 from thresher.nlu.stack.train import train_domain, train_joint
@@ -159,6 +159,27 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
     train_one(copy, "home")
     assert (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns == stamp
     assert {name: (copy / "models" / name / "model.safetensors").read_bytes() for name in names} == weights
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_goes_on_on_another_processor_trains_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    def processor(with_tiles: bool) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": with_tiles}, raising=False)
+
+    few = {"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto", "joint.bf16": "auto"}
+    processor(first)
+    folder = train_stack(toy_rows(1), tmp_path / "S", toy_config(tmp_path, **few), workers=1)
+    domain = folder / "models" / "domain"
+    before = {file.name: file.read_bytes() for file in domain.iterdir() if file.suffix == ".safetensors"}
+    shutil.rmtree(domain)
+    processor(not first)
+    train_stack(toy_rows(1), folder, toy_config(tmp_path, **few, domain_threshold=0.5), workers=1)
+    config, _ = settings_of(folder)
+    assert (config.domain.bf16, config.joint.bf16, config.domain_threshold) == (first, first, 0.5)
+    assert before and before == {name: (domain / name).read_bytes() for name in before}
 
 
 def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_path: Path) -> None:

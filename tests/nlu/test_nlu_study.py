@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from toy import toy_config, toy_rows
 
 from thresher.errors import UserError
 from thresher.nlu.metrics import counts, dcer
 from thresher.nlu.rows import as_table
+from thresher.nlu.study.cells import run_cells
 from thresher.nlu.study.run import planned, run_study, without_test_texts
 
 PLAN = {0.5: ("random", "vog-dataset")}
@@ -84,6 +86,36 @@ def test_a_second_go_trains_nothing_and_a_lost_cell_comes_back_the_same(
     assert [entry["metrics"] for entry in again["techniques"]] == [
         entry["metrics"] for entry in results["techniques"]
     ]
+
+
+def test_a_study_that_goes_on_on_another_processor_trains_as_it_began(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_with = []
+
+    def note(folder: Path, cells: Any, config: Any, *rest: Any) -> dict[str, Any]:
+        trained_with.append(config.domain.bf16)
+        return run_cells(folder, cells, config, *rest)
+
+    monkeypatch.setattr("thresher.nlu.study.run.run_cells", note)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config = toy_config(tmp_path, **{"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto"})
+    rows = toy_rows(1)
+    for tiles in (True, False):
+        monkeypatch.setattr(
+            torch.cpu, "get_capabilities", lambda tiles=tiles: {"amx_bf16": tiles}, raising=False
+        )
+        run_study(
+            rows,
+            {"one": rows},
+            scores_for(rows),
+            tmp_path / "out",
+            config,
+            samples=1,
+            plan={},
+            mixed_sources=False,
+        )
+    assert trained_with == [True, True]
 
 
 def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
+import torch
 
+import thresher as th
 from thresher.errors import UserError
+from thresher.run_folder import read_manifest
 from thresher.training.resume import mark_whole, resume_point, saved_states
+from tiny import tiny_model
 
 
 def state(folder: Path, step: int, whole: bool = True) -> Path:
@@ -67,3 +72,26 @@ def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, mo
     with pytest.raises(UserError, match="torchrun --nproc-per-node 2 -m thresher train"):
         resume_point(tmp_path)
     assert len(saved_states(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, monkeypatch, first):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    texts = [f"{('turn', 'play', 'call')[row % 3]} it {row}" for row in range(40)]
+    rows = th.load(
+        pl.DataFrame({"text": texts, "label": [row % 3 for row in range(40)]}), text="text", label="label"
+    )
+    model = str(tiny_model("bert", tmp_path / "tiny"))
+    recipe = {"epochs": 1, "batch_size": 8, "checkpoints": 2, "forgetting_evaluations": 0, "threads": 1}
+
+    def trained(with_tiles):
+        capabilities = {"cpu_name": "Intel Xeon", "amx_bf16": with_tiles}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+        th.train(rows, out=tmp_path / "R", model=model, workers=1, **recipe)
+        return max((tmp_path / "R" / "checkpoints" / "run-0").glob("step-*")) / "model.safetensors"
+
+    weights = trained(first)
+    before = weights.read_bytes()
+    weights.write_bytes(before[:-1])
+    assert trained(not first).read_bytes() == before
+    assert read_manifest(tmp_path / "R")["config"]["train"]["bf16"] is first

@@ -106,8 +106,11 @@ def train(
         if refuse_other(folder, made_with):
             go_on(folder, rows, test, resolved.data)
         else:
+            from thresher.training.recipe import settled
+
+            settings_here = resolved.model_copy(update={"train": settled(resolved.train)})
             try:
-                begin(folder, rows, test, resolved, made_with)
+                begin(folder, rows, test, settings_here, made_with)
             except UserError:
                 clear(folder)
                 raise

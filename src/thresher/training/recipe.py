@@ -48,6 +48,15 @@ def trains_in_bf16(config: TrainConfig) -> bool:
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})
 
 
+def settled(config: TrainConfig) -> TrainConfig:
+    """The recipe with what `auto` means here written out: a run that is taken up on another machine trains alike.
+
+    >>> settled(TrainConfig(bf16="auto")).bf16 in (True, False)
+    True
+    """
+    return config.model_copy(update={"bf16": trains_in_bf16(config)})
+
+
 def bf16_pays(processor: Mapping[str, Any]) -> bool:
     """Whether a processor's matrix products are faster in bfloat16 than in float32, by `torch.cpu.get_capabilities()`.
 

@@ -198,6 +198,10 @@ def study(
 ) -> None:
     """The paper's table 2 with your rows: whole stacks on pruned rows beside stacks on all of them, with intervals."""
     terminal.start(quiet)
+    if technique and not prune:
+        raise UserError(
+            "--technique compares at the shares that --prune names; add --prune 0.52, for example"
+        )
     used = settings(config, set)
     tests = named_tests(test, skip_bad)
     table = _without(read(rows, format, skip_bad), list(tests.values()))

@@ -29,7 +29,7 @@ from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, tr
 from thresher.progress import say, track
 from thresher.run_folder import lock
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
-from thresher.training.recipe import steps_of
+from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
 
 
@@ -96,6 +96,7 @@ def _begin(
         raise UserError(
             f"{folder}: holds a stack of other rows or settings; choose another --out, or --force to start over"
         )
+    config = settled_stack(config, settings_of(folder)[0] if there and not force else None)
     # Whatever is wrong with the model is told before anything is written.
     encoder, tokenizer = stack_encoder(config.model)
     if there and force:
@@ -114,6 +115,17 @@ def _begin(
     write(folder / "rows.parquet", rows.write_parquet)
     if not (folder / "encoder").is_dir():
         save_encoder(folder, encoder, tokenizer)
+
+
+def settled_stack(config: StackConfig, begun: StackConfig | None) -> StackConfig:
+    """The settings with what `auto` means here written out, or what it meant where the folder was begun with `begun`."""
+    recipes = {"domain": config.domain, "joint": config.joint}
+    if begun is None:
+        made = {name: settled(recipe) for name, recipe in recipes.items()}
+    else:
+        former = {"domain": begun.domain, "joint": begun.joint}
+        made = {name: one.model_copy(update={"bf16": former[name].bf16}) for name, one in recipes.items()}
+    return config.model_copy(update=made)
 
 
 def _write_rules(folder: Path, exact: pl.DataFrame | None, templates: Path | None) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.files import as_json, digest, write
 from thresher.nlu.pruning.synthetic import swapped
-from thresher.nlu.stack.build import rows_hash
+from thresher.nlu.stack.build import rows_hash, settled_stack
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.study.cells import Cell, run_cells
 from thresher.nlu.study.tables import study_tables
@@ -93,7 +93,7 @@ def run_study(
     made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": config.model_dump(mode="json")}
     made_with = digest(made_of | ({"same_steps": True} if same_steps else {}))
     with lock(folder):
-        _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config, same_steps)
+        config = _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config, same_steps)
         started = time.monotonic()
         results: dict[str, Any] = {}
         for upto in range(1, samples + 1):
@@ -129,14 +129,18 @@ def planned(
 
 def _begin(
     folder: Path, made_with: str, tables: Mapping[str, pl.DataFrame], config: StackConfig, same_steps: bool
-) -> None:
+) -> StackConfig:
+    """Write what describes the study; the settings with what `auto` meant where it was begun."""
     file = folder / "study.json"
-    if file.is_file() and json.loads(file.read_text())["made_with"] != made_with:
+    begun = json.loads(file.read_text()) if file.is_file() else None
+    if begun and begun["made_with"] != made_with:
         raise UserError(
             f"{folder}: holds a study of other rows, test rows or settings, or of an earlier version; choose another --out"
         )
+    config = settled_stack(config, StackConfig(**begun["config"]) if begun else None)
     facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
     # First of all, so that a folder that a killed study leaves can be told.
     write(file, as_json(facts))
     for name, table in tables.items():
         write(folder / f"{name}.parquet", table.write_parquet)
+    return config
