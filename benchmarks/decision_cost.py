@@ -24,9 +24,10 @@ import numpy as np
 import polars as pl
 import torch
 from scipy.stats import spearmanr
+from study_models import MODELS
 
 import thresher as th
-from study import MODELS, config_of, scored, training_rows
+from study import config_of, scored, training_rows
 from thresher.files import as_json, write
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise

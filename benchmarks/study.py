@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from study_data import COLUMNS
+from study_models import MODELS
 
 import thresher as th
 from thresher.config import RunConfig
@@ -66,56 +67,6 @@ def recorded(split: str, name: str, stage: str, value: Any) -> None:
     temporary = RESULTS.with_suffix(f".{os.getpid()}.tmp")
     temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     temporary.replace(RESULTS)
-
-
-# What some of the models below measure beside logits; the others measure all that they can.
-SIGNALS: dict[str, list[str]] = {"-one": ["gradient_gram"], "-folds": []}
-
-# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
-# `-proxy` a head on the frozen encoder scores the rows for them, with `-folds` their own cross-validation; `-evaluated` counts
-# what they forget.
-MODELS: dict[str, dict[str, Any]] = {
-    "frozen": {
-        "model": {"freeze": True, "layers": "all"},
-        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 3, "workers": 1, "threads": 1},
-        "measure": {"features": True, "workers": 1},
-        "sweep": {"workers": 1},
-    },
-    "frozen-3-one": {
-        "model": {"freeze": True, "layers": 3},
-        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 1, "workers": 1, "threads": 1},
-        "measure": {"workers": 1},
-    },
-    **{
-        f"tuned-{layers}{how}": {
-            "model": {"layers": layers},
-            "train": {
-                "epochs": 1 if how == "-quick" else 4,
-                "checkpoints": 4 if how == "-quick" else 10,
-                "batch_size": 64,
-                "encoder_lr": 3e-4,
-                "head_lr": 2e-3,
-                "runs": runs,
-                "folds": 5 if how == "-folds" else "auto",
-                "forgetting_evaluations": 10 if how == "-evaluated" else 0,
-                "threads": 1,
-            },
-            "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
-            "measure": {"signals": SIGNALS[how]} if how in SIGNALS else {},
-        }
-        for layers, runs, how in (
-            (1, 1, "-quick"),
-            (1, 1, ""),
-            (3, 3, ""),
-            (6, 3, ""),
-            (6, 1, "-one"),
-            (3, 3, "-evaluated"),
-            (3, 1, "-folds"),
-            (3, 3, "-proxy"),
-            (6, 3, "-proxy"),
-        )
-    },
-}
 
 
 def config_of(rows: Path, name: str, split: str, model: str = "frozen") -> RunConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import signal
 import socket
@@ -186,8 +187,26 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     assert th.score(run).equals(th.score(local))
 
 
+def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
+    """The job of a cell, whose process gets kill -9 as soon as it trains, once. A closure, so that Ray sends it as it is."""
+    from thresher.study.tuned_cells import tuned_cell_job
+
+    def job(run: Path, cells: dict[str, Any]) -> Any:
+        def kill() -> None:
+            while not any((run / "training" / key).exists() for key in cells):
+                time.sleep(0.001)
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if not killed.exists():
+            threading.Thread(target=kill, daemon=True).start()
+        return tuned_cell_job(run, cells)
+
+    return job
+
+
 def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_is_killed(
-    cluster, local, tmp_path
+    cluster, local, tmp_path, monkeypatch
 ):
     from thresher.begin import set_test
     from thresher.rows import read_rows
@@ -199,16 +218,29 @@ def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_i
         rows = read_rows(run / "rows.parquet")
         set_test(run, rows, replace(rows, table=rows.table[:60]), None)
         if name == "RAY":
-            killer = when(run / "cells", lambda: children("ray::away")[0].send_signal(signal.SIGKILL))
+            job = killed_in_its_first_training(tmp_path / "killed")
+            monkeypatch.setattr("thresher.study.cells.tuned_cell_job", job)
         asked = {"scores": ["el2n"], "ends": ["easy"], "fractions": [0.3, 0.6], "seeds": 4}
         found[name] = th.sweep(run, **asked, **where)
         found[name].pop("seconds")
         found[f"{name} cells"] = {
             path.name: pl.read_parquet(path)["predicted"].to_list() for path in (run / "cells").glob("[!.]*")
         }
-    killer.join()
+    assert (tmp_path / "killed").exists()
     assert found["RAY"] == found["LOCAL"]
     assert found["RAY cells"] == found["LOCAL cells"] and len(found["RAY cells"]) == 20
+
+
+def test_a_training_that_is_lost_three_times_is_given_up(cluster, run):
+    from thresher.study.on_ray import on_ray
+
+    def job(run: Path, deadly: bool) -> bool:
+        if deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return deadly
+
+    with pytest.raises(UserError, match=r"a training was lost 3 times.*run the same command again"):
+        list(on_ray(job, [(run, False), (run, True)], 2, address=cluster.address, at_once=1))
 
 
 def test_a_node_that_does_not_see_the_run_folder_says_so(run):

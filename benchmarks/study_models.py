@@ -1,0 +1,54 @@
+"""The models of the study and their recipes, as settings of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# What some of the models below measure beside logits; the others measure all that they can.
+SIGNALS: dict[str, list[str]] = {"-one": ["gradient_gram"], "-folds": []}
+
+# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
+# `-proxy` a head on the frozen encoder scores the rows for them, with `-folds` their own cross-validation; `-evaluated` counts
+# what they forget.
+MODELS: dict[str, dict[str, Any]] = {
+    "frozen": {
+        "model": {"freeze": True, "layers": "all"},
+        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 3, "workers": 1, "threads": 1},
+        "measure": {"features": True, "workers": 1},
+        "sweep": {"workers": 1},
+    },
+    "frozen-3-one": {
+        "model": {"freeze": True, "layers": 3},
+        "train": {"epochs": 6, "batch_size": 256, "head_lr": 5e-3, "runs": 1, "workers": 1, "threads": 1},
+        "measure": {"workers": 1},
+    },
+    **{
+        f"tuned-{layers}{how}": {
+            "model": {"layers": layers},
+            "train": {
+                "epochs": 1 if how == "-quick" else 4,
+                "checkpoints": 4 if how == "-quick" else 10,
+                "batch_size": 64,
+                "encoder_lr": 3e-4,
+                "head_lr": 2e-3,
+                "runs": runs,
+                "folds": 5 if how == "-folds" else "auto",
+                "forgetting_evaluations": 10 if how == "-evaluated" else 0,
+                "threads": 1,
+            },
+            "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
+            "measure": {"signals": SIGNALS[how]} if how in SIGNALS else {},
+        }
+        for layers, runs, how in (
+            (1, 1, "-quick"),
+            (1, 1, ""),
+            (3, 3, ""),
+            (6, 3, ""),
+            (6, 1, "-one"),
+            (3, 3, "-evaluated"),
+            (3, 1, "-folds"),
+            (3, 3, "-proxy"),
+            (6, 3, "-proxy"),
+        )
+    },
+}
