@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -98,6 +99,8 @@ def run_jobs(
         finally:
             torch.set_num_threads(before)
         return
+    # A first training makes a worker larger, which loky takes for a leak; it is replaced between jobs, and no result changes.
+    warnings.filterwarnings("ignore", "A worker was restarted", module="loky")
     # loky's processes do not import the caller's script, so it needs no `if __name__ == "__main__"`.
     pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads, os.getpid()))
     try:
