@@ -5,7 +5,8 @@ fewer ways, and `--costs` first, as its one pass is that which scores the rows. 
 paper's measuring pass down to a head on the frozen encoder; the rows that each keeps train the model for the same
 epochs. Where scores come with a training, those of seed s decide for the training of seed s: the interval holds their noise,
 too. Trainings are cells of the run folder and never done twice. `--costs` measures what each part costs, in processor time of
-one thread. Figures go to docs/decision-cost.json, and `while_training_tables.py` makes the table.
+one thread. Figures go to docs/decision-cost.json, and `while_training_tables.py` makes the table. `--ways` names
+some of the ways; what the others have already stays.
 """
 
 from __future__ import annotations
@@ -25,23 +26,17 @@ import polars as pl
 import torch
 from scipy.stats import spearmanr
 from study_models import MODELS
+from watched_run import watch
 
 import thresher as th
 from study import config_of, scored, training_rows
 from thresher.files import as_json, write
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
 from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy
-from thresher.training.fit import parameter_groups
-from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import configs
-from thresher.training.train import new_classifier
 
 FIGURES = Path(__file__).parents[1] / "docs" / "decision-cost.json"
 DATA = "hwu64"
@@ -67,69 +62,6 @@ TRIED: dict[str, tuple[str, ...]] = {
     "tuned-3": tuple(way for way in WAYS if way != QUICK),
     "tuned-6-one": (VOG_PASS, QUICK),
 }
-
-
-class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
-    """Tokenised rows for a Trainer."""
-
-    def __init__(self, tokens: Tokens, labels: np.ndarray) -> None:
-        self.tokens, self.labels = tokens, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, row: int) -> dict[str, Any]:
-        return {"row": row, "label": int(self.labels[row])}
-
-    def collate(self, items: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        rows = [item["row"] for item in items]
-        return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
-
-
-def inputs(run: Path, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
-    """A fresh model of a run folder's kind, and its rows."""
-    model_config, _ = configs(read_manifest(run))
-    rows = read_rows(run / "rows.parquet")
-    model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-    texts = [rows.table[column].to_list() for column in rows.text]
-    return model, tokenise(texts, tokenizer, model_config.max_length), rows.labels()
-
-
-def watch(run: Path, out: Path, seed: int) -> Path:
-    """Train the model of a run folder as `fit` does, with Hugging Face's Trainer, watched; the run folder that comes of it."""
-    from transformers import Trainer, TrainingArguments
-
-    model, tokens, labels = inputs(run, seed)
-    _, config = configs(read_manifest(run))
-    rows = Watchable(tokens, labels)
-
-    class Ordered(Trainer):
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return LengthGroupedOrder(tokens.lengths, config.batch_size, seed)
-
-    with tempfile.TemporaryDirectory() as folder:
-        args = TrainingArguments(
-            output_dir=folder,
-            per_device_train_batch_size=config.batch_size,
-            num_train_epochs=config.epochs,
-            seed=seed,
-            lr_scheduler_type=config.schedule,
-            warmup_steps=config.warmup,
-            use_cpu=True,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            remove_unused_columns=False,
-        )
-        optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=0.0, fused=True)
-        trainer = Ordered(
-            model, args, train_dataset=rows, data_collator=rows.collate, optimizers=(optimizer, None)
-        )
-        watched = th.watch(trainer, out, force=True)
-        trainer.train()
-    th.score(watched)
-    return Path(watched)
 
 
 def processor_seconds(job: Callable[[], Any]) -> float:
@@ -176,9 +108,11 @@ def proxy(rows: Path, folder: Path, model: str, signals: tuple[str, ...]) -> Non
     th.score(run)
 
 
-def tables(rows: Path, out: Path, model: str, seeds: list[int]) -> Callable[[str, int], pl.DataFrame]:
+def tables(
+    rows: Path, out: Path, model: str, ways: list[str], seeds: list[int]
+) -> Callable[[str, int], pl.DataFrame]:
     """The score table of every source, by source and seed, in the row order of the deep run; what is absent is made."""
-    sources = {WAYS[way][0] for way in TRIED[model]}
+    sources = {WAYS[way][0] for way in ways}
     others = sorted(sources - {"deep", "watched"})
     runs = {"deep": scored(rows, out, DATA, "test", model)}
     runs |= {name: scored(rows, out, DATA, "test", name) for name in others}
@@ -212,6 +146,9 @@ def main() -> None:
     parser.add_argument("--deep", choices=list(TRIED), default="tuned-3")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--pruned", type=float, nargs="+", default=[0.3, 0.45, 0.7])
+    parser.add_argument(
+        "--ways", nargs="+", choices=list(WAYS), help="default: all; what is measured by VoG always"
+    )
     parser.add_argument("--costs", action="store_true", help="measure the costs alone")
     asked = parser.parse_args()
     torch.set_num_threads(1)
@@ -219,14 +156,15 @@ def main() -> None:
     if asked.costs:
         noted(deep, {"costs": costs(asked.rows, asked.out, deep)})
         return
-    table = tables(asked.rows, asked.out, deep, asked.seeds)
+    ways = [way for way in TRIED[deep] if way in (VOG_PASS, *(asked.ways or WAYS))]
+    table = tables(asked.rows, asked.out, deep, ways, asked.seeds)
     run = asked.out / f"{DATA}-test-{deep}"
     ids = read_rows(run / "rows.parquet").table["id"]
     cells: dict[tuple[str, float], list[Cell]] = {("full", 0.0): []}
     for seed in asked.seeds:
         cells["full", 0.0].append(new_cell("full", seed, None, ids))
         for pruned in asked.pruned:
-            for way in (*TRIED[deep], "random"):
+            for way in (*ways, "random"):
                 source = "deep" if way == "random" else WAYS[way][0]
                 scores = table(source, seed)
                 chosen = RANDOM if way == "random" else arm(way, scores)
@@ -234,8 +172,8 @@ def main() -> None:
                 cells.setdefault((way, pruned), []).append(new_cell(way, seed, None, ids, kept, chosen.name))
         # Seed after seed, so that the first figures of all ways come early.
         done = asked.seeds[: asked.seeds.index(seed) + 1]
-        ways = outcome(run, deep, cells, asked.pruned, table, done)
-        noted(deep, {"seeds": done, "ways": ways})
+        found = outcome(run, ways, cells, asked.pruned, table, done)
+        noted(deep, {"seeds": done, "ways": found})
         print("seed", seed, flush=True)
 
 
@@ -250,7 +188,7 @@ def noted(deep: str, entry: dict[str, Any]) -> None:
 
 def outcome(
     run: Path,
-    deep: str,
+    ways: list[str],
     cells: dict[tuple[str, float], list[Cell]],
     shares: list[float],
     table: Callable[[str, int], pl.DataFrame],
@@ -264,7 +202,7 @@ def outcome(
     # Full data is trained beside every share, so that shares of other sessions keep their own.
     trained = {"accuracy": [round(accuracy(truth, one), 5) for one in full]}
     found: dict[str, Any] = {"full": {f"{share:g}": trained for share in shares}}
-    for way in (*TRIED[deep], "random"):
+    for way in (*ways, "random"):
         line: dict[str, Any] = {} if way == "random" else {"rank correlation": ranks(way, table, seeds)}
         for share in shares:
             mine, vog = predicted[way, share], predicted[VOG_PASS, share]

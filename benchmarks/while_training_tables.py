@@ -78,19 +78,18 @@ def interval(difference: list[float]) -> str:
     return "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
 
 
-def shares_of(found: dict[str, Any]) -> list[str]:
-    """The shares pruned that a way has figures for."""
-    return sorted(name for name in found if name.replace(".", "").isdigit())
+def shares_of(figures: dict[str, Any]) -> list[str]:
+    """The shares pruned that any way has figures for."""
+    return sorted(figures["ways"]["full"])
 
 
 def cost_lines(figures: dict[str, Any]) -> str:
     """What a decision costs, as a share of one full training, in all and where the model is trained anyway; what it buys."""
-    full = {share: 100 * np.mean(one["accuracy"]) for share, one in figures["ways"]["full"].items()}
+    full = {share: 100 * np.mean(figures["ways"]["full"][share]["accuracy"]) for share in shares_of(figures)}
     lines = []
     for way, found in figures["ways"].items():
         if way == "full":
             continue
-        shares = shares_of(found)
         costs, ranks = ["", ""], ["", ""]
         if way in WAYS:
             parts = WAYS[way][2]
@@ -99,23 +98,23 @@ def cost_lines(figures: dict[str, Any]) -> str:
             own = any("training" in part for part in parts)
             costs = [f"{100 * share:.0f}%", f"{100 * (share - own):.0f}%"]
             ranks = [f"{value:.2f}" for value in found["rank correlation"].values()]
-        lines.append([way, *costs, *ranks, *(interval(found[share]["less full"]) for share in shares)])
+        bought = [interval(found[share]["less full"]) if share in found else "" for share in full]
+        lines.append([way, *costs, *ranks, *bought])
     head = ["scored by", "cost", "beyond one training", "rank correlation with VoG", "with AUM"]
-    head += [f"{100 * float(share):.0f}% pruned: less full ({full[share]:.2f}%)" for share in shares]
+    head += [f"{100 * float(share):.0f}% pruned: less full ({mean:.2f}%)" for share, mean in full.items()]
     return table(head, lines)
 
 
 def cost_differences(figures: dict[str, Any]) -> str:
     """The same ways less random rows, and less VoG of the measuring pass."""
-    lines = []
+    lines, shares = [], shares_of(figures)
     for way, found in figures["ways"].items():
         if way in WAYS:
-            shares = shares_of(found)
             others = ("random", VOG_PASS)
             lines.append(
                 [way]
                 + [
-                    interval(found[share][f"less {other}"]) if other != way else ""
+                    interval(found[share][f"less {other}"]) if other != way and share in found else ""
                     for other in others
                     for share in shares
                 ]
