@@ -178,11 +178,13 @@ def main() -> None:
 
 
 def noted(deep: str, entry: dict[str, Any]) -> None:
-    """Add to the figures of a deep model; a way keeps those of other shares."""
+    """Add to the figures of a deep model: other ways stay, and other shares of the same way."""
     figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
     before = figures.get(deep, {})
-    ways = {way: before.get("ways", {}).get(way, {}) | found for way, found in entry.get("ways", {}).items()}
-    figures[deep] = before | entry | ({"ways": ways} if ways else {})
+    ways = before.get("ways", {})
+    for way, found in entry.get("ways", {}).items():
+        ways[way] = ways.get(way, {}) | found
+    figures[deep] = before | entry | {"ways": ways}
     write(FIGURES, as_json(figures))
 
 
