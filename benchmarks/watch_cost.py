@@ -29,6 +29,7 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
+from watched_run import SILENT
 
 import thresher as th
 from thresher.files import as_json, write
@@ -62,11 +63,7 @@ def timed(rows: Dataset, tokenizer: Any, vog: int | None, folder: Path, bf16: bo
         learning_rate=1e-4,
         train_sampling_strategy="group_by_length",
         bf16=bf16,
-        save_strategy="no",
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        use_cpu=True,
+        **SILENT,
     )
     trainer = Trainer(
         model,

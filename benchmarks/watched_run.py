@@ -19,6 +19,15 @@ from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import configs
 from thresher.training.train import new_classifier
 
+# A training that is timed or watched: on the processor, and nothing saved or said on the way.
+SILENT: dict[str, Any] = {
+    "use_cpu": True,
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "report_to": "none",
+    "disable_tqdm": True,
+}
+
 
 class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
     """Tokenised rows for a Trainer."""
@@ -66,12 +75,8 @@ def watch(run: Path, out: Path, seed: int) -> Path:
             seed=seed,
             lr_scheduler_type=config.schedule,
             warmup_steps=config.warmup,
-            use_cpu=True,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
             remove_unused_columns=False,
+            **SILENT,
         )
         optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=0.0, fused=True)
         trainer = Ordered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -33,3 +34,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared data sets at {folder}; set THRESHER_DATA")
     return folder
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes torch see a processor of the given capabilities, and no GPU."""
+    import torch
+
+    def seen(**capabilities: object) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+
+    return seen

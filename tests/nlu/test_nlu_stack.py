@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -163,19 +164,15 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
 
 @pytest.mark.parametrize("first", [True, False])
 def test_what_goes_on_on_another_processor_trains_as_it_began(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool
+    tmp_path: Path, processor: Callable[..., None], first: bool
 ) -> None:
-    def processor(with_tiles: bool) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": with_tiles}, raising=False)
-
     few = {"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto", "joint.bf16": "auto"}
-    processor(first)
+    processor(amx_bf16=first)
     folder = train_stack(toy_rows(1), tmp_path / "S", toy_config(tmp_path, **few), workers=1)
     domain = folder / "models" / "domain"
     before = {file.name: file.read_bytes() for file in domain.iterdir() if file.suffix == ".safetensors"}
     shutil.rmtree(domain)
-    processor(not first)
+    processor(amx_bf16=not first)
     train_stack(toy_rows(1), folder, toy_config(tmp_path, **few, domain_threshold=0.5), workers=1)
     config, _ = settings_of(folder)
     assert (config.domain.bf16, config.joint.bf16, config.domain_threshold) == (first, first, 0.5)

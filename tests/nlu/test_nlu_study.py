@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
 from toy import toy_config, toy_rows
 
 from thresher.errors import UserError
@@ -89,7 +89,7 @@ def test_a_second_go_trains_nothing_and_a_lost_cell_comes_back_the_same(
 
 
 def test_a_study_that_goes_on_on_another_processor_trains_as_it_began(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processor: Callable[..., None]
 ) -> None:
     trained_with = []
 
@@ -98,13 +98,10 @@ def test_a_study_that_goes_on_on_another_processor_trains_as_it_began(
         return run_cells(folder, cells, config, *rest)
 
     monkeypatch.setattr("thresher.nlu.study.run.run_cells", note)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = toy_config(tmp_path, **{"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto"})
     rows = toy_rows(1)
     for tiles in (True, False):
-        monkeypatch.setattr(
-            torch.cpu, "get_capabilities", lambda tiles=tiles: {"amx_bf16": tiles}, raising=False
-        )
+        processor(amx_bf16=tiles)
         run_study(
             rows,
             {"one": rows},

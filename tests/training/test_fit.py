@@ -141,7 +141,7 @@ def test_dropout_is_on_in_training_and_off_in_prediction(model_folder, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("processor", "pays"),
+    ("capabilities", "pays"),
     [
         ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, True),
         ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, False),
@@ -150,10 +150,9 @@ def test_dropout_is_on_in_training_and_off_in_prediction(model_folder, tmp_path)
         ({}, False),
     ],
 )
-def test_bfloat16_is_for_processors_that_are_faster_in_it(processor, pays, monkeypatch):
-    assert bf16_pays(processor) == pays
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+def test_bfloat16_is_for_processors_that_are_faster_in_it(capabilities, pays, processor):
+    assert bf16_pays(capabilities) == pays
+    processor(**capabilities)
     assert trains_in_bf16(RECIPE) == pays
     assert trains_in_bf16(RECIPE.model_copy(update={"bf16": True}))
 

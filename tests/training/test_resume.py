@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 
 import thresher as th
 from thresher.errors import UserError
@@ -75,8 +74,7 @@ def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, mo
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, monkeypatch, first):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, processor, first):
     texts = [f"{('turn', 'play', 'call')[row % 3]} it {row}" for row in range(40)]
     rows = th.load(
         pl.DataFrame({"text": texts, "label": [row % 3 for row in range(40)]}), text="text", label="label"
@@ -85,8 +83,7 @@ def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, mo
     recipe = {"epochs": 1, "batch_size": 8, "checkpoints": 2, "forgetting_evaluations": 0, "threads": 1}
 
     def trained(with_tiles):
-        capabilities = {"cpu_name": "Intel Xeon", "amx_bf16": with_tiles}
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+        processor(cpu_name="Intel Xeon", amx_bf16=with_tiles)
         th.train(rows, out=tmp_path / "R", model=model, workers=1, **recipe)
         return max((tmp_path / "R" / "checkpoints" / "run-0").glob("step-*")) / "model.safetensors"
 

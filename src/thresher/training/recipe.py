@@ -48,13 +48,14 @@ def trains_in_bf16(config: TrainConfig) -> bool:
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})
 
 
-def settled(config: TrainConfig) -> TrainConfig:
-    """The recipe with what `auto` means here written out: a run that is taken up on another machine trains alike.
+def settled(config: TrainConfig, begun: TrainConfig | None = None) -> TrainConfig:
+    """The recipe with what `auto` means here, or meant where it was `begun`, written out: a run that is taken up on another
+    machine trains alike.
 
     >>> settled(TrainConfig(bf16="auto")).bf16 in (True, False)
     True
     """
-    return config.model_copy(update={"bf16": trains_in_bf16(config)})
+    return config.model_copy(update={"bf16": begun.bf16 if begun else trains_in_bf16(config)})
 
 
 def bf16_pays(processor: Mapping[str, Any]) -> bool:

@@ -119,13 +119,11 @@ def _begin(
 
 def settled_stack(config: StackConfig, begun: StackConfig | None) -> StackConfig:
     """The settings with what `auto` means here written out, or what it meant where the folder was begun with `begun`."""
-    recipes = {"domain": config.domain, "joint": config.joint}
-    if begun is None:
-        made = {name: settled(recipe) for name, recipe in recipes.items()}
-    else:
-        former = {"domain": begun.domain, "joint": begun.joint}
-        made = {name: one.model_copy(update={"bf16": former[name].bf16}) for name, one in recipes.items()}
-    return config.model_copy(update=made)
+    recipes = {
+        "domain": settled(config.domain, begun.domain if begun else None),
+        "joint": settled(config.joint, begun.joint if begun else None),
+    }
+    return config.model_copy(update=recipes)
 
 
 def _write_rules(folder: Path, exact: pl.DataFrame | None, templates: Path | None) -> None:
