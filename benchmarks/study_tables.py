@@ -1,4 +1,4 @@
-"""The tables of docs/study.md and docs/label-errors.md, made anew from docs/study.json: `python benchmarks/study_tables.py`."""
+"""The tables of the pages of the study, made anew from docs/study.json: `python benchmarks/study_tables.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from while_training_tables import interval
 from study import RESULTS
 from thresher.study.wording import interval_text
 
-PAGES = (RESULTS.with_name("study.md"), RESULTS.with_name("label-errors.md"))
+PAGES = tuple(RESULTS.with_name(f"{page}.md") for page in ("study", "fine-tuned", "label-errors"))
 NAMES = {
     "d2": "D2",
     "el2n_mean": "mean EL2N",
