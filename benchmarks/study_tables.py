@@ -136,6 +136,26 @@ def margins_table(sets: dict[str, Any]) -> list[str]:
     return lines
 
 
+def views_table(sets: dict[str, Any]) -> list[str]:
+    """The rule by several views of a row, and variants of it, on validation rows: accuracy less full data, standard error."""
+    found = {
+        (name, *place.split(" ", 2)): one
+        for name, stages in sets.items()
+        for place, one in stages.get("views", {}).items()
+    }
+    columns = sorted({key[:3] for key in found}, key=lambda key: (key[1], key[0], float(key[2])))
+    heads = [
+        f"{name} {float(fraction):.0%}, {'frozen' if model == 'frozen' else '3 layers'}"
+        for name, model, fraction in columns
+    ]
+    lines = [f"| rows by | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for way in dict.fromkeys(key[3] for key in found):
+        have = [found.get((*column, way), {}).get("to_full") for column in columns]
+        cells = [f"{one['mean']:+.2f} ± {one['se']:.2f}" if one else "" for one in have]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    return lines
+
+
 def lds_table(sets: dict[str, Any]) -> list[str]:
     """Every score and data set: rank correlation of the sum of a half's scores with its accuracy."""
     have = [name for name in sets if "lds" in sets[name]]
@@ -256,6 +276,7 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
     tuned = json.loads(FIGURES.read_text(encoding="utf-8"))
     found["sizes"] = sizes_table(tested["hwu64"]["epochs"], tuned)
     found["margins"] = margins_table(results.get("val", {}))
+    found["views"] = views_table(results.get("val", {}))
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 

@@ -1,0 +1,133 @@
+"""The recommended rule by the hardest of several views of a row, on validation rows.
+
+    python benchmarks/study_views.py ROWS OUT hwu64 --model tuned-3-proxy --fraction 0.8 --ways frozen own frozen+words
+
+A view is a held-out margin: `frozen` by heads on the frozen encoder, `own` by the fine-tuned model's own cross-validation,
+`words` by a logistic regression per class on the words and pairs of words of the text, `chance` by nothing. A row of several
+views, joined by +, has the least of its ranks in them, so that it is kept where any of them finds it hard; `mean(A+B)` takes
+the mean of the ranks. `:OPTION=X` sets an option of the rule. The first way is what the others are compared with; `random`
+keeps random rows. Figures are points of accuracy, same steps; they are added to `docs/study.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import SGDClassifier
+from sklearn.model_selection import StratifiedKFold
+from study_data import COLUMNS
+from study_models import MODELS
+
+from study import recorded, results, scored
+from thresher.rows import Rows, read_rows
+from thresher.run_folder import read_manifest
+from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of
+from thresher.study.cell import new_cell
+from thresher.study.cells import predictions, run_cells
+from thresher.training.recipe import configs, steps_of
+
+Values = NDArray[np.float64]
+
+
+def word_margin(rows: Rows, texts: list[str], repeats: int = 2, folds: int = 5) -> Values:
+    """Probability of the label less the largest other one, by a bag of words that has not seen the row, (N,)."""
+    table, label = rows.table, rows.labels()
+    counted = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    features = counted.fit_transform([" ".join(row) for row in table.select(texts).iter_rows()])
+    every, total = np.arange(len(label)), np.zeros(len(label))
+    for seed in range(repeats):
+        found = np.zeros((len(label), len(rows.classes)))
+        for seen, out in StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, label):
+            model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=seed)
+            model.fit(features[seen], label[seen])
+            found[np.ix_(out, model.classes_)] = model.predict_proba(features[out])
+        own = found[every, label].copy()
+        found[every, label] = -1
+        total += own - found.max(axis=1)
+    return total / repeats
+
+
+def ranks(values: Values) -> Values:
+    """Ranks over N, equal values share theirs; (N,)."""
+    return (pl.Series(values).rank() / len(values)).to_numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("name", choices=list(COLUMNS))
+    parser.add_argument("--model", default="tuned-3-proxy", choices=list(MODELS))
+    parser.add_argument("--fraction", type=float, default=0.8)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", required=True)
+    asked = parser.parse_args()
+    run = scored(asked.rows, asked.out, asked.name, "val", asked.model)
+    rows = read_rows(run / "rows.parquet")
+    ids, (_, recipe) = rows.table["id"], configs(read_manifest(run))
+    truth = read_rows(run / "test.parquet").labels()
+    table = scores_of(run, ids)
+
+    @cache
+    def view(name: str) -> Values:
+        """Ranks of the rows in one view, the hardest lowest."""
+        if name == "chance":
+            return np.random.default_rng(7).random(len(ids))
+        if name == "words":
+            return ranks(word_margin(rows, COLUMNS[asked.name][0].split(",")))
+        return ranks(scored_by(name)["held_out_margin"].to_numpy())
+
+    @cache
+    def scored_by(name: str) -> pl.DataFrame:
+        """The score table of a view that is a model."""
+        own = scored(asked.rows, asked.out, asked.name, "val", "tuned-3-folds") if name == "own" else run
+        return scores_of(own, ids)
+
+    def kept(way: str, seed: int) -> NDArray[np.bool_]:
+        if way == "random":
+            return kept_by(RANDOM, table, asked.fraction, seed)
+        names, *options = way.split(":")
+        mean = names.startswith("mean(")
+        members = names.removeprefix("mean(").rstrip(")").split("+")
+        values = np.stack([view(one) for one in members])
+        joined = values.mean(axis=0) if mean else values.min(axis=0)
+        learned = [scored_by(one)["correctness"].to_numpy() for one in members if one in ("frozen", "own")]
+        with_views = table.with_columns(
+            held_out_margin=pl.Series(joined), correctness=pl.Series(np.mean(learned, axis=0))
+        )
+        (arm,) = arms_of(with_views.columns, ["aum"], ["easy"], [":".join(["recommended", *options])], {})[1:]
+        return kept_by(arm, with_views, asked.fraction, seed)
+
+    def accuracy(cells: list[Any]) -> Values:
+        """In points, by seed."""
+        found: Values = 100 * (predictions(run, run_cells(run, cells, 1)) == truth).mean(axis=1)
+        return found
+
+    seeds = range(asked.seeds)
+    full = accuracy([new_cell("full", seed, recipe.max_steps, ids) for seed in seeds])
+    steps, first = steps_of(recipe, len(rows)), None
+    for way in asked.ways:
+        points = accuracy([new_cell("views", seed, steps, ids, kept(way, seed), way) for seed in seeds])
+        first = points if first is None else first
+        figures = {
+            name: {"mean": float(gap.mean()), "se": float(gap.std(ddof=1) / len(gap) ** 0.5)}
+            for name, gap in (("to_full", points - full), ("to_first", points - first))
+        }
+        said = ", ".join(f"{name} {one['mean']:+.2f} ± {one['se']:.2f}" for name, one in figures.items())
+        print(f"{asked.name} {asked.fraction:g} {asked.model} {way}: {said}", flush=True)
+        known = results().get("val", {}).get(asked.name, {}).get("views", {})
+        place = f"{asked.model} {asked.fraction:g} {way}"
+        recorded("val", asked.name, "views", {**known, place: {**figures, "seeds": asked.seeds}})
+
+
+if __name__ == "__main__":
+    main()
