@@ -19,6 +19,7 @@ FILES = (
     "features",
     "features-test",
     "features-empty",
+    "words",
     "scores",
     "map",
     "audit",

@@ -45,6 +45,11 @@ def features_file(run: Path, which: FeaturesOf = "rows") -> Path:
     return run / ("features.parquet" if which == "rows" else f"features-{which}.parquet")
 
 
+def words_file(run: Path) -> Path:
+    """Where the margins of the training rows by their words alone are."""
+    return run / "words.parquet"
+
+
 def scoring_run(run: Path) -> Path:
     """The run folder whose model scored the rows: that of a proxy, which stands inside, or the folder itself."""
     inner = run / "proxy"

@@ -83,7 +83,16 @@ def test_a_text_of_another_form_is_refused_with_an_example(text):
         parse_options([text])
 
 
-LOW_IS_HARD = ("aum", "confidence", "correctness", "duplicates", "h_score", "held_out_margin", "pvi")
+LOW_IS_HARD = (
+    "aum",
+    "confidence",
+    "correctness",
+    "duplicates",
+    "h_score",
+    "held_out_margin",
+    "pvi",
+    "word_margin",
+)
 OF_THE_PAPER = ("vog", "el2n", "forgetting", "pvi", "tracin")
 
 

@@ -79,6 +79,7 @@ MEASURE = (
     _option("--address", "measure.address", "HOST:PORT", "Measuring"),
     _option("--store", "measure.store", "URL", "Measuring"),
     _option("--features", "measure.features", "", "Measuring"),
+    _option("--words", "measure.words", "", "Measuring"),
 )
 MEASURE_WORKERS = (_option("--workers", "measure.workers", "N", "Measuring"),)
 CHOICE: tuple[Option, ...] = (

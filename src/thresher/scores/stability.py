@@ -18,7 +18,7 @@ from thresher.scores.table import Options, Run, by_run, check_runs
 Numbers = npt.NDArray[np.float64]
 LEVEL = 0.9
 # Signals that the rows and the pretrained encoder give: no training changes them.
-OF_NO_RUN = frozenset({"id", "label", "features", "n_tokens", "truncated"})
+OF_NO_RUN = frozenset({"id", "label", "features", "word_margin", "n_tokens", "truncated"})
 
 
 def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
-from thresher.run_folder import features_file, read_manifest
+from thresher.run_folder import features_file, read_manifest, words_file
 from thresher.sealed import read_table, write_table
 from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.engines import find
@@ -23,6 +23,7 @@ from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
 from thresher.training.recipe import configs
 from thresher.training.sound import TRAIN_AGAIN
+from thresher.training.words import write_words
 
 
 def run_names(run: Path) -> list[str]:
@@ -55,6 +56,8 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         settings = settings.model_copy(update={"workers": 1, "engine": "local"})
     if config["model"]["freeze"] or settings.features:
         write_features(run)
+    if settings.words:
+        write_words(run)
     engine = find(settings.engine).measure
     names = run_names(run)
     if not names:
@@ -129,8 +132,8 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The signals table of one training run in row order, and its checkpoint table.
 
     To the measured columns it adds `null_logits` (the same for every row), `correct`, the whole-set evaluations in step
-    order, `held_out_logits` (K) of trainings that have not seen the row, and `features` of the pretrained encoder, where there
-    are any.
+    order, `held_out_logits` (K) of trainings that have not seen the row, `features` of the pretrained encoder, and `word_margin`,
+    where there are any.
     """
     signals, null, checkpoints = read_parts(run, name)
     if null is not None:
@@ -156,6 +159,10 @@ def read_signals(run: Path, name: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     if features_file(run).is_file():
         features = read_table(features_file(run), f"`thresher measure {run}` makes it again")
         signals = with_column(signals, features.select("id", "features"))
+    if words_file(run).is_file():
+        signals = with_column(
+            signals, read_table(words_file(run), f"`thresher measure {run}` makes it again")
+        )
     return signals, checkpoints
 
 

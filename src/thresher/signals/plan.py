@@ -13,7 +13,7 @@ from thresher import sealed
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.files import digest, file_digest, write
-from thresher.run_folder import features_file
+from thresher.run_folder import features_file, read_manifest, words_file
 from thresher.training.sound import weights_digests
 
 PLAN_KEY = b"thresher.plan"
@@ -154,7 +154,11 @@ def read_parts(run: Path, name: str) -> tuple[pl.DataFrame, list[float] | None, 
 def signals_faults(run: Path) -> list[str]:
     """What is wrong with the measurements of a run folder, the first fault of each, with the file's name."""
     names = [path.name for path in sorted((run / "checkpoints").glob("run-*"))]
-    return [fault for name in names if (fault := signals_fault(run, name))]
+    asked = MeasureConfig(**read_manifest(run)["config"]["measure"])
+    beside = [features_file(run)] * asked.features + [words_file(run)] * asked.words
+    found = [signals_fault(run, name) for name in names]
+    found += [f"{path}: {fault}" for path in beside if (fault := sealed.fault(path))]
+    return [fault for fault in found if fault]
 
 
 def signals_fault(run: Path, name: str) -> str | None:

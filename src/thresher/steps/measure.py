@@ -33,9 +33,9 @@ from thresher.training.sound import check_trainings
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
     """Measure every signal in one pass over the rows; goes on where it was after an interruption.
 
-    `settings`: `signals`, `features`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many machines,
-    with `address`, `store`, `cores`. Only the first two change which scores there will be. Returns counts: rows, checkpoints,
-    truncated, refused.
+    `settings`: `signals`, `features`, `words`; `chunk_rows`, `batch_tokens`, `dtype`, `workers`; `engine="ray"` for many
+    machines, with `address`, `store`, `cores`. Only the first three change which scores there will be. Returns counts: rows,
+    checkpoints, truncated, refused.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
             "train": before["hash"],
             **{name: read[name] for name in ("signals", "chunk_rows", "dtype")},
         }
-        made_with |= {"features": True} if used.features else {}
+        made_with |= {name: True for name in ("features", "words") if read[name]}
         done = stamp(run, "measure")
         same = done and not force and state(run, "measure", made_with) == "done"
         if done and same and not signals_faults(run):

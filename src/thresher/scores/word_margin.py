@@ -1,0 +1,39 @@
+"""The margin of a model that knows the words alone."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from thresher.scores.read import MissingSignal
+from thresher.scores.registry import score
+
+
+@score(
+    "word_margin",
+    needs=("word_margin",),
+    hard="low",
+    runs=1,
+    cost="a linear model of the words, seconds for 15,000 rows; no training of the model",
+    source="ours; the held-out margin of Northcutt et al., JAIR 2021, section 3, by a bag of words",
+)
+def word_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
+    """Word margin: how far the words of the text alone tell the label from the others, to a model that has not seen the row.
+
+        p[y] - max over k != y of p[k]        probabilities, -1 to 1; shape (N,)
+
+    with p by a linear model on the words and pairs of words, 5-fold cross-validation, mean over two divisions (`measure.words`;
+    `training/words.py`). Low is hard: the words are those of another class, or of none. It knows nothing of meaning, so that it
+    finds other rows hard than an encoder does. Where classes differ by how words stand together, as in inference between two
+    sentences, it says little.
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `word_margin`.
+
+    >>> word_margin(pl.DataFrame({"word_margin": [0.9, -0.2]}), pl.DataFrame()).to_list()
+    [0.9, -0.2]
+    """
+    if "word_margin" not in signals.columns:
+        raise MissingSignal("the words alone were not looked at; `--words` does")
+    return signals["word_margin"].cast(pl.Float64)

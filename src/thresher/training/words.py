@@ -1,0 +1,81 @@
+"""What a row's words alone say of its label: held-out margins of a linear model on a bag of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thresher import sealed
+from thresher.files import digest
+from thresher.model.feature_cache import text_key
+from thresher.rows import Rows, read_rows
+from thresher.run_folder import words_file
+from thresher.training.folds import fold_names, left_out
+
+FOLDS = 5
+_KEY = b"thresher.words"
+
+
+def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
+    """Probability of the label less the largest other one, by models of the words that have not seen the row; -1 to 1, (N,).
+
+    Texts are bags of words and pairs of neighbouring words that stand in two rows or more, tf-idf weighted; two texts of a row
+    are one. For every class a logistic regression against the rest is fitted by stochastic gradient descent (ten passes), on
+    four of five parts of the rows, and their probabilities are divided by their sum. Mean over `repeats` divisions, which depend
+    on the ids and not on the order of the rows. The same everywhere where there is one class, or no word that stands twice.
+
+    >>> import thresher as th
+    >>> texts = {"text": ["turn it on", "turn this on", "play it", "play this"] * 5, "label": ["on", "on", "play", "play"] * 5}
+    >>> rows = th.load(pl.DataFrame(texts), text="text", label="label")
+    >>> bool((word_margins(rows) > 0).all())
+    True
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import SGDClassifier
+
+    order = rows.table["id"].arg_sort().to_numpy()
+    label = rows.labels()[order]
+    ids = rows.table["id"].gather(order)
+    counted = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    try:
+        bags = counted.fit_transform(_texts(rows.table, rows.text).gather(order).to_list())  # (N, words)
+    except ValueError:  # no word is left
+        return np.zeros(len(label))
+    every, total = np.arange(len(label)), np.zeros(len(label))
+    for repeat in range(repeats):
+        found = np.zeros((len(label), len(rows.classes)))
+        for name in fold_names(repeat, FOLDS):
+            out = left_out(name, ids, label, FOLDS, seed=0)
+            known = np.unique(label[~out])
+            if not out.any() or len(known) < 2:
+                continue
+            model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
+            model.fit(bags[~out], label[~out])
+            found[np.ix_(out, known)] = model.predict_proba(bags[out])
+        own = found[every, label].copy()
+        found[every, label] = -np.inf
+        total += own - np.maximum(found.max(axis=1), 0)
+    values = np.empty(len(label))
+    values[order] = total / repeats
+    return values
+
+
+def _texts(table: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """The texts of every row as one."""
+    return table.select(pl.concat_str(columns, separator="\n")).to_series()
+
+
+def write_words(run: Path) -> Path:
+    """Make sure that the margins of a run's rows are there, a table `id, word_margin`; returns their file."""
+    path, rows = words_file(run), read_rows(run / "rows.parquet")
+    texts = [text_key(text) for text in _texts(rows.table, rows.text)]
+    made_with = digest([rows.table["id"].to_list(), texts, rows.labels().tolist()]).encode()
+    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+        return path
+    table = pl.DataFrame({"id": rows.table["id"], "word_margin": word_margins(rows)})
+    sealed.write_table(path, table, {_KEY: made_with})
+    return path
