@@ -63,11 +63,18 @@ def test_what_has_no_correlation_between_runs_is_left_out_with_the_reason():
     found = stability(several(3, only_first=tuple(GRADIENTS)))
     for name in ("vog", "tracin", "grand", "vog_online"):
         assert found["left_out"][name] == "measured in one run only"
-    for name in ("duplicates", "prototypicality"):
+    for name in ("duplicates", "prototypicality", "word_margin"):
         assert found["left_out"][name] == "does not depend on a training"
     for name in ("ensemble", "d2"):
         assert found["left_out"][name] == "made from other scores"
     assert not set(found["left_out"]) & set(found["scores"])
+
+
+def test_what_was_not_measured_is_not_named():
+    runs = [(signals.drop("features", "word_margin"), trained) for signals, trained in several(3)]
+    found = stability(runs)
+    assert "aum" in found["scores"]
+    assert not {"d2", "duplicates", "prototypicality", "word_margin"} & {*found["scores"], *found["left_out"]}
 
 
 def test_runs_that_could_not_differ_and_scores_without_spread_get_no_correlation():

@@ -121,6 +121,8 @@ def runs_needed(correlation: float) -> int | None:
 def _by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[str | None, Numbers]:
     """Why the score has no correlation between runs, or None and its values, (R, N)."""
     nothing = np.empty((0, 0))
+    for name in OF_NO_RUN.intersection(entry.needs).difference(runs[0][0].columns):
+        raise MissingSignal(f"'{name}' was not measured")
     if entry.reads == "scores":
         return "made from other scores", nothing
     if entry.needs and OF_NO_RUN.issuperset(entry.needs):
