@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from thresher import sealed
 from thresher.files import digest
-from thresher.model.feature_cache import text_key
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import words_file
 from thresher.training.folds import fold_names, left_out
@@ -40,9 +38,10 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     order = rows.table["id"].arg_sort().to_numpy()
     label = rows.labels()[order]
     ids = rows.table["id"].gather(order)
+    texts = rows.table.select(pl.concat_str(rows.text, separator="\n")).to_series()
     counted = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
     try:
-        bags = counted.fit_transform(_texts(rows.table, rows.text).gather(order).to_list())  # (N, words)
+        bags = counted.fit_transform(texts.gather(order).to_list())  # (N, words)
     except ValueError:  # no word is left
         return np.zeros(len(label))
     every, total = np.arange(len(label)), np.zeros(len(label))
@@ -57,25 +56,20 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
             model.fit(bags[~out], label[~out])
             found[np.ix_(out, known)] = model.predict_proba(bags[out])
         own = found[every, label].copy()
-        found[every, label] = -np.inf
-        total += own - np.maximum(found.max(axis=1), 0)
+        found[every, label] = 0
+        total += own - found.max(axis=1)
     values = np.empty(len(label))
     values[order] = total / repeats
     return values
 
 
-def _texts(table: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
-    """The texts of every row as one."""
-    return table.select(pl.concat_str(columns, separator="\n")).to_series()
-
-
 def write_words(run: Path) -> Path:
     """Make sure that the margins of a run's rows are there, a table `id, word_margin`; returns their file."""
     path, rows = words_file(run), read_rows(run / "rows.parquet")
-    texts = [text_key(text) for text in _texts(rows.table, rows.text)]
-    made_with = digest([rows.table["id"].to_list(), texts, rows.labels().tolist()]).encode()
+    ids, texts = rows.table["id"], [rows.table[name].to_list() for name in rows.text]
+    made_with = digest({"ids": ids.to_list(), "texts": texts, "labels": rows.labels().tolist()}).encode()
     if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
         return path
-    table = pl.DataFrame({"id": rows.table["id"], "word_margin": word_margins(rows)})
+    table = pl.DataFrame({"id": ids, "word_margin": word_margins(rows)})
     sealed.write_table(path, table, {_KEY: made_with})
     return path
