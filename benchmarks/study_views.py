@@ -3,7 +3,7 @@
     python benchmarks/study_views.py ROWS OUT hwu64 --model tuned-3-proxy --fraction 0.8 --ways frozen own frozen+words
 
 A view is a held-out margin: `frozen` by heads on the frozen encoder, `own` by the fine-tuned model's own cross-validation,
-`words` by a logistic regression per class on the words and pairs of words of the text, `chance` by nothing. A row of several
+`words` by the linear model of the words of `measure.words`, `chance` by nothing. A row of several
 views, joined by +, has the least of its ranks in them, so that it is kept where any of them finds it hard; `mean(A+B)` takes
 the mean of the ranks. `:OPTION=X` sets an option of the rule. The first way is what the others are compared with; `random`
 keeps random rows. Figures are points of accuracy, same steps; they are added to `docs/study.json`.
@@ -14,44 +14,23 @@ from __future__ import annotations
 import argparse
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import StratifiedKFold
 from study_data import COLUMNS
 from study_models import MODELS
 
 from study import recorded, results, scored
-from thresher.rows import Rows, read_rows
+from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.training.recipe import configs, steps_of
+from thresher.training.words import word_margins
 
 Values = NDArray[np.float64]
-
-
-def word_margin(rows: Rows, texts: list[str], repeats: int = 2, folds: int = 5) -> Values:
-    """Probability of the label less the largest other one, by a bag of words that has not seen the row, (N,)."""
-    table, label = rows.table, rows.labels()
-    counted = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
-    features = counted.fit_transform([" ".join(row) for row in table.select(texts).iter_rows()])
-    every, total = np.arange(len(label)), np.zeros(len(label))
-    for seed in range(repeats):
-        found = np.zeros((len(label), len(rows.classes)))
-        for seen, out in StratifiedKFold(folds, shuffle=True, random_state=seed).split(features, label):
-            model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=seed)
-            model.fit(features[seen], label[seen])
-            found[np.ix_(out, model.classes_)] = model.predict_proba(features[out])
-        own = found[every, label].copy()
-        found[every, label] = -1
-        total += own - found.max(axis=1)
-    return total / repeats
 
 
 def ranks(values: Values) -> Values:
@@ -70,6 +49,7 @@ def main() -> None:
     parser.add_argument("--fraction", type=float, default=0.8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", required=True)
+    parser.add_argument("--parallel", type=int, default=1, help="trainings at once")
     asked = parser.parse_args()
     run = scored(asked.rows, asked.out, asked.name, "val", asked.model)
     rows = read_rows(run / "rows.parquet")
@@ -83,7 +63,7 @@ def main() -> None:
         if name == "chance":
             return np.random.default_rng(7).random(len(ids))
         if name == "words":
-            return ranks(word_margin(rows, COLUMNS[asked.name][0].split(",")))
+            return ranks(word_margins(rows))
         return ranks(scored_by(name)["held_out_margin"].to_numpy())
 
     @cache
@@ -107,17 +87,21 @@ def main() -> None:
         (arm,) = arms_of(with_views.columns, ["aum"], ["easy"], [":".join(["recommended", *options])], {})[1:]
         return kept_by(arm, with_views, asked.fraction, seed)
 
-    def accuracy(cells: list[Any]) -> Values:
+    seeds, steps = range(asked.seeds), steps_of(recipe, len(rows))
+    cells = {"full": [new_cell("full", seed, recipe.max_steps, ids) for seed in seeds]} | {
+        way: [new_cell("views", seed, steps, ids, kept(way, seed), way) for seed in seeds]
+        for way in asked.ways
+    }
+    run_cells(run, [cell for some in cells.values() for cell in some], asked.parallel)
+
+    def accuracy(way: str) -> Values:
         """In points, by seed."""
-        found: Values = 100 * (predictions(run, run_cells(run, cells, 1)) == truth).mean(axis=1)
+        found: Values = 100 * (predictions(run, run_cells(run, cells[way], 1)) == truth).mean(axis=1)
         return found
 
-    seeds = range(asked.seeds)
-    full = accuracy([new_cell("full", seed, recipe.max_steps, ids) for seed in seeds])
-    steps, first = steps_of(recipe, len(rows)), None
+    full, first = accuracy("full"), accuracy(asked.ways[0])
     for way in asked.ways:
-        points = accuracy([new_cell("views", seed, steps, ids, kept(way, seed), way) for seed in seeds])
-        first = points if first is None else first
+        points = accuracy(way)
         figures = {
             name: {"mean": float(gap.mean()), "se": float(gap.std(ddof=1) / len(gap) ** 0.5)}
             for name, gap in (("to_full", points - full), ("to_first", points - first))

@@ -117,7 +117,10 @@ class MeasureConfig(_Section):
     features: bool = Field(
         default=False, description="also keep the pretrained encoder's vectors, which some scores are made of"
     )
-    words: bool = Field(default=False, description="also score the rows by their words alone (word_margin)")
+    words: bool | Literal["auto"] = Field(
+        default="auto",
+        description="also score the rows by their words alone; auto: where a frozen encoder scores them as a proxy",
+    )
     workers: int | None = Field(
         default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
     )

@@ -103,6 +103,21 @@ def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path:
     assert scores.height == 60 and {"aum", "correctness", "d2"} <= set(scores.columns)
 
 
+def test_the_rows_of_a_frozen_proxy_are_looked_at_by_their_words_unless_that_is_not_wanted(
+    call: Call, material: Path, run: Path, tmp_path: Path
+) -> None:
+    def views(folder: Path, *asked: str) -> set[str]:
+        assert call("measure", folder, *asked).code == 0
+        assert call("score", folder).code == 0
+        return {"word_margin", "hardest_view"} & set(pl.read_parquet(folder / "scores.parquet").columns)
+
+    assert call("train", *training(material, tmp_path / "FROZEN"), "--proxy", "frozen").code == 0
+    assert views(tmp_path / "FROZEN") == {"word_margin", "hardest_view"}
+    assert views(tmp_path / "FROZEN", "--no-words") == set()
+    assert views(run) == set(), "this proxy is fine-tuned"
+    assert views(run, "--words") == {"word_margin"}, "it was not cross-validated"
+
+
 def test_a_frozen_proxy_of_few_layers_and_one_training(call: Call, material: Path, tmp_path: Path) -> None:
     asked = [*training(material, tmp_path / "RUN"), "--proxy", "frozen-1", "--set", "proxy.trainings=1"]
     told = call("train", *asked)

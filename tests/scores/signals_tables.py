@@ -32,7 +32,7 @@ def random_run(
             "encoder_sq_norm": rng.exponential(size=(rows, checkpoints)),
             "classifier_sq_norm": rng.exponential(size=(rows, checkpoints)),
             "features": rng.normal(size=(rows, 6)).astype(np.float32),
-            "word_margin": rng.uniform(-1, 1, rows),
+            "word_margin": rng.uniform(0.01, 1, rows),  # words that tell every label
             "gradient_sq_mean": 1 + rng.exponential(size=rows),
             "gradient_mean_sq": rng.random(rows),
         },

@@ -234,7 +234,9 @@ def test_no_score_of_several_rows_depends_on_their_order_or_on_the_blocks(data, 
     rng = np.random.default_rng(seed)
     rows = data.draw(st.integers(2, 20))
     signals = table(rng.normal(size=(rows, 4)).round(1), rng.integers(0, 2, rows).tolist()).with_columns(
-        logits=rng.normal(size=(rows, 3, 2)).astype(np.float32)
+        logits=rng.normal(size=(rows, 3, 2)).astype(np.float32),
+        held_out_logits=rng.normal(size=(rows, 2)).astype(np.float32),
+        word_margin=rng.uniform(0.01, 1, rows),
     )
     trained = pl.DataFrame({"index": range(3), "epoch": [1.0, 2.0, 3.0]})
     order = data.draw(st.permutations(range(rows)))

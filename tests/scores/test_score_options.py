@@ -89,6 +89,7 @@ LOW_IS_HARD = (
     "correctness",
     "duplicates",
     "h_score",
+    "hardest_view",
     "held_out_margin",
     "pvi",
     "word_margin",

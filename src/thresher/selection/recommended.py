@@ -14,7 +14,7 @@ from thresher.selection.registry import Numbers, Spread, strategy
     several=True,
     reach="learned",
     least="least",
-    by=("held_out_margin|aum", "correctness"),
+    by=("hardest_view|held_out_margin|aum", "correctness"),
 )
 def recommended(
     wanted: Numbers,
@@ -27,7 +27,8 @@ def recommended(
 ) -> Numbers:
     """Key = the score itself: the hardest rows are kept that were, together, learned; some of every class, and some of the rest.
 
-    With m rows to keep, in the order of the held-out margin (of AUM, where no cross-validation was made) from the hardest on:
+    With m rows to keep, in the order of their margin from the hardest on (the held-out margin; AUM, where no cross-validation was
+    made; the lower of two held-out ranks, where the rows were looked at by their words, too, as for a frozen proxy):
 
         b    = the fewest rows, in hundredths of what is pruned, for which rows b+1 .. b+m have a mean correctness of at least
                `learned`, found by bisection
@@ -42,8 +43,8 @@ def recommended(
     a small one. Correctness, the share of the checkpoints at which the model was right, measures just that. A held-out margin
     comes from models that have not seen the row: one that has seen it makes what it learned by heart look easy. The rows that are
     drawn keep kinds of text in the set that are easy as a whole: a margin says how easy a kind is more than which of its rows
-    are needed, and a model that is fine-tuned unlearns a kind of which nothing is left. Columns: `held_out_margin` or `aum`, and
-    `correctness`, averaged over the runs; groups: the label, unless `stratify` names another column.
+    are needed, and a model that is fine-tuned unlearns a kind of which nothing is left. Columns: `hardest_view`,
+    `held_out_margin` or `aum`, and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another column.
 
     >>> import numpy as np
     >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9, kept=0.5)).tolist()

@@ -56,8 +56,10 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         settings = settings.model_copy(update={"workers": 1, "engine": "local"})
     if config["model"]["freeze"] or settings.features:
         write_features(run)
-    if settings.words:
+    if settings.words is True:
         write_words(run)
+    else:
+        words_file(run).unlink(missing_ok=True)
     engine = find(settings.engine).measure
     names = run_names(run)
     if not names:

@@ -155,7 +155,7 @@ def signals_faults(run: Path) -> list[str]:
     """What is wrong with the measurements of a run folder, the first fault of each, with the file's name."""
     names = [path.name for path in sorted((run / "checkpoints").glob("run-*"))]
     asked = MeasureConfig(**read_manifest(run)["config"]["measure"])
-    beside = {features_file(run): asked.features, words_file(run): asked.words}
+    beside = {features_file(run): asked.features, words_file(run): asked.words is True}
     return [
         *(fault for name in names if (fault := signals_fault(run, name))),
         *(f"{path}: {fault}" for path, kept in beside.items() if kept and (fault := sealed.fault(path))),

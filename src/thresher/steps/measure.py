@@ -28,6 +28,7 @@ from thresher.run_folder import (
 from thresher.signals.plan import signals_faults
 from thresher.steps.proxy import take
 from thresher.training.sound import check_trainings
+from thresher.training.words import are_wanted
 
 
 def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, Any]:
@@ -47,7 +48,10 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
     if "watched" in read_manifest(run):
         raise UserError(f"{run}: was watched, so its signals are there; go on with `thresher score {run}`")
     with lock(run):
-        used = changed(run, "measure", settings)[1].measure
+        config = changed(run, "measure", settings)[1]
+        used = config.measure.model_copy(
+            update={"words": are_wanted(config)}
+        )  # of a proxy its own run knows nothing
         if scoring_run(run) != run:
             started = time.monotonic()
             facts = measure(scoring_run(run), force=force, **used.model_dump())

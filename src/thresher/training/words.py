@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher import sealed
+from thresher.config import RunConfig, frozen_layers
 from thresher.files import digest
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import words_file
@@ -52,7 +53,9 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
             known = np.unique(label[~out])
             if not out.any() or len(known) < 2:
                 continue
-            model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
+            model = SGDClassifier(
+                loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat, n_jobs=-1
+            )
             model.fit(bags[~out], label[~out])
             found[np.ix_(out, known)] = model.predict_proba(bags[out])
         own = found[every, label].copy()
@@ -61,6 +64,18 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     values = np.empty(len(label))
     values[order] = total / repeats
     return values
+
+
+def are_wanted(config: RunConfig) -> bool:
+    """Whether a run's rows are to be scored by their words: where it is asked for, or a frozen encoder stands in for its model.
+
+    >>> from thresher.config import DataConfig, ProxyConfig
+    >>> run = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
+    >>> are_wanted(run), are_wanted(run.model_copy(update={"proxy": ProxyConfig(encoder="frozen")}))
+    (False, True)
+    """
+    asked = config.measure.words
+    return frozen_layers(config.proxy.encoder) is not None if asked == "auto" else asked
 
 
 def write_words(run: Path) -> Path:

@@ -1,0 +1,60 @@
+"""How hard a row is for the one of two views of it that finds it hardest."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from scipy.stats import rankdata
+
+from thresher.scores.read import MissingSignal, labels
+from thresher.scores.registry import score
+
+VIEWS = ("held_out_margin", "word_margin")
+
+
+@score(
+    "hardest_view",
+    needs=(),
+    hard="low",
+    runs="all",
+    reads="scores",
+    cost="what the held-out margin and the word margin cost",
+    source="ours: docs/fine-tuned.md; two views of a row as in Blum and Mitchell, COLT 1998",
+)
+def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0.5) -> pl.Series:
+    """Hardest view: the lower of a row's ranks by the held-out margin and by the margin of its words alone.
+
+        hardest_view = min over the two views v of  (rank of the row's margin by v, hardest = 1) / N     above 0, at most 1; (N,)
+
+    Rows of equal margin share their mean rank. Low is hard: a row is among the hard ones where either model, of which none has
+    seen it, finds it so. What an encoder that stays as it is finds easy another may need examples of; of all rows that one view
+    alone calls easy, those stay that words tell badly.
+
+    Words count only where they tell labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
+
+        a(words) - a0  >=  skill (a(held out) - a0)
+
+    or else there is no such score: two sentences of which one follows from the other are not told by their words.
+
+    Raises
+    ------
+    MissingSignal
+        no held-out margins or no word margins, or words that tell too little.
+
+    >>> table = pl.DataFrame({"held_out_margin": [3.0, 1.0, 2.0, 4.0], "word_margin": [0.1, 0.9, 0.8, 0.7]})
+    >>> hardest_view(table, pl.DataFrame({"label": [0, 1, 0, 1]})).to_list()
+    [0.25, 0.25, 0.5, 0.5]
+    """
+    absent = [name for name in VIEWS if name not in table.columns]
+    if absent:
+        raise MissingSignal(f"it needs {' and '.join(absent)}")
+    margins = table.select(VIEWS).to_numpy()  # (N, V)
+    n = len(margins)
+    right, by_words = (margins > 0).mean(axis=0)
+    largest = np.bincount(labels(signals)).max() / n
+    if by_words - largest < skill * (right - largest):
+        raise MissingSignal(
+            f"the words alone tell too little: {by_words:.0%} of the labels, the model {right:.0%},"
+            f" the largest class {largest:.0%}"
+        )
+    return pl.Series("hardest_view", rankdata(margins, axis=0).min(axis=1) / n, dtype=pl.Float64)
