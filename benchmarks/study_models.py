@@ -8,8 +8,8 @@ from typing import Any
 SIGNALS: dict[str, list[str]] = {"-one": ["gradient_gram"], "-folds": []}
 
 # The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
-# `-proxy` a head on the frozen encoder scores the rows for them, with `-folds` their own cross-validation; `-evaluated` counts
-# what they forget.
+# `-proxy` a head on the frozen encoder scores the rows for them, and their words do; with `-margin` the head alone; with `-folds`
+# their own cross-validation. `-evaluated` counts what they forget.
 MODELS: dict[str, dict[str, Any]] = {
     "frozen": {
         "model": {"freeze": True, "layers": "all"},
@@ -36,8 +36,12 @@ MODELS: dict[str, dict[str, Any]] = {
                 "forgetting_evaluations": 10 if how == "-evaluated" else 0,
                 "threads": 1,
             },
-            "proxy": {"encoder": "frozen" if how == "-proxy" else "none"},
-            "measure": {"signals": SIGNALS[how]} if how in SIGNALS else {},
+            "proxy": {"encoder": "frozen" if how in ("-proxy", "-margin") else "none"},
+            "measure": {"signals": SIGNALS[how]}
+            if how in SIGNALS
+            else {"words": False}
+            if how == "-margin"
+            else {},
         }
         for layers, runs, how in (
             (1, 1, "-quick"),
@@ -48,6 +52,7 @@ MODELS: dict[str, dict[str, Any]] = {
             (3, 3, "-evaluated"),
             (3, 1, "-folds"),
             (3, 3, "-proxy"),
+            (3, 3, "-margin"),
             (6, 3, "-proxy"),
         )
     },

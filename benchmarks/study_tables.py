@@ -136,6 +136,29 @@ def margins_table(sets: dict[str, Any]) -> list[str]:
     return lines
 
 
+def two_views_table(tested: dict[str, Any]) -> list[str]:
+    """By one view of a row and by two, three fine-tuned layers, same steps: accuracy less full data, in points."""
+    head = [
+        "pruned",
+        "two views: less full [95%]",
+        "less random [95%]",
+        "one view: less full",
+        "less random",
+        "random: less full",
+    ]
+    lines = []
+    for name, stages in tested.items():
+        two, one = (stages.get(f"tuned-3-{how} rule", {"table": []})["table"] for how in ("proxy", "margin"))
+        before = {line["fraction"]: line for line in one if not is_random(line)}
+        random = {line["fraction"]: line for line in two if is_random(line)}
+        for line in two:
+            if not is_random(line) and (other := before.get(line["fraction"])):
+                figures = [line["to_full"], line["to_random"], other["to_full"], other["to_random"]]
+                texts = map(interval_text, [*figures, random[line["fraction"]]["to_full"]])
+                lines.append([f"{name} {line['fraction']:.0%}", *texts])
+    return table(head, lines).split("\n")
+
+
 def views_table(sets: dict[str, Any]) -> list[str]:
     """The rule by several views of a row, and variants of it, on validation rows: accuracy less full data, standard error."""
     found = {
@@ -277,6 +300,7 @@ def tables(results: dict[str, Any]) -> dict[str, list[str]]:
     found["sizes"] = sizes_table(tested["hwu64"]["epochs"], tuned)
     found["margins"] = margins_table(results.get("val", {}))
     found["views"] = views_table(results.get("val", {}))
+    found["two-views"] = two_views_table(tested)
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 

@@ -33,7 +33,8 @@ def test_it_is_the_lower_of_the_two_ranks(seed: int):
     table, signals = views(seed)
     model, words = table["held_out_margin"].to_list(), table["word_margin"].to_list()
     expected = [
-        min(plain_rank(model, a), plain_rank(words, b)) / len(model) for a, b in zip(model, words, strict=True)
+        min(plain_rank(model, a), plain_rank(words, b)) / len(model)
+        for a, b in zip(model, words, strict=True)
     ]
     np.testing.assert_allclose(hardest_view(table, signals), expected, rtol=1e-12)
 
@@ -65,7 +66,9 @@ def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float
     if by_words > limit:
         assert hardest_view(table, signals, skill=skill).is_between(0, 1).all()
     else:
-        with pytest.raises(MissingSignal, match=r"the words alone tell too little: .*the model 90%.*class 50%"):
+        with pytest.raises(
+            MissingSignal, match=r"the words alone tell too little: .*the model 90%.*class 50%"
+        ):
             hardest_view(table, signals, skill=skill)
 
 

@@ -397,7 +397,8 @@ GOOD = {"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0], "g": ["x", "y", "y"], "nest
         ),
         (
             {"strategy": "recommended", "stratify": "g"},
-            "strategy 'recommended' goes by two columns, a score and what is learned of a row; give hardest_view or held_out_margin or aum"
+            "strategy 'recommended' goes by two columns, a score and what is learned of a row;"
+            " give hardest_view or held_out_margin or aum"
             " and correctness",
         ),
         (

@@ -35,18 +35,9 @@ def rows_of(table: pl.DataFrame, text: tuple[str, ...] = ("text",)) -> Rows:
     return th.load(table, text=list(text), label="label")
 
 
-def plainly(rows: Rows) -> dict[str, float]:
-    """Margins by row id, words counted and weighted by hand."""
-    from scipy.sparse import csr_matrix
-    from sklearn.linear_model import SGDClassifier
-
-    from thresher.training.folds import left_out
-
-    table = rows.table.with_columns(y=rows.labels()).sort("id")
-    bags = []
-    for text in table["text"]:
-        words = text.lower().split()
-        bags.append(words + [f"{a} {b}" for a, b in pairwise(words)])
+def weighted(bags: list[list[str]]) -> np.ndarray:
+    """tf-idf of words and pairs that stand in two bags or more, rows of length 1."""
+    bags = [words + [f"{a} {b}" for a, b in pairwise(words)] for words in bags]
     stands = {word: sum(word in bag for bag in bags) for bag in bags for word in bag}
     known = sorted(word for word, count in stands.items() if count >= 2)
     weights = np.zeros((len(bags), len(known)))
@@ -55,28 +46,74 @@ def plainly(rows: Rows) -> dict[str, float]:
             if word in bag:
                 idf = np.log((1 + len(bags)) / (1 + stands[word])) + 1
                 weights[at, column] = (1 + np.log(bag.count(word))) * idf
-        weights[at] /= np.sqrt((weights[at] ** 2).sum())
+        weights[at] /= np.sqrt((weights[at] ** 2).sum()) or 1
+    return weights
+
+
+def plainly(rows: Rows) -> dict[str, float]:
+    """Margins by row id, words counted and weighted by hand."""
+    from scipy.sparse import csr_matrix
+    from sklearn.linear_model import SGDClassifier
+
+    from thresher.training.folds import left_out
+
+    table = rows.table.with_columns(y=rows.labels()).sort("id")
+    texts = [[text.lower().split() for text in table[name]] for name in rows.text]
+    bags = [weighted(texts[0])]
+    if len(texts) == 2:
+        new = [[word for word in b if word not in a] for a, b in zip(*texts, strict=True)]
+        bags += [weighted(texts[1]), weighted(new)]
+    weights = np.hstack(bags)
     label = table["y"].to_numpy()
-    margins = np.zeros(len(bags))
+    margins = np.zeros(len(label))
     for repeat in (0, 1):
         for part in range(5):
             out = left_out(f"fold-{repeat * 5 + part}", table["id"], label, 5, 0)
             model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
             model.fit(csr_matrix(weights[~out]), label[~out])
-            chance = 1 / (1 + np.exp(-model.decision_function(weights[out])))  # (n, K)
+            scores = model.decision_function(weights[out])
+            scores = (
+                np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
+            )  # of two classes there is one
+            chance = 1 / (1 + np.exp(-scores))  # (n, K)
             chance /= chance.sum(axis=1, keepdims=True)
             for at, row in zip(np.flatnonzero(out), chance, strict=True):
                 margins[at] += (row[label[at]] - max(np.delete(row, label[at]))) / 2
     return dict(zip(table["id"], margins, strict=True))
 
 
-def test_the_margins_are_those_of_the_formula():
-    third = pl.DataFrame({"text": ["stop now please", "stop this now", "please stop"] * 5, "label": "stop"})
-    rows = rows_of(pl.concat([commands(), third.unique(maintain_order=True)]))
+def pairs(count: int = 80, seed: int = 0) -> pl.DataFrame:
+    """Whether the second text's word stands in the first one."""
+    random = np.random.default_rng(seed)
+    first, second, label = [], [], []
+    for at in range(count):
+        words = random.permutation(WORDS["lamp"])
+        first.append(" ".join(words[:4]))
+        label.append(("new", "old")[at % 2])
+        second.append(f"is it {words[4] if label[-1] == 'new' else words[0]}")
+    return pl.DataFrame({"text": first, "second": second, "label": label})
+
+
+THIRD = pl.DataFrame({"text": ["stop now please", "stop this now", "please stop"] * 5, "label": "stop"})
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        rows_of(pl.concat([commands(), THIRD.unique(maintain_order=True)])),
+        rows_of(pairs(), ("text", "second")),
+    ],
+    ids=["texts", "pairs"],
+)
+def test_the_margins_are_those_of_the_formula(rows: Rows):
     expected = plainly(rows)
     found = dict(zip(rows.table["id"], word_margins(rows), strict=True))
     assert found.keys() == expected.keys()
     np.testing.assert_allclose([found[one] for one in expected], list(expected.values()), atol=1e-6)
+
+
+def test_of_a_pair_it_counts_which_words_are_new():
+    assert (word_margins(rows_of(pairs(), ("text", "second"))) > 0).mean() > 0.95
 
 
 @settings(max_examples=8, deadline=None)

@@ -24,7 +24,7 @@ def word_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     with p by a linear model on the words and pairs of words, 5-fold cross-validation, mean over two divisions (`measure.words`;
     `training/words.py`). Low is hard: the words are those of another class, or of none. It knows nothing of meaning, so that it
     finds other rows hard than an encoder does. Where classes differ by how words stand together, as in inference between two
-    sentences, it says little.
+    sentences, it says less.
 
     Raises
     ------

@@ -44,7 +44,8 @@ def recommended(
     comes from models that have not seen the row: one that has seen it makes what it learned by heart look easy. The rows that are
     drawn keep kinds of text in the set that are easy as a whole: a margin says how easy a kind is more than which of its rows
     are needed, and a model that is fine-tuned unlearns a kind of which nothing is left. Columns: `hardest_view`,
-    `held_out_margin` or `aum`, and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another column.
+    `held_out_margin` or `aum`, and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another
+    column.
 
     >>> import numpy as np
     >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9, kept=0.5)).tolist()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,10 +24,11 @@ _KEY = b"thresher.words"
 def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     """Probability of the label less the largest other one, by models of the words that have not seen the row; -1 to 1, (N,).
 
-    Texts are bags of words and pairs of neighbouring words that stand in two rows or more, tf-idf weighted; two texts of a row
-    are one. For every class a logistic regression against the rest is fitted by stochastic gradient descent (ten passes), on
-    four of five parts of the rows, and their probabilities are divided by their sum. Mean over `repeats` divisions, which depend
-    on the ids and not on the order of the rows. The same everywhere where there is one class, or no word that stands twice.
+    Texts are bags of words and pairs of neighbouring words that stand in two rows or more, tf-idf weighted. Of several texts of a
+    row each has a bag of its own, and every one after the first another of the words that no text before it has. For every
+    class a logistic regression against the rest is fitted by stochastic gradient descent (ten passes), on four of five parts of
+    the rows, and their probabilities are divided by their sum. Mean over `repeats` divisions, which depend on the ids and not on
+    the order of the rows. The same everywhere where there is one class, or no word that stands twice.
 
     >>> import thresher as th
     >>> texts = {"text": ["turn it on", "turn this on", "play it", "play this"] * 5, "label": ["on", "on", "play", "play"] * 5}
@@ -33,17 +36,13 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     >>> bool((word_margins(rows) > 0).all())
     True
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import SGDClassifier
 
     order = rows.table["id"].arg_sort().to_numpy()
     label = rows.labels()[order]
     ids = rows.table["id"].gather(order)
-    texts = rows.table.select(pl.concat_str(rows.text, separator="\n")).to_series()
-    counted = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
-    try:
-        bags = counted.fit_transform(texts.gather(order).to_list())  # (N, words)
-    except ValueError:  # no word is left
+    bags = bags_of_words([rows.table[name].gather(order).to_list() for name in rows.text])  # (N, words)
+    if not bags.shape[1]:
         return np.zeros(len(label))
     every, total = np.arange(len(label)), np.zeros(len(label))
     for repeat in range(repeats):
@@ -64,6 +63,35 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     values = np.empty(len(label))
     values[order] = total / repeats
     return values
+
+
+def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
+    """tf-idf weights of the words and pairs of words in each text of the rows, a sparse matrix (N, words); no columns where no
+    word stands in two rows.
+
+    >>> bags_of_words([["a dog ran", "a cat ran"], ["the dog", "the dog slept"]]).shape  # a, ran | the, dog, the dog | the
+    (2, 6)
+    """
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    def counted() -> Any:
+        return TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+
+    split = counted().build_tokenizer()
+    words = [[split(text.lower()) for text in column] for column in texts]
+    seen: list[set[str]] = [set() for _ in words[0]]
+    bags = [csr_matrix((len(seen), 0))]
+    for column in words:
+        new = [[word for word in row if word not in before] for row, before in zip(column, seen, strict=True)]
+        for kept in (column, new) if column is not words[0] else (column,):
+            try:
+                bags.append(counted().fit_transform([" ".join(row) for row in kept]))
+            except ValueError:  # no word is left
+                continue
+        for row, before in zip(column, seen, strict=True):
+            before.update(row)
+    return hstack(bags).tocsr()
 
 
 def are_wanted(config: RunConfig) -> bool:
