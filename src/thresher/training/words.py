@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,18 +79,20 @@ def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
         return TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
 
     split = counted().build_tokenizer()
-    words = [[split(text.lower()) for text in column] for column in texts]
-    seen: list[set[str]] = [set() for _ in words[0]]
-    bags = [csr_matrix((len(seen), 0))]
-    for column in words:
-        new = [[word for word in row if word not in before] for row, before in zip(column, seen, strict=True)]
-        for kept in (column, new) if column is not words[0] else (column,):
+
+    def new(at: int) -> Iterator[str]:
+        for row in zip(*texts[: at + 1], strict=True):
+            *before, words = (split(text.lower()) for text in row)
+            known = set().union(*before)
+            yield " ".join(word for word in words if word not in known)
+
+    bags = [csr_matrix((len(texts[0]), 0))]
+    for at, column in enumerate(texts):
+        for kept in (column, new(at)) if at else (column,):
             try:
-                bags.append(counted().fit_transform([" ".join(row) for row in kept]))
+                bags.append(counted().fit_transform(kept))
             except ValueError:  # no word is left
                 continue
-        for row, before in zip(column, seen, strict=True):
-            before.update(row)
     return hstack(bags).tocsr()
 
 
