@@ -26,15 +26,15 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
 
         hardest_view = min over the two views v of  (rank of the row's margin by v, hardest = 1) / N     above 0, at most 1; (N,)
 
-    Rows of equal margin share their mean rank. Low is hard: a row is among the hard ones where either model, of which none has
-    seen it, finds it so. What an encoder that stays as it is finds easy another may need examples of; of all rows that one view
-    alone calls easy, those stay that words tell badly.
+    Rows of equal margin share their mean rank. Low is hard: a row is among the hard ones where either of the two models, neither
+    of which has seen it, finds it so. A frozen encoder finds rows easy that a model which is trained has yet to learn; some of
+    them stay, as their words find other rows hard.
 
     Words count only where they tell labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
 
         a(words) - a0  >=  skill (a(held out) - a0)
 
-    or else there is no such score: two sentences of which one follows from the other are not told by their words.
+    or else there is no such score, as a view that knows nothing would make rows hard at random.
 
     Raises
     ------
