@@ -27,8 +27,8 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
         hardest_view = min over the two views v of  (rank of the row's margin by v, hardest = 1) / N     above 0, at most 1; (N,)
 
     Rows of equal margin share their mean rank. Low is hard: a row is among the hard ones where either of the two models, neither
-    of which has seen it, finds it so. A frozen encoder finds rows easy that a model which is trained has yet to learn; some of
-    them stay, as their words find other rows hard.
+    of which has seen it, finds it so. A frozen encoder finds rows easy that a model which is trained has yet to learn; those of
+    them stay whose words tell their label badly.
 
     Words count only where they tell labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
 
