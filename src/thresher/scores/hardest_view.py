@@ -14,7 +14,7 @@ VIEWS = ("held_out_margin", "word_margin")
 
 @score(
     "hardest_view",
-    needs=(),
+    needs=("held_out_logits", "word_margin"),
     hard="low",
     runs="all",
     reads="scores",
