@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-# What some of the models below measure beside logits; the others measure all that they can.
-SIGNALS: dict[str, list[str]] = {"-one": ["gradient_gram"], "-folds": []}
+# How some of the models below are measured; the others measure all that they can.
+MEASURED: dict[str, dict[str, Any]] = {
+    "-one": {"signals": ["gradient_gram"]},
+    "-folds": {"signals": []},
+    "-margin": {"words": False},
+}
 
 # The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
 # `-proxy` a head on the frozen encoder scores the rows for them, and their words do; with `-margin` the head alone; with `-folds`
@@ -37,11 +41,7 @@ MODELS: dict[str, dict[str, Any]] = {
                 "threads": 1,
             },
             "proxy": {"encoder": "frozen" if how in ("-proxy", "-margin") else "none"},
-            "measure": {"signals": SIGNALS[how]}
-            if how in SIGNALS
-            else {"words": False}
-            if how == "-margin"
-            else {},
+            "measure": MEASURED.get(how, {}),
         }
         for layers, runs, how in (
             (1, 1, "-quick"),

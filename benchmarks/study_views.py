@@ -81,8 +81,9 @@ def main() -> None:
         values = np.stack([view(one) for one in members])
         joined = values.mean(axis=0) if mean else values.min(axis=0)
         learned = [scored_by(one)["correctness"].to_numpy() for one in members if one in ("frozen", "own")]
+        # In the column that the rule goes by before any other.
         with_views = table.with_columns(
-            held_out_margin=pl.Series(joined), correctness=pl.Series(np.mean(learned, axis=0))
+            hardest_view=pl.Series(joined), correctness=pl.Series(np.mean(learned, axis=0))
         )
         (arm,) = arms_of(with_views.columns, ["aum"], ["easy"], [":".join(["recommended", *options])], {})[1:]
         return kept_by(arm, with_views, asked.fraction, seed)
@@ -92,16 +93,12 @@ def main() -> None:
         way: [new_cell("views", seed, steps, ids, kept(way, seed), way) for seed in seeds]
         for way in asked.ways
     }
-    run_cells(run, [cell for some in cells.values() for cell in some], asked.parallel)
-
-    def accuracy(way: str) -> Values:
-        """In points, by seed."""
-        found: Values = 100 * (predictions(run, run_cells(run, cells[way], 1)) == truth).mean(axis=1)
-        return found
-
-    full, first = accuracy("full"), accuracy(asked.ways[0])
+    done = run_cells(run, [cell for some in cells.values() for cell in some], asked.parallel)
+    right = (predictions(run, done) == truth).mean(axis=1).reshape(len(cells), asked.seeds)
+    accuracy = dict(zip(cells, 100 * right, strict=True))  # in points, by seed
+    full, first = accuracy["full"], accuracy[asked.ways[0]]
     for way in asked.ways:
-        points = accuracy(way)
+        points = accuracy[way]
         figures = {
             name: {"mean": float(gap.mean()), "se": float(gap.std(ddof=1) / len(gap) ** 0.5)}
             for name, gap in (("to_full", points - full), ("to_first", points - first))

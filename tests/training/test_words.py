@@ -72,9 +72,8 @@ def plainly(rows: Rows) -> dict[str, float]:
             model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
             model.fit(csr_matrix(weights[~out]), label[~out])
             scores = model.decision_function(weights[out])
-            scores = (
-                np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores
-            )  # of two classes there is one
+            if scores.ndim == 1:  # of two classes, one is told
+                scores = np.stack([-scores, scores], axis=1)
             chance = 1 / (1 + np.exp(-scores))  # (n, K)
             chance /= chance.sum(axis=1, keepdims=True)
             for at, row in zip(np.flatnonzero(out), chance, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.config import MeasureConfig
+from thresher.config import MeasureConfig, RunConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import track
@@ -23,7 +23,7 @@ from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
 from thresher.training.recipe import configs
 from thresher.training.sound import TRAIN_AGAIN
-from thresher.training.words import write_words
+from thresher.training.words import are_wanted, write_words
 
 
 def run_names(run: Path) -> list[str]:
@@ -56,7 +56,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         settings = settings.model_copy(update={"workers": 1, "engine": "local"})
     if config["model"]["freeze"] or settings.features:
         write_features(run)
-    if settings.words is True:
+    if are_wanted(RunConfig.model_validate(config)):
         write_words(run)
     else:
         words_file(run).unlink(missing_ok=True)

@@ -10,11 +10,12 @@ from typing import Any
 import polars as pl
 
 from thresher import sealed
-from thresher.config import MeasureConfig
+from thresher.config import MeasureConfig, RunConfig
 from thresher.errors import UserError
 from thresher.files import digest, file_digest, write
 from thresher.run_folder import features_file, read_manifest, words_file
 from thresher.training.sound import weights_digests
+from thresher.training.words import are_wanted
 
 PLAN_KEY = b"thresher.plan"
 CHUNK_KEY = b"thresher.chunk"
@@ -154,8 +155,8 @@ def read_parts(run: Path, name: str) -> tuple[pl.DataFrame, list[float] | None, 
 def signals_faults(run: Path) -> list[str]:
     """What is wrong with the measurements of a run folder, the first fault of each, with the file's name."""
     names = [path.name for path in sorted((run / "checkpoints").glob("run-*"))]
-    asked = MeasureConfig(**read_manifest(run)["config"]["measure"])
-    beside = {features_file(run): asked.features, words_file(run): asked.words is True}
+    config = RunConfig.model_validate(read_manifest(run)["config"])
+    beside = {features_file(run): config.measure.features, words_file(run): are_wanted(config)}
     return [
         *(fault for name in names if (fault := signals_fault(run, name))),
         *(f"{path}: {fault}" for path, kept in beside.items() if kept and (fault := sealed.fault(path))),

@@ -49,9 +49,8 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
         raise UserError(f"{run}: was watched, so its signals are there; go on with `thresher score {run}`")
     with lock(run):
         config = changed(run, "measure", settings)[1]
-        used = config.measure.model_copy(
-            update={"words": are_wanted(config)}
-        )  # of a proxy its own run knows nothing
+        # Settled here, as the proxy's own run does not know that it is one.
+        used = config.measure.model_copy(update={"words": are_wanted(config)})
         if scoring_run(run) != run:
             started = time.monotonic()
             facts = measure(scoring_run(run), force=force, **used.model_dump())
