@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_LAYERS = "[1-9][0-9]*"
 
 
 class _Section(BaseModel):
@@ -154,7 +157,7 @@ class ProxyConfig(_Section):
     encoder: (
         Annotated[int, Field(ge=1)]
         | Literal["none", "frozen"]
-        | Annotated[str, Field(pattern=r"^frozen-[1-9]\d*$", examples=["frozen-N"])]
+        | Annotated[str, Field(pattern=f"^frozen-{_LAYERS}$", examples=["frozen-N"])]
     ) = Field(
         default="none",
         description="score with another model: a head on the encoder as it is (frozen) or on its first N layers (frozen-N),"
@@ -232,8 +235,7 @@ class SweepConfig(_Section):
     @classmethod
     def _sizes(cls, models: tuple[str, ...]) -> tuple[str, ...]:
         for name in models:
-            layers = name.removeprefix("frozen-")
-            if name not in ("frozen", "all") and not (layers.isdecimal() and int(layers)):
+            if not re.fullmatch(rf"all|frozen|(frozen-)?{_LAYERS}", name):
                 raise ValueError(f"models are frozen, frozen-N, all, or a number of layers (got '{name}')")
         return tuple(dict.fromkeys(models))
 

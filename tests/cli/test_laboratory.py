@@ -216,7 +216,7 @@ def test_other_models_train_on_the_rows_that_the_runs_scores_chose(
     assert again["models"]["1"] == other
     report(run)
     assert 'id="picture-sweep-models"' in (run / "report.html").read_text(encoding="utf-8")
-    for wrong, told in (("small", "small"), ("9", "layers"), ("frozen", "the run itself")):
+    for wrong, told in (("small", "small"), ("03", "03"), ("9", "layers"), ("frozen", "the run itself")):
         refused = call("sweep", run, "--models", wrong)
         assert refused.code == 2 and told in refused.err, refused.err
 
