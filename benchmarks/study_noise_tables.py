@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from render import table
+
 
 def noise_table(found: list[dict[str, Any]]) -> list[str]:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
-    lines = [
-        "| drawn anew | wrong | best of ours | confidence | AUM | held-out margin | VoG, better end | cleanlab, self-confidence |"
-        " cleanlab, margin | VoG, hard end: similarity (chance) | share of the wrong under PVI < 0 |",
-        "|---" * 11 + "|",
+    head = [
+        "drawn anew",
+        "wrong",
+        "best of ours",
+        "confidence",
+        "AUM",
+        "held-out margin",
+        "VoG, better end",
+        "cleanlab, self-confidence",
+        "cleanlab, margin",
+        "VoG, hard end: similarity (chance)",
+        "share of the wrong under PVI < 0",
     ]
+    lines = []
     for one in found:
         by = {line["score"]: line for line in one["scores"]}
         best = max(one["scores"], key=lambda line: line["precision"])
@@ -32,8 +43,8 @@ def noise_table(found: list[dict[str, Any]]) -> list[str]:
             else "",
             f"{one['negative_pvi']['recall']:.1%}" if "negative_pvi" in one else "",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        lines.append(cells)
+    return table(head, lines).split("\n")
 
 
 def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
@@ -41,10 +52,9 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
     have = [one for one in found if "pruning" in one]
     if not have:
         return []
-    lines = ["| removed | " + " | ".join(f"{one['level']:.0%} drawn anew" for one in have) + " |"]
-    lines.append("|---" * (len(have) + 1) + "|")
+    head = ["removed", *(f"{one['level']:.0%} drawn anew" for one in have)]
     full = [f"{100 * one['pruning']['full']['accuracy']['mean']:.2f}%" for one in have]
-    lines.append(f"| nothing (accuracy) | {' | '.join(full)} |")
+    lines = [["nothing (accuracy)", *full]]
     tables = [one["pruning"]["table"] for one in have]
     wrong = [one["share"] for one in have]
     for at, line in enumerate(tables[0]):
@@ -63,5 +73,5 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
             cells.append(
                 f"{bold}{100 * one['to_full']['mean']:+.2f}{bold} ({100 * random['to_full']['mean']:+.2f})"
             )
-        lines.append(f"| {line['score']}, {line['end']} end, {share} | {' | '.join(cells)} |")
-    return lines
+        lines.append([f"{line['score']}, {line['end']} end, {share}", *cells])
+    return table(head, lines).split("\n")
