@@ -7,7 +7,7 @@ from typing import Any
 from render import table
 
 
-def noise_table(found: list[dict[str, Any]]) -> list[str]:
+def noise_table(found: list[dict[str, Any]]) -> str:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     head = [
         "drawn anew",
@@ -44,14 +44,14 @@ def noise_table(found: list[dict[str, Any]]) -> list[str]:
             f"{one['negative_pvi']['recall']:.1%}" if "negative_pvi" in one else "",
         ]
         lines.append(cells)
-    return table(head, lines).split("\n")
+    return table(head, lines)
 
 
-def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
+def cleaning_table(found: list[dict[str, Any]]) -> str:
     """Per level: accuracy on all noisy rows, and what removing some changes, with random rows as many beside it."""
     have = [one for one in found if "pruning" in one]
     if not have:
-        return []
+        return ""
     head = ["removed", *(f"{one['level']:.0%} drawn anew" for one in have)]
     full = [f"{100 * one['pruning']['full']['accuracy']['mean']:.2f}%" for one in have]
     lines = [["nothing (accuracy)", *full]]
@@ -74,4 +74,4 @@ def cleaning_table(found: list[dict[str, Any]]) -> list[str]:
                 f"{bold}{100 * one['to_full']['mean']:+.2f}{bold} ({100 * random['to_full']['mean']:+.2f})"
             )
         lines.append([f"{line['score']}, {line['end']} end, {share}", *cells])
-    return table(head, lines).split("\n")
+    return table(head, lines)

@@ -30,16 +30,16 @@ def is_random(line: dict[str, Any]) -> bool:
     return line["strategy"] == "random"
 
 
-def rule_table(found: dict[str, Any]) -> list[str]:
+def rule_table(found: dict[str, Any]) -> str:
     """Per fraction: rows, accuracy of the rule, both less full data, and the rule less random rows."""
     full = found["full"]
-    lines = [
+    said = (
         f"Full data: {100 * full['accuracy']['mean']:.2f} ± {100 * full['accuracy']['std']:.2f}, {full['n']:,} rows, "
-        f"{full['steps']} steps, {full['seeds']} seeds.",
-        "",
-        "| pruned | rows | steps | rule % | rule less full [95%] | random less full [95%] | rule less random [95%] |",
-        "|---|---|---|---|---|---|---|",
-    ]
+        f"{full['steps']} steps, {full['seeds']} seeds."
+    )
+    head = ["pruned", "rows", "steps", "rule %"]
+    head += ["rule less full [95%]", "random less full [95%]", "rule less random [95%]"]
+    lines = []
     random = {line["fraction"]: line for line in found["table"] if is_random(line)}
     for line in found["table"]:
         if not is_random(line):
@@ -52,33 +52,28 @@ def rule_table(found: dict[str, Any]) -> list[str]:
                 f"{100 * line['accuracy']['mean']:.2f}",
                 *map(interval_text, figures),
             ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return lines
+            lines.append(cells)
+    return f"{said}\n\n{table(head, lines)}"
 
 
-def by_source(found: dict[str, Any]) -> list[str]:
+def by_source(found: dict[str, Any]) -> str:
     """hwu64 and slurp apart: accuracy less full data, in points."""
     if "source" not in found["full"]:
-        return []
+        return ""
     full = found["full"]["source"]
-    lines = [
-        "",
-        f"hwu64's own test rows / slurp's (full {100 * full[0]:.2f} / {100 * full[1]:.2f}), accuracy less full, points:",
-        "",
-        "| pruned | rule | random |",
-        "|---|---|---|",
-    ]
+    said = f"hwu64's own test rows / slurp's (full {100 * full[0]:.2f} / {100 * full[1]:.2f}), accuracy less full, points:"
+    lines = []
     for fraction in sorted({line["fraction"] for line in found["table"]}):
         both = {is_random(line): line["source"] for line in found["table"] if line["fraction"] == fraction}
         cells = [
             " / ".join(f"{100 * (a - b):+.2f}" for a, b in zip(both[kind], full, strict=True))
             for kind in (False, True)
         ]
-        lines.append(f"| {fraction:.0%} | {cells[0]} | {cells[1]} |")
-    return lines
+        lines.append([f"{fraction:.0%}", *cells])
+    return f"{said}\n\n{table(['pruned', 'rule', 'random'], lines)}"
 
 
-def single_table(found: dict[str, Any]) -> list[str]:
+def single_table(found: dict[str, Any]) -> str:
     """Every score and end: accuracy less full data; bold where it is above random rows for sure."""
     fractions = sorted({line["fraction"] for line in found["table"]})
     rows: dict[str, dict[float, str]] = {}
@@ -93,16 +88,11 @@ def single_table(found: dict[str, Any]) -> list[str]:
             name = "S2L"
         mark = "**" if line["to_random"]["low"] > 0 else ""
         rows.setdefault(name, {})[line["fraction"]] = f"{mark}{100 * line['to_full']['mean']:+.2f}{mark}"
-    lines = [
-        f"| pruned by | {' | '.join(f'{one:.0%}' for one in fractions)} |",
-        "|---" * (len(fractions) + 1) + "|",
-    ]
-    return lines + [
-        f"| {name} | {' | '.join(cells.get(one, '') for one in fractions)} |" for name, cells in rows.items()
-    ]
+    lines = [[name, *(cells.get(one, "") for one in fractions)] for name, cells in rows.items()]
+    return table(["pruned by", *(f"{one:.0%}" for one in fractions)], lines)
 
 
-def margins_table(sets: dict[str, Any]) -> list[str]:
+def margins_table(sets: dict[str, Any]) -> str:
     """The rule by margins of either kind on validation rows: accuracy less full data, with the standard error over seeds."""
     tables = {name: stages["margins"] for name, stages in sets.items() if "margins" in stages}
     columns = [
@@ -116,10 +106,7 @@ def margins_table(sets: dict[str, Any]) -> list[str]:
         "aum+correctness": "AUM",
         "held_out_margin+correctness": "**held-out margin**",
     }
-    lines = [
-        f"| validation, accuracy less full data, points | {' | '.join(f'{name} {share:.0%}' for name, share in columns)} |",
-        "|---" * (len(columns) + 1) + "|",
-    ]
+    lines = []
     for score, said in kinds.items():
         cells = []
         for name, share in columns:
@@ -133,11 +120,12 @@ def margins_table(sets: dict[str, Any]) -> list[str]:
                 )
             ]
             cells.append(f"{np.mean(gaps):+.2f} ± {np.std(gaps, ddof=1) / len(gaps) ** 0.5:.2f}")
-        lines.append(f"| {said} | {' | '.join(cells)} |")
-    return lines
+        lines.append([said, *cells])
+    heads = [f"{name} {share:.0%}" for name, share in columns]
+    return table(["validation, accuracy less full data, points", *heads], lines)
 
 
-def two_views_table(tested: dict[str, Any]) -> list[str]:
+def two_views_table(tested: dict[str, Any]) -> str:
     """By one view of a row and by two, three fine-tuned layers, same steps: accuracy less full data, in points."""
     head = [
         "pruned",
@@ -157,10 +145,10 @@ def two_views_table(tested: dict[str, Any]) -> list[str]:
                 figures = [line["to_full"], line["to_random"], other["to_full"], other["to_random"]]
                 texts = map(interval_text, [*figures, random[line["fraction"]]["to_full"]])
                 lines.append([f"{name} {line['fraction']:.0%}", *texts])
-    return table(head, lines).split("\n")
+    return table(head, lines)
 
 
-def views_table(sets: dict[str, Any]) -> list[str]:
+def views_table(sets: dict[str, Any]) -> str:
     """The rule by several views of a row, and variants of it, on validation rows: accuracy less full data, standard error."""
     found = {
         (name, *place.split(" ", 2)): one
@@ -172,40 +160,40 @@ def views_table(sets: dict[str, Any]) -> list[str]:
         f"{name} {float(fraction):.0%}, {'frozen' if model == 'frozen' else '3 layers'}"
         for name, model, fraction in columns
     ]
-    lines = [f"| rows by | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines = []
     for way in dict.fromkeys(key[3] for key in found):
         have = [found.get((*column, way), {}).get("to_full") for column in columns]
         cells = [f"{one['mean']:+.2f} ± {one['se']:.2f}" if one else "" for one in have]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-    return lines
+        lines.append([way, *cells])
+    return table(["rows by", *heads], lines)
 
 
-def lds_table(sets: dict[str, Any]) -> list[str]:
+def lds_table(sets: dict[str, Any]) -> str:
     """Every score and data set: rank correlation of the sum of a half's scores with its accuracy."""
     have = [name for name in sets if "lds" in sets[name]]
     scores = sorted({score for name in have for score in sets[name]["lds"]["hard_is_positive"]})
-    lines = [f"| score | {' | '.join(have)} |", "|---" * (len(have) + 1) + "|"]
+    lines = []
     for score in scores:
         cells = []
         for name in have:
             one = sets[name]["lds"]["hard_is_positive"].get(score)
             cells.append(f"{one['correlation']:+.2f} [{one['low']:+.2f}, {one['high']:+.2f}]" if one else "")
-        lines.append(f"| {score} | {' | '.join(cells)} |")
-    return lines
+        lines.append([score, *cells])
+    return table(["score", *have], lines)
 
 
-def stability_table(sets: dict[str, Any]) -> list[str]:
+def stability_table(sets: dict[str, Any]) -> str:
     """Every score and data set: rank correlation between runs, and how many runs an average needs."""
     have = [name for name in sets if "stability" in sets[name]]
-    lines = [f"| score | {' | '.join(have)} |", "|---" * (len(have) + 1) + "|"]
+    lines = []
     for score in sets[have[0]]["stability"] if have else ():
         found = [sets[name]["stability"][score] for name in have]
         cells = [f"{one['correlation']:.2f} ({one['runs_needed']})" for one in found]
-        lines.append(f"| {NAMES.get(score, score)} | {' | '.join(cells)} |")
-    return lines
+        lines.append([NAMES.get(score, score), *cells])
+    return table(["score", *have], lines)
 
 
-def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> list[str]:
+def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> str:
     """Models of several sizes on hwu64, at the same epochs: the rule by a frozen encoder's scores, and random rows."""
     shares = ("0.45", "0.7")
     gaps = {(line["fraction"], is_random(line)): line["to_full"] for line in frozen["table"]}
@@ -217,11 +205,11 @@ def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> list[str]:
         full = 100 * np.mean(ways["full"][shares[0]]["accuracy"])
         lines.append([f"fine-tuned, {layers} layers (3 seeds)", f"{full:.2f}", *cells])
     head = ["model", "full %", *(one for share in shares for one in (f"{float(share):.0%}: rule", "random"))]
-    return table(head, lines).split("\n")
+    return table(head, lines)
 
 
-def tables(results: dict[str, Any]) -> dict[str, list[str]]:
-    """The lines of every table by its mark in the pages."""
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Every table by its mark in the pages."""
     tested = results.get("test", {})
     found = {}
     for name, stages in tested.items():
@@ -247,8 +235,8 @@ def main() -> None:
     made = tables(json.loads(RESULTS.read_text(encoding="utf-8")))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for mark, lines in made.items():
-            text = filled(text, mark, "\n".join(lines).strip("\n"))
+        for mark, content in made.items():
+            text = filled(text, mark, content)
         page.write_text(text, encoding="utf-8")
 
 
