@@ -14,7 +14,17 @@ from while_training_tables import interval
 from study import RESULTS
 from thresher.study.wording import interval_text
 
-PAGES = tuple(RESULTS.with_name(f"{page}.md") for page in ("study", "fine-tuned", "label-errors"))
+PAGES = (
+    *(RESULTS.with_name(f"{page}.md") for page in ("study", "fine-tuned", "label-errors")),
+    RESULTS.parents[1] / "README.md",
+)
+# Shares that the README tells of, and the stages that tried them, the first that did.
+TOLD = (("hwu64", 0.45), ("hwu64", 0.8), ("clinc150", 0.55), ("snli", 0.25))
+TRIED = {
+    "frozen": ("steps",),
+    "3 layers": ("tuned-3-proxy rule", "tuned-3-margin rule"),
+    "6 layers": ("tuned-6-proxy rule",),
+}
 NAMES = {
     "d2": "D2",
     "el2n_mean": "mean EL2N",
@@ -208,6 +218,24 @@ def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> str:
     return table(head, lines)
 
 
+def told_table(tested: dict[str, Any]) -> str:
+    """The rule and random rows at the shares of `TOLD`, same steps: accuracy less full data, in points."""
+    lines = []
+    for model, stages in TRIED.items():
+        for kind, said in ((False, "recommended"), (True, "random")):
+            cells = []
+            for name, share in TOLD:
+                found = (
+                    line
+                    for stage in stages
+                    for line in tested[name].get(stage, {"table": []})["table"]
+                    if line["fraction"] == share and is_random(line) is kind
+                )
+                cells.append(next((interval_text(line["to_full"]) for line in found), ""))
+            lines.append([model, said, *cells])
+    return table(["model", "rows", *(f"{name} less {share:.0%}" for name, share in TOLD)], lines)
+
+
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """Every table by its mark in the pages."""
     tested = results.get("test", {})
@@ -228,6 +256,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     found["margins"] = margins_table(results.get("val", {}))
     found["views"] = views_table(results.get("val", {}))
     found["two-views"] = two_views_table(tested)
+    found["told"] = told_table(tested)
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 
