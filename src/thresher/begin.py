@@ -53,12 +53,13 @@ def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
 
 
 def in_classes_of(rows: Rows, test: Rows) -> Rows:
-    """The test rows with their labels numbered as the training rows' are.
+    """The test rows with their labels numbered, and their columns called, as the training rows' are.
 
     Raises
     ------
     UserError
-        a label that the training rows do not have, or another number of text columns.
+        a label that the training rows do not have, another number of text columns, or a column of another kind that has
+        the name of the training rows' text or label.
     """
     if len(test.text) != len(rows.text):
         raise UserError(
@@ -70,7 +71,14 @@ def in_classes_of(rows: Rows, test: Rows) -> Rows:
             f"{test.source.name}: {len(unseen)} label{'s' * (len(unseen) > 1)} never seen in the training rows:"
             f" {listed(unseen, 5)}"
         )
-    return replace(test, classes=rows.classes)
+    names = dict(zip((*test.text, test.label), (*rows.text, rows.label), strict=True))
+    if taken := sorted({new for old, new in names.items() if new != old} & set(test.groups)):
+        raise UserError(
+            f"the test rows have a group column '{taken[0]}', which is a text or the label of the training rows"
+        )
+    return replace(
+        test, table=test.table.rename(names), text=rows.text, label=rows.label, classes=rows.classes
+    )
 
 
 def train_settings(rows: Rows, config: RunConfig) -> dict[str, Any]:

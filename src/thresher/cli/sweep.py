@@ -64,7 +64,10 @@ def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]
         )
         apart = line["to_random"]["low"] > 0 or line["to_random"]["high"] < 0
         mark = "*" if score and apart else ""
-        cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}"
+        went = 1 - line["n"] / entry["full"]["n"]
+        # Floors and protected rows may keep more than was asked for.
+        less = f" at {100 * went:.3g}%" if (line["fraction"] - went) * entry["full"]["n"] >= 1 else ""
+        cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}{less}"
     head = ("pruned by", *(f"{100 * fraction:g}%" for fraction in fractions))
     return head, [
         [name, *(found.get(fraction, "") for fraction in fractions)] for name, found in cells.items()

@@ -40,6 +40,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
     settings = with_share(run, settings)
     with lock(run):
         from thresher.selection import select as choose
+        from thresher.selection.request import target
 
         manifest, config = changed(run, "select", settings)
         used = config.select
@@ -59,8 +60,11 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)
         selection = choose(scores, by=names, hard=hard, **request)
-        bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0}) if used.floor else selection
-        warn_of_floor(scores["label"], bare["kept"], used.prune, used.floor)
+        if used.floor and target(len(scores), used.prune):
+            bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
+        else:
+            bare = selection["kept"] & (used.floor == 0)
+        warn_of_floor(scores["label"], bare, used.prune, used.floor)
         rows = read_rows(run / "rows.parquet")
         aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
         for part in rows.source.parts:

@@ -52,7 +52,8 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         used = changed(run, "sweep", settings)[1]
         asked = used.sweep
         manifest = read_manifest(run)
-        request = request_of(used.select, used.data.label)
+        # The strata that the selection's own strategy brings are not for other ways to choose.
+        request = request_of(used.select.model_copy(update={"strategy": "cutoff"}), used.data.label)
         for name in ("prune", "end", "strategy", "options", "seed"):
             del request[name]
         made_of = {"score": before["hash"], "test": manifest["test_hash"], "request": request}

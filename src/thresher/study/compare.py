@@ -40,7 +40,7 @@ def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool 
     Raises
     ------
     UserError
-        no test rows, or no such selection.
+        no test rows, no such selection, or one that keeps every row.
     """
     manifest = read_manifest(run)
     if not has_test(run):
@@ -52,6 +52,10 @@ def compare_selection(run: Path, name: str, settings: CompareConfig, anew: bool 
     again = f"`thresher select {run}` makes it again"
     selection = read_table(run / "selections" / f"{name}.parquet", again)
     kept = kept_rows(rows.table["id"], selection)
+    if kept.all():
+        raise UserError(
+            f"{run}: selection {name} keeps all {len(rows):,} rows, so there is nothing to prove; prune more"
+        )
     cells = arm_cells(run, manifest, name, selection, settings)
     results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers, anew)
     by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}

@@ -46,7 +46,8 @@ def sweep_arms(
     {"full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}}, "table": lines,
     "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds,
     accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column: {accuracy,
-    kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1.
+    kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors and protected rows keep more
+    than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
     """
     _, recipe = configs(read_manifest(run))
     rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
@@ -65,17 +66,23 @@ def sweep_arms(
                     for seed in numbers
                 ]
                 advance(1)
-    results = run_cells(
-        run, [*full, *(cell for alike in cells.values() for cell in alike)], workers, jobs=jobs
-    )
+    random = {
+        place: [as_many(cell, scores) for cell in alike]
+        for place, alike in cells.items()
+        if any(cell["n"] != cells[RANDOM.name, place[1]][0]["n"] for cell in alike)
+    }
+    wanted = [full, *cells.values(), *random.values()]
+    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, jobs=jobs)
     groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
     predicted = [predictions(run, alike) for alike in groups]
-    by_arm = dict(zip(cells, zip(groups[1:], predicted[1:], strict=True), strict=True))
+    by_arm = {place: (groups[at], predicted[at]) for at, place in enumerate(cells, 1)}
+    by_random = dict(zip(random, predicted[1 + len(cells) :], strict=True))
     table = []
     for fraction in fractions:
         for arm in tried:
             found, classes = by_arm[arm.name, fraction]
             chosen = cells[arm.name, fraction]
+            as_random = by_random.get((arm.name, fraction), by_arm[RANDOM.name, fraction][1])
             table.append(
                 {
                     **arm.facts(),
@@ -83,7 +90,7 @@ def sweep_arms(
                     "same_steps": same_steps,
                     **_figures(found, test, classes),
                     "to_full": _difference(classes, predicted[0], test),
-                    "to_random": _difference(classes, by_arm[RANDOM.name, fraction][1], test),
+                    "to_random": _difference(classes, as_random, test),
                     "groups": _by_group(rows, test, classes, chosen),
                 }
             )
@@ -97,6 +104,14 @@ def sweep_arms(
         "trainings": len({result["key"] for result in results}),
         "seconds": round(sum({result["key"]: result["seconds"] for result in results}.values()), 1),
     }
+
+
+def as_many(cell: Cell, scores: pl.DataFrame) -> Cell:
+    """The training on as many random rows as a cell has, with its seed and steps."""
+    if cell["n"] == len(scores):
+        return cell
+    kept = kept_by(RANDOM, scores, 1 - cell["n"] / len(scores), cell["seed"])
+    return new_cell(RANDOM.name, cell["seed"], cell["max_steps"], scores["id"], kept, RANDOM.name)
 
 
 def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -26,23 +26,22 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
     if not found or not found["table"]:
         return None
     curves = curves_of(found["table"])
-    full = found["full"]["accuracy"]
+    full = found["full"]
     seeds = sorted({line["seeds"] for line in found["table"]})
     random = [name for name, lines in curves.items() if is_random(lines[0])]
     first = first_shown(curves)
     colours = {name: f"--score-{i % COLOURS}" for i, name in enumerate(score_names(curves))}
-    fractions = [line["fraction"] for line in found["table"]]
-    ends = [0.0, max(fractions)]
+    ends = [0.0, max(removed(line, full) for line in found["table"])]
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines",
             "name": "full data",
             "x": [in_percent(one) for one in ends],
-            "y": [in_percent(full["mean"])] * 2,
+            "y": [in_percent(full["accuracy"]["mean"])] * 2,
             "line": {"color": "--full", "width": 1.5, "dash": "longdash"},
-            "hovertemplate": f"full data: %{{y:.2f}}% ± {in_percent(full['std']):.2f}, "
-            f"{found['full']['seeds']} seeds<extra></extra>",
+            "hovertemplate": f"full data: %{{y:.2f}}% ± {in_percent(full['accuracy']['std']):.2f}, "
+            f"{full['seeds']} seeds<extra></extra>",
         }
     ]
     for name in random:
@@ -94,6 +93,16 @@ def is_random(line: dict[str, Any]) -> bool:
     return line["strategy"] == "random"
 
 
+def removed(line: dict[str, Any], full: dict[str, Any]) -> float:
+    """The share of the rows that a line went without: what was asked for, unless floors and protected rows kept more.
+
+    >>> removed({"fraction": 0.45, "n": 6}, {"n": 10}), removed({"fraction": 0.9, "n": 5}, {"n": 10})
+    (0.45, 0.5)
+    """
+    share = 1 - line["n"] / full["n"]
+    return float(line["fraction"]) if abs(share - line["fraction"]) * full["n"] < 1 else share
+
+
 def score_names(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The paper's scores first, so that they keep their colours."""
     names = {lines[0]["score"] for lines in curves.values()}
@@ -113,7 +122,7 @@ def curve(
 ) -> dict[str, Any]:
     """One curve, from full data on; what the mouse shows are exact figures."""
     texts = [
-        f"{plain(name)}<br>{in_percent(line['fraction']):g}% removed, {line['n']:,} rows left, "
+        f"{plain(name)}<br>{in_percent(removed(line, full)):g}% removed, {line['n']:,} rows left, "
         f"{line['seeds']} seeds, {line['steps']:,} steps"
         f"<br>accuracy {in_percent(line['accuracy']['mean']):.2f}% ± {in_percent(line['accuracy']['std']):.2f}"
         f"<br>to full {difference(line.get('to_full'))}"
@@ -124,8 +133,8 @@ def curve(
         "type": "scatter",
         "mode": "lines+markers",
         "name": plain(name),
-        "x": [0.0, *(in_percent(line["fraction"]) for line in lines)],
-        "y": [in_percent(full["mean"]), *(in_percent(line["accuracy"]["mean"]) for line in lines)],
+        "x": [0.0, *(in_percent(removed(line, full)) for line in lines)],
+        "y": [in_percent(full["accuracy"]["mean"]), *(in_percent(line["accuracy"]["mean"]) for line in lines)],
         "text": ["full data", *texts],
         "line": {"color": colour, "width": 2, "dash": DASHES.get(lines[0]["end"] or "random", "dot")},
         "marker": {"size": [0, *[6] * len(lines)], "color": colour},
@@ -136,7 +145,7 @@ def curve(
 
 def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str, Any]]:
     """One standard deviation of random rows to either side, as an area."""
-    means = [(0.0, full), *((line["fraction"], line["accuracy"]) for line in lines)]
+    means = [(0.0, full["accuracy"]), *((removed(line, full), line["accuracy"]) for line in lines)]
     edges = [[in_percent(found["mean"] + sign * found["std"]) for _, found in means] for sign in (1, -1)]
     shared = {
         "type": "scatter",

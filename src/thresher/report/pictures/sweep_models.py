@@ -25,7 +25,7 @@ def sweep_models(files: RunFiles) -> dict[str, Any] | None:
                 made = curve(
                     f"{model}: {way}",
                     lines,
-                    entry["full"]["accuracy"],
+                    entry["full"],
                     f"--score-{at % COLOURS}",
                     visible=True,
                 )

@@ -1,0 +1,120 @@
+"""What floors and protected rows do to a proof: random rows are as many as those that were kept, not as were asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from command_line import Call, commands, write_jsonl
+
+from thresher.api import load, measure, score, train
+from thresher.run_folder import read_results
+
+SWEEP = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.4,0.9", "--seeds", 2, "--workers", 1]
+
+
+@pytest.fixture(scope="module")
+def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored run of 60 rows with a frozen encoder; it is copied, not written to."""
+    folder = tmp_path_factory.mktemp("floors")
+    rows = load(
+        write_jsonl(folder / "train.jsonl", commands(60, seed=3)),
+        text="utterance",
+        label="intent",
+        groups=["room"],
+    )
+    test = write_jsonl(folder / "test.jsonl", commands(40, seed=4))
+    recipe: dict[str, Any] = {"epochs": 3, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
+    run = train(
+        rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, folds=0, **recipe
+    )
+    measure(run)
+    score(run)
+    return run
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "RUN"))
+
+
+def swept(call: Call, run: Path) -> dict[float, dict[str, Any]]:
+    """The lines of EL2N's cut-off by fraction."""
+    told = call("sweep", run, *SWEEP)
+    assert told.code == 0, told.err
+    return {line["fraction"]: line for line in read_results(run)["sweep"]["table"] if line["score"] == "el2n"}
+
+
+def test_random_rows_are_as_many_as_protected_ones_leave(call: Call, run: Path) -> None:
+    in_hall = int((pl.read_parquet(run / "rows.parquet")["room"] == "hall").sum())
+    assert 6 < in_hall < 36
+    assert call("select", run, "--by", "el2n", "--prune", 0.4, "--protect", "room=hall").code == 0
+    line = swept(call, run)[0.9]
+    assert line["n"] == in_hall
+    cells = read_results(run)["cells"].values()
+    alike = [cell["accuracy"] for cell in cells if cell["arm"] == "random" and cell["n_train"] == in_hall]
+    assert len(alike) == 2
+    assert line["to_random"]["mean"] == pytest.approx(line["accuracy"]["mean"] - np.mean(alike), abs=2e-5)
+
+
+def test_the_table_and_the_picture_say_how_many_rows_really_went(call: Call, run: Path) -> None:
+    in_hall = int((pl.read_parquet(run / "rows.parquet")["room"] == "hall").sum())
+    assert call("select", run, "--by", "el2n", "--prune", 0.4, "--protect", "room=hall").code == 0
+    shown = call("sweep", run, *SWEEP)
+    went = 100 * (1 - in_hall / 60)
+    (line,) = [line for line in shown.out.splitlines() if line.startswith("el2n easy cutoff")]
+    assert line.endswith(f"at {went:.3g}%") and line.count(" at ") == 1
+    from thresher.report.pictures.sweep import sweep
+    from thresher.report.read import read_run
+
+    picture = sweep(read_run(run))
+    assert picture is not None
+    curve = next(trace for trace in picture["traces"] if trace.get("name") == "el2n, easy")
+    assert curve["x"] == [0.0, 40.0, pytest.approx(went, abs=1e-3)]
+
+
+def test_a_selection_by_the_rule_leaves_the_sweep_of_other_ways_as_it_was(call: Call, run: Path) -> None:
+    before = swept(call, run)
+    assert call("select", run, "--strategy", "recommended", "--prune", 0.4).code == 0
+    told = call("sweep", run, *SWEEP)
+    assert "sweep: already done" in told.err
+    assert call("sweep", run, *SWEEP, "--force").code == 0
+    assert swept(call, run) == before
+
+
+def test_a_selection_that_keeps_every_row_has_nothing_to_prove(call: Call, run: Path) -> None:
+    protected = ["--protect", "room=hall", "--protect", "room=kitchen"]
+    assert call("select", run, "--by", "el2n", "--prune", 0.4, *protected).code == 0
+    told = call("compare", run, "--seeds", 2)
+    assert told.code == 2
+    assert told.err.strip().endswith("keeps all 60 rows, so there is nothing to prove; prune more")
+    assert not read_results(run).get("cells")
+
+
+def test_floors_keep_rows_where_the_share_alone_would_keep_none(call: Call, run: Path) -> None:
+    told = call("select", run, "--by", "el2n", "--prune", 0.995, "--quiet")
+    assert told.code == 0, told.err
+    assert "keeps no row of 3 classes (light, music, weather): the floor keeps up to 1 of each" in told.err
+    kept = [json.loads(line)["intent"] for line in (run / "kept.jsonl").read_text().splitlines()]
+    assert sorted(kept) == ["light", "music", "weather"]
+
+
+def test_test_rows_may_have_columns_of_other_names(made: Path) -> None:
+    from thresher.begin import load_test
+    from thresher.errors import UserError
+    from thresher.rows import read_rows
+
+    rows = read_rows(made / "rows.parquet")
+    named = {"utterance": "said", "intent": "meant"}
+    table = pl.DataFrame(commands(40, seed=4)).rename(named)
+    test = load_test(load(table, text="said", label="meant", groups=["room"]), rows, None)
+    assert (test.text, test.label) == (("utterance",), "intent")
+    assert test.table["intent"].to_list() == table["meant"].to_list()
+    strange = table.with_columns(intent=pl.lit("x"))
+    with pytest.raises(UserError, match="a group column 'intent', which is a text or the label"):
+        load_test(load(strange, text="said", label="meant", groups=["intent"]), rows, None)
