@@ -102,6 +102,7 @@ def sweep(rows: pl.DataFrame) -> dict[str, Any]:
     return {
         "full": {
             "accuracy": {"mean": 0.85, "std": 0.003, "values": [0.85] * SEEDS},
+            "n": rows.height,
             "seeds": SEEDS,
             "groups": groups(0.0),
         },

@@ -20,6 +20,7 @@ from thresher.report import write
 from thresher.report.format import visible
 from thresher.report.pictures import PICTURES, pictures
 from thresher.report.read import read_run
+from thresher.run_folder import update_results
 from thresher.scores.el2n import el2n
 
 Page = Callable[[str], Path]
@@ -102,6 +103,24 @@ def test_groups_that_lose_most_come_first_and_untested_ones_are_left_out(figures
     assert [trace["visible"] for trace in figure["traces"]].count(True) == 1
 
 
+def test_groups_whose_names_begin_alike_are_lines_of_their_own(tmp_path: Path) -> None:
+    run = add_pictures(fake_run(tmp_path / "R", n=60))
+    entry = json.loads((run / "results.json").read_text())["sweep"]
+    names = ["book a flight to the city of departure A", "book a flight to the city of departure B", "7"]
+    entry["groups"]["label"] = {"value": names, "n_train": [20] * 3, "n_test": [9] * 3}
+    for one in (entry["full"], *entry["table"]):
+        one["groups"]["label"]["accuracy"][2] = 0.5
+    update_results(run, sweep=entry)
+    figure = {one["id"]: one for one in pictures(read_run(run))}["sweep-groups"]
+    assert set(figure["traces"][0]["y"]) == {
+        "book a flight…of departure A",
+        "book a flight…of departure B",
+        "7",
+    }
+    assert {line[0].split(":")[0] for line in figure["traces"][0]["text"]} == set(names)
+    assert figure["layout"]["yaxis"]["type"] == "category", "a name may be a number"
+
+
 def test_the_data_map_has_each_row_where_its_scores_are(run: Path, figures: dict[str, Any]) -> None:
     [trace] = figures["data-map"]["traces"]
     scores = pl.read_parquet(run / "scores.parquet")
@@ -142,6 +161,19 @@ def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: di
     assert found["median of the rows"]["y"] == pytest.approx(np.median(trainings[0], 0), abs=1e-3)
     agreement = [spearmanr(trainings[0][:, c], trainings[1][:, c]).statistic for c in range(CHECKPOINTS)]
     assert found["rank correlation of two trainings"]["y"] == pytest.approx(agreement, abs=1e-3)
+
+
+def test_checkpoints_of_a_training_that_diverged_are_a_gap(tmp_path: Path) -> None:
+    run = add_pictures(fake_run(tmp_path / "R", n=60))
+    for part in (run / "signals" / "run-0").glob("part-*.parquet"):
+        table = pl.read_parquet(part)
+        logits = table["logits"].to_numpy().copy()
+        logits[:, 2:] = np.nan
+        table.with_columns(pl.Series("logits", logits, dtype=table.schema["logits"])).write_parquet(part)
+    write(run)
+    found = traces({one["id"]: one for one in pictures(read_run(run))}["checkpoints"])
+    for name in ("median of the rows", "rank correlation of two trainings"):
+        assert [one is None for one in found[name]["y"]] == [False, False, True, True]
 
 
 def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_path: Path) -> None:

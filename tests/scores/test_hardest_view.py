@@ -72,6 +72,15 @@ def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float
             hardest_view(table, signals, skill=skill)
 
 
+def test_words_that_know_less_than_the_largest_class_count_for_nothing_however_bad_the_model_is():
+    margins = {
+        "held_out_margin": [1.0] * 20 + [-1.0] * 30,
+        "word_margin": [1.0] * 23 + [-1.0] * 27,
+    }
+    with pytest.raises(MissingSignal, match="46% of the labels, the model 40%, the largest class 60%"):
+        hardest_view(pl.DataFrame(margins), pl.DataFrame({"label": [0] * 30 + [1] * 20}))
+
+
 @pytest.mark.parametrize("absent", ["held_out_margin", "word_margin"])
 def test_it_takes_both_views(absent: str):
     table, signals = views(0)

@@ -123,6 +123,26 @@ def test_a_score_without_its_signals_is_left_out_and_the_reason_says_what_would_
     assert "pvi" in score_table([(signals.drop("null_logits"), checkpoints)], {"pvi": {"null": "prior"}})
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("ensemble", {"of": ("aum", "hardest_view")}), ("d2", {"by": "hardest_view"})],
+)
+def test_a_score_made_from_scores_may_be_made_from_one_that_is_too(name: str, options: dict[str, object]):
+    signals, checkpoints, _ = random_run(0)
+    table, about = score_runs([(signals, checkpoints)], {name: options})
+    assert about["skipped"] == {}
+    assert table[name].equals(scores()[name].function(table, signals, **options))
+
+
+def test_scores_made_from_each_other_are_left_out_with_what_each_lacks():
+    signals, checkpoints, _ = random_run(0)
+    options = {"ensemble": {"of": ("aum", "d2")}, "d2": {"by": "ensemble"}}
+    assert score_runs([(signals, checkpoints)], options)[1]["skipped"] == {
+        "d2": "it needs ensemble, which was not computed",
+        "ensemble": "it needs d2, which was not computed",
+    }
+
+
 def test_a_run_without_the_signals_of_a_score_is_left_out_of_its_average():
     first = random_run(0)[:2]
     second = other_run(1, first[0])

@@ -47,6 +47,19 @@ def test_the_rule_needs_its_scores() -> None:
         arms_of(["id", "label", "aum"], [], ["easy"], ["recommended"], {})
 
 
+@pytest.mark.parametrize(
+    ("strategy", "says"),
+    [
+        ("softmax:temperature=hot", "strategy 'softmax': option 'temperature' is 'hot'; it takes a number"),
+        ("softmax:temperature=inf", "strategy 'softmax': option 'temperature' is 'inf'; it takes a number"),
+        ("soft:temperature=hot", "unknown strategy 'soft'"),
+    ],
+)
+def test_an_option_of_a_strategy_is_refused_in_the_words_of_select(strategy: str, says: str) -> None:
+    with pytest.raises(UserError, match=f"^{says}"):
+        arms_of(COLUMNS, ["el2n"], ["easy"], [strategy], {})
+
+
 def test_the_rule_keeps_what_it_is_asked_for() -> None:
     table = pl.DataFrame(
         {

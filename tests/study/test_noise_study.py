@@ -11,8 +11,9 @@ import pytest
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
 from thresher.rows import Rows, load
+from thresher.rows.noise import Noisy
 from thresher.study import noise as study
-from thresher.study.noise import confusions, hits, plant, with_labels
+from thresher.study.noise import confusions, hits, plant, refuse_idle, with_labels
 
 ROWS = 6000
 
@@ -79,3 +80,26 @@ def test_hits_are_precision_and_recall():
     flagged = np.array([True, False, False, True, False, False])
     assert hits(flagged, wrong) == {"precision": 0.5, "recall": pytest.approx(1 / 3)}
     assert hits(np.zeros(6, bool), wrong) == {"precision": None, "recall": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("n", "changed", "settings", "refused"),
+    [
+        (20, 1, {"fractions": (0.1, 0.9), "hard_fractions": (0.05,)}, None),
+        (20, 20, {}, None),
+        (20, 0, {}, "noise class 0.1 changes none of the 20 labels"),
+        (10, 1, {"hard_fractions": (0.5,)}, "hardest 5%, and of 10 rows that is none"),
+        (11, 1, {"hard_fractions": (0.5,)}, None),
+        (20, 1, {"fractions": (0.01, 0.02)}, "pruning 0.01, 0.02 of 20 rows takes away none; .* --fractions"),
+        (20, 1, {"fractions": (0.98,)}, "pruning 0.98 of 20 rows leaves none; .* --fractions"),
+        (20, 1, {"hard_fractions": (0.02,)}, "takes away none; give other --hard-fractions"),
+    ],
+)
+def test_noise_that_would_tell_nothing_is_refused(n, changed, settings, refused):
+    noisy = Noisy(np.zeros(n, np.int64), np.arange(n) < changed)
+    planted = {("isotropic", 0.3): Noisy(noisy.labels, np.ones(n, bool)), ("class", 0.1): noisy}
+    if refused is None:
+        refuse_idle(planted, n, NoiseConfig(**settings))
+        return
+    with pytest.raises(UserError, match=refused):
+        refuse_idle(planted, n, NoiseConfig(**settings))

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import thresher as th
+from thresher.study.projection import tsne
 from tiny import WORDS, tiny_model
 
 
@@ -39,6 +40,26 @@ def test_the_same_texts_stand_at_the_same_place(run: Path) -> None:
     twins = [(i, j) for i in range(40) for j in range(i) if texts[i] == texts[j]]
     everywhere = np.linalg.norm(plane[:, None] - plane[None], axis=2)
     assert all(everywhere[i, j] < np.median(everywhere) / 4 for i, j in twins)
+
+
+@pytest.mark.parametrize("value", [0.0, -3.7])
+def test_vectors_that_are_all_the_same_are_one_place(value: float) -> None:
+    plane = tsne(np.full((12, 8), value, np.float32))
+    assert plane.shape == (12, 2) and not plane.any()
+
+
+def test_vectors_that_differ_only_in_rounding_are_one_place() -> None:
+    rounding = np.random.default_rng(0).uniform(-1e-6, 1e-6, (12, 8))
+    assert not tsne(np.float32(2.5 + rounding)).any()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_draws_nothing_is_refused_and_the_former_map_stays(run: Path, seed: int) -> None:
+    th.map_rows(run)
+    before = {path: path.read_bytes() for path in (run / "map.parquet", run / "steps" / "map.json")}
+    with pytest.raises(th.UserError, match=rf"the seed of a map is 0 to 4294967295 \(got {seed}\)$"):
+        th.map_rows(run, seed=seed, force=True)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_it_is_done_once_and_drawn_with_a_seed(run: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from thresher.errors import UserError
 from thresher.rows.safe_csv import safe_csv
+from thresher.scores import MissingSignal
 from thresher.study.suspects import (
     argilla_records,
     checked_top,
@@ -98,6 +99,14 @@ def test_probabilities_are_averaged_over_checkpoints_and_runs_by_id():
                 e = np.exp(run[row, checkpoint])
                 expected[row] += e / e.sum() / 8
     np.testing.assert_allclose(mean_probabilities([runs[0], runs[1][[3, 0, 4, 2, 1]]]), expected, rtol=1e-6)
+
+
+def test_without_the_logits_of_every_row_there_are_no_probabilities():
+    told = pl.DataFrame({"id": ["a", "b"]}).with_columns(logits=np.zeros((2, 1, 3), np.float32))
+    with pytest.raises(MissingSignal, match="'logits' was not measured"):
+        mean_probabilities([told.drop("logits")])
+    with pytest.raises(MissingSignal, match="'logits' was not measured for every row"):
+        mean_probabilities([told, told[:1]])
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])

@@ -10,6 +10,8 @@ from thresher.cli import terminal
 from thresher.cli.options import NOISE, Force, Json, Overrides, Quiet, RunFolder, takes
 from thresher.cli.settings import changes
 
+ABSENT = "–"
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -36,7 +38,7 @@ def noise(
         terminal.as_json({"run": str(run), **entry})
         return
     levels = entry["levels"]
-    head = ("points to all rows", *(f"{one['kind']} {one['level']:.0%}" for one in levels))
+    head = ("points to all rows", *(f"{one['kind']} {100 * one['level']:g}%" for one in levels))
     terminal.table(head, [*accuracy_lines(levels)])
     terminal.line()
     terminal.table(("wrong labels found, %", *head[1:]), [*found_lines(levels)])
@@ -46,23 +48,51 @@ def noise(
 
 
 def accuracy_lines(levels: list[dict[str, Any]]) -> list[list[str]]:
-    """Share of labels changed, accuracy on all rows, and the difference of every choice of rows to it, by level."""
-    names: dict[str, list[str]] = {
-        "labels changed, %": [f"{100 * one['share_changed']:.2f}" for one in levels],
-        "all rows, accuracy %": [f"{100 * one['full']['accuracy']['mean']:.2f}" for one in levels],
-    }
-    for one in levels:
-        for line in one["table"]:
-            name = f"{line['score'] or 'random'} {line['end'] if line['score'] else ''}".strip()
-            points = f"{100 * line['to_full']['mean']:+.2f}"
-            names.setdefault(f"{line['fraction']:.0%} off, {name}", []).append(points)
-    return [[name, *values] for name, values in names.items()]
+    """Share of labels changed, accuracy on all rows, and the difference of every choice of rows to it, by level.
+
+    `levels` as `thresher.api.noise` returns them. A choice of rows is a score, the end that is pruned and the fraction; it
+    has one line, with a dash at a level that did not try it.
+
+    >>> level = {"share_changed": 0.1, "full": {"accuracy": {"mean": 0.9}}, "table": []}
+    >>> tried = {"score": "vog", "end": "easy", "fraction": 0.125, "to_full": {"mean": -0.01}}
+    >>> accuracy_lines([level, {**level, "table": [tried]}])[2]
+    ['12.5% off, vog easy', '–', '-1.00']
+    """
+    points = [
+        {
+            (line["score"], line["end"], line["fraction"]): f"{100 * line['to_full']['mean']:+.2f}"
+            for line in one["table"]
+        }
+        for one in levels
+    ]
+    lines = [
+        ["labels changed, %", *(f"{100 * one['share_changed']:.2f}" for one in levels)],
+        ["all rows, accuracy %", *(f"{100 * one['full']['accuracy']['mean']:.2f}" for one in levels)],
+    ]
+    for key in dict.fromkeys(key for one in points for key in one):
+        score, end, fraction = key
+        name = f"{score} {end}" if score else "random"
+        lines.append([f"{100 * fraction:g}% off, {name}", *(one.get(key, ABSENT) for one in points)])
+    return lines
 
 
 def found_lines(levels: list[dict[str, Any]]) -> list[list[str]]:
-    """Share of the wrong labels that every score finds, by level, beside chance."""
+    """Share of the wrong labels that every score finds, by level, beside chance.
+
+    `levels` as `thresher.api.noise` returns them; a dash where a level lacks the score.
+
+    >>> level = {"found": {"aum": {"recall": 0.5}}, "chance": {"precision": 0.1}}
+    >>> found_lines([level, {**level, "found": {}}])
+    [['aum', '50.0', '–'], ['chance', '10.0', '10.0']]
+    """
     lines = [
-        [name, *(f"{100 * one['found'][name]['recall']:.1f}" for one in levels)]
-        for name in levels[0]["found"]
+        [
+            name,
+            *(
+                f"{100 * one['found'][name]['recall']:.1f}" if name in one["found"] else ABSENT
+                for one in levels
+            ),
+        ]
+        for name in dict.fromkeys(name for one in levels for name in one["found"])
     ]
     return [*lines, ["chance", *(f"{100 * one['chance']['precision']:.1f}" for one in levels)]]

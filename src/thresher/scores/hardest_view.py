@@ -32,7 +32,7 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
 
     Words count only where they tell labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
 
-        a(words) - a0  >=  skill (a(held out) - a0)
+        a(words)  >  a0        and        a(words) - a0  >=  skill (a(held out) - a0)
 
     or else there is no such score, as a view that knows nothing would make rows hard at random.
 
@@ -52,7 +52,8 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
     n = len(margins)
     right, by_words = (margins > 0).mean(axis=0)
     largest = np.bincount(labels(signals)).max() / n
-    if by_words - largest < skill * (right - largest):
+    # A model below the largest class sets no bar for words: both sides of the second comparison are negative then.
+    if by_words <= largest or by_words - largest < skill * (right - largest):
         raise MissingSignal(
             f"the words alone tell too little: {by_words:.0%} of the labels, the model {right:.0%},"
             f" the largest class {largest:.0%}"

@@ -61,35 +61,35 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     table = runs[0][0].select("id", "label")
     about: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
-    # Those that are made from other scores come after them.
-    for name, entry in sorted(scores().items(), key=lambda item: item[1].reads == "scores"):
-        try:
-            if entry.reads == "scores":
-                values, used = (
-                    _finite(entry, table, entry.function(table, runs[0][0], **chosen[name])),
-                    len(runs),
-                )
-            else:
-                values, used = _mean(entry, runs, chosen[name])
-        except MissingSignal as missing:
-            skipped[name] = str(missing)
-            continue
-        table = table.with_columns(
-            values.alias(name),
-            pl.Series(f"{name}_class", class_norm(values.to_numpy(), label)),
-            pl.Series(f"{name}_dataset", dataset_norm(values.to_numpy())),
-        )
-        if entry.normalise == "rank":
-            table = table.with_columns(pl.Series(f"{name}_rank", class_rank(values.to_numpy(), label)))
-        about[name] = {
-            "hard": entry.hard,
-            "normalise": entry.normalise,
-            "runs_used": used,
-            "options": chosen[name],
-            "source": entry.source,
-            "needs": list(entry.needs),
-            "cost": entry.cost,
-        }
+    # Those that are made from other scores come after them. One may be made from another of its kind, so what is
+    # missing is tried again for as long as that gives one more.
+    waiting = sorted(scores().values(), key=lambda entry: entry.reads == "scores")
+    while waiting:
+        for entry in waiting:
+            name = entry.name
+            try:
+                if entry.reads == "scores":
+                    made = entry.function(table, runs[0][0], **chosen[name])
+                    values, used = _finite(entry, table, made), len(runs)
+                else:
+                    values, used = _mean(entry, runs, chosen[name])
+            except MissingSignal as missing:
+                skipped[name] = str(missing)
+                continue
+            skipped.pop(name, None)
+            table = table.with_columns(_forms(entry, values, label))
+            about[name] = {
+                "hard": entry.hard,
+                "normalise": entry.normalise,
+                "runs_used": used,
+                "options": chosen[name],
+                "source": entry.source,
+                "needs": list(entry.needs),
+                "cost": entry.cost,
+            }
+        from_scores = [entry for entry in waiting if entry.reads == "scores"]
+        left = [entry for entry in from_scores if entry.name in skipped]
+        waiting = left if len(left) < len(from_scores) else []
     if not about:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
         raise UserError(f"no score can be computed from these signals ({reasons})")
@@ -97,6 +97,15 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     columns = (f"{name}{form}" for name in names for form in ("", *FORMS))
     table = table.select("id", "label", *(one for one in columns if one in table.columns))
     return table, {"scores": {name: about[name] for name in names}, "skipped": dict(sorted(skipped.items()))}
+
+
+def _forms(entry: Score, values: pl.Series, label: npt.NDArray[np.int64]) -> list[pl.Series]:
+    """The score and its normalised forms, each named as its column."""
+    name, raw = entry.name, values.to_numpy()
+    forms = {"": raw, "_class": class_norm(raw, label), "_dataset": dataset_norm(raw)}
+    if entry.normalise == "rank":
+        forms["_rank"] = class_rank(raw, label)
+    return [pl.Series(f"{name}{form}", column) for form, column in forms.items()]
 
 
 def by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> list[npt.NDArray[np.float64]]:

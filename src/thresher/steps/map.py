@@ -14,6 +14,7 @@ from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, requ
 from thresher.sealed import fault, write_table
 
 FEWEST = 10
+SEEDS = 1 << 32
 
 
 def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = False) -> pl.DataFrame:
@@ -29,7 +30,7 @@ def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = Fal
     Raises
     ------
     UserError
-        not a trained run, or too few rows to draw a map of.
+        not a trained run, too few rows to draw a map of, or a seed below 0 or of more than 32 bits.
     """
     run = Path(run)
     before = require(run, "train")
@@ -37,6 +38,8 @@ def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = Fal
         raise UserError(
             f"{run}: was watched, and its encoder is not known here; a map needs a run of thresher's own"
         )
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"{run}: the seed of a map is 0 to {SEEDS - 1} (got {seed})")
     with lock(run):
         made_with = {"train": before["hash"], "rows": rows, "seed": seed}
         place = run / "map.parquet"

@@ -43,7 +43,8 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
     Raises
     ------
     UserError
-        nothing was scored yet, no test rows, or a setting that it does not take.
+        nothing was scored yet, no test rows, or a setting that it does not take. Before anything is trained: a level at
+        which no label changes, a fraction that takes away no row or leaves none, fewer rows than can be compared.
     """
     run = Path(run)
     before = require(run, "score")
@@ -53,7 +54,8 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             raise UserError(
                 f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
             )
-        from thresher.study.noise import noise_figures, plant, with_labels
+        from thresher.rows.noise import Noisy
+        from thresher.study.noise import noise_figures, plant, refuse_idle, with_labels
 
         config = changed(run, "noise", settings)[1]
         asked = config.noise
@@ -64,11 +66,12 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             say(f"noise: already done in {run}; --force redoes it")
             return dict(results["noise"])
         rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
-        planted = {
+        planted: dict[tuple[str, float], Noisy] = {
             (kind, level): plant(run, rows, kind, level, asked)
             for kind in asked.kinds
             for level in asked.levels
         }
+        refuse_idle(planted, len(rows), asked)
         redo(run, "noise")
         if force:
             shutil.rmtree(run / "noise", ignore_errors=True)
@@ -80,7 +83,7 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             level_of = {**made_with, "levels": None, "kinds": None}
             if state(folder, "noise", level_of) != "done":
                 say(
-                    f"noise: {kind}, {level:.0%} of the labels drawn anew, {noisy.changed.mean():.2%} changed"
+                    f"noise: {kind}, {100 * level:g}% of the labels drawn anew, {noisy.changed.mean():.2%} changed"
                 )
                 nested_run(folder, labels, test, config, proof_seeds=asked.seeds)
                 figures = {"kind": kind, "level": level, **noise_figures(folder, noisy.changed, asked)}

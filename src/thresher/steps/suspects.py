@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
 from thresher import files
 from thresher.errors import UserError
@@ -47,14 +48,15 @@ def suspects(
     Raises
     ------
     UserError
-        nothing was scored yet, an unknown score or format, an ending that the format is not written as, or a place that
-        cannot be written.
+        nothing was scored yet, a run without the logits of every row (a watched token classifier), an unknown score or
+        format, an ending that the format is not written as, or a place that cannot be written.
     """
     run, out = Path(run), Path(out) if out is not None else None
     if out is not None:
         check_place(out, format)
     require(run, "score")
     with lock(run):
+        from thresher.scores import MissingSignal
         from thresher.signals.measure import measured_names, read_signals
         from thresher.study.suspects import (
             argilla_records,
@@ -67,10 +69,15 @@ def suspects(
         most = checked_top(top)
         manifest = read_manifest(run)
         scored = scoring_run(run)
-        signals = [
-            read_signals(scored, name)[0].select("id", "label", "logits") for name in measured_names(scored)
-        ]
-        probabilities = mean_probabilities(signals)
+        columns = cs.by_name("id", "label", "logits", require_all=False)
+        signals = [read_signals(scored, name)[0].select(columns) for name in measured_names(scored)]
+        try:
+            probabilities = mean_probabilities(signals)
+        except MissingSignal as error:
+            raise UserError(
+                f"{run}: suspects needs the logits of every row, which this run has not (a watched token classifier"
+                " records none); sort scores.parquet by a score instead"
+            ) from error
         table = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
         if table["id"].to_list() != signals[0]["id"].to_list():
             raise UserError(

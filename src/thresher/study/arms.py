@@ -81,7 +81,7 @@ def arms_of(
     Raises
     ------
     UserError
-        an unknown score, strategy or option.
+        an unknown score, strategy or option, or a value that is no finite number.
 
     >>> arms = arms_of(["id", "label", "el2n"], [], ["easy", "hard"], ["cutoff", "softmax:temperature=2"], {})
     >>> [arm.name for arm in arms]
@@ -91,8 +91,9 @@ def arms_of(
     found = [RANDOM]
     for text in strategies:
         strategy, *given = text.split(":")
-        options = {name: float(value) for name, value in parse_options(given).items()}
-        check_options(strategy, options)
+        wanted = parse_options(given)
+        checked = check_options(strategy, wanted)
+        options = {name: checked[name] for name in wanted}  # no defaults: an arm is named by what was asked
         asked = dict(request)
         if find(strategy).needs_stratify and asked.get("stratify") is None:
             asked["stratify"] = "label"

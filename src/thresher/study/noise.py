@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from thresher.rows.noise import Noisy, class_conditional, group_conditional, iso
 from thresher.run_folder import scoring_run
 from thresher.scores import column, scores
 from thresher.scores.read import array, checkpoint_at
+from thresher.selection.request import target
 from thresher.signals.measure import read_signals
 from thresher.study.arms import Arm
 from thresher.study.similarity import chance_similarity, end_rows, similarity, similarity_table
 from thresher.study.sweep import sweep_arms
+from thresher.wording import listed
 
 Mask = NDArray[np.bool_]
 PAPER_FRACTION = 0.05  # at which two scores are compared, as in the paper's section 2.3
@@ -57,6 +60,42 @@ def plant(run: Path, rows: Rows, kind: str, level: float, settings: NoiseConfig)
     share = min(1.0, level * len(rows) / float(sizes[count - 1]))
     noisy = {names[at]: share for at in order[:count]}
     return group_conditional(labels, groups, k, noisy, ids=ids, seed=settings.seed)
+
+
+def refuse_idle(planted: Mapping[tuple[str, float], Noisy], n: int, settings: NoiseConfig) -> None:
+    """Refuse noise that would tell nothing: labels that did not change, fractions of no row or of all, too few rows.
+
+    `planted`: by kind and level, what `plant` gave for the same `n` rows. Pruning a fraction f leaves round((1 - f) n) of
+    them, which must be at least 1 and fewer than n; two scores are compared by round(0.05 n) rows, at least 1.
+
+    Raises
+    ------
+    UserError
+        one line that names what cannot be tried, what would happen, and which setting to change.
+
+    >>> same = Noisy(np.array([0, 1] * 10), np.zeros(20, dtype=bool))
+    >>> refuse_idle({("isotropic", 0.02): same}, 20, NoiseConfig())
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: noise isotropic 0.02 changes none of the 20 labels; give other --levels, or another --seed
+    """
+    if round(PAPER_FRACTION * n) < 1:
+        raise UserError(
+            f"noise compares scores by their hardest {PAPER_FRACTION:.0%}, and of {n:,} rows that is none; train on more rows"
+        )
+    for flag, fractions in (
+        ("--fractions", settings.fractions),
+        ("--hard-fractions", settings.hard_fractions),
+    ):
+        for happens, left in (("takes away none", n), ("leaves none", 0)):
+            idle = [f"{fraction:g}" for fraction in fractions if target(n, fraction) == left]
+            if idle:
+                raise UserError(f"pruning {listed(idle)} of {n:,} rows {happens}; give other {flag}")
+    same = [f"{kind} {level:g}" for (kind, level), noisy in planted.items() if not noisy.changed.any()]
+    if same:
+        raise UserError(
+            f"noise {listed(same)} changes none of the {n:,} labels; give other --levels, or another --seed"
+        )
 
 
 def confusions(run: Path, labels: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:

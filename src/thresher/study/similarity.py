@@ -88,9 +88,12 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
         scores or columns to compare; by default every score of the table, normalised as it selects by
         default.
 
-    Returns ------- `score_a, score_b, end ("hard" | "easy"), fraction, similarity, chance`; every ordered
-    pair, a score with itself included, so that it pivots into a square. `fraction` is as given; `chance` is
-    that of the rows it comes to.
+    Returns
+    -------
+    pl.DataFrame
+        `score_a, score_b, end ("hard" | "easy"), fraction, similarity, chance`; every ordered pair, a score
+        with itself included, so that it pivots into a square. `fraction` is as given; `chance` is that of
+        the rows it comes to.
 
     Rows of equal score at the cut are chosen by a hash of their id, another one for each score: two scores
     that are both mostly ties do not look alike because of the same toss.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import polars.selectors as cs
 from scipy.special import softmax
 from scipy.stats import rankdata
 
@@ -31,7 +32,7 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     Raises
     ------
     MissingSignal
-        the signals lack `logits`.
+        the signals lack `logits`, or hold none for some row.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> run = pl.DataFrame({"id": ["a"], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
@@ -41,7 +42,8 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     ids = runs[0].select("id")
     total: Numbers = np.zeros(0)
     for signals in runs:
-        aligned = ids.join(signals.select("id", "logits"), on="id", how="left", maintain_order="left")
+        told = signals.select(cs.by_name("id", "logits", require_all=False))
+        aligned = ids.join(told, on="id", how="left", maintain_order="left")
         logits = array(aligned, "logits")  # (N, C, K)
         steps = range(logits.shape[1])
         mean = sum(softmax(logits[:, c].astype(np.float64), axis=1) for c in steps) / logits.shape[1]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import numpy.typing as npt
 
 
-def rounded(values: npt.ArrayLike) -> list[Any]:
-    """Coordinates.
+def rounded(values: npt.ArrayLike) -> list[float | None]:
+    """Coordinates, (N,); None, which Plotly leaves out, in place of what is no finite number: a training that diverged.
 
-    >>> rounded([0.123456, 1])
-    [0.1235, 1.0]
+    >>> rounded([0.123456, 1, float("nan")])
+    [0.1235, 1.0, None]
     """
-    found: list[Any] = np.round(np.asarray(values, np.float64), 4).tolist()
-    return found
+    found = np.round(np.asarray(values, np.float64), 4).tolist()
+    return [one if math.isfinite(one) else None for one in found]
 
 
 def in_percent(share: float) -> float:

@@ -134,7 +134,10 @@ def curve(
         "mode": "lines+markers",
         "name": plain(name),
         "x": [0.0, *(in_percent(removed(line, full)) for line in lines)],
-        "y": [in_percent(full["accuracy"]["mean"]), *(in_percent(line["accuracy"]["mean"]) for line in lines)],
+        "y": [
+            in_percent(full["accuracy"]["mean"]),
+            *(in_percent(line["accuracy"]["mean"]) for line in lines),
+        ],
         "text": ["full data", *texts],
         "line": {"color": colour, "width": 2, "dash": DASHES.get(lines[0]["end"] or "random", "dot")},
         "marker": {"size": [0, *[6] * len(lines)], "color": colour},

@@ -7,7 +7,7 @@ from typing import Any
 
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.sweep import curves_of, first_shown, is_random
-from thresher.report.pictures.text import plain
+from thresher.report.pictures.text import apart, plain
 from thresher.report.read import RunFiles
 
 MOST_GROUPS, MOST_CURVES = 60, 12
@@ -41,7 +41,7 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
         "traces": traces,
         "layout": {
             "xaxis": {"title": {"text": "rows removed, %"}, "type": "category"},
-            "yaxis": {"autorange": "reversed"},
+            "yaxis": {"autorange": "reversed", "type": "category"},
             "margin": {"t": 56},
         },
         "menu": names,
@@ -68,14 +68,15 @@ def heat(
     known = {place: [one for one in row if one is not None] for place, row in changes.items()}
     worst = sorted(changes, key=lambda place: min(known[place], default=0.0))[:MOST_GROUPS]
     largest = max((abs(one) for place in worst for one in known[place]), default=0.0) or 1.0
+    labels = apart(counts["value"], 28)
     texts = [
-        f"{plain(counts['value'][place])}: {counts['n_train'][place]:,} training rows, {counts['n_test'][place]:,} test rows"
+        f"{plain(counts['value'][place], 80)}: {counts['n_train'][place]:,} training rows, {counts['n_test'][place]:,} test rows"
         for place in worst
     ]
     return {
         "type": "heatmap",
         "x": [f"{in_percent(line['fraction']):g}" for line in lines],
-        "y": [plain(counts["value"][place], 28) for place in worst],
+        "y": [labels[place] for place in worst],
         "z": [changes[place] for place in worst],
         "text": [[text] * len(lines) for text in texts],
         "zmin": -largest,

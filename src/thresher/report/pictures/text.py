@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+
 from thresher.report.format import cut, visible
 
 
@@ -13,5 +16,48 @@ def plain(name: str, most: int = 40) -> str:
     >>> plain("alarm off", 6)
     'alarm…'
     """
-    name = cut(" ".join(visible(name).split()), most)
-    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return literal(cut(one_line(name), most))
+
+
+def apart(names: Sequence[str], most: int = 40) -> list[str]:
+    """Names as `plain` gives them, no two alike: of equal names on an axis Plotly draws one.
+
+    Those that are alike once cut keep their end and lose their middle; those that are still alike are numbered.
+
+    >>> apart(["alarm off", "alarm on", "clock"], 7)
+    ['ala…off', 'ala… on', 'clock']
+    >>> apart(["alarm", "alarm"])
+    ['alarm', 'alarm (2)']
+    """
+    lines = [one_line(name) for name in names]
+    alike = Counter(cut(line, most) for line in lines)
+    end = most // 2
+    found: dict[str, None] = {}
+    for line in lines:
+        short = cut(line, most)
+        if alike[short] > 1 and short != line:
+            short = f"{line[: most - 1 - end]}…{line[-end:]}"
+        name, number = short, 1
+        while name in found:
+            number += 1
+            name = f"{short} ({number})"
+        found[name] = None
+    return [literal(name) for name in found]
+
+
+def one_line(name: str) -> str:
+    """A name without line breaks, with what is invisible made visible.
+
+    >>> one_line("alarm\\n off")
+    'alarm off'
+    """
+    return " ".join(visible(name).split())
+
+
+def literal(text: str) -> str:
+    """Text in which Plotly finds no tags and entities.
+
+    >>> literal("<b>")
+    '&lt;b&gt;'
+    """
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
