@@ -51,10 +51,11 @@ def how_much(
     if json:
         terminal.as_json({"run": str(run), **entry})
         return
-    head = ("dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
+    head = ("prune", "dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
     lines = [
         (
-            f"{one['fraction']:.0%}",
+            f"{one['fraction']:g}",
+            f"{100 * one['removed']:.4g}%",
             str(one["seeds"]),
             f"{100 * one['mean']:+.2f} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]",
             one["shown"],

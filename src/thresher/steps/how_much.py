@@ -11,13 +11,15 @@ import polars as pl
 from thresher import run_folder
 from thresher.begin import refuse_watched, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.rows.split import split_off
 from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.settings import checked
 from thresher.steps.nested import nested_run
-from thresher.steps.selection_settings import columns_for, request_of
+from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
+from thresher.wording import shown
 
 _FIELDS = {"how_much": HowMuchConfig.model_fields, "compare": CompareConfig.model_fields}
 
@@ -32,20 +34,26 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
     `settings`: `margin` (points), `validation`, `step`, `first_seeds`, `most_seeds`, and those of `select` but for `prune`
     (`by`, `end`, `strategy`, ...), and the `same_steps`, `seeds` and `workers` of `compare`.
 
+    The run on the others scores them anew. The search goes by the columns that both runs have: where a strategy takes the first
+    of several scores, by the first that both have.
+
     Returns
     -------
-    `results.json["how_much"]`: {fraction, estimate, low, high, looks, trainings, n_validation, confirmed, sentence, ...}.
+    `results.json["how_much"]`: {fraction, removed, estimate, low, high, looks, trainings, n_validation, confirmed, sentence,
+    ...}; see `thresher.study.how_much.search`.
 
     Raises
     ------
     UserError
-        nothing was scored yet, or a selection that cannot be made.
+        nothing was scored yet, or a selection that cannot be made. Before anything is trained: a column that was added to
+        `scores.parquet`, which no other run has; a share that sets no row aside; no share that takes rows away.
     """
     run = Path(run)
     before = require(run, "score")
     refuse_watched(run)
     with lock(run):
-        from thresher.study.how_much import look, search, sentence
+        from thresher.study.arms import scores_of
+        from thresher.study.how_much import look, search, sentence, shares
 
         manifest = read_manifest(run)
         config = with_changes(manifest, settings)
@@ -60,32 +68,52 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
             **asked.model_dump(mode="json"),
         }
         results = run_folder.read_results(run)
-        if not force and state(run, "how_much", made_with) == "done" and "how_much" in results:
+        # Other test rows leave an empty entry; one that does not say what went is of another version.
+        whole = bool(results.get("how_much"))
+        if not force and state(run, "how_much", made_with) == "done" and whole:
             say(f"how_much: already done in {run}; --force redoes it")
             return dict(results["how_much"])
-        arm = arm_of(config, list(pl.read_parquet_schema(run / "scores.parquet")))
+        columns = list(pl.read_parquet_schema(run / "scores.parquet"))
+        arm = arm_of(config, columns)
+        refuse_added(config, columns, run)
+        rows = read_rows(run / "rows.parquet")
+        shares(arm, scores_of(run, rows.table["id"]), asked.step, config.train.seed)
+        stay, aside = split_off(rows, asked.validation, config.train.seed)
+        if not len(aside):
+            raise UserError(
+                f"{run}: --validation {asked.validation:g} sets none of the {len(rows):,} training rows aside to decide on;"
+                " give another share"
+            )
         redo(run, "how_much")
         started = time.monotonic()
-        rows = read_rows(run / "rows.parquet")
-        stay, aside = split_off(rows, asked.validation, config.train.seed)
         say(
             f"how_much: {len(aside):,} of {len(rows):,} training rows decide, the others are trained on and scored"
         )
         inner = run / "how-much" / f"validation-{asked.validation:g}"
         nested_run(inner, stay, aside, config, proof_seeds=asked.first_seeds)
         rule = (compare.same_steps, compare.workers)
-        entry = search(lambda fraction, seeds: look(inner, arm, fraction, seeds, *rule), asked)
+        within = arm_within(inner, config, columns)
+        if within.column != arm.column:
+            say(
+                f"how_much: the search goes by {within.column}: the rows that are left have no {arm.column} of their own"
+            )
+        grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, config.train.seed)
+        entry = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
         entry |= {
             "margin": asked.margin,
             "validation": asked.validation,
             "same_steps": compare.same_steps,
-            "arm": arm.facts(),
+            "arm": within.facts(),
             "confirmed": None,
         }
         if entry["fraction"] and has_test(run):
             seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
             found = look(run, arm, entry["fraction"], max(seeds, compare.seeds), *rule)
-            entry["confirmed"] = {**found.facts(asked.margin / 100), "n_test": len(found.truth)}
+            entry["confirmed"] = {
+                **found.facts(asked.margin / 100),
+                "n_test": len(found.truth),
+                "arm": arm.facts(),
+            }
         entry["sentence"] = sentence(entry)
         write_manifest(run, {**manifest, "config": config.model_dump(mode="json")})
         run_folder.update_results(run, how_much=entry)
@@ -115,3 +143,40 @@ def arm_of(config: RunConfig, columns: list[str]) -> Any:
     for name in ("prune", "end", "strategy", "options", "seed"):
         del request[name]
     return Arm(by, hard, select.end, select.strategy, select.options, request)
+
+
+def refuse_added(config: RunConfig, columns: list[str], run: Path) -> None:
+    """Refuse to choose by columns that someone added to the score table: a run on other rows does not have them.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    from thresher.scores import scores
+    from thresher.scores.registry import FORMS
+
+    made = {f"{name}{form}" for name in scores() for form in ("", *FORMS)}
+    made |= {"id", "label", *config.data.groups}
+    for name in columns_for(config.select, columns)[0]:
+        if name not in made:
+            raise UserError(
+                f"{run}: column '{shown(name)}' was added to scores.parquet, and the rows that are scored anew do not have it;"
+                " give --by a score, or --prune a share"
+            )
+    refuse_unloaded(config.select, [*(name for name in columns if name in made), config.data.label], run)
+
+
+def arm_within(inner: Path, config: RunConfig, columns: list[str]) -> Any:
+    """The way to choose rows in the run inside, by `columns`, those of the run around it, that it has too.
+
+    Raises
+    ------
+    UserError
+        it lacks the score that was asked for.
+    """
+    there = pl.read_parquet_schema(inner / "scores.parquet")
+    try:
+        return arm_of(config, [name for name in columns if name in there])
+    except UserError as error:
+        raise UserError(f"{inner}: {error}") from None

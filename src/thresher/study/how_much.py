@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,10 @@ from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
 from thresher.config import HowMuchConfig
+from thresher.errors import UserError
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
+from thresher.selection.request import target
 from thresher.study.arms import Arm, kept_by, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import predictions, run_cells
@@ -27,21 +31,38 @@ BOOTSTRAP = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """What S trainings on the kept rows showed beside S on all rows: the classes predicted for the test rows, (S, n) each."""
+    """What S trainings on the kept rows showed beside S on all rows: the classes predicted for the test rows, (S, n) each.
+
+    `fraction` is what the selection was asked to prune; of `n_full` rows it kept `n_kept`, the most where the seeds differ.
+    """
 
     fraction: float
+    n_kept: int
+    n_full: int
     kept: NDArray[np.int32]
     full: NDArray[np.int32]
     truth: NDArray[np.int64]
     keys: tuple[str, ...]
     steps: int
 
+    @property
+    def removed(self) -> float:
+        """The share of the rows that went, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
+        return round(1 - self.n_kept / self.n_full, 6)
+
     def facts(self, margin: float) -> dict[str, Any]:
-        """The paired difference with its 95% interval, and what it says about a margin (from 0 to 1)."""
+        """How many rows went; the paired difference with its 95% interval, and what it says about a margin (from 0 to 1)."""
         found = paired_interval(self.kept, self.full, self.truth)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
-        return {"fraction": self.fraction, "seeds": len(self.kept), **difference, "shown": shown}
+        counts = {"n_kept": self.n_kept, "n_full": self.n_full, "removed": self.removed}
+        return {
+            "fraction": self.fraction,
+            **counts,
+            "seeds": len(self.kept),
+            **difference,
+            "shown": shown,
+        }
 
 
 def look(
@@ -62,6 +83,8 @@ def look(
     results = run_cells(run, [*full, *kept], workers)
     return Look(
         fraction,
+        max(cell["n"] for cell in kept),
+        len(ids),
         predictions(run, results[seeds:]),
         predictions(run, results[:seeds]),
         test.labels(),
@@ -70,7 +93,49 @@ def look(
     )
 
 
-def search(at: Callable[[float, int], Look], settings: HowMuchConfig) -> dict[str, Any]:
+def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[float]:
+    """The multiples of `step` below 1 that are worth a look: each keeps fewer rows than the one before it.
+
+        n_kept(f) = max(round((1 - f) N), rows that floors and protection keep at f)        of the N rows of `scores`
+
+    The first keeps fewer than N. Where floors and protection take over, n_kept falls no further and the grid ends.
+
+    Raises
+    ------
+    UserError
+        there is none; a column that the arm reads is not there or holds no finite numbers.
+
+    >>> table = pl.DataFrame({"id": [*"abcdefgh"], "kind": [*"xxxxxyyy"], "el2n": [*range(8)]})
+    >>> arm = Arm("el2n", "high", "easy", "cutoff", {}, {"protect": ["kind=x"]})
+    >>> shares(arm, table, 0.125)
+    [0.125, 0.25, 0.375]
+    """
+    n = len(scores)
+
+    def n_kept(fraction: float) -> int:
+        with warnings.catch_warnings():
+            # That floors keep more than was asked for is what is looked for here.
+            warnings.simplefilter("ignore")
+            return int(kept_by(arm, scores, fraction, seed).sum())
+
+    multiples = (round(step * i, 6) for i in range(1, 1 + int((1 - 1e-9) / step)))
+    grid = [fraction for fraction in multiples if 0 < target(n, fraction) < n]
+    # Floors fall no faster than what is asked for, so once they keep more they go on to do so.
+    over = bisect_left(grid, True, key=lambda fraction: n_kept(fraction) > target(n, fraction))
+    counts = [*(target(n, fraction) for fraction in grid[:over]), *map(n_kept, grid[over:])]
+    less = np.diff(np.minimum.accumulate([n, *counts])) < 0
+    found = [fraction for fraction, fewer in zip(grid, less, strict=True) if fewer]
+    if not found:
+        raise UserError(
+            f"no multiple of {step:g} takes some of {n:,} rows away and leaves some, floors and protected rows counted;"
+            " give a smaller --step, or a smaller --floor and less to --protect"
+        )
+    return found
+
+
+def search(
+    at: Callable[[float, int], Look], grid: Sequence[float], settings: HowMuchConfig
+) -> dict[str, Any]:
     """The largest fraction of a grid that is shown to be not worse than full data, by bisection.
 
     A fraction is looked at with `first_seeds` trainings. As long as the 95% interval of its paired difference to full data
@@ -78,16 +143,16 @@ def search(at: Callable[[float, int], Look], settings: HowMuchConfig) -> dict[st
     what stays undecided counts as not shown. Bisection takes it that more pruning is not better; it looks at log2 of the
     grid's fractions. The looks are not corrected for their number: the answer is to be confirmed on rows that took no part.
 
-    `at(fraction, seeds)` gives a `Look`.
+    `at(fraction, seeds)` gives a `Look`; `grid` is what `shares` gives.
 
     Returns
     -------
-    {"fraction": the answer, 0 where nothing is shown; "estimate", "low", "high": where the loss passes the margin, by
-    isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share
-    that was looked at; "looks", "trainings", "steps"}.
+    {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the rows that
+    went with it; "estimate", "low", "high": the share that goes where the loss passes the margin, by isotonic regression
+    through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share that was looked at;
+    "looks", "trainings", "n_validation"}.
     """
     margin = settings.margin / 100
-    grid = [round(settings.step * i, 6) for i in range(1, 1 + int((1 - 1e-9) / settings.step))]
     looks: list[Look] = []
     low, high = -1, len(grid)
     while high - low > 1:
@@ -99,10 +164,12 @@ def search(at: Callable[[float, int], Look], settings: HowMuchConfig) -> dict[st
             found = at(grid[middle], seeds)
         looks.append(found)
         low, high = (middle, high) if found.facts(margin)["shown"] == "not worse" else (low, middle)
+    chosen = next((one for one in looks if low >= 0 and one.fraction == grid[low]), None)
     estimate, bottom, top = crossing_interval(looks, margin)
     keys = {key for one in looks for key in one.keys}
     return {
-        "fraction": grid[low] if low >= 0 else 0.0,
+        "fraction": chosen.fraction if chosen else 0.0,
+        "removed": chosen.removed if chosen else 0.0,
         "estimate": estimate,
         "low": bottom,
         "high": top,
@@ -139,49 +206,63 @@ def crossing(
 def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> list[float | None]:
     """`crossing` of the looks, and both ends of its 95% percentile interval over resampled seeds and test rows."""
     looks = sorted(looks, key=lambda one: one.fraction)
-    fractions = [one.fraction for one in looks]
+    removed = [one.removed for one in looks]
     differences = [
         (one.kept == one.truth).astype(np.float64) - (one.full == one.truth) for one in looks
     ]  # (S, n) each
     weights = [float(len(one)) for one in differences]
-    point = crossing(fractions, [float(one.mean()) for one in differences], weights, margin)
+    point = crossing(removed, [float(one.mean()) for one in differences], weights, margin)
     rng = np.random.default_rng(seed)
     rows = differences[0].shape[1]
     drawn = []
     for _ in range(BOOTSTRAP):
         share = rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
         losses = [float(one[rng.integers(len(one), size=len(one))].mean(0) @ share) for one in differences]
-        drawn.append(crossing(fractions, losses, weights, margin))
+        drawn.append(crossing(removed, losses, weights, margin))
     # Draws themselves, none in between: some of them are infinite.
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
     return [round(float(one), 4) if np.isfinite(one) else None for one in (point, low, high)]
 
 
+def percent(share: float) -> str:
+    """A share in percent, with four digits and no needless zeros.
+
+    >>> percent(0.005), percent(0.375), percent(0.4531250)
+    ('0.5%', '37.5%', '45.31%')
+    """
+    return f"{100 * share:.4g}%"
+
+
 def sentence(entry: dict[str, Any]) -> str:
-    """The answer in words."""
+    """The answer in words: the share of the rows that really goes, what to prune by for that, and what it was shown on."""
     margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
     cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
     if not entry["fraction"]:
         best = min(entry["looks"], key=lambda one: one["fraction"])
         return (
-            f"No share of the rows is shown to be free at a margin of {margin}: without {best['fraction']:.0%} accuracy on "
+            f"No share of the rows is shown to be free at a margin of {margin}: without {percent(best['removed'])} accuracy on "
             f"{n} validation rows is {_points(best)} points to all rows ({cost})."
         )
     chosen = next(one for one in entry["looks"] if one["fraction"] == entry["fraction"])
-    most = max(one["fraction"] for one in entry["looks"])
+    most = max(one["removed"] for one in entry["looks"])
     place = [
-        f"more than {most:.0%}" if entry[name] is None else f"{entry[name]:.0%}"
+        f"more than {percent(most)}" if entry[name] is None else percent(entry[name])
         for name in ("estimate", "low", "high")
     ]
+    held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
+    by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
     told = (
-        f"{entry['fraction']:.0%} of the rows can go at a margin of {margin}: {_points(chosen)} points of accuracy to all rows "
-        f"on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
+        f"{percent(entry['removed'])} of the rows can go ({by}) at a margin of {margin}: {_points(chosen)} points of accuracy "
+        f"to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
         f"{place[0]} [{place[1]}, {place[2]}]; {cost}."
     )
     confirmed = entry.get("confirmed")
     if confirmed:
         holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
-        told += f" On the {confirmed['n_test']:,} test rows, looked at once: {_points(confirmed)} points ({holds})."
+        told += (
+            f" On the {confirmed['n_test']:,} test rows, looked at once, without {percent(confirmed['removed'])} of all"
+            f" training rows: {_points(confirmed)} points ({holds})."
+        )
     return told
 
 

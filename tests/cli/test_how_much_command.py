@@ -1,0 +1,138 @@
+"""How much can go, as a user meets it: what is refused before hours are spent, and what floors and other test rows do to it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from command_line import Call, commands, contents, write_jsonl
+
+from thresher.api import how_much, load, measure, score, select, train
+from thresher.begin import load_test, set_test
+from thresher.rows import read_rows
+from thresher.run_folder import read_results, update_results
+from thresher.sealed import write_table
+
+QUICK = ["--margin", 99, "--step", 0.25, "--first-seeds", 2, "--most-seeds", 2, "--workers", 1]
+SEARCH: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2, "workers": 1}
+
+
+@pytest.fixture(scope="module")
+def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scored run of 80 rows with a frozen encoder; it is copied, not written to."""
+    folder = tmp_path_factory.mktemp("searched")
+    rows = load(
+        write_jsonl(folder / "train.jsonl", commands(80, seed=3)),
+        text="utterance",
+        label="intent",
+        groups=["room"],
+    )
+    test = write_jsonl(folder / "test.jsonl", commands(40, seed=4))
+    recipe: dict[str, Any] = {"epochs": 3, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
+    run = train(rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, **recipe)
+    measure(run)
+    score(run)
+    return run
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "RUN"))
+
+
+def add_column(run: Path, name: str) -> None:
+    """A column of the user's in the score table: its own row numbers."""
+    path = run / "scores.parquet"
+    table = pl.read_parquet(path)
+    write_table(path, table.with_columns(pl.Series(name, range(len(table)), dtype=pl.Float64)))
+
+
+def refused(call: Call, run: Path, *asked: object) -> str:
+    """The one line of a refusal, before which nothing is written."""
+    before = contents(run)
+    told = call("how-much", run, *QUICK, *asked, "--quiet")
+    assert told.code == 2 and told.err.count("\n") == 1, told.err
+    assert contents(run) == before
+    return told.err
+
+
+def test_what_is_told_is_what_goes_where_rows_are_protected(call: Call, run: Path) -> None:
+    asked = ["--by", "el2n", "--protect", "room=hall"]
+    shown = call("how-much", run, *QUICK, "--step", 0.1, *asked)
+    assert shown.code == 0, shown.err
+    entry = read_results(run)["how_much"]
+    stay = pl.read_parquet(run / "how-much" / "validation-0.2" / "rows.parquet")
+    in_hall = int((stay["room"] == "hall").sum())
+    looks = entry["looks"]
+    assert looks[-1]["n_kept"] == in_hall and len({look["n_kept"] for look in looks}) == len(looks)
+    assert entry["removed"] == looks[-1]["removed"] == pytest.approx(1 - in_hall / len(stay), abs=1e-6)
+    went = f"{100 * entry['removed']:.4g}%"
+    assert entry["sentence"].startswith(f"{went} of the rows can go (prune {entry['fraction']:g}; floors")
+    assert [f"{look['fraction']:g}" for look in looks] == [
+        line.split()[0] for line in shown.out.splitlines() if line.startswith("0.")
+    ]
+    assert any(line.split()[:2] == [f"{entry['fraction']:g}", went] for line in shown.out.splitlines())
+    chosen = select(run, prune="auto", by="el2n", protect=["room=hall"])
+    assert int(chosen["kept"].sum()) == entry["confirmed"]["n_kept"]
+    assert f"without {100 * entry['confirmed']['removed']:.4g}% of all training rows" in entry["sentence"]
+
+
+def test_the_table_tells_shares_as_finely_as_they_are_tried(call: Call, run: Path) -> None:
+    shown = call("how-much", run, *QUICK, "--by", "el2n", "--step", 0.375)
+    assert shown.code == 0, shown.err
+    looks = read_results(run)["how_much"]["looks"]
+    lines = [line.split()[:2] for line in shown.out.splitlines() if line.startswith("0.")]
+    assert lines == [[f"{look['fraction']:g}", f"{100 * look['removed']:.4g}%"] for look in looks]
+    assert lines[0][0] == "0.375"
+
+
+def test_it_is_searched_again_once_other_test_rows_have_come_and_gone(run: Path) -> None:
+    first = how_much(run, by="el2n", **SEARCH)
+    rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    other = load_test(pl.DataFrame(commands(30, seed=9)), rows, None)
+    for given in (other, test):
+        set_test(run, rows, given, None)
+    assert read_results(run)["how_much"] == {}
+    assert how_much(run, by="el2n", **SEARCH) == first
+    assert read_results(run)["how_much"] == first
+    assert int(select(run, prune="auto", by="el2n")["kept"].sum()) == first["confirmed"]["n_kept"]
+
+
+def test_an_entry_that_does_not_say_what_went_is_made_again(run: Path) -> None:
+    first = how_much(run, by="el2n", **SEARCH)
+    update_results(run, how_much={name: first[name] for name in first if name != "removed"})
+    assert how_much(run, by="el2n", **SEARCH) == first
+
+
+def test_a_column_that_only_this_run_has_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
+    add_column(run, "mine")
+    assert "column 'mine' was added to scores.parquet" in refused(call, run, "--by", "mine")
+    mixed = ["--strategy", "mixed", "--by", "el2n,mine"]
+    assert "column 'mine' was added to scores.parquet" in refused(call, run, *mixed)
+    assert "column 'mine' was not loaded" in refused(call, run, "--by", "el2n", "--floor-group", "mine")
+    assert "'yours' is not a score or a column" in refused(call, run, "--by", "yours")
+
+
+def test_it_goes_by_the_first_score_that_the_run_inside_has_too(call: Call, run: Path) -> None:
+    add_column(run, "hardest_view")
+    found = how_much(run, strategy="recommended", **SEARCH)
+    assert found["arm"]["score"] == "held_out_margin+correctness"
+    assert found["confirmed"]["arm"]["score"] == "hardest_view+correctness"
+    chosen = select(run, prune="auto", strategy="recommended")
+    assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"]
+    told = call("how-much", run, *QUICK, "--strategy", "cutoff", "--by", "hardest_view", "--quiet")
+    assert told.code == 2 and told.err.count("\n") == 1
+    assert "validation-0.2: 'hardest_view' was not computed in this run" in told.err
+
+
+def test_a_share_that_sets_no_row_aside_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
+    told = refused(call, run, "--by", "el2n", "--validation", 0.0001)
+    assert "--validation 0.0001 sets none of the 80 training rows aside" in told
+
+
+def test_where_nothing_can_go_it_is_said_before_anything_is_trained(call: Call, run: Path) -> None:
+    told = refused(call, run, "--by", "el2n", "--protect", "room=hall", "--protect", "room=kitchen")
+    assert "no multiple of 0.25 takes some of 80 rows away" in told
