@@ -69,7 +69,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
         }
         results = run_folder.read_results(run)
         # Other test rows leave an empty entry; one that does not say what went is of another version.
-        whole = bool(results.get("how_much"))
+        whole = "removed" in results.get("how_much", {})
         if not force and state(run, "how_much", made_with) == "done" and whole:
             say(f"how_much: already done in {run}; --force redoes it")
             return dict(results["how_much"])
