@@ -233,7 +233,11 @@ def changed(
     """
     manifest = read_manifest(run)
     config = manifest["config"]
-    now = checked({**config, section: {**config.get(section, {}), **changes}}, name)
+    former = config.get(section, {})
+    if section == "select" and changes.get("strategy", former.get("strategy")) != former.get("strategy"):
+        # Options are of one strategy.
+        former = {name: value for name, value in former.items() if name != "options"}
+    now = checked({**config, section: {**former, **changes}}, name)
     return {**manifest, "config": now.model_dump(mode="json")}, now
 
 

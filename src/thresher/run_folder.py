@@ -89,14 +89,15 @@ def read_manifest(run: Path) -> dict[str, Any]:
         raise UserError(
             f"{run}: run folder of format {found}, this version reads {FORMAT}; start anew with --out"
         )
+    if not isinstance(manifest.get("config"), dict):
+        raise UserError(f"{path}: has no config; restore it or start anew with --out")
     return manifest
 
 
 def write_manifest(run: Path, manifest: dict[str, Any]) -> None:
     """Write `run.yaml`."""
-    write(
-        run / "run.yaml", yaml.safe_dump({"format": FORMAT, **manifest}, sort_keys=False, allow_unicode=True)
-    )
+    # Characters beyond ASCII are escaped: some, such as U+0085, come back as a space otherwise.
+    write(run / "run.yaml", yaml.safe_dump({"format": FORMAT, **manifest}, sort_keys=False))
 
 
 def has_test(run: Path) -> bool:

@@ -138,7 +138,10 @@ def _value(text: str, annotation: Any) -> Any:
     if get_origin(annotation) is tuple:
         return [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
     if get_origin(annotation) is dict and text.startswith("{"):
-        return yaml.safe_load(text)
+        try:
+            return yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            raise UserError(f"'{text}' is no mapping: {' '.join(str(error).split())}") from error
     return text
 
 

@@ -63,7 +63,7 @@ def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
     `kept` is the number of planted rows that are left when that end of the column is pruned by cut-off, or, expected,
     when random rows are.
     """
-    scores = pl.read_parquet(run / "scores.parquet")
+    scores = pl.read_parquet(run / "scores.parquet", glob=False)
     about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
     done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
     chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))

@@ -67,12 +67,14 @@ def removed_shares(
     rows: pl.DataFrame, selected: pl.DataFrame, columns: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Training rows and the share of them removed, per value of every group column."""
-    joined = rows.join(selected.select("id", "kept"), on="id", how="left", maintain_order="left")
+    # A column of the user's may be called `kept`, too.
+    kept = selected.select("id", pl.col("kept").alias("kept:"))
+    joined = rows.join(kept, on="id", how="left", maintain_order="left")
     return {
         name: {
             str(value): {"n_train": n, "removed": removed}
             for value, n, removed in joined.group_by(column, maintain_order=True)
-            .agg(pl.len(), (~pl.col("kept")).mean())
+            .agg(pl.len().alias("n:"), (~pl.col("kept:")).mean())
             .iter_rows()
         }
         for name, column in columns.items()

@@ -74,7 +74,12 @@ def row_sender(plan: Plan, store: str | None) -> Callable[[int], str | None]:
 
     @cache
     def slab(index: int) -> str:
-        rows = pl.scan_parquet(plan.run / "rows.parquet").slice(index * size, size).collect().to_arrow()
+        rows = (
+            pl.scan_parquet(plan.run / "rows.parquet", glob=False)
+            .slice(index * size, size)
+            .collect()
+            .to_arrow()
+        )
         buffer = io.BytesIO()
         pq.write_table(
             rows, buffer, row_group_size=plan.chunk_rows, compression="zstd", write_page_checksum=True

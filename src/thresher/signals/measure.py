@@ -85,7 +85,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
                 advance(rows)
         measured += len(left)
     # Counted from the files: what was measured is never in memory as a whole.
-    parts = pl.scan_parquet(run / "signals" / names[0] / "part-*.parquet")
+    parts = pl.scan_parquet(sorted((run / "signals" / names[0]).glob("part-*.parquet")), glob=False)
     counts = parts.select(rows=pl.len(), truncated=pl.col("truncated").sum()).collect()
     return {
         "rows": int(counts["rows"][0]),

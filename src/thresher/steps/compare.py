@@ -53,7 +53,7 @@ def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: 
         entry = compare_selection(run, name, used, anew=force)
         change_config(run, "compare", **settings)
         selected = read_manifest(run)["config"]["select"]["prune"]
-        table = similarity_table(pl.read_parquet(run / "scores.parquet"), selected)
+        table = similarity_table(pl.read_parquet(run / "scores.parquet", glob=False), selected)
         run_folder.update_results(run, similarity=table.to_dicts())
         seconds = time.monotonic() - started
         finish(run, "compare", made_with, name=name, seconds=round(seconds, 1))

@@ -143,7 +143,7 @@ def explanations(
             advance=advance,
         )
     places = {int(place) for end in ends for place in end.rows.flat}
-    train = _rows(run / FILES["train"], pl.col("place").is_in(places), "train")
+    train = _rows(run / FILES["train"], pl.col("place:").is_in(places), "train")
     known = {row.pop("place"): row for row in train}
     for target, *tops in zip(targets, *(zip(end.values, end.rows, strict=True) for end in ends), strict=True):
         itself = target.pop("place") if target["of"] == "train" else None
@@ -161,8 +161,9 @@ def explanations(
 def _rows(path: Path, which: pl.Expr, of: str) -> list[dict[str, Any]]:
     """Some rows of a file, without reading the others into memory: place, of, id, label and text(s)."""
     data = read_manifest(path.parent)["config"]["data"]
-    found = pl.scan_parquet(path).with_row_index("place").filter(which)
-    columns = found.select("place", "id", data["label"], *data["text"]).collect().iter_rows()
+    # A column of the user's may be called `place`, too.
+    found = pl.scan_parquet(path, glob=False).with_row_index("place:").filter(which)
+    columns = found.select("place:", "id", data["label"], *data["text"]).collect().iter_rows()
     return [
         {"place": place, "of": of, "id": id, "label": label, "text": texts}
         for place, id, label, *texts in columns
@@ -181,7 +182,7 @@ def _by_id(run: Path, of: str, ids: Sequence[str]) -> list[dict[str, Any]]:
     found = {row["id"]: row for row in _rows(path, pl.col("id").is_in(list(ids)), of)}
     missing = [id for id in ids if id not in found]
     if missing:
-        first = pl.scan_parquet(path).select("id").head(10_000).collect()["id"].to_list()
+        first = pl.scan_parquet(path, glob=False).select("id").head(10_000).collect()["id"].to_list()
         near = did_you_mean(missing[0], first) or f"; ids are like {listed(first[:3])}"
         raise UserError(f"{path}: no row of id '{shown(missing[0])}'{near}")
     return [found[id] for id in dict.fromkeys(ids)]

@@ -73,7 +73,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
         if not force and state(run, "how_much", made_with) == "done" and whole:
             say(f"how_much: already done in {run}; --force redoes it")
             return dict(results["how_much"])
-        columns = list(pl.read_parquet_schema(run / "scores.parquet"))
+        columns = list(pl.scan_parquet(run / "scores.parquet", glob=False).collect_schema())
         arm = arm_of(config, columns)
         refuse_added(config, columns, run)
         rows = read_rows(run / "rows.parquet")
@@ -175,7 +175,7 @@ def arm_within(inner: Path, config: RunConfig, columns: list[str]) -> Any:
     UserError
         it lacks the score that was asked for.
     """
-    there = pl.read_parquet_schema(inner / "scores.parquet")
+    there = pl.scan_parquet(inner / "scores.parquet", glob=False).collect_schema()
     try:
         return arm_of(config, [name for name in columns if name in there])
     except UserError as error:

@@ -55,7 +55,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         if done and not force and not fault(path) and state(run, "select", made_with) == "done":
             if done.get("written") in (None, content(run, done)):
                 say(f"select: already done in {run}; --force redoes it")
-                return pl.read_parquet(path)
+                return pl.read_parquet(path, glob=False)
             say(f"select: {done['kept']} or {done['dropped']} is not as it was written; written again")
         refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)

@@ -63,7 +63,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         if same and not force and state(run, "sweep", made_with) == "done":
             say(f"sweep: already done in {run}; --force redoes it")
             return dict(former)
-        columns = pl.read_parquet_schema(run / "scores.parquet")
+        columns = pl.scan_parquet(run / "scores.parquet", glob=False).collect_schema()
         arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
         if asked.engine != "local":
             check_engine(MeasureConfig(engine=asked.engine, address=asked.address))

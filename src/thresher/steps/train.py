@@ -15,7 +15,7 @@ from thresher.begin import (
     refuse_other,
     train_settings,
 )
-from thresher.config import RunConfig
+from thresher.config import RunConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.own_files import clear, refuse_inputs_in
 from thresher.progress import say
@@ -81,6 +81,10 @@ def train(
     refuse_group_names(rows)
     check_shares(resolved.train.batch_size, len(rows))
     check_folds(resolved.train, len(rows))
+    if resolved.train.schedule != TrainConfig().schedule:
+        from thresher.training.schedule import check_schedule
+
+        check_schedule(resolved.train.schedule)
     made_with = train_settings(rows, resolved)
     proxy = proxy_config(resolved) if has_proxy(resolved) else None
     if proxy and world() > 1:

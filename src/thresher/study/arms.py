@@ -62,7 +62,7 @@ RANDOM = Arm(None, "high", "random", "random")
 
 def scores_of(run: Path, ids: pl.Series) -> pl.DataFrame:
     """`id` and the scores of a run, in the order of `ids`; nothing where a row was not scored."""
-    scored = pl.read_parquet(run / "scores.parquet")
+    scored = pl.read_parquet(run / "scores.parquet", glob=False)
     return pl.DataFrame({"id": ids}).join(scored, on="id", how="left", maintain_order="left")
 
 

@@ -87,7 +87,9 @@ def predictions(run: Path, results: Sequence[dict[str, Any]]) -> np.ndarray:
     """Predicted classes (seeds, test rows) of some cells."""
     return np.stack(
         [
-            pl.read_parquet(cell_file(run, result["key"]), columns=["predicted"])["predicted"].to_numpy()
+            pl.read_parquet(cell_file(run, result["key"]), columns=["predicted"], glob=False)[
+                "predicted"
+            ].to_numpy()
             for result in results
         ]
     )

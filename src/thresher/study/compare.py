@@ -98,7 +98,7 @@ def arm_cells(
     n = manifest["n_rows"]
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
     scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-    ids = pl.read_parquet(run / "rows.parquet", columns=["id"])["id"]
+    ids = pl.read_parquet(run / "rows.parquet", columns=["id"], glob=False)["id"]
     kept = kept_rows(ids, selection)
     prune = 1 - kept.sum() / n
     column = next(name for name, kind in scores.schema.items() if kind.is_float())

@@ -127,7 +127,7 @@ def noise_figures(run: Path, changed: Mask, settings: NoiseConfig) -> dict[str, 
     {precision, similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}.
     At the planted number precision and recall are the same.
     """
-    table = pl.read_parquet(run / "scores.parquet")
+    table = pl.read_parquet(run / "scores.parquet", glob=False)
     columns = table.columns
     arms = {
         name: Arm(*column(name, "auto", columns), "hard", "cutoff")

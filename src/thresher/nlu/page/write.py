@@ -38,7 +38,7 @@ def write_page(study: str | Path) -> Path:
         raise UserError(f"{folder}: no results yet; run `thresher nlu study` to its end first")
     facts, results = (json.loads((folder / f"{name}.json").read_text()) for name in ("study", "results"))
     path = folder / "nlu.html"
-    files.write(path, render(facts, results, pl.read_parquet(folder / "scores.parquet")))
+    files.write(path, render(facts, results, pl.read_parquet(folder / "scores.parquet", glob=False)))
     return path
 
 

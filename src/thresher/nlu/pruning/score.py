@@ -85,4 +85,4 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     for name in (ROWS, SCORES):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: no {name}; run `thresher nlu score` first")
-    return pl.read_parquet(folder / ROWS), pl.read_parquet(folder / SCORES)
+    return pl.read_parquet(folder / ROWS, glob=False), pl.read_parquet(folder / SCORES, glob=False)

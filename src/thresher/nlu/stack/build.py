@@ -159,7 +159,7 @@ def _train(
 def train_one(folder: Path, domain: str | None) -> None:
     """Train one model of a stack folder, the domain classifier where `domain` is None."""
     config, labels = settings_of(folder)
-    rows = pl.read_parquet(folder / "rows.parquet")
+    rows = pl.read_parquet(folder / "rows.parquet", glob=False)
     name = model_name(labels, domain)
     started = time.monotonic()
     place = folder / "training" / name

@@ -72,9 +72,9 @@ def run_cells(
 def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps: bool) -> str:
     """Train one stack, keep its answers, throw its weights away."""
     started = time.monotonic()
-    pool = pl.read_parquet(study / f"{cell.pool}.parquet")
+    pool = pl.read_parquet(study / f"{cell.pool}.parquet", glob=False)
     rows = pool.filter(pl.col("id").is_in(list(cell.ids)))
-    test = pl.read_parquet(study / "test.parquet")
+    test = pl.read_parquet(study / "test.parquet", glob=False)
     config = config.model_copy(update={"seed": config.seed + cell.sample})
     # In the system's place for such things, so that a crash leaves nothing in the study.
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))

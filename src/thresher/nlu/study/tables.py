@@ -31,11 +31,17 @@ def study_tables(
     "full": error rates of the full arm per pool, "scores": per domain the median, mean and standard deviation of each score,
     "entropy": the rows of table 10, "sources": the mix before and after}.
     """
-    test = pl.read_parquet(study / "test.parquet")
-    rows, scores = (pl.read_parquet(study / f"{name}.parquet") for name in ("historical", "scores"))
-    pools = {name: pl.read_parquet(study / f"{name}.parquet") for name in {cell.pool for cell in cells}}
+    test = pl.read_parquet(study / "test.parquet", glob=False)
+    rows, scores = (
+        pl.read_parquet(study / f"{name}.parquet", glob=False) for name in ("historical", "scores")
+    )
+    pools = {
+        name: pl.read_parquet(study / f"{name}.parquet", glob=False) for name in {cell.pool for cell in cells}
+    }
     counted = {
-        cell.name: counts(test, pl.read_parquet(study / "cells" / f"{facts[cell.name]['key']}.parquet"))
+        cell.name: counts(
+            test, pl.read_parquet(study / "cells" / f"{facts[cell.name]['key']}.parquet", glob=False)
+        )
         for cell in cells
     }
     arms: dict[tuple[str, str, float], list[Cell]] = {}

@@ -105,8 +105,12 @@ def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
     table = folder / "checkpoints.parquet"
     if not parts or not table.is_file():
         return None
-    epochs = [round(float(one), 3) for one in by_index(pl.read_parquet(table), "epoch")]
+    epochs = [round(float(one), 3) for one in by_index(pl.read_parquet(table, glob=False), "epoch")]
     wanted: list[str] = [
-        name for name in ("label", "logits", "error_norm") if name in pl.read_parquet_schema(parts[0])
+        name
+        for name in ("label", "logits", "error_norm")
+        if name in pl.scan_parquet(parts[0], glob=False).collect_schema()
     ]
-    return epochs, np.concatenate([error_norms(pl.read_parquet(part, columns=wanted)) for part in parts])
+    return epochs, np.concatenate(
+        [error_norms(pl.read_parquet(part, columns=wanted, glob=False)) for part in parts]
+    )

@@ -87,7 +87,7 @@ def rewind(folder: Path, step: int) -> None:
     """
     kept = False
     for path in sorted(folder.glob("visits-*.parquet")):
-        steps = pl.read_parquet(path, columns=["step"])["step"]
+        steps = pl.read_parquet(path, columns=["step"], glob=False)["step"]
         if steps.max() < step:  # type: ignore[operator]
             kept = True
         elif steps.min() >= step:  # type: ignore[operator]
@@ -108,7 +108,7 @@ def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     """All visits of all processes, in no order, and the number of processes; columns as written, with `rank`."""
     folders = rank_folders(run)
     frames = [
-        pl.scan_parquet(path).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
+        pl.scan_parquet(path, glob=False).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
         for folder in folders
         for path in sorted(folder.glob("visits-*.parquet"))
     ]

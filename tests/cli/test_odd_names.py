@@ -1,0 +1,126 @@
+"""Names and values that mean something else to a library underneath: folders, columns, labels, settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from command_line import Call, commands, write_jsonl
+
+from thresher.run_folder import read_manifest, write_manifest
+
+QUICK = ["--freeze", "--folds", 0, "--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--workers", 1]
+
+
+def renamed(path: Path, n: int, seed: int, names: dict[str, str]) -> Path:
+    rows = [{names.get(name, name): value for name, value in row.items()} for row in commands(n, seed=seed)]
+    return write_jsonl(path, rows)
+
+
+def whole_job(material: Path, folder: Path, out: Path, names: dict[str, str], seed: int = 5) -> list[object]:
+    train, test = (
+        renamed(folder / "train.jsonl", 30, seed, names),
+        renamed(folder / "test.jsonl", 20, 9, names),
+    )
+    text, label, room = (names.get(name, name) for name in ("utterance", "intent", "room"))
+    columns = ["--text", text, "--label", label, "--group", room, "--test", test]
+    return [
+        "run",
+        train,
+        *columns,
+        "--model",
+        material / "tiny",
+        *QUICK,
+        "--by",
+        "el2n",
+        "--seeds",
+        2,
+        "--out",
+        out,
+    ]
+
+
+@pytest.fixture
+def run(call: Call, material: Path, tmp_path: Path) -> Path:
+    assert call(*whole_job(material, tmp_path, tmp_path / "RUN", {})).code == 0
+    return tmp_path / "RUN"
+
+
+def test_a_folder_whose_name_is_a_pattern_reads_its_own_rows_alone(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    for name, seed in (("expA", 5), ("exp*", 6), ("exp[1]", 7)):
+        told = call(*whole_job(material, tmp_path, tmp_path / name, {}, seed))
+        assert told.code == 0, told.err
+        ids = pl.read_parquet(tmp_path / name / "rows.parquet", glob=False)["id"].to_list()
+        scored = pl.read_parquet(tmp_path / name / "scores.parquet", glob=False)["id"].to_list()
+        assert scored == ids and len(ids) == 30
+        report = call("report", tmp_path / name, "--force")
+        assert report.code == 0 and "damaged" not in report.err
+
+
+def test_columns_may_have_the_names_that_tables_underneath_have(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    for at, names in enumerate(
+        ({"utterance": "kept", "intent": "len"}, {"room": "kept", "intent": "place"}, {"room": "place"})
+    ):
+        out = tmp_path / f"RUN-{at}"
+        tuned = [one for one in whole_job(material, tmp_path, out, names) if one != "--freeze"]
+        told = call(*tuned)
+        assert told.code == 0, told.err
+        id = pl.read_parquet(out / "test.parquet")["id"][0]
+        explained = call("explain", out, "--test-row", id)
+        assert explained.code == 0, explained.err
+
+
+def test_a_label_comes_back_from_the_manifest_as_it_was(tmp_path: Path) -> None:
+    labels = ["wait\x85", "caf\u00e9", "\u2028", "a\u00a0b", "\U0001f600"]
+    (tmp_path / "run.yaml").write_text("")
+    write_manifest(tmp_path, {"config": {}, "classes": labels})
+    assert read_manifest(tmp_path)["classes"] == labels
+
+
+@pytest.mark.parametrize("name", ["bogus", "reduce_lr_on_plateau", "cosine_with_min_lr"])
+def test_a_schedule_that_cannot_be_used_is_refused_before_there_is_a_folder(
+    call: Call, material: Path, tmp_path: Path, name: str
+) -> None:
+    job = whole_job(material, tmp_path, tmp_path / "RUN", {})
+    told = call(*job, "--set", f"train.schedule={name}")
+    assert told.code == 2
+    (line,) = told.err.strip().splitlines()[-1:]
+    assert f"train.schedule '{name}' is none that can be used; there are linear, cosine" in line
+    assert not (tmp_path / "RUN" / "run.yaml").exists()
+
+
+def test_the_options_of_a_former_strategy_are_not_those_of_the_next(call: Call, run: Path) -> None:
+    softmax = ["--strategy", "softmax", "--strategy-option", "temperature=0.5"]
+    assert call("select", run, "--by", "el2n", "--prune", 0.4, *softmax).code == 0
+    assert call("select", run, "--by", "el2n", "--prune", 0.3).code == 0
+    assert read_manifest(run)["config"]["select"]["options"] == {"temperature": 0.5}
+    told = call("select", run, "--strategy", "cutoff")
+    assert told.code == 0, told.err
+    assert read_manifest(run)["config"]["select"]["options"] == {}
+
+
+def test_settings_that_are_no_yaml_are_one_line(
+    call: Call, run: Path, material: Path, tmp_path: Path
+) -> None:
+    told = call("select", run, "--set", "select.options={temperature: 0.5")
+    assert told.code == 2 and "is no mapping" in told.err.strip().splitlines()[-1]
+    config = tmp_path / "config.yaml"
+    config.write_text("data: {train: 2024-13-45}\n")
+    told = call("train", "--config", config, "--out", tmp_path / "OTHER")
+    assert told.code == 2 and "broken YAML: month must be in 1..12" in told.err
+    (run / "run.yaml").write_text(_without_config(run))
+    told = call("report", run)
+    assert told.code == 2 and "has no config" in told.err
+
+
+def _without_config(run: Path) -> str:
+    return "".join(
+        line
+        for line in (run / "run.yaml").read_text().splitlines(keepends=True)
+        if line.startswith("format:")
+    )
