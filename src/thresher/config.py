@@ -39,7 +39,7 @@ class ModelConfig(_Section):
     pooling: Literal["auto", "mean", "first", "last"] = Field(
         default="auto", description="auto: mean for encoders, last token for decoder-only models"
     )
-    head_hidden: tuple[int, ...] = Field(
+    head_hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(256, 256), description="hidden widths; two make a 3-layer MLP"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)

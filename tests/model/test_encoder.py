@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModel
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.encoder import embedding_layer, layer_stack, load_encoder
+from thresher.model.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
 from tiny import SHAPES, tiny_model
 
 
@@ -26,6 +27,15 @@ def test_the_first_layers_are_the_same_layers(kind, tmp_path):
     kept = first.state_dict()
     assert all(torch.equal(kept[name], value) for name, value in whole.state_dict().items() if name in kept)
     assert embedding_layer(first) is not first
+
+
+@pytest.mark.parametrize("kind", ["bert", "qwen2"])
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_weights_that_were_saved_in_half_precision_are_read_in_full(kind, half, tmp_path):
+    folder = tiny_model(kind, tmp_path / kind)
+    AutoModel.from_pretrained(folder).to(half).save_pretrained(folder)
+    assert {one.dtype for one in load(folder)[0].parameters()} == {torch.float32}
+    assert {one.dtype for one in build_encoder(folder)[0].parameters()} == {torch.float32}
 
 
 def test_the_bundled_encoder_keeps_three_of_its_six_layers():

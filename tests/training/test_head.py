@@ -143,6 +143,11 @@ def test_dropout_drops_its_share_and_keeps_the_mean(dropout, batch, seed):
         assert not torch.equal(first[0], first[1])
 
 
+def test_a_dropout_of_next_to_nothing_drops_next_to_nothing():
+    (mask,) = masks(64, [torch.zeros(1, 2, 100), torch.zeros(1, 2)], 1e-6, [torch.Generator().manual_seed(0)])
+    assert mask is not None and (mask > 0).float().mean() > 0.99
+
+
 def test_no_dropout_is_no_mask():
     _, parameters = stacked_heads(4, CLASSES, MODEL, [0], torch.device("cpu"))
     assert masks(3, parameters, 0.0, [torch.Generator()]) == [None, None, None]

@@ -11,7 +11,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 
 from thresher.config import ModelConfig
 
-DECODERS = ("gpt2", "qwen2", "qwen3", "llama", "mistral", "gemma", "gpt_neox", "opt", "phi")
+DECODERS = (
+    *("gpt2", "gpt_neo", "gpt_neox", "qwen2", "qwen3", "llama", "mistral", "gemma", "gemma2", "gemma3_text"),
+    *("opt", "phi", "phi3", "smollm3", "bloom", "falcon"),
+)
 
 
 def pooling_of(config: ModelConfig, encoder: nn.Module) -> str:

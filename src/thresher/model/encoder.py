@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -64,13 +65,14 @@ def load_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
     """
     source = resolve(config.name)
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
+    # Many weights are saved in half precision, in which neither the head nor a score is.
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             encoder_config = AutoConfig.from_pretrained(source, **options)
             first_layers(encoder_config, keep_layers(config), config.name)
             encoder = AutoModel.from_pretrained(
-                source, config=encoder_config, use_safetensors=True, **options
+                source, config=encoder_config, use_safetensors=True, dtype=torch.float32, **options
             )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -83,7 +85,7 @@ def build_encoder(folder: Path, trust_remote_code: bool = False) -> tuple[nn.Mod
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     encoder_config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
     return without_pooler(
-        AutoModel.from_config(encoder_config, trust_remote_code=trust_remote_code)
+        AutoModel.from_config(encoder_config, dtype=torch.float32, trust_remote_code=trust_remote_code)
     ), tokenizer
 
 

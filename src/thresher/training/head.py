@@ -152,7 +152,8 @@ def masks(
             for one in generators
         ]
     ).view(torch.int16)  # (S, 4 need)
-    kept = (bits < round((1 - dropout) * 2**16) - 2**15).to(parameters[0].dtype).mul_(1 / (1 - dropout))
+    below = min(round((1 - dropout) * 2**16) - 2**15, 2**15 - 1)  # the largest number of 16 bits
+    kept = (bits < below).to(parameters[0].dtype).mul_(1 / (1 - dropout))
     parts = torch.split(kept[:, : batch * sum(widths)], [batch * width for width in widths], dim=1)
     return [part.reshape(len(generators), batch, width) for part, width in zip(parts, widths, strict=True)]
 
