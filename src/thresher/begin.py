@@ -233,12 +233,18 @@ def changed(
     """
     manifest = read_manifest(run)
     config = manifest["config"]
-    former = config.get(section, {})
-    if section == "select" and changes.get("strategy", former.get("strategy")) != former.get("strategy"):
-        # Options are of one strategy.
-        former = {name: value for name, value in former.items() if name != "options"}
-    now = checked({**config, section: {**former, **changes}}, name)
+    now = checked({**config, section: section_with(config.get(section, {}), changes)}, name)
     return {**manifest, "config": now.model_dump(mode="json")}, now
+
+
+def section_with(former: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a section with some changed; options are of one strategy and go with it.
+
+    >>> section_with({"strategy": "softmax", "options": {"temperature": 2}, "floor": 1}, {"strategy": "cutoff"})
+    {'strategy': 'cutoff', 'floor': 1}
+    """
+    other = "strategy" in changes and changes["strategy"] != former.get("strategy")
+    return {**{name: value for name, value in former.items() if not (other and name == "options")}, **changes}
 
 
 def change_config(run: Path, section: str, **changes: Any) -> dict[str, Any]:

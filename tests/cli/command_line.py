@@ -82,6 +82,20 @@ def small_parts(material: Path, out: Path) -> list[object]:
     return ["run", *whole_run(material, out), "--chunk-rows", 10]
 
 
+def frozen_run(material: Path, folder: Path, n_train: int, n_test: int, **recipe: Any) -> Path:
+    """A scored run with a frozen encoder, on commands of its own."""
+    from thresher.api import load, measure, score, train
+
+    train_file = write_jsonl(folder / "train.jsonl", commands(n_train, seed=3))
+    test = write_jsonl(folder / "test.jsonl", commands(n_test, seed=4))
+    rows = load(train_file, text="utterance", label="intent", groups=["room"])
+    quick = {"batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1, **recipe}
+    run = train(rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, **quick)
+    measure(run)
+    score(run)
+    return run
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, but for the lock."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")

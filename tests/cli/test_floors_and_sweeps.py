@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, write_jsonl
+from command_line import Call, commands, frozen_run
 
-from thresher.api import load, measure, score, train
+from thresher.api import load
 from thresher.run_folder import read_results
 
 SWEEP = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.4,0.9", "--seeds", 2, "--workers", 1]
@@ -21,21 +21,7 @@ SWEEP = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.4,0.9", "--seed
 @pytest.fixture(scope="module")
 def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scored run of 60 rows with a frozen encoder; it is copied, not written to."""
-    folder = tmp_path_factory.mktemp("floors")
-    rows = load(
-        write_jsonl(folder / "train.jsonl", commands(60, seed=3)),
-        text="utterance",
-        label="intent",
-        groups=["room"],
-    )
-    test = write_jsonl(folder / "test.jsonl", commands(40, seed=4))
-    recipe: dict[str, Any] = {"epochs": 3, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
-    run = train(
-        rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, folds=0, **recipe
-    )
-    measure(run)
-    score(run)
-    return run
+    return frozen_run(material, tmp_path_factory.mktemp("floors"), 60, 40, epochs=3, folds=0)
 
 
 @pytest.fixture

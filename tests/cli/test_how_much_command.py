@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, write_jsonl
+from command_line import Call, commands, contents, frozen_run
 
-from thresher.api import how_much, load, measure, score, select, train
+from thresher.api import how_much, select
 from thresher.begin import load_test, set_test
 from thresher.rows import read_rows
 from thresher.run_folder import read_results, update_results
@@ -23,19 +23,7 @@ SEARCH: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_se
 @pytest.fixture(scope="module")
 def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scored run of 80 rows with a frozen encoder; it is copied, not written to."""
-    folder = tmp_path_factory.mktemp("searched")
-    rows = load(
-        write_jsonl(folder / "train.jsonl", commands(80, seed=3)),
-        text="utterance",
-        label="intent",
-        groups=["room"],
-    )
-    test = write_jsonl(folder / "test.jsonl", commands(40, seed=4))
-    recipe: dict[str, Any] = {"epochs": 3, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
-    run = train(rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, **recipe)
-    measure(run)
-    score(run)
-    return run
+    return frozen_run(material, tmp_path_factory.mktemp("searched"), 80, 40, epochs=3)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, training, write_jsonl
+from command_line import Call, commands, contents, frozen_run, training, write_jsonl
 
 from thresher.rows.audit import normalised
 from thresher.run_folder import read_manifest
@@ -21,24 +21,7 @@ from thresher.study.cell import read_cell
 @pytest.fixture(scope="module")
 def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scored run with a frozen encoder; it is copied, not written to."""
-    from thresher.api import load, measure, score, train
-
-    folder = tmp_path_factory.mktemp("frozen")
-    write_jsonl(folder / "train.jsonl", commands(160, seed=3))
-    write_jsonl(folder / "test.jsonl", commands(60, seed=4))
-    rows = load(folder / "train.jsonl", text="utterance", label="intent", groups=["room"])
-    recipe: dict[str, Any] = {"epochs": 6, "batch_size": 8, "checkpoints": 4, "head_lr": 1e-2, "workers": 1}
-    run = train(
-        rows,
-        out=folder / "RUN",
-        test=folder / "test.jsonl",
-        model=str(material / "tiny"),
-        freeze=True,
-        **recipe,
-    )
-    measure(run)
-    score(run)
-    return run
+    return frozen_run(material, tmp_path_factory.mktemp("frozen"), 160, 60, epochs=6)
 
 
 @pytest.fixture

@@ -51,11 +51,13 @@ def how_much(
     if json:
         terminal.as_json({"run": str(run), **entry})
         return
+    from thresher.study.how_much import percent
+
     head = ("prune", "dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
     lines = [
         (
             f"{one['fraction']:g}",
-            f"{100 * one['removed']:.4g}%",
+            percent(one["removed"]),
             str(one["seeds"]),
             f"{100 * one['mean']:+.2f} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]",
             one["shown"],

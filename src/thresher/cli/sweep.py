@@ -49,6 +49,8 @@ def sweep(
 
 def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
     """Head and lines: one line per way to choose, one column per fraction, the difference to full data in points."""
+    from thresher.selection.request import removed
+
     fractions = sorted({line["fraction"] for line in entry["table"]})
     cells: dict[str, dict[float, str]] = {}
     for line in entry["table"]:
@@ -64,9 +66,8 @@ def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]
         )
         apart = line["to_random"]["low"] > 0 or line["to_random"]["high"] < 0
         mark = "*" if score and apart else ""
-        went = 1 - line["n"] / entry["full"]["n"]
-        # Floors and protected rows may keep more than was asked for.
-        less = f" at {100 * went:.3g}%" if (line["fraction"] - went) * entry["full"]["n"] >= 1 else ""
+        went = removed(line["fraction"], line["n"], entry["full"]["n"])
+        less = f" at {100 * went:.3g}%" if went != line["fraction"] else ""
         cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}{less}"
     head = ("pruned by", *(f"{100 * fraction:g}%" for fraction in fractions))
     return head, [

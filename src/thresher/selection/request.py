@@ -192,6 +192,16 @@ def target(n_rows: int, prune: float) -> int:
     return round((1 - prune) * n_rows)
 
 
+def removed(fraction: float, n_kept: int, n_rows: int) -> float:
+    """The share of the rows that went: what was asked for, unless floors and protected rows kept more.
+
+    >>> removed(0.45, 6, 10), removed(0.9, 5, 10)
+    (0.45, 0.5)
+    """
+    share = 1 - n_kept / n_rows
+    return fraction if abs(share - fraction) * n_rows < 1 else share
+
+
 def _among(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise UserError(f"{name} is '{value}'; it is one of {', '.join(known)}")

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from thresher import run_folder
-from thresher.begin import refuse_watched, write_manifest
+from thresher.begin import refuse_watched, section_with, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.errors import UserError
 from thresher.progress import say
@@ -18,7 +18,7 @@ from thresher.rows.split import split_off
 from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
 from thresher.settings import checked
 from thresher.steps.nested import nested_run
-from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
+from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of, score_columns
 from thresher.wording import shown
 
 _FIELDS = {"how_much": HowMuchConfig.model_fields, "compare": CompareConfig.model_fields}
@@ -124,11 +124,12 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
 
 def with_changes(manifest: dict[str, Any], settings: dict[str, Any]) -> RunConfig:
     """The configuration of a run with some settings of the search and of the selection changed."""
-    config = {name: dict(values) for name, values in manifest["config"].items()}
+    changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
-        sections = [one for one in ("how_much", "compare") if name in _FIELDS[one]]
-        config[sections[0] if sections else "select"][name] = value
-    return checked(config)
+        section = next((one for one in ("how_much", "compare") if name in _FIELDS[one]), "select")
+        changes.setdefault(section, {})[name] = value
+    config = manifest["config"]
+    return checked({**config, **{one: section_with(config[one], new) for one, new in changes.items()}})
 
 
 def arm_of(config: RunConfig, columns: list[str]) -> Any:
@@ -153,11 +154,7 @@ def refuse_added(config: RunConfig, columns: list[str], run: Path) -> None:
     UserError
         one line that names the first of them.
     """
-    from thresher.scores import scores
-    from thresher.scores.registry import FORMS
-
-    made = {f"{name}{form}" for name in scores() for form in ("", *FORMS)}
-    made |= {"id", "label", *config.data.groups}
+    made = {*score_columns(), "id", "label", *config.data.groups}
     for name in columns_for(config.select, columns)[0]:
         if name not in made:
             raise UserError(

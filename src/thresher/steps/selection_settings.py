@@ -20,16 +20,21 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     UserError
         an unknown score, strategy or strategy option, or a group column that was not loaded.
     """
-    from thresher.scores import scores
-    from thresher.scores.registry import FORMS
     from thresher.selection.request import check
 
-    names = [f"{name}{suffix}" for name in scores() for suffix in ("", *FORMS)]
     schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
-    schema |= dict.fromkeys(names, pl.Float64())
+    schema |= dict.fromkeys(score_columns(), pl.Float64())
     by, hard = columns_for(select, list(schema))
     refuse_unloaded(select, [*schema, label])
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+
+
+def score_columns() -> list[str]:
+    """Every column that a score table of thresher's own may have: the scores, each raw and in its forms."""
+    from thresher.scores import scores
+    from thresher.scores.registry import FORMS
+
+    return [f"{name}{form}" for name in scores() for form in ("", *FORMS)]
 
 
 def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Path | None = None) -> None:

@@ -9,6 +9,7 @@ from thresher.report.format import ABSENT, interval, points
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain
 from thresher.report.read import USUAL, RunFiles
+from thresher.selection.request import removed
 
 COLOURS = 8
 DASHES = {"easy": "solid", "hard": "dash", "random": "dot"}
@@ -31,7 +32,7 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
     random = [name for name, lines in curves.items() if is_random(lines[0])]
     first = first_shown(curves)
     colours = {name: f"--score-{i % COLOURS}" for i, name in enumerate(score_names(curves))}
-    ends = [0.0, max(removed(line, full) for line in found["table"])]
+    ends = [0.0, max(removed(line["fraction"], line["n"], full["n"]) for line in found["table"])]
     traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
@@ -93,16 +94,6 @@ def is_random(line: dict[str, Any]) -> bool:
     return line["strategy"] == "random"
 
 
-def removed(line: dict[str, Any], full: dict[str, Any]) -> float:
-    """The share of the rows that a line went without: what was asked for, unless floors and protected rows kept more.
-
-    >>> removed({"fraction": 0.45, "n": 6}, {"n": 10}), removed({"fraction": 0.9, "n": 5}, {"n": 10})
-    (0.45, 0.5)
-    """
-    share = 1 - line["n"] / full["n"]
-    return float(line["fraction"]) if abs(share - line["fraction"]) * full["n"] < 1 else share
-
-
 def score_names(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The paper's scores first, so that they keep their colours."""
     names = {lines[0]["score"] for lines in curves.values()}
@@ -122,7 +113,7 @@ def curve(
 ) -> dict[str, Any]:
     """One curve, from full data on; what the mouse shows are exact figures."""
     texts = [
-        f"{plain(name)}<br>{in_percent(removed(line, full)):g}% removed, {line['n']:,} rows left, "
+        f"{plain(name)}<br>{in_percent(removed(line['fraction'], line['n'], full['n'])):g}% removed, {line['n']:,} rows left, "
         f"{line['seeds']} seeds, {line['steps']:,} steps"
         f"<br>accuracy {in_percent(line['accuracy']['mean']):.2f}% ± {in_percent(line['accuracy']['std']):.2f}"
         f"<br>to full {difference(line.get('to_full'))}"
@@ -133,7 +124,7 @@ def curve(
         "type": "scatter",
         "mode": "lines+markers",
         "name": plain(name),
-        "x": [0.0, *(in_percent(removed(line, full)) for line in lines)],
+        "x": [0.0, *(in_percent(removed(line["fraction"], line["n"], full["n"])) for line in lines)],
         "y": [
             in_percent(full["accuracy"]["mean"]),
             *(in_percent(line["accuracy"]["mean"]) for line in lines),
@@ -148,7 +139,10 @@ def curve(
 
 def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str, Any]]:
     """One standard deviation of random rows to either side, as an area."""
-    means = [(0.0, full["accuracy"]), *((removed(line, full), line["accuracy"]) for line in lines)]
+    means = [
+        (0.0, full["accuracy"]),
+        *((removed(line["fraction"], line["n"], full["n"]), line["accuracy"]) for line in lines),
+    ]
     edges = [[in_percent(found["mean"] + sign * found["std"]) for _, found in means] for sign in (1, -1)]
     shared = {
         "type": "scatter",
