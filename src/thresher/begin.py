@@ -17,6 +17,8 @@ from thresher.files import digest
 from thresher.own_files import refuse_strange
 from thresher.progress import say, warn
 from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.rows.origin import content_of
+from thresher.rows.store import source_of
 from thresher.run_folder import read_manifest, read_results, update_results
 from thresher.sealed import fault
 from thresher.settings import checked
@@ -196,10 +198,14 @@ def tell(lines: Iterable[str], found: dict[str, Any]) -> None:
 def go_on(run: Path, rows: Rows, test: Rows | None, data: DataConfig) -> None:
     """Take up a run where its files are now, and with the test rows that are given now."""
     manifest = read_manifest(run)
-    known = manifest["config"]["data"]
-    if known["train"] != data.train or fault(run / "rows.parquet"):
-        save_rows(rows, run / "rows.parquet")
+    known, path = manifest["config"]["data"], run / "rows.parquet"
+    former = None if fault(path) else source_of(path)
+    # The hash of the rows is blind to columns that the run does not use, and they are written back, too.
+    if former is None or known["train"] != data.train or rows.source.parts != former.parts:
+        save_rows(rows, path)
         change_config(run, "data", train=data.train)
+        if former and content_of(former) != content_of(source_of(path)):
+            say("train: the rows are the same and their source is not; rows are written back as it is now")
     if test is not None and (test.hash() != manifest["test_hash"] or fault(run / "test.parquet")):
         set_test(run, rows, test, data.test)
 

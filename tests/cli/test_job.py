@@ -286,6 +286,55 @@ def test_a_moved_source_is_found_where_it_is_now(material: Path, tmp_path: Path,
     assert len(lines(tmp_path / "R/kept.jsonl")) == 42
 
 
+def noted(path: Path, note: str) -> Path:
+    """The file with a column that no step reads."""
+    rows = [json.loads(line) for line in lines(path)]
+    path.write_text("".join(json.dumps({**row, "note": note}) + "\n" for row in rows))
+    return path
+
+
+def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
+    material: Path, tmp_path: Path, call: Call
+) -> None:
+    source = noted(shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl"), "old")
+    options = training(material, tmp_path / "R")[1:]
+    assert call("run", source, *options).code == 0
+    noted(source, "new")
+    answer = call("run", source, *options)
+    assert answer.code == 0 and "another source" in answer.err, answer.err
+    assert {json.loads(line)["note"] for line in lines(tmp_path / "R/kept.jsonl")} == {"new"}
+    assert "select: already done" in call("run", source, *options).err
+
+
+def test_a_project_that_has_moved_is_taken_up_by_the_same_names(material: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    shutil.copy(material / "train.jsonl", tmp_path / "old/a.jsonl")
+    options = training(material, Path("R"))[1:]
+    assert process("run", "a.jsonl", *options, cwd=tmp_path / "old").code == 0
+    (tmp_path / "old").rename(tmp_path / "new")
+    answer = process("run", "a.jsonl", *options, "--prune", 0.3, cwd=tmp_path / "new")
+    assert answer.code == 0, answer.err
+    assert len(lines(tmp_path / "new/R/kept.jsonl")) == 42
+
+
+def test_a_frame_with_other_values_beside_the_rows_is_written_back_as_it_is_now(
+    material: Path, tmp_path: Path
+) -> None:
+    frame = pl.DataFrame(commands(60, seed=1))
+    settings = {"model": str(material / "tiny"), "epochs": 2, "batch_size": 8, "checkpoints": 4, "threads": 1}
+    for note in ("old", "new", "new"):
+        rows = th.load(frame.with_columns(note=pl.lit(note)), text="utterance", label="intent")
+        run = th.train(rows, out=tmp_path / "R", **settings)
+        th.measure(run)
+        th.score(run)
+        before = (
+            (run / "steps/select.json").stat().st_mtime_ns if (run / "steps/select.json").is_file() else 0
+        )
+        th.select(run, prune=0.4)
+        assert set(pl.read_parquet(run / "kept.parquet")["note"]) == {note}
+    assert (run / "steps/select.json").stat().st_mtime_ns == before
+
+
 def test_the_python_interface_does_the_same(first: Path, material: Path, tmp_path: Path) -> None:
     rows = th.load(material / "train.jsonl", text="utterance", label="intent", groups="room")
     settings = {"epochs": 2, "batch_size": 8, "checkpoints": 4, "threads": 1, "seeds": 2, "workers": 1}

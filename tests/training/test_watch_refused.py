@@ -138,14 +138,68 @@ def test_refused_at_the_first_step_before_a_weight_has_changed(kind, model, vog,
     assert not (tmp_path / "run" / "run.yaml").exists()
 
 
-def test_a_loss_of_ones_own_is_watched_without_vog(tmp_path):
-    rows = make.sequence_rows("bert")
+class Focal(Trainer):
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        each = nn.functional.cross_entropy(outputs.logits, labels, reduction="none")
+        loss = ((1 - torch.exp(-each)) ** 5 * each).mean()
+        return (loss, outputs) if return_outputs else loss
+
+
+OTHER_LOSSES = pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [(Weighted, {}), (Focal, {}), (Trainer, {"label_smoothing_factor": 0.2})],
+    ids=["class weights", "focal", "label smoothing"],
+)
+
+
+@OTHER_LOSSES
+def test_another_loss_is_watched_without_vog_and_without_gradient_norms(kind, arguments, tmp_path):
     trainer = make.trainer_of(
-        make.sequence_model("bert"), rows, tmp_path / "t", of=Weighted, num_train_epochs=1
+        make.sequence_model("bert"),
+        make.sequence_rows("bert"),
+        tmp_path / "t",
+        of=kind,
+        **{"num_train_epochs": 8, "learning_rate": 1e-2, **arguments},
     )
     run = th.watch(trainer, tmp_path / "run", vog=False)
     trainer.train()
-    assert "el2n" in th.score(run).columns
+    columns = th.score(run).columns
+    assert "el2n" in columns
+    assert not {"grand", "tracin"} & set(columns)
+
+
+def test_a_loss_that_looks_like_the_cross_entropy_at_first_is_refused_soon(tmp_path):
+    trainer = make.trainer_of(
+        make.sequence_model("bert"),
+        make.sequence_rows("bert"),
+        tmp_path / "t",
+        of=Focal,
+        num_train_epochs=8,
+        learning_rate=1e-2,
+    )
+    torch.nn.init.zeros_(trainer.model.classifier.weight)
+    th.watch(trainer, tmp_path / "run")
+    with pytest.raises(th.UserError, match="not the mean cross-entropy"):
+        trainer.train()
+    assert 0 < trainer.state.global_step <= 64
+
+
+def test_rows_that_a_diet_weighs_have_a_weighted_cross_entropy():
+    from thresher.training.watch.tap import Step
+    from thresher.training.watch.visit import is_cross_entropy
+
+    logits = torch.randn(6, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    labels, weight = torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([1.0, 5, 1, 5, 1, 5])
+    each = nn.functional.cross_entropy(logits, labels, reduction="none")
+    (gradient,) = torch.autograd.grad((each * weight).mean(), logits)
+    step = Step(torch.arange(6), {}, labels)
+    step.output = SequenceClassifierOutput(logits=logits.detach())
+    step.seen["classifier_grad"] = gradient
+    assert not is_cross_entropy(step)
+    step.seen["weight"] = weight
+    assert is_cross_entropy(step)
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over_unasked(tmp_path):

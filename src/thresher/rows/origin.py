@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.files import file_digest
-from thresher.rows.table import Part
+from thresher.files import digest, file_digest
+from thresher.rows.table import Part, Source
 
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
@@ -22,6 +22,17 @@ def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:
         Part(str(path), path.name, path.stat().st_size, file_digest(path), rows if index == 0 else 0)
         for index, path in enumerate(files)
     )
+
+
+def content_of(source: Source) -> str:
+    """A digest of the files of a source, wherever they stand.
+
+    >>> one = Part("/here/a.csv", "a.csv", 20, "12ab", 2)
+    >>> two = Part("/there/a.csv", "a.csv", 20, "12ab", 2)
+    >>> content_of(Source("csv", parts=(one,))) == content_of(Source("csv", parts=(two,)))
+    True
+    """
+    return digest([[one.name, one.size, one.digest, one.rows] for one in source.parts])
 
 
 def check_unchanged(part: Part) -> None:

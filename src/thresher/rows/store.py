@@ -16,7 +16,7 @@ from thresher.files import write, write_folder
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
-from thresher.sealed import check, write_table
+from thresher.sealed import about, check, write_table
 
 _KEY = b"thresher.rows"
 GROUP_ROWS = 16384
@@ -121,6 +121,11 @@ def read_rows(path: str | Path) -> Rows:
         source=_source(facts["source"], path.parent),
         integer_labels=facts["integer_labels"],
     )
+
+
+def source_of(path: Path) -> Source:
+    """Where rows that `save_rows` wrote, and that have been checked, came from, without reading them."""
+    return _source(json.loads(about(path)[_KEY])["source"], path.parent)
 
 
 def _source(facts: dict[str, Any], folder: Path) -> Source:

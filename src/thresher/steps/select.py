@@ -16,7 +16,8 @@ from thresher.files import digest, file_digest
 from thresher.own_files import products, remove
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
-from thresher.rows.origin import check_unchanged
+from thresher.rows.origin import check_unchanged, content_of
+from thresher.rows.store import source_of
 from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
 from thresher.sealed import fault, read_table, write_table
 from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
@@ -53,10 +54,14 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         path = run / "selections" / f"{name}.parquet"
         done = stamp(run, "select")
         if done and not force and not fault(path) and state(run, "select", made_with) == "done":
-            if done.get("written") in (None, content(run, done)):
+            same = done.get("source") in (None, content_of(source_of(run / "rows.parquet")))
+            if same and done.get("written") in (None, content(run, done)):
                 say(f"select: already done in {run}; --force redoes it")
                 return pl.read_parquet(path, glob=False)
-            say(f"select: {done['kept']} or {done['dropped']} is not as it was written; written again")
+            why = (
+                f"{done['kept']} or {done['dropped']} is not as it was written" if same else "another source"
+            )
+            say(f"select: {why}; written again")
         refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)
         selection = choose(scores, by=names, hard=hard, **request)
@@ -87,7 +92,8 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             **places,
         }
         files.write(path.with_suffix(".json"), files.as_json(facts))
-        finish(run, "select", made_with, name=name, **places, written=content(run, places))
+        written = {"written": content(run, places), "source": content_of(rows.source)}
+        finish(run, "select", made_with, name=name, **places, **written)
         say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
     return selection
 

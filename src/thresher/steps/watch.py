@@ -60,7 +60,8 @@ def watch(
     ------
     UserError
         a trainer that cannot be watched, by name; a folder that holds a run; an unknown column. When the training begins:
-        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed: a
+        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed (in one of its
+        first 64 where only they tell): a
         loss or a model from which rows cannot be told.
     """
     from thresher.training.watch.recorder import Recorder

@@ -27,6 +27,8 @@ from thresher.training.watch.visit import (
 
 # Steps between two copies from the device: waiting for it at every step would slow a GPU down.
 STEPS_PER_COPY = 64
+# The loss is looked at in steps 1, 2, 4, ... up to here: before anything is learned, a focal loss looks like the cross-entropy.
+STEPS_CHECKED = 64
 
 
 def pads_right(trainer: Any) -> bool:
@@ -63,7 +65,7 @@ class Recorder(TrainerCallback):
             RunningMoments(len(self.tap.trainer.train_dataset), self.vog_width) if self.vog_width else None
         )
         self.signs: Signs | None = None
-        self.epoch, self.checked, self.ghost = 0, False, False
+        self.epoch, self.steps, self.ghost = 0, 0, True
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.over:
@@ -103,8 +105,11 @@ class Recorder(TrainerCallback):
         state = self.tap.trainer.state
         groups = self.tap.trainer.optimizer.param_groups
         count = len(step.rows)
-        if not self.checked:
+        if not self.steps:
             self.check(step)
+        self.steps += 1
+        if self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED:
+            self.check_loss(step)
         visit = visit_of_tokens(step) if step.labels.dim() == 2 else visit_of_rows(step)
         if step.mask is not None and step.mask.dim() == 2:
             visit["n_tokens"] = step.mask.sum(1)
@@ -139,18 +144,8 @@ class Recorder(TrainerCallback):
             )
         if logits.shape[0] != count:
             raise UserError(f"{name} gives logits of {logits.shape[0]} rows for a batch of {count}")
-        self.checked = True
-        at_output = step.seen.get("classifier_grad")
-        self.ghost = (
-            at_output is not None and at_output.shape[-1] == logits.shape[-1] and is_cross_entropy(step)
-        )
         if self.moments is None:
             return
-        if not self.ghost:
-            raise UserError(
-                f"the loss of {name} is not the mean cross-entropy of what its last linear layer gives (class weights?"
-                " another loss?), so a row's own gradient is not known; watch with vog=False"
-            )
         gradient = step.seen.get("embedding_grad")
         if gradient is None:
             raise UserError(f"no gradient arrived at the embeddings of {name}; watch with vog=False")
@@ -158,6 +153,25 @@ class Recorder(TrainerCallback):
             raise UserError(
                 f"the embeddings of {name} put {count} rows into one of shape {tuple(gradient.shape)}; watch with vog=False"
             )
+
+    def check_loss(self, step: Step) -> None:
+        """Where the gradient at the output is not that of the mean cross-entropy, refuse VoG, and leave gradient norms out."""
+        at_output = step.seen.get("classifier_grad")
+        if (
+            at_output is not None
+            and at_output.shape[-1] == step.logits.shape[-1]
+            and self.tap.trainer.args.label_smoothing_factor == 0
+            and is_cross_entropy(step)
+        ):
+            return
+        if self.moments is not None:
+            raise UserError(
+                f"the loss of {type(self.tap.trainer.model).__name__} is not the mean cross-entropy of what its last linear layer"
+                " gives (class weights? another loss?), so a row's own gradient is not known; watch with vog=False"
+            )
+        self.ghost = False
+        for visit in (*self.device_side, *self.host_side):
+            visit.pop("classifier_sq_norm", None)
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""

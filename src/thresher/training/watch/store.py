@@ -105,7 +105,7 @@ def rewind(folder: Path, step: int) -> None:
 
 
 def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
-    """All visits of all processes, in no order, and the number of processes; columns as written, with `rank`."""
+    """All visits of all processes, in no order, and the number of processes; the columns that all files have, and `rank`."""
     folders = rank_folders(run)
     frames = [
         pl.scan_parquet(path, glob=False).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
@@ -114,7 +114,9 @@ def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     ]
     if not frames:
         raise UserError(f"{run}: no visit was recorded; was the training cut before its first step?")
-    return pl.concat(frames), len(folders)
+    names = [frame.collect_schema().names() for frame in frames]
+    shared = [name for name in names[0] if all(name in others for others in names)]
+    return pl.concat([frame.select(shared) for frame in frames]), len(folders)
 
 
 def sizes(run: Path) -> dict[str, int]:

@@ -74,8 +74,6 @@ def loss_scale(step: Step) -> Tensor:
     """
     gradient, error = _at_output(step)
     weight = step.seen.get("weight")
-    if weight is not None:
-        error = error * weight.view(-1, *[1] * (error.dim() - 1))
     scale = (gradient * error).sum() / error.square().sum().clamp(min=torch.finfo(torch.float32).tiny)
     counts = (step.labels != IGNORED).float()
     own = scale * (counts.sum(1).clamp(min=1) if counts.dim() == 2 else counts)
@@ -83,7 +81,10 @@ def loss_scale(step: Step) -> Tensor:
 
 
 def is_cross_entropy(step: Step, tolerance: float = 0.05) -> bool:
-    """Whether the gradient at the classifier's output is a multiple of softmax - onehot, as that of the mean cross-entropy is."""
+    """Whether the gradient at the classifier's output is a multiple of softmax - onehot, as that of the mean cross-entropy is.
+
+    Of rows that a diet weighs, of softmax - onehot times their weights.
+    """
     gradient, error = _at_output(step)
     if float(error.norm()) < tolerance:
         # Every row is learned: a gradient of nothing tells nothing.
@@ -93,8 +94,10 @@ def is_cross_entropy(step: Step, tolerance: float = 0.05) -> bool:
 
 
 def _at_output(step: Step) -> tuple[Tensor, Tensor]:
-    """The gradient at the classifier's output and softmax - onehot, of one shape."""
-    error = error_of(step.logits, step.labels)
+    """The gradient at the classifier's output and softmax - onehot, times the row's weight if it has one, of one shape."""
+    error, weight = error_of(step.logits, step.labels), step.seen.get("weight")
+    if weight is not None:
+        error = error * weight.view(-1, *[1] * (error.dim() - 1))
     gradient = step.seen["classifier_grad"].float()
     # Decoder-only models classify every token and take one: the gradient at the others is zero.
     return gradient.sum(1) if gradient.dim() > error.dim() else gradient, error
