@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
 from thresher.model.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
-from tiny import SHAPES, tiny_model
+from thresher.model.tokens import tokenise
+from tiny import SHAPES, VOCABULARY, tiny_model, tokenizer_of
 
 
 def load(name: str | Path, **options: object):
@@ -75,3 +77,58 @@ def test_an_unknown_model_gets_one_line(name):
 def test_more_layers_than_there_are_is_refused(tmp_path):
     with pytest.raises(UserError, match="has 2 layers"):
         load(tiny_model("bert", tmp_path / "bert"), layers=5)
+
+
+NARROW = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+STRANGE = [
+    ("fnet", {**NARROW, "max_position_embeddings": 64}, "depends on the padding"),
+    ("convbert", {**NARROW, "embedding_size": 16, "max_position_embeddings": 64}, "depends on the padding"),
+    ("layoutlm", {**NARROW, "max_position_embeddings": 64}, "cannot be run on texts alone"),
+    (
+        "t5",
+        {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2},
+        "an encoder and a decoder",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape", "says"), STRANGE, ids=[one[0] for one in STRANGE])
+def test_a_model_that_no_row_has_a_vector_of_its_own_from_gets_one_line(kind, shape, says, tmp_path):
+    folder = saved(tmp_path / kind, kind, **shape)
+    with pytest.raises(UserError, match=says) as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def saved(folder: Path, kind: str, **shape: object) -> Path:
+    torch.manual_seed(0)
+    model = AutoModel.from_config(CONFIG_MAPPING[kind](vocab_size=len(VOCABULARY), **shape))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    tokenizer_of("roberta").save_pretrained(folder)
+    return folder
+
+
+def test_a_padding_token_beyond_the_embeddings_is_refused(tmp_path):
+    folder = saved(tmp_path / "gpt2", "gpt2", n_embd=16, n_layer=2, n_head=2)
+    tokenizer = tokenizer_of("gpt2")
+    tokenizer.add_special_tokens({"pad_token": "[ANOTHER PAD]"})
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(
+        UserError, match=rf"pads with token {len(VOCABULARY)} and has embeddings of {len(VOCABULARY)}"
+    ):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "positions"), [("bert", 64), ("roberta", 63), ("gpt2", 64), ("qwen2", None)]
+)
+def test_rows_are_cut_to_the_positions_there_are(kind, positions, tmp_path):
+    encoder, tokenizer = load(tiny_model(kind, tmp_path / kind))
+    tokens = tokenise([["play music " * 200, "play"]], tokenizer, 1000)
+    assert tokens.lengths[0] == positions if positions else tokens.lengths[0] > 64
+    assert tokens.truncated.tolist() == [positions is not None, False]
+    encoder(**tokens.batch([0, 1]))

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plain import row_signals
 from signal_settings import CHECKPOINTS, CLASSES, as_type, make_setting
+from torch import nn
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError
@@ -17,7 +18,7 @@ from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.scores.vog import vog
 from thresher.signals import chunk
-from thresher.signals.attention import use_short_attention
+from thresher.signals.attention import short_attention, use_short_attention
 from thresher.signals.batch import MOMENTS, measure_batch
 from thresher.signals.capture import embedding_leaf
 from thresher.signals.chunk import in_bfloat16, measure_tokens, usable_layers
@@ -234,6 +235,18 @@ def test_attention_of_short_texts_is_attention(setting, side):
             close(ours, theirs, exactness(model))
     finally:
         encoder.set_attn_implementation(before)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_attention_of_short_texts_in_half_precision(kind, masked):
+    draw = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 5, 4, generator=draw).to(kind) for _ in range(3))
+    mask = torch.zeros(2, 1, 5, 5, dtype=kind)
+    mask[0, :, :, 3:] = torch.finfo(kind).min
+    ours, _ = short_attention(nn.Identity(), query, key, value, mask if masked else None)
+    wide = (query.float() @ key.float().mT / 2 + (mask.float() if masked else 0)).softmax(-1) @ value.float()
+    torch.testing.assert_close(ours.float(), wide.transpose(1, 2), rtol=0.03, atol=0.03)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

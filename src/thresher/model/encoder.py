@@ -10,9 +10,11 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
+from thresher.model.probe import check_encoder, positions_of
 from thresher.quiet import quiet_transformers
 
 BUNDLED = "minilm"
@@ -61,7 +63,8 @@ def load_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
     Raises
     ------
     UserError
-        unknown model, pickle-only weights, remote code without consent, more layers asked for than there are.
+        unknown model, pickle-only weights, remote code without consent, more layers asked for than there are, one that
+        `check_encoder` refuses.
     """
     source = resolve(config.name)
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
@@ -77,16 +80,22 @@ def load_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model '{config.name}' cannot be loaded: {reason}") from error
-    return without_pooler(encoder), tokenizer
+    check_encoder(without_pooler(encoder), tokenizer, config.name)
+    return encoder, longest(encoder, tokenizer)
 
 
 def build_encoder(folder: Path, trust_remote_code: bool = False) -> tuple[nn.Module, Any]:
     """The architecture saved in a folder, weights not loaded, and its tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     encoder_config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-    return without_pooler(
-        AutoModel.from_config(encoder_config, dtype=torch.float32, trust_remote_code=trust_remote_code)
-    ), tokenizer
+    encoder = AutoModel.from_config(encoder_config, dtype=torch.float32, trust_remote_code=trust_remote_code)
+    return without_pooler(encoder), longest(encoder, tokenizer)
+
+
+def longest(encoder: nn.Module, tokenizer: Any) -> Any:
+    """The tokenizer, told the longest row that the encoder takes; what tokenizers are saved with is what they were trained on."""
+    tokenizer.model_max_length = positions_of(encoder) or VERY_LARGE_INTEGER
+    return tokenizer
 
 
 def first_layers(encoder_config: Any, layers: int | None, name: str) -> None:

@@ -59,7 +59,7 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     tokenizer
         a fast Hugging Face tokenizer.
     max_length
-        tokens per row, special tokens included.
+        tokens per row, special tokens included; fewer where the tokenizer's `model_max_length` says so.
     """
     n = len(texts[0])
     if n == 0:
@@ -91,7 +91,10 @@ def _tokenise_block(
     columns: list[list[str]], tokenizer: Any, max_length: int, start: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[bool]]:
     encoded = tokenizer(
-        *columns, truncation="longest_first", max_length=max_length, return_attention_mask=False
+        *columns,
+        truncation="longest_first",
+        max_length=min(max_length, tokenizer.model_max_length),
+        return_attention_mask=False,
     )
     ids = [np.asarray(row if row else [start], np.int32) for row in encoded["input_ids"]]
     types: list[np.ndarray] = []

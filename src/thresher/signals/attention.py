@@ -16,8 +16,6 @@ NAME = "thresher_short"
 WIDEST = 48
 # Below this width, that of a vector register, softmax falls back to one number at a time.
 LANES = 16
-# Added to a score, the softmax of it is 0; minus infinity would make rows of padding not a number.
-LEAST = torch.finfo(torch.float32).min
 
 
 def short_attention(
@@ -50,13 +48,15 @@ def short_attention(
         pad(each, (0, 0, 0, more)).flatten(0, 1)
         for each in (query * scaling, repeat_kv(key, groups), repeat_kv(value, groups))
     )
+    # Added to a score, the softmax of it is 0; minus infinity would make rows of padding not a number.
+    least = torch.finfo(query.dtype).min
     scores = torch.bmm(q, k.mT).view(*wide, tokens + more)
     if attention_mask is not None:
         # (batch, 1, T, T), or (batch, 1, 1, T) where all tokens see the same ones
         rows_more = more if attention_mask.shape[2] == tokens else 0
-        scores = scores + pad(pad(attention_mask, (0, more), value=LEAST), (0, 0, 0, rows_more))
+        scores = scores + pad(pad(attention_mask, (0, more), value=least), (0, 0, 0, rows_more))
     elif more:
-        scores = scores + pad(query.new_zeros(tokens), (0, more), value=LEAST)
+        scores = scores + pad(query.new_zeros(tokens), (0, more), value=least)
     out = torch.bmm(scores.softmax(-1).flatten(0, 1), v).view(*wide, value.shape[-1])
     return out[:, :, :tokens].transpose(1, 2).contiguous(), None
 

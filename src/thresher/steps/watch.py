@@ -60,9 +60,8 @@ def watch(
     ------
     UserError
         a trainer that cannot be watched, by name; a folder that holds a run; an unknown column. When the training begins:
-        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed (in one of its
-        first 64 where only they tell): a
-        loss or a model from which rows cannot be told.
+        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed, or
+        in one of its first 64, where only they tell: a loss or a model from which rows cannot be told.
     """
     from thresher.training.watch.recorder import Recorder
     from thresher.training.watch.supported import refuse_unsupported

@@ -170,8 +170,10 @@ class Recorder(TrainerCallback):
                 " gives (class weights? another loss?), so a row's own gradient is not known; watch with vog=False"
             )
         self.ghost = False
-        for visit in (*self.device_side, *self.host_side):
-            visit.pop("classifier_sq_norm", None)
+        for on_device in self.device_side:
+            on_device.pop("classifier_sq_norm", None)
+        for on_host in self.host_side:
+            on_host.pop("classifier_sq_norm", None)
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""
