@@ -60,7 +60,8 @@ class TrainConfig(_Section):
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: str = Field(default="linear", description="a transformers scheduler name")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
-    seed: int = Field(default=0, ge=0)
+    # NumPy's generator, which Trainer seeds too, takes no more; runs and shares have the seeds after it.
+    seed: int = Field(default=0, ge=0, lt=2**31)
     runs: int = Field(default=1, ge=1, description="trainings with other seeds for the averaged scores")
     folds: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         default="auto",

@@ -6,6 +6,8 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
+from thresher.wording import printable
+
 _quiet = False
 
 
@@ -62,13 +64,3 @@ def warn(line: str) -> None:
     >>> warn("nothing is printed to stdout")
     """
     print(f"warning: {printable(line)}", file=sys.stderr, flush=True)
-
-
-def printable(text: str) -> str:
-    r"""A text on one line without control characters, safe for a terminal.
-
-    >>> printable("red\x1b[31m alarm\r\nnext")
-    'red[31m alarm next'
-    """
-    text = " ".join(text.splitlines())
-    return "".join(character for character in text if character.isprintable())

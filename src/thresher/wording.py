@@ -25,14 +25,30 @@ def shown(value: Any, limit: int = 60) -> str:
 
 
 def listed(names: Iterable[Any], limit: int = 8) -> str:
-    """Names in a row, the first few of them.
+    """Names in a row, the first few of them; quoted where white space around one would not be seen.
 
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
+    >>> listed(["a", "a "])
+    "a, 'a '"
     """
     names = list(names)
-    head = ", ".join(shown(name) or "''" for name in names[:limit])
+    head = ", ".join(_name(str(name)) for name in names[:limit])
     return head if len(names) <= limit else f"{head} and {len(names) - limit:,} more"
+
+
+def _name(name: str) -> str:
+    before, after = (" " * (name != cut) for cut in (name.lstrip(), name.rstrip()))
+    return f"'{before}{shown(name)}{after}'" if before or after else shown(name) or "''"
+
+
+def printable(text: str) -> str:
+    r"""A text on one line without what would steer a terminal.
+
+    >>> printable("red\x1b[31m alarm\r\nnext")
+    'red[31m alarm next'
+    """
+    return _UNSAFE.sub("", " ".join(text.splitlines()))
 
 
 def did_you_mean(name: str, known: Iterable[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -187,6 +188,16 @@ def test_select_from_a_table_keeps_floors_and_samples(tmp_path: Path, call: Call
     assert pl.read_parquet(out)["id"].to_list() != one
 
 
+def test_options_of_a_strategy_may_be_set_by_place_for_a_table_too(tmp_path: Path, call: Call) -> None:
+    source, out = table_of_scores(tmp_path), tmp_path / "kept.parquet"
+    chosen = []
+    for option in (["--strategy-option", "temperature=20"], ["--set", "select.options.temperature=20"]):
+        answer = call("select", source, "--out", out, "--by", "vog", "--strategy", "softmax", *option)
+        assert answer.code == 0, answer.err
+        chosen.append(pl.read_parquet(out)["id"].to_list())
+    assert chosen[0] == chosen[1]
+
+
 def test_select_from_a_table_refuses_in_one_line(tmp_path: Path, call: Call) -> None:
     source = table_of_scores(tmp_path)
     for options, says in (
@@ -195,6 +206,7 @@ def test_select_from_a_table_refuses_in_one_line(tmp_path: Path, call: Call) -> 
         (["--by", "vog", "--prune", "2"], "--prune"),
         (["--by", "vog", "--floor", "2"], "floor"),
         (["--by", "domain"], "domain"),
+        (["--by", "vog", "--set", "train.epochs=2"], "train"),
     ):
         answer = call("select", source, *options, "--out", tmp_path / "kept.parquet")
         assert (answer.code, answer.err.count("\n")) == (2, 1), answer.err
@@ -220,3 +232,23 @@ def test_tables_on_a_terminal_take_brackets_as_they_are(
 def test_json_keeps_any_script(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.as_json({"label": "ערב 🌙", "path": Path("R")})
     assert json.loads(capsys.readouterr().out) == {"label": "ערב 🌙", "path": "R"}
+
+
+def test_json_is_written_in_ascii_where_stdout_takes_no_more(tmp_path: Path) -> None:
+    code = "from thresher.cli.terminal import as_json; as_json({'label': 'Straße 音楽'})"
+    for encoding, holds in (("ascii", "\\u97f3"), ("utf-8", "音楽")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+        )
+        told = done.stdout.decode(encoding)
+        assert holds in told and json.loads(told) == {"label": "Straße 音楽"}
+
+
+def test_white_space_of_other_scripts_and_joiners_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal.line("1\u00a0000 音楽\u3000家 می\u200cخواهم 👩\u200d🔬\x1b[0m")
+    assert capsys.readouterr().out == "1\u00a0000 音楽\u3000家 می\u200cخواهم 👩\u200d🔬[0m\n"

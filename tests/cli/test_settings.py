@@ -102,6 +102,11 @@ def test_score_options_come_from_file_and_command_line(tmp_path: Path) -> None:
         resolved(file_of(tmp_path, scores={"vog": {"windw": "late"}}))
 
 
+@pytest.mark.parametrize("text", ["a b,c", "[a b, c]", '["a b", "c"]', "['a b', 'c']", "(a b,c)"])
+def test_a_list_may_be_written_in_any_usual_way(text: str) -> None:
+    assert resolved(overrides=(f"data.groups={text}",)).data.groups == ("a b", "c")
+
+
 def test_lists_take_commas_and_repetition() -> None:
     now = resolved(text=["premise,hypothesis"], group=["a, b", "c"], protect=["room=hall, north", "x=1"])
     assert now.data.text == ("premise", "hypothesis")

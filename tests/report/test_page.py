@@ -121,10 +121,10 @@ def test_the_command_that_makes_what_is_missing(page: Page, stage: str, command:
     assert commands and command.format(run=path.parent) in commands
 
 
-def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_columns(tmp_path: Path) -> None:
+def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_settings(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=60, upto="train", pair=True)
     (run / "steps" / "train.json").unlink()
-    expected = f"thresher train 'data/<train>.jsonl' --text utterance,reply --label intent --group domain --out {run}"
+    expected = f"thresher train --config {run}/run.yaml --out {run}"
     assert expected in {code.text for code in tree(write(run)).all("pre")}
 
 

@@ -189,3 +189,12 @@ def test_real_files_come_back_whole(shared_data: Path, tmp_path: Path) -> None:
     assert set(report["classes"].values()) == {100}
     assert (len(report["classes"]), len(report["groups"]["domain"])) == (150, 10)
     assert report["overlap"]["test_rows_in_train"] == 2
+
+
+def test_classes_that_look_alike_are_told() -> None:
+    frame = pl.DataFrame({"t": list("abcd"), "y": ["Alarm", "alarm ", "music", "music"]})
+    report = audit(load(frame, text="t", label="y"))
+    assert report["alike"] == [["Alarm", "alarm "]]
+    assert (
+        audit_lines(report)[-1] == "classes whose names differ in case or white space alone: Alarm, 'alarm '"
+    )

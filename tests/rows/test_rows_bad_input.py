@@ -283,3 +283,44 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 def test_python_objects_in_a_polars_frame_are_refused() -> None:
     data = pl.DataFrame({"t": list("abc"), "y": [0, 1, 1], "o": pl.Series([object()] * 3, dtype=pl.Object)})
     assert "the frame: column 'o' holds Python objects" in refusal(data)
+
+
+UNSTORABLE = {
+    "empty struct": pa.table({"t": list("abc"), "y": [0, 1, 1], "z": pa.array([{}] * 3, pa.struct([]))}),
+    "interval": pa.table({"t": list("abc"), "y": [0, 1, 1], "z": pa.array([pa.MonthDayNano([1, 2, 3])] * 3)}),
+    "wide integer": pl.DataFrame(
+        {"t": list("abc"), "y": [0, 1, 1], "z": pl.Series([1, 2, 3], dtype=pl.Int128)}
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(UNSTORABLE))
+def test_a_frame_that_parquet_cannot_store_is_refused_before_anything_is_trained(kind: str) -> None:
+    assert "the frame: cannot be stored as Parquet" in refusal(UNSTORABLE[kind])
+
+
+def test_strings_of_a_parquet_file_that_are_not_utf8_are_told_by_column(tmp_path: Path) -> None:
+    latin = pa.array([b"caf\xe9", b"a", b"b"]).view(pa.string())
+    pq.write_table(pa.table({"t": latin, "y": ["0", "1", "1"]}), tmp_path / "a.parquet")
+    assert "column 't' holds strings that are not UTF-8" in refusal(tmp_path / "a.parquet")
+
+
+NAMELESS = '{"info": {"features": {"y": {"_type": "ClassLabel"}}}}'
+
+
+@pytest.mark.parametrize("metadata", ['{"info": null}', "[1]", "not json", NAMELESS])
+def test_metadata_of_another_form_is_passed_over(metadata: str, tmp_path: Path) -> None:
+    table = pa.table({"t": list("abc"), "y": [0, 1, 1]}).replace_schema_metadata({"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert load(tmp_path / "a.parquet", text="t", label="y").classes == ("0", "1")
+
+
+def test_a_label_of_very_many_digits_is_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"t,y\na,{'7' * 5000}\nb,1\nc,1\n")
+    rows = load(tmp_path / "a.csv", text="t", label="y")
+    assert not rows.integer_labels and rows.classes == ("1", "7" * 5000)
+
+
+def test_classes_given_twice_are_refused() -> None:
+    frame = pl.DataFrame({"t": list("abc"), "y": ["u", "v", "v"]})
+    assert "class 'v' is given twice" in refusal(frame, classes=["u", "v", "v"])

@@ -421,3 +421,12 @@ def test_views_of_text_come_back_as_they_were(tmp_path: Path) -> None:
         found = pq.read_table(kept)
         assert found.schema.equals(table.schema)
         assert found["t"].to_pylist() == [text for text, keep in zip(texts, KEEP, strict=True) if keep]
+
+
+def test_what_a_saved_dataset_has_cached_is_none_of_its_data(tmp_path: Path) -> None:
+    datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "set")
+    (tmp_path / "set" / "cache-0123.arrow").write_bytes(b"what a map made")
+    rows = load(tmp_path / "set", text="t", label="y")
+    (tmp_path / "set" / "cache-0123.arrow").unlink()
+    kept, _ = write_back(rows, KEEP, tmp_path / "kept")
+    assert datasets.load_from_disk(str(kept)).to_list() == [RECORDS[0], RECORDS[3]]

@@ -15,8 +15,9 @@ import typer
 
 from thresher.cli import demo, doctor, explain, how_much, job, map, nlu, noise, steps, suspects, sweep
 from thresher.errors import UserError
-from thresher.progress import printable, warn
+from thresher.progress import warn
 from thresher.training import processes
+from thresher.wording import printable
 
 # Where typer keeps it depends on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]

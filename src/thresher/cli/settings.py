@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -37,10 +39,10 @@ def resolve(
     by_set = parsed(overrides or ())
     settings: dict[str, Any] = {"data": {}, **by_file}
     for place, value in (by_option | by_set).items():
-        _put(settings, place, value)
+        put(settings, place, value)
     for name, values in scores_of(score_options).items():
         for option, value in values.items():
-            _put(settings, f"scores.{name}.{option}", value)
+            put(settings, f"scores.{name}.{option}", value)
     if isinstance(settings.get("data"), dict) and isinstance(settings["data"].get("text"), str):
         settings["data"]["text"] = [settings["data"]["text"]]
     now = checked(settings, named(options, by_set, config, by_option))
@@ -68,7 +70,7 @@ def changes(
     for place, value in (given(options, parameters) | by_set).items():
         if place.partition(".")[0] != section:
             raise UserError(f"--set {place}: this step takes settings of '{section}' only")
-        _put(places, place, value)
+        put(places, place, value)
     changed(run, section, places[section], named(options, by_set))
     found: dict[str, Any] = places[section]
     return found
@@ -136,7 +138,7 @@ def _value(text: str, annotation: Any) -> Any:
     if NoneType in kinds and text.lower() in NOTHING:
         return None
     if get_origin(annotation) is tuple:
-        return [part.strip() for part in text.strip("[]()").split(",") if part.strip()]
+        return _list(text)
     if get_origin(annotation) is dict and text.startswith("{"):
         try:
             return yaml.safe_load(text)
@@ -145,11 +147,25 @@ def _value(text: str, annotation: Any) -> Any:
     return text
 
 
-def _put(settings: dict[str, Any], place: str, value: Any) -> None:
+def _list(text: str) -> list[str]:
+    """A list as JSON, Python or a shell user writes it.
+
+    >>> _list('["a, b", "c"]'), _list("['a', 'b']"), _list("128,64")
+    (['a, b', 'c'], ['a', 'b'], ['128', '64'])
+    """
+    with contextlib.suppress(ValueError):
+        found = json.loads(text)
+        if isinstance(found, list):
+            return [str(part) for part in found]
+    parts = (part.strip() for part in text.strip("[]()").split(","))
+    return [part[1:-1] if part[0] == part[-1] and part[0] in "'\"" else part for part in parts if part]
+
+
+def put(settings: dict[str, Any], place: str, value: Any) -> None:
     """Set a value at `section.setting`, or `section.setting.option`.
 
     >>> settings = {"select": {"prune": 0.3}}
-    >>> _put(settings, "select.options.temperature", "2")
+    >>> put(settings, "select.options.temperature", "2")
     >>> settings
     {'select': {'prune': 0.3, 'options': {'temperature': '2'}}}
     """

@@ -168,16 +168,16 @@ def select(
 def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
     """The kept rows of a table of scores, written beside nothing but themselves."""
     from thresher.cli.options import given
-    from thresher.cli.settings import named
+    from thresher.cli.settings import named, put
     from thresher.scores import first_of, hard_end
     from thresher.selection import find, select_from_table
     from thresher.selection.shards import open_shards
     from thresher.settings import checked
 
     by_set = parsed(overrides or ())
-    settings = {"floor": 0}
+    settings: dict[str, Any] = {"floor": 0}
     for place, value in (given(SELECT_ALONE, parameters) | by_set).items():
-        settings[place.removeprefix("select.")] = value
+        put(settings, place.removeprefix("select."), value)
     data = {"train": "-", "text": ["-"], "label": "label"}
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from thresher.progress import be_quiet, printable
+from thresher.progress import be_quiet
+from thresher.wording import printable
 
 ARM_HEAD = ("trained on", "rows", "accuracy %", "macro-F1 %", "accuracy to all rows [95%]")
 ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
@@ -21,7 +22,8 @@ def start(quiet: bool) -> None:
 
 def as_json(result: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(result, ensure_ascii=False, default=str))
+    wide = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(result, ensure_ascii=not wide, default=str))
 
 
 def line(text: str = "") -> None:

@@ -116,7 +116,10 @@ def next_command(files: RunFiles, step: str) -> str:
     }
     first = next((name for name in STEPS[: STEPS.index(step)] if not done[name]), step)
     test = " --test FILE" if first == "compare" and not files.manifest.get("test_hash") else ""
-    return f"{_train(files)} --out {run}" if first == "train" else f"thresher {first} {run}{test}"
+    if first == "train":
+        # The settings stand in run.yaml: the model, the recipe, the columns.
+        return f"thresher train --config {shlex.quote(str(files.run / 'run.yaml'))} --out {run}"
+    return f"thresher {first} {run}{test}"
 
 
 def to_compare(files: RunFiles) -> str:
@@ -129,13 +132,6 @@ def to_compare(files: RunFiles) -> str:
     if files.manifest.get("test_hash"):
         return "To retrain on the kept rows and on as many random ones:"
     return "The proof needs test rows, and this run was given none. To retrain and test on some:"
-
-
-def _train(files: RunFiles) -> str:
-    data = files.manifest["config"]["data"]
-    groups = [part for name in data["groups"] for part in ("--group", name)]
-    words = [data["train"], "--text", ",".join(data["text"]), "--label", data["label"], *groups]
-    return f"thresher train {shlex.join(words)}"
 
 
 def score_order(names: Iterable[str]) -> list[str]:

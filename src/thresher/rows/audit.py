@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def audit(rows: Rows, test: Rows | None = None) -> dict[str, Any]:
         JSON-able. `n` rows; `classes` {name: rows}; `groups` {column: {value: rows}};
         `duplicates` {rows, examples}: rows that repeat the text and the label of an earlier row;
         `conflicting` {texts, rows, examples}: texts that carry more than one label, and the rows that hold them;
-        `empty` {rows, ids}: rows with an empty text; `singletons`: classes of one row;
+        `empty` {rows, ids}: rows with an empty text; `singletons`: classes of one row; `alike`: groups of classes whose
+        names are equal as `normalised` gives them;
         `overlap` {test_rows_in_train, train_rows_in_test, test_ids, train_ids} and
         `test` {n, classes, absent} (`absent`: classes without a test row), both None without test rows.
         Examples are at most five, texts in them cut to 300 characters.
@@ -74,9 +76,22 @@ def audit(rows: Rows, test: Rows | None = None) -> dict[str, Any]:
         "conflicting": _conflicting(keyed, rows),
         "empty": {"rows": len(empty), "ids": empty.head(_EXAMPLES).to_list()},
         "singletons": [name for name in rows.classes if classes.get(name) == 1],
+        "alike": _alike(rows.classes),
         "overlap": None if test is None else _overlap(keyed["key"], rows, test),
         "test": None if test is None else _test(rows, test),
     }
+
+
+def _alike(classes: Sequence[str]) -> list[list[str]]:
+    """Groups of names that are one when normalised.
+
+    >>> _alike(["Alarm", "alarm ", "music"])
+    [['Alarm', 'alarm ']]
+    """
+    groups: dict[str, list[str]] = {}
+    for name in classes:
+        groups.setdefault(normalised(name), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def _counts(values: pl.Series) -> dict[str, int]:
@@ -199,6 +214,9 @@ def _about_train(report: dict[str, Any]) -> list[str]:
         names = report["singletons"]
         verb = "has" if len(names) == 1 else "have"
         lines.append(f"{_count(len(names), 'class')} {verb} one row only: {listed(names)}")
+    if report["alike"]:
+        groups = "; ".join(listed(names, 4) for names in report["alike"][:_EXAMPLES])
+        lines.append(f"classes whose names differ in case or white space alone: {groups}")
     return lines
 
 

@@ -95,10 +95,7 @@ def load(
         else content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
     )
     if origin.format == "frame":
-        origin = Source(
-            "frame",
-            memory=origin.memory if memory.kind(origin.memory) == "arrow" else memory.as_arrow(origin.memory),
-        )
+        origin = Source("frame", memory=memory.as_arrow(origin.memory))
     return Rows(
         table=pl.DataFrame({ID: pl.Series(ids, dtype=pl.String), **columns}),
         text=texts,
@@ -211,6 +208,9 @@ def _classes(
     found = labels.unique().to_list()
     if given is not None:
         known = tuple(map(str, given))
+        if len(set(known)) < len(known):
+            twice = next(one for one in known if known.count(one) > 1)
+            raise UserError(f"{name}: class '{shown(twice)}' is given twice in classes; name it once")
         unseen = sorted(set(found) - set(known))
         if unseen:
             first = labels.is_in(unseen).arg_max() or 0

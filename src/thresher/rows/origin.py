@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from thresher.errors import UserError
@@ -17,7 +18,9 @@ def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
 
 def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:
     """The data files of a saved dataset folder. They are read together, so the first one counts all rows."""
-    files = sorted(folder.glob("*.arrow"))
+    # Beside its data a dataset may have cached what was made of it.
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    files = [folder / one["filename"] for one in state["_data_files"]]
     return tuple(
         Part(str(path), path.name, path.stat().st_size, file_digest(path), rows if index == 0 else 0)
         for index, path in enumerate(files)

@@ -21,7 +21,8 @@ _WORDS = {
     dict: "an object",
 }
 _KINDS = {str: "string", int: "integer", bool: "boolean"}
-_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+# Python reads no integer of more than 4,300 digits; one of a hundred is a name.
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 

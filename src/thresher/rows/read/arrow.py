@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.read.sheet import Sheet, need
+from thresher.wording import shown
 
 # A file names these codecs otherwise than the writer takes them.
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
@@ -41,21 +42,38 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
 def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of an Arrow table; class numbers of a `datasets` ClassLabel become names."""
     need(wanted, table.column_names, name)
-    columns = {column: table[column].to_pylist() for column in wanted}
+    columns = {column: _values(table, column, name) for column in wanted}
     for column, names in _class_names(table.schema).items():
         if column in columns and pa.types.is_integer(table.schema.field(column).type):
             columns[column] = [_named(value, names) for value in columns[column]]
     return Sheet(name, columns)
 
 
+def _values(table: pa.Table, column: str, name: str) -> list[Any]:
+    try:
+        values: list[Any] = table[column].to_pylist()
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{name}: column '{shown(column)}' holds strings that are not UTF-8; write them again as UTF-8"
+        ) from error
+    return values
+
+
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Names of the classes per column, from the metadata that `datasets` leaves in a schema."""
-    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    features = metadata.get("info", {}).get("features") or {}
+    # Anybody may have written it, so nothing of its form is taken for granted.
+    try:
+        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    except ValueError:
+        return {}
+    for name in ("info", "features"):
+        found = found.get(name) if isinstance(found, dict) else None
     return {
         column: feature["names"]
-        for column, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+        for column, feature in (found if isinstance(found, dict) else {}).items()
+        if isinstance(feature, dict)
+        and feature.get("_type") == "ClassLabel"
+        and isinstance(feature.get("names"), list)
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from thresher.errors import UserError
 from thresher.rows.read.arrow import read_table
@@ -55,12 +56,12 @@ def _plain(values: list[Any]) -> list[Any]:
 
 
 def as_arrow(frame: Any) -> pa.Table:
-    """All columns of a frame as an Arrow table, so that they can be written as Parquet later.
+    """All columns of a frame, or of an Arrow table, as an Arrow table, so that they can be written as Parquet later.
 
     Raises
     ------
     UserError
-        a column that holds values of several types.
+        a column that holds values of several types, or of one that Parquet does not have.
     """
     if isinstance(frame, pl.DataFrame):
         for name, dtype in frame.schema.items():
@@ -69,14 +70,23 @@ def as_arrow(frame: Any) -> pa.Table:
                     f"the frame: column '{shown(name)}' holds Python objects, which Parquet cannot store; drop the"
                     " column, or turn it into strings"
                 )
-        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     try:
-        return pa.Table.from_pandas(frame)
+        table = _table(frame)
+        pq.write_table(table.slice(0, 0), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise UserError(
             f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type,"
-            " e.g. frame['column'].astype(str)"
+            " e.g. frame['column'].astype(str), or drop it"
         ) from error
+    return table
+
+
+def _table(frame: Any) -> pa.Table:
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pl.DataFrame):
+        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return pa.Table.from_pandas(frame)
 
 
 def read_dataset(dataset: Any, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
