@@ -153,6 +153,12 @@ CASES = [
         ("'heat'", "temperature"),
         GOOD,
     ),
+    Case(
+        "unknown logger",
+        f"{RUN} --set train.report_to=tensorbord",
+        ("'tensorbord'", "did you mean 'tensorboard'?"),
+        GOOD,
+    ),
     Case("unknown end", f"{RUN} --end soft", ("--end", "'easy'", "'hard'"), GOOD),
     Case("unknown option of a score", f"{RUN} --score-option vog.windw=late", ("'windw'", "window"), GOOD),
     Case(

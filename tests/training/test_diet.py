@@ -415,10 +415,10 @@ def test_a_diet_that_cannot_be_is_refused_before_the_training_starts(method, mor
     assert trainer.training_step == step
 
 
-def test_a_sampler_that_makes_batches_by_itself_is_refused(tmp_path):
-    rows = make.sequence_rows("bert")
-    trainer = make.trainer_of(
-        make.sequence_model("bert"), rows, tmp_path, train_sampling_strategy="batch_rebalance"
-    )
-    with pytest.raises(th.UserError, match="batch_rebalance"):
+@pytest.mark.parametrize(
+    "arguments", [{"train_sampling_strategy": "batch_rebalance"}, {"dataloader_drop_last": True}]
+)
+def test_a_trainer_that_chooses_rows_by_itself_is_refused(arguments, tmp_path):
+    trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path, **arguments)
+    with pytest.raises(th.UserError, match=r"batch_rebalance|drop_last"):
         th.prune_while_training(trainer)

@@ -85,6 +85,10 @@ def train(
         from thresher.training.schedule import check_schedule
 
         check_schedule(resolved.train.schedule)
+    if resolved.train.report_to:
+        from thresher.training.loggers import check_loggers
+
+        check_loggers(resolved.train.report_to)
     made_with = train_settings(rows, resolved)
     proxy = proxy_config(resolved) if has_proxy(resolved) else None
     if proxy and world() > 1:

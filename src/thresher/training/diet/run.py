@@ -55,6 +55,11 @@ def put_on_diet(
         raise UserError(
             "this Trainer cannot be put on a diet: batch_rebalance makes batches by itself, once for all"
         )
+    if trainer.args.dataloader_drop_last:
+        raise UserError(
+            "this Trainer cannot be put on a diet: with dataloader_drop_last the rows of the last batch are left out, whichever"
+            " they are; set it to False"
+        )
     return Dieting(tap(trainer), method, checked, SCORES[chosen] if isinstance(chosen, str) else chosen)
 
 
@@ -129,9 +134,7 @@ class Dieting(TrainerCallback):
             self.rows_per_batch = int(self.loader.total_batch_size)
         rows = self.whole(int(self.keep.sum()))
         self.rows = rows
-        batches = (
-            rows // self.rows_per_batch if args.dataloader_drop_last else -(-rows // self.rows_per_batch)
-        )
+        batches = -(-rows // self.rows_per_batch)
         self.planned = max(1, -(-batches // args.gradient_accumulation_steps))
 
     def moment(self, args: Any, state: Any, model: nn.Module) -> Moment:
