@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from thresher import parquet
 from thresher.scores import column
 from thresher.selection import select
 
@@ -63,7 +64,7 @@ def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
     `kept` is the number of planted rows that are left when that end of the column is pruned by cut-off, or, expected,
     when random rows are.
     """
-    scores = pl.read_parquet(run / "scores.parquet", glob=False)
+    scores = parquet.read(run / "scores.parquet")
     about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
     done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
     chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))

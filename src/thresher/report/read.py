@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.run_folder import STEPS, read_manifest
 
@@ -167,6 +168,6 @@ def _parquet(path: Path) -> pl.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pl.read_parquet(path, glob=False)
+        return parquet.read(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"{path}: damaged; run the step that writes it again with --force") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.files import file_digest
 from thresher.progress import track
@@ -74,12 +75,7 @@ def row_sender(plan: Plan, store: str | None) -> Callable[[int], str | None]:
 
     @cache
     def slab(index: int) -> str:
-        rows = (
-            pl.scan_parquet(plan.run / "rows.parquet", glob=False)
-            .slice(index * size, size)
-            .collect()
-            .to_arrow()
-        )
+        rows = parquet.scan(plan.run / "rows.parquet").slice(index * size, size).collect().to_arrow()
         buffer = io.BytesIO()
         pq.write_table(
             rows, buffer, row_group_size=plan.chunk_rows, compression="zstd", write_page_checksum=True

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from thresher import parquet
 from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
 from thresher.model.classifier import Classifier
@@ -152,7 +153,7 @@ def signal_frame(
 def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
     """The rows of one chunk of the run folder, without reading the others into memory."""
     first, count = plan.rows_of(chunk)
-    return pl.scan_parquet(plan.run / "rows.parquet", glob=False).slice(first, count).collect()
+    return parquet.scan(plan.run / "rows.parquet").slice(first, count).collect()
 
 
 def class_numbers(rows: pl.DataFrame, manifest: dict[str, Any]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher import parquet
 from thresher.config import MeasureConfig, RunConfig
 from thresher.errors import UserError
 from thresher.model.tokens import tokenise
@@ -85,7 +86,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
                 advance(rows)
         measured += len(left)
     # Counted from the files: what was measured is never in memory as a whole.
-    parts = pl.scan_parquet(sorted((run / "signals" / names[0]).glob("part-*.parquet")), glob=False)
+    parts = parquet.scan(sorted((run / "signals" / names[0]).glob("part-*.parquet")))
     counts = parts.select(rows=pl.len(), truncated=pl.col("truncated").sum()).collect()
     return {
         "rows": int(counts["rows"][0]),

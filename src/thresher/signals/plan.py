@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher import sealed
+from thresher import parquet, sealed
 from thresher.config import MeasureConfig, RunConfig
 from thresher.errors import UserError
 from thresher.files import digest, file_digest, write
@@ -94,7 +94,7 @@ def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
     fault = part_fault(plan, chunk)
     if fault:
         raise UserError(f"{plan.part(chunk)}: {fault}; {_measure_again(plan.run)}")
-    return sealed.load(plan.part(chunk))
+    return parquet.read(plan.part(chunk))
 
 
 def part_fault(plan: Plan, chunk: int) -> str | None:

@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from thresher import run_folder
+from thresher import parquet, run_folder
 from thresher.begin import change_config, changed, load_test, refuse_watched, set_test
 from thresher.progress import say
 from thresher.rows import read_rows
@@ -53,7 +51,7 @@ def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: 
         entry = compare_selection(run, name, used, anew=force)
         change_config(run, "compare", **settings)
         selected = read_manifest(run)["config"]["select"]["prune"]
-        table = similarity_table(pl.read_parquet(run / "scores.parquet", glob=False), selected)
+        table = similarity_table(parquet.read(run / "scores.parquet"), selected)
         run_folder.update_results(run, similarity=table.to_dicts())
         seconds = time.monotonic() - started
         finish(run, "compare", made_with, name=name, seconds=round(seconds, 1))

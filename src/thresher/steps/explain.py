@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.progress import say, track
 from thresher.run_folder import RunPath, read_manifest, require, scoring_run
@@ -162,7 +163,7 @@ def _rows(path: Path, which: pl.Expr, of: str) -> list[dict[str, Any]]:
     """Some rows of a file, without reading the others into memory: place, of, id, label and text(s)."""
     data = read_manifest(path.parent)["config"]["data"]
     # A column of the user's may be called `place`, too.
-    found = pl.scan_parquet(path, glob=False).with_row_index("place:").filter(which)
+    found = parquet.scan(path).with_row_index("place:").filter(which)
     columns = found.select("place:", "id", data["label"], *data["text"]).collect().iter_rows()
     return [
         {"place": place, "of": of, "id": id, "label": label, "text": texts}
@@ -182,7 +183,7 @@ def _by_id(run: Path, of: str, ids: Sequence[str]) -> list[dict[str, Any]]:
     found = {row["id"]: row for row in _rows(path, pl.col("id").is_in(list(ids)), of)}
     missing = [id for id in ids if id not in found]
     if missing:
-        first = pl.scan_parquet(path, glob=False).select("id").head(10_000).collect()["id"].to_list()
+        first = parquet.scan(path).select("id").head(10_000).collect()["id"].to_list()
         near = did_you_mean(missing[0], first) or f"; ids are like {listed(first[:3])}"
         raise UserError(f"{path}: no row of id '{shown(missing[0])}'{near}")
     return [found[id] for id in dict.fromkeys(ids)]

@@ -6,9 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from thresher import run_folder
+from thresher import parquet, run_folder
 from thresher.begin import refuse_watched, section_with, write_manifest
 from thresher.config import CompareConfig, HowMuchConfig, RunConfig
 from thresher.errors import UserError
@@ -73,7 +71,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
         if not force and state(run, "how_much", made_with) == "done" and whole:
             say(f"how_much: already done in {run}; --force redoes it")
             return dict(results["how_much"])
-        columns = list(pl.scan_parquet(run / "scores.parquet", glob=False).collect_schema())
+        columns = list(parquet.scan(run / "scores.parquet").collect_schema())
         arm = arm_of(config, columns)
         refuse_added(config, columns, run)
         rows = read_rows(run / "rows.parquet")
@@ -172,7 +170,7 @@ def arm_within(inner: Path, config: RunConfig, columns: list[str]) -> Any:
     UserError
         it lacks the score that was asked for.
     """
-    there = pl.scan_parquet(inner / "scores.parquet", glob=False).collect_schema()
+    there = parquet.scan(inner / "scores.parquet").collect_schema()
     try:
         return arm_of(config, [name for name in columns if name in there])
     except UserError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
@@ -45,10 +46,10 @@ def map_rows(run: RunPath, *, rows: int = 3000, seed: int = 0, force: bool = Fal
         place = run / "map.parquet"
         if not force and state(run, "map", made_with) == "done" and not fault(place):
             say(f"map: already done in {run}; --force redoes it")
-            return pl.read_parquet(place, glob=False)
+            return parquet.read(place)
         manifest = read_manifest(run)
         columns = manifest["config"]["data"]["text"]
-        table = pl.read_parquet(run / "rows.parquet", columns=["id", *columns], glob=False)
+        table = parquet.read(run / "rows.parquet", columns=["id", *columns])
         if rows < FEWEST or table.height < FEWEST:
             raise UserError(f"{run}: a map takes {FEWEST} rows at least (got {min(rows, table.height)})")
         from thresher.study.projection import tsne

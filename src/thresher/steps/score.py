@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher import files
+from thresher import files, parquet
 from thresher.begin import (
     write_manifest,
 )
@@ -60,7 +60,7 @@ def score(
         path = run / "scores.parquet"
         if not force and state(run, "score", made_with) == "done" and not fault(path):
             say(f"score: already done in {run}; --force redoes it")
-            return pl.read_parquet(path, glob=False)
+            return parquet.read(path)
         from thresher.scores import score_runs, stability
         from thresher.signals.measure import measured_names, read_signals
 
@@ -70,7 +70,7 @@ def score(
             about["stability"] = stability(runs, chosen)
         groups = [name for name in manifest["config"]["data"]["groups"] if name not in table.columns]
         check_rows(run / "rows.parquet")
-        rows = pl.read_parquet(run / "rows.parquet", columns=["id", *groups], glob=False)
+        rows = parquet.read(run / "rows.parquet", columns=["id", *groups])
         table = table.join(rows, on="id", how="left", maintain_order="left")
         table = table.with_columns(class_names(table["label"], manifest["classes"]))
         redo(run, "score")

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher import files
+from thresher import files, parquet
 from thresher.begin import changed, write_manifest
 from thresher.config import SelectConfig
 from thresher.errors import UserError
@@ -57,7 +57,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             same = done.get("source") in (None, content_of(source_of(run / "rows.parquet")))
             if same and done.get("written") in (None, content(run, done)):
                 say(f"select: already done in {run}; --force redoes it")
-                return pl.read_parquet(path, glob=False)
+                return parquet.read(path)
             why = (
                 f"{done['kept']} or {done['dropped']} is not as it was written" if same else "another source"
             )

@@ -7,9 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
-from thresher import files, run_folder
+from thresher import files, parquet, run_folder
 from thresher.begin import change_config, changed, refuse_watched
 from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
@@ -63,7 +61,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         if same and not force and state(run, "sweep", made_with) == "done":
             say(f"sweep: already done in {run}; --force redoes it")
             return dict(former)
-        columns = pl.scan_parquet(run / "scores.parquet", glob=False).collect_schema()
+        columns = parquet.scan(run / "scores.parquet").collect_schema()
         arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
         if asked.engine != "local":
             check_engine(MeasureConfig(engine=asked.engine, address=asked.address))

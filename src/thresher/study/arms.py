@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from thresher import parquet
 from thresher.scores import column, scores
 from thresher.scores.registry import SUFFIXES
 from thresher.selection import check_options, find, parse_options, select
@@ -62,7 +63,7 @@ RANDOM = Arm(None, "high", "random", "random")
 
 def scores_of(run: Path, ids: pl.Series) -> pl.DataFrame:
     """`id` and the scores of a run, in the order of `ids`; nothing where a row was not scored."""
-    scored = pl.read_parquet(run / "scores.parquet", glob=False)
+    scored = parquet.read(run / "scores.parquet")
     return pl.DataFrame({"id": ids}).join(scored, on="id", how="left", maintain_order="left")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
+from thresher import parquet
 from thresher.config import TrainConfig
 from thresher.progress import track
 from thresher.run_folder import read_manifest, read_results, update_results
@@ -87,9 +87,7 @@ def predictions(run: Path, results: Sequence[dict[str, Any]]) -> np.ndarray:
     """Predicted classes (seeds, test rows) of some cells."""
     return np.stack(
         [
-            pl.read_parquet(cell_file(run, result["key"]), columns=["predicted"], glob=False)[
-                "predicted"
-            ].to_numpy()
+            parquet.read(cell_file(run, result["key"]), columns=["predicted"])["predicted"].to_numpy()
             for result in results
         ]
     )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from thresher import parquet
 from thresher.config import CompareConfig
 from thresher.errors import UserError
 from thresher.rows import Rows, normalised, read_rows
@@ -98,7 +99,7 @@ def arm_cells(
     n = manifest["n_rows"]
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
     scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-    ids = pl.read_parquet(run / "rows.parquet", columns=["id"], glob=False)["id"]
+    ids = parquet.read(run / "rows.parquet", columns=["id"])["id"]
     kept = kept_rows(ids, selection)
     prune = 1 - kept.sum() / n
     column = next(name for name, kind in scores.schema.items() if kind.is_float())

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
 
+from thresher import parquet
 from thresher.config import HowMuchConfig
 from thresher.errors import UserError
 from thresher.rows import read_rows
@@ -71,7 +72,7 @@ def look(
     """Train S models on what the arm keeps at a fraction and S on all rows, paired by seed, and test them."""
     _, recipe = configs(read_manifest(run))
     test = read_rows(run / "test.parquet")
-    ids = pl.read_parquet(run / "rows.parquet", columns=["id"], glob=False)["id"]
+    ids = parquet.read(run / "rows.parquet", columns=["id"])["id"]
     scores = scores_of(run, ids)
     steps = steps_of(recipe, len(ids)) if same_steps else recipe.max_steps
     numbers = range(recipe.seed, recipe.seed + seeds)

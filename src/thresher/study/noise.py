@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from thresher import parquet
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
 from thresher.rows import Rows
@@ -127,7 +128,7 @@ def noise_figures(run: Path, changed: Mask, settings: NoiseConfig) -> dict[str, 
     {precision, similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}.
     At the planted number precision and recall are the same.
     """
-    table = pl.read_parquet(run / "scores.parquet", glob=False)
+    table = parquet.read(run / "scores.parquet")
     columns = table.columns
     arms = {
         name: Arm(*column(name, "auto", columns), "hard", "cutoff")

@@ -11,7 +11,7 @@ import polars as pl
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from thresher import files
+from thresher import files, parquet
 from thresher.errors import UserError
 from thresher.nlu.page import figures
 from thresher.report.format import duration, percent, visible
@@ -38,7 +38,7 @@ def write_page(study: str | Path) -> Path:
         raise UserError(f"{folder}: no results yet; run `thresher nlu study` to its end first")
     facts, results = (json.loads((folder / f"{name}.json").read_text()) for name in ("study", "results"))
     path = folder / "nlu.html"
-    files.write(path, render(facts, results, pl.read_parquet(folder / "scores.parquet", glob=False)))
+    files.write(path, render(facts, results, parquet.read(folder / "scores.parquet")))
     return path
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher import parquet
 from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
 from thresher.files import write
@@ -85,4 +86,4 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     for name in (ROWS, SCORES):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: no {name}; run `thresher nlu score` first")
-    return pl.read_parquet(folder / ROWS, glob=False), pl.read_parquet(folder / SCORES, glob=False)
+    return parquet.read(folder / ROWS), parquet.read(folder / SCORES)

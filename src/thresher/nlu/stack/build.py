@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.files import digest, write
 from thresher.nlu.rows import Labels, labels_of, save_utterances
@@ -159,7 +160,7 @@ def _train(
 def train_one(folder: Path, domain: str | None) -> None:
     """Train one model of a stack folder, the domain classifier where `domain` is None."""
     config, labels = settings_of(folder)
-    rows = pl.read_parquet(folder / "rows.parquet", glob=False)
+    rows = parquet.read(folder / "rows.parquet")
     name = model_name(labels, domain)
     started = time.monotonic()
     place = folder / "training" / name

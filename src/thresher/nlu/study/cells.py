@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher import parquet
 from thresher.files import digest, write
 from thresher.nlu.rows import Labels, labels_of
 from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
@@ -72,9 +73,9 @@ def run_cells(
 def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps: bool) -> str:
     """Train one stack, keep its answers, throw its weights away."""
     started = time.monotonic()
-    pool = pl.read_parquet(study / f"{cell.pool}.parquet", glob=False)
+    pool = parquet.read(study / f"{cell.pool}.parquet")
     rows = pool.filter(pl.col("id").is_in(list(cell.ids)))
-    test = pl.read_parquet(study / "test.parquet", glob=False)
+    test = parquet.read(study / "test.parquet")
     config = config.model_copy(update={"seed": config.seed + cell.sample})
     # In the system's place for such things, so that a crash leaves nothing in the study.
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from thresher import parquet
 from thresher.nlu.entropy import domain_entropy
 from thresher.nlu.metrics import ERRORS, counts, relative_interval, sigma, slot_f1
 from thresher.nlu.metrics.counts import Parts
@@ -31,17 +32,11 @@ def study_tables(
     "full": error rates of the full arm per pool, "scores": per domain the median, mean and standard deviation of each score,
     "entropy": the rows of table 10, "sources": the mix before and after}.
     """
-    test = pl.read_parquet(study / "test.parquet", glob=False)
-    rows, scores = (
-        pl.read_parquet(study / f"{name}.parquet", glob=False) for name in ("historical", "scores")
-    )
-    pools = {
-        name: pl.read_parquet(study / f"{name}.parquet", glob=False) for name in {cell.pool for cell in cells}
-    }
+    test = parquet.read(study / "test.parquet")
+    rows, scores = (parquet.read(study / f"{name}.parquet") for name in ("historical", "scores"))
+    pools = {name: parquet.read(study / f"{name}.parquet") for name in {cell.pool for cell in cells}}
     counted = {
-        cell.name: counts(
-            test, pl.read_parquet(study / "cells" / f"{facts[cell.name]['key']}.parquet", glob=False)
-        )
+        cell.name: counts(test, parquet.read(study / "cells" / f"{facts[cell.name]['key']}.parquet"))
         for cell in cells
     }
     arms: dict[tuple[str, str, float], list[Cell]] = {}

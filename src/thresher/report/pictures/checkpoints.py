@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy.stats import spearmanr
 
+from thresher import parquet
 from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
 from thresher.run_folder import scoring_run
@@ -105,12 +105,8 @@ def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
     table = folder / "checkpoints.parquet"
     if not parts or not table.is_file():
         return None
-    epochs = [round(float(one), 3) for one in by_index(pl.read_parquet(table, glob=False), "epoch")]
+    epochs = [round(float(one), 3) for one in by_index(parquet.read(table), "epoch")]
     wanted: list[str] = [
-        name
-        for name in ("label", "logits", "error_norm")
-        if name in pl.scan_parquet(parts[0], glob=False).collect_schema()
+        name for name in ("label", "logits", "error_norm") if name in parquet.scan(parts[0]).collect_schema()
     ]
-    return epochs, np.concatenate(
-        [error_norms(pl.read_parquet(part, columns=wanted, glob=False)) for part in parts]
-    )
+    return epochs, np.concatenate([error_norms(parquet.read(part, columns=wanted)) for part in parts])

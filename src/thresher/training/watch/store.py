@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.files import write
 
@@ -87,7 +88,7 @@ def rewind(folder: Path, step: int) -> None:
     """
     kept = False
     for path in sorted(folder.glob("visits-*.parquet")):
-        steps = pl.read_parquet(path, columns=["step"], glob=False)["step"]
+        steps = parquet.read(path, columns=["step"])["step"]
         if steps.max() < step:  # type: ignore[operator]
             kept = True
         elif steps.min() >= step:  # type: ignore[operator]
@@ -108,7 +109,7 @@ def scan_visits(run: Path) -> tuple[pl.LazyFrame, int]:
     """All visits of all processes, in no order, and the number of processes; the columns that all files have, and `rank`."""
     folders = rank_folders(run)
     frames = [
-        pl.scan_parquet(path, glob=False).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
+        parquet.scan(path).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
         for folder in folders
         for path in sorted(folder.glob("visits-*.parquet"))
     ]
