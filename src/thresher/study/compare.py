@@ -15,7 +15,7 @@ from thresher.errors import UserError
 from thresher.rows import Rows, normalised, read_rows
 from thresher.run_folder import has_test, read_manifest, read_results, require, update_results
 from thresher.sealed import read_table
-from thresher.selection import select
+from thresher.study.arms import RANDOM, kept_by
 from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
@@ -98,15 +98,14 @@ def arm_cells(
     _, recipe = configs(manifest)
     n = manifest["n_rows"]
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
-    scores = read_table(run / "scores.parquet", f"`thresher score {run}` computes it again")
-    ids = parquet.read(run / "rows.parquet", columns=["id"])["id"]
+    table = parquet.read(run / "rows.parquet", columns=["id"])
+    ids = table["id"]
     kept = kept_rows(ids, selection)
     prune = 1 - kept.sum() / n
-    column = next(name for name, kind in scores.schema.items() if kind.is_float())
 
     cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
     for seed in range(recipe.seed, recipe.seed + settings.seeds):
-        drawn = kept_rows(ids, select(scores, by=column, prune=prune, strategy="random", seed=seed))
+        drawn = kept_by(RANDOM, table, prune, seed)
         cells["full"].append(new_cell("full", seed, recipe.max_steps, ids))
         cells["kept"].append(new_cell("kept", seed, steps, ids, kept, name))
         cells["random"].append(new_cell("random", seed, steps, ids, drawn))
