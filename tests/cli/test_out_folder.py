@@ -123,6 +123,44 @@ def test_a_selection_from_a_table_never_writes_over_the_table(call: Call, run: P
     assert told.code == 0 and "cutoff by aum (low is hard), easy end pruned" in told.out, told.out
 
 
+def test_a_shard_of_the_table_is_not_written_over_and_what_was_kept_before_is(call: Call, run: Path) -> None:
+    folder = run.parent / "shards"
+    folder.mkdir()
+    for number, part in enumerate(pl.read_parquet(run / "scores.parquet").iter_slices(20)):
+        part.write_parquet(folder / f"part-{number}.parquet")
+    before = contents(folder)
+    options = ["--by", "el2n", "--prune", 0.5, "--json"]
+    told = call("select", folder, *options, "--out", folder / "part-1.parquet")
+    assert told.code == 2 and "would be written over" in told.err, told.err
+    assert contents(folder) == before
+    for _ in range(2):
+        told = call("select", folder, *options, "--out", folder / "kept.parquet")
+        assert told.code == 0 and told.json["n_rows"] == 60, told.err
+
+
+@pytest.mark.parametrize("option", [["--hard", "low"], ["--id", "key"]])
+def test_what_is_for_a_table_is_refused_for_a_run(call: Call, run: Path, option: list[str]) -> None:
+    told = call("select", run, "--by", "el2n", *option)
+    assert told.code == 2 and f"{option[0]} is for a table of scores" in told.err, told.err
+
+
+def test_what_was_selected_by_former_scores_is_neither_proved_nor_shown(call: Call, run: Path) -> None:
+    assert call("score", run, "--score-option", "el2n.epoch=1").code == 0
+    told = call("compare", run)
+    assert told.code == 2 and "run `thresher select" in told.err and told.err.count("\n") == 1, told.err
+    assert call("report", run).code == 0
+    assert "thresher select" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_selection_by_a_column_of_any_name_stays_in_its_folder(call: Call, run: Path) -> None:
+    path = run / "scores.parquet"
+    pl.read_parquet(path).with_columns(pl.col("el2n").alias("../../evil")).write_parquet(path)
+    before = {one.name for one in run.parent.iterdir()}
+    assert call("select", run, "--by", "../../evil", "--prune", 0.3).code == 0
+    assert {one.name for one in run.parent.iterdir()} == before
+    assert len(list((run / "selections").glob("*evil*"))) == 2
+
+
 @pytest.mark.parametrize(
     ("asked", "named"),
     [
@@ -229,15 +267,16 @@ def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: P
     assert call("compare", run, "--test", material / "test.jsonl", "--seeds", 2).code == 0
     second = chosen(100)
     assert first != second
-    # The same selection by other scores.
     assert call("select", run, *SCORED).code == 0
     assert call("compare", run, "--seeds", 2).code == 0
+    from thresher.report.read import read_run
+
+    assert first in read_run(run).compared and len(read_run(run).compared) == 2
+    # The same selection by other scores.
     assert call("score", run, "--score-option", "el2n.epoch=0.5").code == 0
     assert call("select", run, *SCORED).code == 0
     assert call("report", run).code == 0
-    from thresher.report.read import read_run
-
-    assert list(read_run(run).compared) == [first]
+    assert read_run(run).compared == {}
 
 
 def test_a_run_whose_new_test_rows_were_half_written_has_none(

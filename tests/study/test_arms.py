@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from thresher.errors import UserError
-from thresher.study.arms import arms_of, kept_by
+from thresher.selection import select
+from thresher.study.arms import RANDOM, arms_of, kept_by
 
 COLUMNS = ["id", "label", "aum", "correctness", "el2n", "el2n_class", "el2n_mean"]
 
@@ -72,3 +73,16 @@ def test_the_rule_keeps_what_it_is_asked_for() -> None:
     (arm,) = arms_of(table.columns, [], ["easy"], ["recommended:sample=0"], {})[1:]
     kept = kept_by(arm, table, 0.75, seed=0)
     assert kept[:10].all() and kept.sum() == 10
+
+
+@pytest.mark.parametrize("strategy", ["cutoff", "softmax", "linear", "random"])
+def test_random_rows_have_no_more_in_common_with_a_selection_than_chance_gives(strategy: str) -> None:
+    table = pl.DataFrame(
+        {"id": [f"row {i}" for i in range(4000)], "forgetting": [i % 3 == 0 for i in range(4000)]}
+    )
+    table = table.with_columns(pl.col("forgetting").cast(pl.Float64))
+    for seed in range(3):
+        kept = select(table, by="forgetting", prune=0.45, strategy=strategy, seed=seed)["kept"].to_numpy()
+        random = kept_by(RANDOM, table, 0.45, seed)
+        # Of 2,200 random rows 1,210 are expected, with a standard deviation of 16.
+        assert abs((kept & random).sum() - 1210) < 80

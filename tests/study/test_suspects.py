@@ -147,3 +147,16 @@ def test_fewer_than_one_suspect_cannot_be_asked_for():
     assert (checked_top(None), checked_top(3)) == (None, 3)
     with pytest.raises(UserError, match="top is 0; it must be at least 1"):
         checked_top(0)
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_column_that_lacks_a_value_is_no_order(value):
+    table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "mine": [0.5, value]})
+    with pytest.raises(UserError, match="column 'mine' is no finite number for 1 rows"):
+        suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="mine")
+
+
+def test_a_column_of_text_is_no_order():
+    table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "room": ["hall", "bath"]})
+    with pytest.raises(UserError, match="column 'room' is String, not a number"):
+        suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="room")

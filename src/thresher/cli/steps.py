@@ -148,6 +148,11 @@ def select(
     run = Path(source)
     if run.suffix == ".parquet":
         raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
+    if hard is not None or id != "id":
+        raise UserError(
+            f"{'--id' if hard is None else '--hard'} is for a table of scores and --out; a run knows its ids, and which end of a"
+            " score is hard"
+        )
     settings = changes(run, "select", SELECT_ALONE, context.params, set)
     from thresher import api
     from thresher.run_folder import require

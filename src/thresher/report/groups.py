@@ -53,7 +53,7 @@ def groups(
         "measured": intervals,
         "below": sum(line["change"] is not None and line["high"] < 0 for line in lines),
         "above": sum(line["change"] is not None and line["low"] > 0 for line in lines),
-        "reach": f"{100 * (reach or 0.01):.0f}" if reach >= 0.01 else f"{100 * (reach or 0.01):.1f}",
+        "reach": f"{100 * (reach or 0.01):.2g}",
         "chance": round(0.05 * intervals),
     }
 
@@ -67,18 +67,17 @@ def removed_shares(
     rows: pl.DataFrame, selected: pl.DataFrame, columns: dict[str, str]
 ) -> dict[str, dict[str, Any]]:
     """Training rows and the share of them removed, per value of every group column."""
-    # A column of the user's may be called `kept`, too.
-    kept = selected.select("id", pl.col("kept").alias("kept:"))
-    joined = rows.join(kept, on="id", how="left", maintain_order="left")
+    kept = rows.select("id").join(selected, on="id", how="left", maintain_order="left")["kept"]
     return {
         name: {
             str(value): {"n_train": n, "removed": removed}
-            for value, n, removed in joined.group_by(column, maintain_order=True)
-            .agg(pl.len().alias("n:"), (~pl.col("kept:")).mean())
+            for value, n, removed in pl.DataFrame({"value": rows[column], "kept": kept})
+            .group_by("value", maintain_order=True)
+            .agg(pl.len().alias("n"), (~pl.col("kept")).mean().alias("removed"))
             .iter_rows()
         }
         for name, column in columns.items()
-        if column in joined.columns
+        if column in rows.columns
     }
 
 

@@ -58,6 +58,9 @@ def read_run(run: Path) -> RunFiles:
     manifest = read_manifest(run)
     results = _json(run / "results.json") or {}
     facts = {path.stem: _json(path) or {} for path in sorted((run / "selections").glob("*.json"))}
+    stamps = {step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))}
+    now = stamps.get("score", {}).get("hash")
+    facts = {name: found for name, found in facts.items() if found.get("score", now) == now}
     tables = {name: _parquet(run / "selections" / f"{name}.parquet") for name in facts}
     return RunFiles(
         run=run,
@@ -72,10 +75,10 @@ def read_run(run: Path) -> RunFiles:
         compared={
             name: entry
             for name, entry in (results.get("compare") or {}).items()
-            if _of(entry, facts.get(name, {}))
+            if name in facts and _of(entry, facts[name])
         },
         similarity=results.get("similarity") or [],
-        stamps={step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))},
+        stamps=stamps,
         encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
         sweep=results.get("sweep"),
         plane=_parquet(run / "map.parquet"),

@@ -17,14 +17,14 @@ Facts = list[tuple[str, str]]
 
 def facts(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, Facts]:
     """Name and value pairs, by subject."""
-    manifest, config = files.manifest, files.manifest["config"]
+    manifest = files.manifest
     stamp, watched = files.stamps.get("train", {}), manifest.get("watched")
     return {
         "Data": _data(files),
         "Model": _watched_model(watched) if watched else _model(files),
         "Training": _watched_training(watched, stamp)
         if watched
-        else [*_training(config["train"], stamp), *_compared(entry)],
+        else [*_training(files, entry), *_compared(entry)],
         "Versions": [
             ("thresher", str(manifest.get("thresher", ""))),
             *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
@@ -64,7 +64,9 @@ def _test_rows(files: RunFiles) -> str:
 
 def _model(files: RunFiles) -> Facts:
     model = files.manifest["config"]["model"]
-    parameters = files.stamps.get("train", {}).get("trained", {}).get("parameters")
+    proxy = scored_by(files.manifest["config"])
+    # Of a proxied run what was trained is the proxy.
+    parameters = None if proxy else files.stamps.get("train", {}).get("trained", {}).get("parameters")
     measured = files.stamps.get("measure", {}).get("measured", {})
     pairs = [
         ("Encoder", str(model["name"]) + (FROZEN if model.get("freeze") else "")),
@@ -73,7 +75,7 @@ def _model(files: RunFiles) -> Facts:
         ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),
         ("Longest row", count(model["max_length"], "token")),
     ]
-    if (proxy := scored_by(files.manifest["config"])) is not None:
+    if proxy is not None:
         pairs.append(("Scores from", proxy))
     if parameters:
         pairs.append(("Parameters", f"{parameters / 1e6:.1f} million"))
@@ -105,9 +107,14 @@ def _layers(files: RunFiles) -> str:
     )
 
 
-def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
+def _training(files: RunFiles, entry: dict[str, Any] | None) -> Facts:
+    train = files.manifest["config"]["train"]
     length = f"{count(train['max_steps'])} steps" if train.get("max_steps") else f"{train['epochs']:g} epochs"
-    steps = stamp.get("trained", {}).get("steps")
+    steps = files.stamps.get("train", {}).get("trained", {}).get("steps")
+    runs = train["runs"]
+    if scored_by(files.manifest["config"]) is not None:
+        steps = entry["settings"]["steps_full"] if entry else None
+        runs = max((one.get("runs_used", runs) for one in files.about["scores"].values()), default=runs)
     every = train.get("checkpoint_every")
     return [
         ("Length", f"{length} ({count(steps)} steps)" if steps and not train.get("max_steps") else length),
@@ -116,7 +123,7 @@ def _training(train: dict[str, Any], stamp: dict[str, Any]) -> Facts:
         ("Schedule", f"{train['schedule']}, {100 * train['warmup']:g}% warm-up"),
         ("Weight decay", f"{train['weight_decay']:g}"),
         ("Checkpoints", f"every {count(every)} steps" if every else f"{train['checkpoints']}, evenly spaced"),
-        ("Scored runs", f"{count(train['runs'], 'training')}, first seed {train['seed']}"),
+        ("Scored runs", f"{count(runs, 'training')}, first seed {train['seed']}"),
     ]
 
 

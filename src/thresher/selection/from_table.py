@@ -20,7 +20,7 @@ from thresher.selection.groups import Codes
 from thresher.selection.keys import Records, record_type, records, survey
 from thresher.selection.ranks import find_ranks, keyed
 from thresher.selection.request import check
-from thresher.selection.shards import Shards, batches, open_shards
+from thresher.selection.shards import KEPT, Shards, batches, open_shards
 from thresher.selection.unique import refuse_repeated_ids
 
 _READ = 1 << 18
@@ -155,7 +155,8 @@ def _write_kept(
     n_rows: int,
 ) -> None:
     written = 0
-    with pq.ParquetWriter(temporary, shards.schema) as writer, spill.open("rb") as handle:
+    schema = shards.schema.with_metadata({**(shards.schema.metadata or {}), KEPT: b""})
+    with pq.ParquetWriter(temporary, schema) as writer, spill.open("rb") as handle:
         for batch in batches(shards, shards.schema.names):
             piece = np.fromfile(handle, dtype=layout, count=batch.num_rows)
             if len(piece) != batch.num_rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from thresher.errors import UserError
 from thresher.selection.registry import Numbers, Spread, strategy
 
 
@@ -47,10 +48,17 @@ def recommended(
     `held_out_margin` or `aum`, and `correctness`, averaged over the runs; groups: the label, unless `stratify` names another
     column.
 
+    Raises
+    ------
+    UserError
+        `sample` is not from 0 to 1.
+
     >>> import numpy as np
     >>> recommended(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9, kept=0.5)).tolist()
     [0.1, 0.9]
     """
+    if not 0 <= sample <= 1:
+        raise UserError(f"strategy 'recommended': option 'sample' is {sample:g}; it must be from 0 to 1")
     # Above every score, and equal, so that the hash decides among them; one that is left out goes last all the same.
     of_score = spread if isinstance(spread, Spread) else spread[0]
     return np.where(u > 1 - sample * of_score.kept, np.nextafter(of_score.high, np.inf), wanted)

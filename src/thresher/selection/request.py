@@ -151,7 +151,9 @@ def check(
             f"{where}: ids are text or whole numbers, column '{id}' is {schema[id]}; cast it or name another"
         )
     for column in (stratify, *groups, *(column for column, _ in pairs)):
-        if column is not None and (schema[column].is_nested() or schema[column] in (pl.Binary, pl.Object)):
+        if column is not None and (
+            schema[column].is_nested() or schema[column] in (pl.Binary, pl.Object, pl.Duration)
+        ):
             raise UserError(
                 f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values"
             )
@@ -195,11 +197,11 @@ def target(n_rows: int, prune: float) -> int:
 def removed(fraction: float, n_kept: int, n_rows: int) -> float:
     """The share of the rows that went: what was asked for, unless floors and protected rows kept more.
 
-    >>> removed(0.45, 6, 10), removed(0.9, 5, 10)
-    (0.45, 0.5)
+    >>> removed(0.45, 6, 10), removed(0.45, 7, 10), removed(0.9, 5, 10)
+    (0.45, 0.30000000000000004, 0.5)
     """
     share = 1 - n_kept / n_rows
-    return fraction if abs(share - fraction) * n_rows < 1 else share
+    return fraction if n_kept == target(n_rows, fraction) else share
 
 
 def _among(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 
 _BATCH = 1 << 17
+# In the metadata of what a selection writes, so that it is told from a shard of its input.
+KEPT = b"thresher.kept"
 
 
 class Shards(NamedTuple):
@@ -30,7 +32,7 @@ class Shards(NamedTuple):
 
 def open_shards(path: str | Path, *, but: Path) -> Shards:
     """The parquet files of a path: a file, all `*.parquet` under a folder, or the matches of a glob, without
-    `but`.
+    `but` where that is what an earlier selection wrote.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def open_shards(path: str | Path, *, but: Path) -> Shards:
         found = [Path(name) for name in glob.glob(str(path), recursive=True)]  # noqa: PTH207
         found = [file for file in found if file.is_file()]
     if not place.is_file():
-        inside = [file for file in found if file.resolve() != but.resolve()]
+        inside = [file for file in found if file.resolve() != but.resolve() or not _is_kept(file)]
         found = [file for file in inside if not file.name.startswith((".", "_"))]
     if not found:
         raise UserError(f"{path}: no such file, folder or glob of parquet files")
@@ -64,7 +66,9 @@ def open_shards(path: str | Path, *, but: Path) -> Shards:
                 f"{file}: column '{different[0]}' is not in every shard ({paths[0].name} differs)"
             )
     try:
-        return Shards(paths, pa.unify_schemas(schemas, promote_options="permissive"))
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        metadata = {name: value for name, value in (schema.metadata or {}).items() if name != KEPT}
+        return Shards(paths, schema.with_metadata(metadata or None))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise UserError(
             f"{path}: shards have different types ({_line(error)}); write them with one schema"
@@ -88,6 +92,10 @@ def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
                     yield pa.Table.from_batches([batch]).select(columns).cast(schema)
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{path}: cannot be read ({_line(error)}); write it again") from error
+
+
+def _is_kept(path: Path) -> bool:
+    return KEPT in (_schema(path).metadata or {})
 
 
 def _schema(path: Path) -> Any:

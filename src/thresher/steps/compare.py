@@ -8,6 +8,7 @@ from typing import Any
 
 from thresher import parquet, run_folder
 from thresher.begin import change_config, changed, load_test, refuse_watched, set_test
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.run_folder import RunPath, finish, lock, read_manifest, redo, require, state
@@ -27,6 +28,10 @@ def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: 
     run = Path(run)
     before = require(run, "select")
     refuse_watched(run)
+    if before["settings"].get("score") != require(run, "score")["hash"]:
+        raise UserError(
+            f"{run}: the scores are others than those that the rows were selected by; run `thresher select {run}` first"
+        )
     with lock(run):
         if test is not None:
             rows = read_rows(run / "rows.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, sta
 from thresher.sealed import fault, read_table, write_table
 from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
 from thresher.wording import listed
+
+# Bytes of a selection's name, which is that of a file.
+LONGEST = 120
 
 
 def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFrame:
@@ -89,6 +93,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
             "hard": "+".join(hard),
             "n_rows": len(rows),
             "select": digest(made_with),
+            "score": before["hash"],
             **places,
         }
         files.write(path.with_suffix(".json"), files.as_json(facts))
@@ -103,10 +108,17 @@ def name_of(by: str, used: SelectConfig) -> str:
 
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')
+
+    It names a file: what a file's name does not take becomes a hyphen, and a hash tells such names apart.
+
+    >>> name_of("../mine", SelectConfig())
+    '..-mine-easy-cutoff-0.45-d2591c'
     """
     named = {"prune", "by", "normalise", "end", "strategy"}
     others = used.model_dump(mode="json", exclude=named, exclude_defaults=True)
-    return f"{by}-{used.end}-{used.strategy}-{used.prune:g}" + (f"-{digest(others)[:6]}" if others else "")
+    name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}" + (f"-{digest(others)[:6]}" if others else "")
+    plain = re.sub(r"[^\w.+-]", "-", name).encode()[:LONGEST].decode(errors="ignore")
+    return name if plain == name else f"{plain}-{digest(name)[:6]}"
 
 
 def content(run: Path, places: Mapping[str, Any]) -> str | None:

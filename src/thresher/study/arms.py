@@ -59,6 +59,9 @@ class Arm:
 
 
 RANDOM = Arm(None, "high", "random", "random")
+# Ties and samplers of a selection are drawn by the hash of an id under its own seed. Random rows that were drawn by the same hash
+# would be much the same rows.
+APART = 1 << 32
 
 
 def scores_of(run: Path, ids: pl.Series) -> pl.DataFrame:
@@ -114,7 +117,7 @@ def arms_of(
 
 
 def kept_by(arm: Arm, table: pl.DataFrame, prune: float, seed: int) -> NDArray[np.bool_]:
-    """Which rows of the score table the arm keeps, (N,). Samplers, random rows and ties are drawn by `seed`."""
+    """Which rows of the score table the arm keeps, (N,); `seed` draws samplers and ties, and, apart from these, random rows."""
     keep: NDArray[np.bool_] = select(
         table,
         by=arm.by,
@@ -123,7 +126,7 @@ def kept_by(arm: Arm, table: pl.DataFrame, prune: float, seed: int) -> NDArray[n
         end="easy" if arm.end == "random" else arm.end,
         strategy=arm.strategy,
         options=arm.options,
-        seed=seed,
+        seed=seed + APART if arm is RANDOM else seed,
         **arm.request,
     )["kept"].to_numpy()
     return keep

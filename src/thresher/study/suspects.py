@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 from thresher.errors import UserError
 from thresher.scores import column, scores
 from thresher.scores.read import array
+from thresher.wording import shown
 
 Numbers = npt.NDArray[np.float64]
 # A score speaks against a row that is among this share of the hardest.
@@ -85,6 +86,13 @@ def suspects_table(
     "'on' had 80% on average and 'off' 20%; another label led for most of the training (aum -2)"
     """
     where, hard = column(by, "auto", table.columns)
+    if not table[where].dtype.is_numeric():
+        raise UserError(f"column '{shown(where)}' is {table[where].dtype}, not a number; give by a score")
+    absent = int((~table[where].cast(pl.Float64).is_finite().fill_null(False)).sum())
+    if absent:
+        raise UserError(
+            f"column '{shown(where)}' is no finite number for {absent:,} rows; give by another score"
+        )
     place = {name: index for index, name in enumerate(classes)}
     given = np.array([place[name] for name in table["label"].to_list()], dtype=np.int64)
     likely = probabilities.argmax(axis=1)

@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 
 from thresher.report.examples import default_column
+from thresher.report.format import isolated
 from thresher.report.pictures.data_map import details
 from thresher.report.pictures.text import plain
 from thresher.report.read import RunFiles
+from thresher.selection import select
 
 COLOURS, WITHOUT = 7, (0.1, 0.3, 0.5)
 
@@ -41,7 +43,7 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
             }
         )
         menu.append(f"without the hardest {share:.0%} by {plain(name)}" if share else "all rows")
-    named = ", ".join(f"\u2068{label}\u2069" for label in common)
+    named = ", ".join(isolated(label) for label in common)
     return {
         "id": "meaning-map",
         "title": "Map of the texts",
@@ -74,8 +76,11 @@ def cuts(files: RunFiles, table: pl.DataFrame) -> list[tuple[str, float, np.ndar
         column = default_column(name, facts)
         if column not in table.columns:
             continue
-        sign = -1.0 if facts["hard"] == "low" else 1.0
-        values, every = (sign * one[column].to_numpy() for one in (table, scores))
-        hardest = np.quantile(every, [1 - share for share in WITHOUT])
-        found += [(name, share, values <= most) for share, most in zip(WITHOUT, hardest, strict=True)]
+        for share in WITHOUT:
+            if round(share * scores.height):
+                left = select(
+                    scores.select("id", column), by=column, prune=share, end="hard", hard=facts["hard"]
+                )
+                kept = table.select("id").join(left, on="id", how="left", maintain_order="left")["kept"]
+                found.append((name, share, kept.to_numpy()))
     return found

@@ -9,6 +9,7 @@ from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.sweep import curves_of, first_shown, is_random
 from thresher.report.pictures.text import apart, plain
 from thresher.report.read import RunFiles
+from thresher.selection.request import removed
 
 MOST_GROUPS, MOST_CURVES = 60, 12
 
@@ -25,7 +26,7 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
     names, sizes = [], []
     for column, counts in found["groups"].items():
         for name in shown:
-            made = heat(column, counts, found["full"]["groups"], curves[name])
+            made = heat(column, counts, found["full"], curves[name])
             if made is not None:
                 traces.append({**made, "visible": not traces})
                 names.append(f"{plain(name)} by {plain(column)}")
@@ -52,13 +53,15 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
 def heat(
     column: str,
     counts: Mapping[str, Sequence[Any]],
-    full: Mapping[str, Mapping[str, Any]],
+    full: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any] | None:
     """Groups by fractions of one curve; `counts` holds value, n_train and n_test of each group, in the order of the rest."""
-    if column not in full or any(column not in line.get("groups", {}) for line in lines):
+    if column not in full["groups"] or any(column not in line.get("groups", {}) for line in lines):
         return None
-    before = full[column]["accuracy"]
+    # Where floors hold, several of the shares that were asked for are one.
+    lines = list({removed(line["fraction"], line["n"], full["n"]): line for line in lines}.values())
+    before = full["groups"][column]["accuracy"]
     after = [line["groups"][column]["accuracy"] for line in lines]  # (fractions, groups)
     changes = {
         place: [None if one[place] is None else in_percent(one[place] - before[place]) for one in after]
@@ -75,7 +78,7 @@ def heat(
     ]
     return {
         "type": "heatmap",
-        "x": [f"{in_percent(line['fraction']):g}" for line in lines],
+        "x": [f"{in_percent(removed(line['fraction'], line['n'], full['n'])):g}" for line in lines],
         "y": [labels[place] for place in worst],
         "z": [changes[place] for place in worst],
         "text": [[text] * len(lines) for text in texts],
