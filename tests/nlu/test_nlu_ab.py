@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -212,10 +213,54 @@ def test_users_are_content_with_right_and_wrong_answers_as_often_as_stated() -> 
 def test_judged_needs_domain_intent_and_slots_right() -> None:
     rows = as_table([Utterance("a b", "x", "y", id="1"), Utterance("a c", "x", "y", id="2")])
     answers = rows.with_columns(
-        intent=pl.Series(["y", "z"]),
-        domain_confidence=pl.Series([0.5, None]),
+        domain=pl.Series(["x", None]),
+        intent=pl.Series(["y", None]),
+        domain_confidence=pl.Series([0.5, 0.4]),
     )
     found = judged(rows, answers)
-    assert found.right.tolist() == [True, False] and found.domain.tolist() == [0.5, 0]
+    # Below its threshold no domain answers, however sure the stack was.
+    assert found.right.tolist() == [True, False] and np.isnan(found.domain).tolist() == [False, True]
+    assert found.domain[0] == 0.5
     with pytest.raises(UserError, match="nothing to learn"):
         replay(rows, stack := Judged(np.ones(2, bool), np.ones(2)), stack, Traffic(users=10))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_types_of_a_log_are_not_guessed_from_its_first_rows(ending: str, tmp_path: Path) -> None:
+    rows = [(f"{at:03d}", 1, True, 0.1, "stop") for at in range(200)]
+    rows += [("u7", 0.25, False, 0.5, "go"), ("7", 1, True, 0, "stop")]
+    path = tmp_path / f"log{ending}"
+    names = ("user", "domain_confidence", "recovered", "defect", "utterance")
+    if ending == ".csv":
+        lines = [",".join(names) + ",time", *(",".join(map(str, row)) + ",1700000000.5" for row in rows)]
+    else:
+        lines = [json.dumps({**dict(zip(names, row, strict=True)), "time": 1700000000.5}) for row in rows]
+    path.write_text("\n".join(lines) + "\n")
+    found = read_log(path)
+    assert found["user"].n_unique() == 202
+    assert found["domain_confidence"][200] == 0.25
+    assert found["time"][0] == datetime.fromtimestamp(1700000000.5, UTC)
+
+
+@pytest.mark.parametrize("time", [1_700_000_000_000, 1_700_000_000_000_000, "1700000000000"])
+def test_times_in_no_year_that_a_date_has_are_named(time: object) -> None:
+    table = log(("ann", 0.9, True, 0.1, "stop")).with_columns(time=pl.Series([time]))
+    with pytest.raises(UserError, match="row 1: no time that is a date, ISO text or seconds since 1970"):
+        checked(table, "log")
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, 2), (3, 4)])
+def test_users_who_are_all_alike_make_any_difference_a_sure_one(one: int, other: int) -> None:
+    arms = [np.tile([float(count), 10.0], (500, 1)) for count in (one, other)]
+    found = relative_change(*arms, resamples=200)
+    assert found["p"] == pytest.approx(1 / 201)
+    assert relative_change(arms[0], arms[0], resamples=200)["p"] == 1
+
+
+def test_replayed_requests_that_no_domain_answered_have_no_confidence() -> None:
+    right = np.array([True, False] * 2)
+    half = Judged(right, np.array([0.9, np.nan] * 2))
+    first, second, _ = replay(test_rows()[:4], half, half, Traffic(users=200))
+    both = pl.concat([first, second])
+    assert 0 < both["domain_confidence"].null_count() < both.height
+    assert set(both["domain_confidence"].drop_nulls()) == {0.9}

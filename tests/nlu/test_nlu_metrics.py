@@ -180,3 +180,9 @@ def test_entropy_by_hand() -> None:
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30))
 def test_entropy_lies_between_zero_and_the_logarithm_of_the_kinds(values: list[str]) -> None:
     assert 0 <= entropy(values) <= math.log2(len(set(values))) + 1e-9
+
+
+def test_arms_that_differ_in_no_resample_have_no_interval() -> None:
+    none, one = np.zeros(5), np.array([1.0, 0, 0, 0, 0])
+    found = relative_interval([Parts(none, np.ones(5))], [Parts(one, np.ones(5))])
+    assert found["mean"] == -1 and math.isnan(found["low"]) and math.isnan(found["high"])

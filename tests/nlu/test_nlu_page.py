@@ -15,7 +15,7 @@ import pytest
 
 from thresher.errors import UserError
 from thresher.nlu.page.figures import errors_figure, headline
-from thresher.nlu.page.write import write_page
+from thresher.nlu.page.write import content, write_page
 from thresher.nlu.stack.config import StackConfig
 
 HOSTILE = "<script>window.hacked=1</script>\"'\x1b[31m"
@@ -159,6 +159,14 @@ def test_the_headline_is_the_first_technique_at_the_deepest_cut_however_lucky_an
     found = headline(entries)
     assert found is not None and found["error"] == "+3.00%" and found["random"] == "+1.00%"
     assert headline([]) is None
+
+
+def test_domains_are_shown_where_mixed_rows_were_pruned_deeper() -> None:
+    entries = [technique("random", 0.3, 0.1), technique("random", 0.52, 0.2, pool="mixed")]
+    facts = {"config": StackConfig().model_dump()}
+    results = {"techniques": entries, "seconds": 1.0}
+    scores = pl.DataFrame({"id": ["a", "b"], "domain": ["x", "x"], "source": ["", ""], "vog": [1.0, 2.0]})
+    assert len(content(facts, results, scores)["domains"]) == 2
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ def test_synthetic_rows_are_new_and_every_value_is_one_of_its_label() -> None:
     values = {row.text[slot.start : slot.end] for row in utterances(made) for slot in row.slots}
     assert values <= {"jazz", "rock music", "blues"} and set(made["source"]) == {"synthetic"}
     assert not set(made["text"]) & set(base["text"]) and made["text"].n_unique() == 6
+    tests = {text.upper() for text in made["text"][:2]}
+    assert not {text.upper() for text in swapped(base, 4, seed=3, but=tests)["text"]} & tests
 
 
 def with_leaf(
@@ -167,3 +169,12 @@ def test_joint_scores_of_all_rows_do_not_depend_on_batches(
     assert (weather.drop("id").to_numpy() == 0).all() and (
         one.filter(rows["domain"] == "home")["vog_slots"] > 0
     ).all()
+
+
+@pytest.mark.parametrize("prune", [1.3, 1, 0, -1, float("nan")])
+def test_a_share_outside_its_range_is_refused_before_it_is_scaled(prune: float) -> None:
+    table = pl.DataFrame(
+        {"id": list("abc"), "domain": "x", "source": ["old", "new", "new"], "vog": [1, 2, 3]}
+    )
+    with pytest.raises(UserError, match=f"prune is {prune:g}; it must lie between 0 and 1"):
+        choose(table, by="vog", prune=prune, sources=["old"], floor=0)

@@ -302,6 +302,7 @@ def test_what_a_format_cannot_hold_is_not_written(tmp_path: Path) -> None:
     cases = (
         ("brackets", row, ".jsonl"),
         ("rasa", row, ".yml"),
+        ("rasa", Utterance("a b", "x/y", "z", (), "", "1"), ".yml"),
         ("pipe", two, ".jsonl"),
         ("brackets", two, ".csv"),
     )

@@ -192,6 +192,12 @@ def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_pat
         load_stack(copy)
     with pytest.raises(UserError, match="not a stack folder"):
         load_stack(tmp_path)
+    for name in ("tokenizer*", "config.json"):
+        again = Path(shutil.copytree(stack, tmp_path / f"without {name[:5]}"))
+        for gone in (again / "encoder").glob(name):
+            gone.unlink()
+        with pytest.raises(UserError, match="configuration or tokenizer is gone"):
+            load_stack(again)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
     with pytest.raises(UserError, match="it is no stack"):
@@ -321,6 +327,14 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
         ("intents: {on: {data: [{sentences: [x]}]}}", "names no domain"),
         ("intents: [", "not sentence templates"),
         ("intents: {a/b: {data: [{sentences: ['(turn']}]}}", "not sentence templates"),
+        (
+            "intents: {a/b: {data: [{sentences: ['in {area}']}]}}",
+            "'a/b' has {area}, and there is no such list",
+        ),
+        (
+            "intents: {a/b: {data: [{sentences: ['[<greet>] you']}]}}",
+            "'a/b' has <greet>, and there is no such rule",
+        ),
     ):
         path.write_text(content)
         with pytest.raises(UserError, match=problem):
@@ -333,3 +347,28 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
     )
     found = evaluate(load_stack(stack), rows)
     assert found["unknown_labels"] == 1 and found["metrics"]["DCER"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"domain.schedule": "nope"}, "domain.schedule 'nope' is none that can be used"),
+        ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
+        ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
+        ({"joint.diet": "infobatch"}, "weighs rows by one loss"),
+        ({"domain.seed": 7}, "domain.seed has no meaning in a stack"),
+        ({"joint.runs": 3}, "joint.runs has no meaning in a stack"),
+        ({"model.freeze": True, "joint_frozen_layers": 1}, "leave joint_frozen_layers at 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_before_there_is_a_folder(
+    settings: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=says):
+        train_stack(toy_rows(1), tmp_path / "out", toy_config(tmp_path, **settings), workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_bytes_of_another_encoding_are_one_line(stack: Path) -> None:
+    with pytest.raises(UserError, match="is not valid Unicode"):
+        answer(load_stack(stack), ["caf\udce9 time"])

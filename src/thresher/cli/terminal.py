@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,9 +22,19 @@ def start(quiet: bool) -> None:
 
 
 def as_json(result: Any) -> None:
-    """One JSON document on stdout."""
+    """One JSON document on stdout; what is no number is null, as JSON has no word for it."""
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
-    print(json.dumps(result, ensure_ascii=not wide, default=str))
+    print(json.dumps(_plain(result), ensure_ascii=not wide, default=str, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item") and not hasattr(value, "__len__"):
+        value = value.item()  # NumPy's numbers
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def line(text: str = "") -> None:

@@ -32,6 +32,8 @@ def check_encoder(encoder: nn.Module, tokenizer: Any, name: str) -> None:
             f"model '{name}': has a slow tokenizer ({type(tokenizer).__name__}), which does not tell which rows it cuts; save a"
             " fast one beside the model (tokenizer.json)"
         )
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise UserError(f"model '{name}': its tokenizer knows no words; put tokenizer.json beside the model")
     if getattr(encoder.config, "is_encoder_decoder", False):
         raise UserError(
             f"model '{name}': {type(encoder).__name__} is an encoder and a decoder; give one that is either"

@@ -15,7 +15,7 @@ from thresher.begin import (
     refuse_other,
     train_settings,
 )
-from thresher.config import RunConfig, TrainConfig
+from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.own_files import clear, refuse_inputs_in
 from thresher.progress import say
@@ -23,6 +23,7 @@ from thresher.rows import Rows
 from thresher.run_folder import RunPath, finish, lock, redo, require, scoring_run, state
 from thresher.settings import with_settings
 from thresher.steps.proxy import has_proxy, proxy_config, take
+from thresher.training.check_recipe import check_recipe
 from thresher.training.folds import check_folds
 from thresher.training.processes import check_shares, follow, leading, rank, world
 
@@ -81,24 +82,13 @@ def train(
     refuse_group_names(rows)
     check_shares(resolved.train.batch_size, len(rows))
     check_folds(resolved.train, len(rows))
-    if resolved.train.schedule != TrainConfig().schedule:
-        from thresher.training.schedule import check_schedule
-
-        check_schedule(resolved.train.schedule)
-    if resolved.train.report_to:
-        from thresher.training.loggers import check_loggers
-
-        check_loggers(resolved.train.report_to)
+    check_recipe(resolved.train)
     made_with = train_settings(rows, resolved)
     proxy = proxy_config(resolved) if has_proxy(resolved) else None
     if proxy and world() > 1:
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
-    if resolved.train.diet != "none":
-        from thresher.training.diet import check_options
-
-        check_options(resolved.train.diet, resolved.train.diet_options)
-        if world() > 1:
-            raise UserError("a training on a diet takes one process; start it without torchrun")
+    if resolved.train.diet != "none" and world() > 1:
+        raise UserError("a training on a diet takes one process; start it without torchrun")
     overwrite = force and (folder / "run.yaml").is_file()
     there = overwrite or refuse_other(folder, made_with)
     refuse_inputs_in(folder, rows, test)

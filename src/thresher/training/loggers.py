@@ -12,8 +12,8 @@ from thresher.wording import did_you_mean, listed, shown
 USUAL = ("tensorboard", "wandb", "mlflow", "comet_ml", "trackio", "clearml", "swanlab")
 
 
-def check_loggers(names: Iterable[str]) -> None:
-    """Refuse a logger that transformers does not have, or whose package is not installed.
+def check_loggers(names: Iterable[str], setting: str = "train.report_to") -> None:
+    """Refuse a logger that transformers does not have, or whose package is not installed; `setting` is what it is called.
 
     Raises
     ------
@@ -31,10 +31,10 @@ def check_loggers(names: Iterable[str]) -> None:
             (callback,) = get_reporting_integration_callbacks([name])
         except ValueError as error:
             raise UserError(
-                f"train.report_to: '{shown(name)}' is no logger of transformers; there are {listed(USUAL)} and others"
+                f"{setting}: '{shown(name)}' is no logger of transformers; there are {listed(USUAL)} and others"
                 f"{did_you_mean(name, USUAL)}"
             ) from error
         try:
             callback()
         except (RuntimeError, ImportError) as error:
-            raise UserError(f"train.report_to: {name} cannot be used: {shown(error, 160)}") from error
+            raise UserError(f"{setting}: {name} cannot be used: {shown(error, 160)}") from error

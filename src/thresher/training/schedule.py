@@ -13,8 +13,8 @@ from thresher.wording import did_you_mean, listed, shown
 _LOOKS = SchedulerType.REDUCE_ON_PLATEAU
 
 
-def check_schedule(name: str) -> None:
-    """Refuse a schedule that transformers does not have, or that a name alone does not tell.
+def check_schedule(name: str, setting: str = "train.schedule") -> None:
+    """Refuse a schedule that transformers does not have, or that a name alone does not tell; `setting` is what it is called.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def check_schedule(name: str) -> None:
     known = [one.value for one in SchedulerType if one is not _LOOKS and _stands_alone(one.value)]
     if name not in known:
         raise UserError(
-            f"train.schedule '{shown(name)}' is none that can be used; there are {listed(known, 20)}{did_you_mean(name, known)}"
+            f"{setting} '{shown(name)}' is none that can be used; there are {listed(known, 20)}{did_you_mean(name, known)}"
         )
 
 

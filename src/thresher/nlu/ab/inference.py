@@ -55,18 +55,14 @@ def relative_change(
     log_a, var_a = _log_rate(features_a.sum(0), len(a))
     log_b, var_b = _log_rate(features_b.sum(0), len(b))
     difference, error = float(log_b - log_a), float(np.sqrt(var_a + var_b))
-    if error == 0:
-        return {
-            **found,
-            "change": rate_b / rate_a - 1,
-            "low": rate_b / rate_a - 1,
-            "high": rate_b / rate_a - 1,
-            "p": 1.0,
-        }
-    drawn = _bootstrap(features_a, features_b, difference, resamples, rng)
-    tails = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2])
+    tails = [0.0, 0.0]
+    if error > 0:
+        drawn = _bootstrap(features_a, features_b, difference, resamples, rng)
+        tails = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     permuted = _permuted(np.concatenate([features_a, features_b]), len(a), resamples, rng)
-    at_least = int((np.abs(permuted) >= abs(difference / error) * (1 - 1e-12)).sum())
+    # Where all users of an arm are alike, any difference is as far out as can be.
+    far = abs(difference) / error if error > 0 else np.inf if difference else 0.0
+    at_least = int((np.abs(permuted) >= far * (1 - 1e-12)).sum())
     return {
         **found,
         "change": rate_b / rate_a - 1,
@@ -87,7 +83,9 @@ def _log_rate(sums: Numbers, users: int) -> tuple[Numbers, Numbers]:
     n, d, nn, nd, dd = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = nn / n**2 - 2 * nd / (n * d) + dd / d**2
-        return np.log(n / d), np.maximum(spread, 0.0) * users / (users - 1)
+        # What rounding leaves of users that are all alike is no spread.
+        spread = np.where(spread > 1e-13 * (nn / n**2 + dd / d**2), spread, 0.0)
+        return np.log(n / d), spread * users / (users - 1)
 
 
 def _studentised(log_a: Numbers, var_a: Numbers, log_b: Numbers, var_b: Numbers, centre: float) -> Numbers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,13 @@ from thresher.wording import did_you_mean, listed, shown
 
 NEEDED = ("user", "time", "domain_confidence", "recovered", "defect")
 KEY = "utterance"  # what the tail of the traffic is told by; may be absent
+YEARS = (-62_135_596_800, 253_402_300_799)  # the years 1 to 9999, in seconds since 1970
+# Types are not guessed from the first rows: a confidence of 1 is a number like 0.25, and user 007 is not user 7.
+READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".parquet": pl.read_parquet,
+    ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
+    ".csv": lambda path: pl.read_csv(path, infer_schema=False),
+}
 
 
 def read_log(path: str | Path) -> pl.DataFrame:
@@ -28,11 +36,10 @@ def read_log(path: str | Path) -> pl.DataFrame:
     place = Path(path)
     if not place.is_file():
         raise UserError(f"{place}: no such file; give the log of one arm as .parquet, .jsonl or .csv")
-    readers = {".parquet": pl.read_parquet, ".jsonl": pl.read_ndjson, ".csv": pl.read_csv}
-    if place.suffix not in readers:
-        raise UserError(f"{place}: logs are read from {listed(readers)}")
+    if place.suffix not in READERS:
+        raise UserError(f"{place}: logs are read from {listed(READERS)}")
     try:
-        log = readers[place.suffix](place)  # type: ignore[operator]
+        log = READERS[place.suffix](place)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(f"{place}: cannot be read ({shown(error, 120)})") from error
     return checked(log, str(place))
@@ -54,15 +61,16 @@ def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
         table = log.select(
             pl.col("user").cast(pl.String),
             _time(log.schema["time"]),
-            pl.col("domain_confidence").cast(pl.Float64),
+            _number("domain_confidence", log.schema),
             _truth(log.schema["recovered"]),
-            pl.col("defect").cast(pl.Float64),
+            _number("defect", log.schema),
             *keys,
         )
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{where}: a column has values of another kind ({shown(error, 120)})") from error
     for name in ("user", "time", "recovered", "defect"):
-        _refuse(table[name].is_null(), where, f"no {name}")
+        told = " that is a date, ISO text or seconds since 1970" if name == "time" else ""
+        _refuse(table[name].is_null(), where, f"no {name}{told}")
     for name in ("domain_confidence", "defect"):
         _refuse(~table[name].fill_null(0.0).is_between(0, 1), where, f"{name} is not between 0 and 1")
     return table
@@ -70,19 +78,28 @@ def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
 
 def _time(dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.String:
-        return pl.col("time").str.to_datetime(time_zone="UTC", strict=False)
+        seconds = pl.col("time").str.strip_chars().cast(pl.Float64, strict=False)
+        text = pl.col("time").str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        return pl.when(seconds.is_null()).then(text).otherwise(_moment(seconds)).alias("time")
     if dtype.is_numeric():
-        return (
-            pl.from_epoch((pl.col("time") * 1_000_000).cast(pl.Int64), "us")
-            .dt.replace_time_zone("UTC")
-            .alias("time")
-        )
+        return _moment(pl.col("time").cast(pl.Float64)).alias("time")
     time = pl.col("time").cast(pl.Datetime("us", getattr(dtype, "time_zone", None)))
     return (
         time.dt.convert_time_zone("UTC")
         if getattr(dtype, "time_zone", None)
         else time.dt.replace_time_zone("UTC")
     )
+
+
+def _moment(seconds: pl.Expr) -> pl.Expr:
+    """A time from seconds since 1970; none where it lies in no year that a date has, as milliseconds do."""
+    inside = pl.when(seconds.is_between(*YEARS)).then(seconds)
+    return pl.from_epoch((inside * 1_000_000).cast(pl.Int64), "us").dt.replace_time_zone("UTC")
+
+
+def _number(name: str, schema: pl.Schema) -> pl.Expr:
+    found = pl.col(name).str.strip_chars() if schema[name] == pl.String else pl.col(name)
+    return found.cast(pl.Float64)
 
 
 def _truth(dtype: pl.DataType) -> pl.Expr:

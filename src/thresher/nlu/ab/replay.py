@@ -47,7 +47,8 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a stack does with every test utterance: right or not, and the confidence of its domain; (n,) each."""
+    """What a stack does with every test utterance: right or not, and the confidence of its domain, NaN where none answers; (n,)
+    each."""
 
     right: npt.NDArray[np.bool_]
     domain: Numbers
@@ -57,7 +58,8 @@ def judged(rows: pl.DataFrame, answers: pl.DataFrame) -> Judged:
     """Whether answers are right in domain, intent and all slots, and how sure of the domain the stack was."""
     aligned = rows.select("id").join(answers, on="id", how="left", maintain_order="left")
     wrong = irer(counts(rows, answers)).counted
-    return Judged(wrong == 0, aligned["domain_confidence"].fill_null(0.0).to_numpy().astype(np.float64))
+    sure = aligned.select(pl.when(pl.col("domain").is_not_null()).then("domain_confidence")).to_series()
+    return Judged(wrong == 0, sure.cast(pl.Float64).fill_null(np.nan).to_numpy())
 
 
 def replay(
@@ -101,7 +103,7 @@ def replay(
             "user": [f"user-{number:06d}" for number in seen["user"]],
             "time": [START + timedelta(seconds=float(at)) for at in seen["time"]],
             "utterance": texts[seen["asked"]],
-            "domain_confidence": seen["confidence"],
+            "domain_confidence": pl.Series(seen["confidence"]).fill_nan(None),
             "recovered": seen["recovered"],
             "rephrased": seen["rephrased"],
             "defect": defect,

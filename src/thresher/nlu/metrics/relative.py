@@ -40,7 +40,7 @@ def relative_interval(
     interval is mean +- t sqrt(V_rows + V_samples): V_rows is the variance of `mean` when the test rows are resampled with
     replacement, the same rows for all trainings; V_samples is the variance over the pairs of the linearised difference
     E_s / F - E F_s / F^2, over S. t has the degrees of freedom of Welch and Satterthwaite. With S = 1 the second part is
-    unknown, and the interval is that of the rows alone.
+    unknown, and the interval is that of the rows alone. Where the arms differ and no resample of the rows does, there is none.
 
     Source: Efron and Tibshirani 1993, ch. 6; Welch 1947; as `thresher.study.intervals` for differences.
 
@@ -74,6 +74,9 @@ def relative_interval(
     if not mean_f > 0:
         return {**found, "low": float("nan"), "high": float("nan")}
     row_part = float(np.nanvar(_resampled(pruned, full, bootstrap, seed), ddof=1))
+    if row_part == 0 and not _alike(pruned, full):
+        # Too few errors for any resample to differ: that says nothing of other rows.
+        return {**found, "low": float("nan"), "high": float("nan")}
     linear = e / mean_f - mean_e * f / mean_f**2
     sample_part = float(linear.var(ddof=1)) / count if count > 1 else 0.0
     total = row_part + sample_part
@@ -84,6 +87,11 @@ def relative_interval(
     )
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * total**0.5
     return {**found, "low": found["mean"] - half, "high": found["mean"] + half}
+
+
+def _alike(pruned: Sequence[Parts], full: Sequence[Parts]) -> bool:
+    """Whether both arms make the same errors, row for row."""
+    return all(np.array_equal(one.counted, other.counted) for one, other in zip(pruned, full, strict=True))
 
 
 def _resampled(pruned: Sequence[Parts], full: Sequence[Parts], bootstrap: int, seed: int) -> Numbers:

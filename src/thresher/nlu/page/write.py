@@ -68,8 +68,9 @@ def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame
     style = "".join(
         (place / name).read_text() for place, name in ((REPORT_TEMPLATE, "page.css"), (TEMPLATE, "nlu.css"))
     )
-    deepest = max((entry["prune"] for entry in entries), default=0.0)
-    deep = [entry for entry in entries if entry["prune"] == deepest and entry["pool"] == "historical"]
+    historical = [entry for entry in entries if entry["pool"] == "historical"]
+    deepest = max((entry["prune"] for entry in historical), default=0.0)
+    deep = [entry for entry in historical if entry["prune"] == deepest]
     return {
         "version": installed("thresher"),
         "style": Markup(style),

@@ -64,6 +64,8 @@ def choose(
     >>> found.filter("kept")["id"].to_list()
     ['a', 'c', 'd']
     """
+    if not 0 < prune < 1:
+        raise UserError(f"prune is {prune:g}; it must lie between 0 and 1, for example 0.45")
     there = table["source"].unique().to_list() if "source" in table.columns else []
     unknown = [name for name in sources if name not in there]
     if unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
 import polars as pl
@@ -15,12 +16,12 @@ SOURCE = "synthetic"
 _TRIES = 20
 
 
-def swapped(rows: pl.DataFrame, count: int, seed: int = 0) -> pl.DataFrame:
-    """`count` new rows: a training row with slots, in which every slot holds a value of another row.
+def swapped(rows: pl.DataFrame, count: int, seed: int = 0, but: Iterable[str] = ()) -> pl.DataFrame:
+    """`count` new rows: a training row with slots, whose values are drawn anew.
 
     A value comes from a slot of the same label in the same domain. Which row is varied, and the values, are drawn at random
-    from `seed`; a text that stands in the rows already, or was made already, is not made again. The ids name the row that was
-    varied, and the source is "synthetic".
+    from `seed`; a text that stands in the rows or in `but` (the test texts), or was made already, is not made. The ids name the
+    row that was varied, and the source is "synthetic".
 
     Raises
     ------
@@ -38,7 +39,7 @@ def swapped(rows: pl.DataFrame, count: int, seed: int = 0) -> pl.DataFrame:
         for slot in row.slots:
             values.setdefault((row.domain, slot.label), []).append(row.text[slot.start : slot.end])
     sources = [row for row in utterances(rows) if row.slots]
-    seen = {normalised(row.text) for row in utterances(rows)}
+    seen = {normalised(text) for text in (*rows["text"], *but)}
     made: list[Utterance] = []
     tries = 0
     while len(made) < count:

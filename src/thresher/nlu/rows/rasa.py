@@ -143,6 +143,10 @@ def write(rows: Iterable[Utterance]) -> str:
 
     lines = ['version: "3.1"', "nlu:"]
     for (domain, intent, source), group in groupby(sorted(rows, key=key), key=key):
+        if "/" in domain:
+            raise BadRow(
+                f"domain '{shown(domain)}' has a '/', which divides domain and intent in Rasa's files"
+            )
         lines.append(f"- intent: {json.dumps(f'{domain}/{intent}', ensure_ascii=False)}")
         if source:
             lines += ["  metadata:", f"    source: {json.dumps(source, ensure_ascii=False)}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from thresher.errors import UserError
 from thresher.model.classifier import Classifier
 from thresher.nlu.rows.table import SLOTS, Labels, squeezed
 from thresher.nlu.stack.config import StackConfig
@@ -16,6 +18,7 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.predict import domain_probabilities, understand
 from thresher.nlu.stack.rules import Rules, by_rule
 from thresher.nlu.stack.train import tags_for
+from thresher.wording import shown
 
 # A model with its tokenizer, or None where there is nothing to learn.
 Domain = tuple[Classifier, Any] | None
@@ -55,7 +58,15 @@ def answer(stack: Stack, texts: Sequence[str]) -> pl.DataFrame:
     `exact` or `template` (a rule), `models`, `no domain` or `no intent` (a confidence below its threshold, and then null);
     `domain_confidence` (the largest probability), `intent_confidence`, `slot_confidence` (of the least sure word); all are 1
     for rules. `likeliest` is the domain that the classifier would name, whatever the threshold.
+
+    Raises
+    ------
+    UserError
+        a text that is not Unicode, as bytes of another encoding are where Python reads them from a terminal.
     """
+    for text in texts:
+        if re.search("[\ud800-\udfff]", text):
+            raise UserError(f"'{shown(text)}' is not valid Unicode (half a surrogate pair); mend the text")
     plain = [squeezed(text)[0] for text in texts]
     ruled = [by_rule(stack.rules, text) if stack.rules else None for text in plain]
     asked = [at for at, found in enumerate(ruled) if found is None]

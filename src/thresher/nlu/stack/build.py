@@ -29,6 +29,8 @@ from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
 from thresher.run_folder import lock
+from thresher.training.check_recipe import check_recipe
+from thresher.training.diet.registry import find
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
@@ -69,6 +71,7 @@ def train_stack(
         rows without anything to learn, a folder that holds another stack, broken rules, or a full disk.
     """
     folder, config = Path(out), config or StackConfig()
+    check_stack(config)
     labels = labels_of(rows)
     if not any(needs_model(labels, name) for name in labels.intents) and len(labels.intents) < 2:
         raise UserError("one domain, one intent and no slots: there is nothing to learn")
@@ -116,6 +119,39 @@ def _begin(
     write(folder / "rows.parquet", rows.write_parquet)
     if not (folder / "encoder").is_dir():
         save_encoder(folder, encoder, tokenizer)
+
+
+def check_stack(config: StackConfig) -> None:
+    """Refuse settings that no training of a stack can go by, or that none would look at.
+
+    Raises
+    ------
+    UserError
+        one line that names the setting.
+
+    >>> check_stack(StackConfig(domain=StackConfig().domain.model_copy(update={"seed": 7})))
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: domain.seed has no meaning in a stack, all of whose trainings have one seed; set seed
+    """
+    known = StackConfig()
+    for section in ("domain", "joint"):
+        recipe = getattr(config, section)
+        for name, instead in (
+            ("seed", "all of whose trainings have one seed; set seed"),
+            ("runs", "whose models are trained once"),
+            ("folds", "whose models are trained once"),
+            ("workers", "which trains models side by side; give --workers"),
+        ):
+            if getattr(recipe, name) != getattr(getattr(known, section), name):
+                raise UserError(f"{section}.{name} has no meaning in a stack, {instead}")
+        check_recipe(recipe, section)
+    if config.joint.diet != "none" and find(config.joint.diet).weighs:
+        raise UserError(
+            f"joint.diet: '{config.joint.diet}' weighs rows by one loss, and the intent and slot models have two; take another"
+        )
+    if config.model.freeze and config.joint_frozen_layers:
+        raise UserError("model.freeze freezes all layers already; leave joint_frozen_layers at 0")
 
 
 def settled_stack(config: StackConfig, begun: StackConfig | None) -> StackConfig:

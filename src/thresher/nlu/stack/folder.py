@@ -32,6 +32,7 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
 from thresher.nlu.stack.train import needs_model, tags_for
 from thresher.quiet import quiet_transformers
+from thresher.wording import shown
 
 FORMAT = 1
 TABLE = "token_table"
@@ -193,12 +194,17 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
 
 def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, Any]:
     """What a saved model is put into; a frozen encoder comes with its weights."""
-    folder = stack / "encoder"
+    folder = (stack / "encoder").resolve()
+    if not (folder / "config.json").is_file() or not any(folder.glob("tokenizer*.json")):
+        raise UserError(f"{folder}: the encoder's configuration or tokenizer is gone; train the stack again")
     if config.model.freeze:
-        update = {"name": str(folder.resolve()), "layers": "all"}
+        update = {"name": str(folder), "layers": "all"}
         return stack_encoder(config.model.model_copy(update=update))
-    with quiet_transformers(), torch.random.fork_rng():
-        return build_encoder(folder)
+    try:
+        with quiet_transformers(), torch.random.fork_rng():
+            return build_encoder(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder}: cannot be read ({shown(error, 120)}); train the stack again") from error
 
 
 def _rules(stack: Path) -> Rules:

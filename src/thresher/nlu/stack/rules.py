@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,10 +78,32 @@ def _read_templates(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except Exception as error:
         raise UserError(f"{path}: not sentence templates ({shown(error, 120)})") from error
-    for name in map(str, intents.intents):
-        if "/" not in name:
+    for name, intent in intents.intents.items():
+        if "/" not in str(name):
             raise UserError(f"{path}: intent '{shown(name)}' names no domain; write DOMAIN/INTENT")
+        for block in intent.data:
+            rules = {**intents.expansion_rules, **block.expansion_rules}
+            lists = {*intents.slot_lists, *block.slot_lists, *block.wildcard_list_names}
+            for sentence in block.sentences:
+                for part in _rules_in(sentence.expression):
+                    if part not in rules:
+                        raise UserError(
+                            f"{path}: intent '{shown(name)}' has <{shown(part)}>, and there is no such rule"
+                        )
+                for part in sentence.expression.list_names(rules):
+                    if part not in lists:
+                        raise UserError(
+                            f"{path}: intent '{shown(name)}' has {{{shown(part)}}}, and there is no such list"
+                        )
     return intents
+
+
+def _rules_in(expression: Any) -> Iterator[str]:
+    """The names of the expansion rules that a sentence's expression refers to."""
+    if hasattr(expression, "rule_name"):
+        yield expression.rule_name
+    for item in getattr(expression, "items", ()):
+        yield from _rules_in(item)
 
 
 def by_rule(rules: Rules, text: str) -> Found | None:
@@ -100,8 +123,12 @@ def by_rule(rules: Rules, text: str) -> Found | None:
 
 def _by_template(templates: Any, text: str) -> Found | None:
     from hassil import recognize_best
+    from hassil.errors import MissingListError, MissingRuleError
 
-    result = recognize_best(text, templates)
+    try:
+        result = recognize_best(text, templates)
+    except (MissingListError, MissingRuleError) as error:
+        raise UserError(f"the stack's templates name what they do not hold ({shown(error, 120)})") from error
     if result is None:
         return None
     slots = _placed(text, ((entity.name, entity.text_clean) for entity in result.entities_list))
@@ -110,27 +137,29 @@ def _by_template(templates: Any, text: str) -> Found | None:
 
 
 def _placed(text: str, entities: Iterable[tuple[str, str]]) -> tuple[Slot, ...] | None:
-    """Where the texts of entities stand in a text: in order, each behind the last; None where one cannot be found.
+    """Where the texts of entities stand in a text: in order, each behind the last; None where that is not one place only.
 
     >>> _placed("Lights on in the kitchen, please", [("area", "kitchen")])
     (Slot(start=17, end=24, label='area'),)
+    >>> _placed("play play", [("song", "play")])  # which of them the template took is not known
     """
-    spans = words(text)
+    spans, named = words(text), list(entities)
     spoken = [text[start:end].casefold() for start, end in spans]
-    slots: list[Slot] = []
-    at = 0
-    for name, value in entities:
-        wanted = [value[start:end].casefold() for start, end in words(value)]
-        found = next(
-            (
-                i
-                for i in range(at, len(spans) - len(wanted) + 1)
-                if wanted and spoken[i : i + len(wanted)] == wanted
-            ),
-            None,
-        )
-        if found is None:
-            return None
-        at = found + len(wanted)
-        slots.append(Slot(spans[found][0], spans[at - 1][1], name))
-    return tuple(slots)
+    wanted = [tuple(value[start:end].casefold() for start, end in words(value)) for _, value in named]
+
+    def places(entity: int, at: int) -> Iterator[list[int]]:
+        if entity == len(wanted):
+            yield []
+            return
+        width = len(wanted[entity])
+        for first in range(at, len(spans) - width + 1):
+            if width and tuple(spoken[first : first + width]) == wanted[entity]:
+                yield from ([first, *rest] for rest in places(entity + 1, first + width))
+
+    found = list(islice(places(0, 0), 2))
+    if len(found) != 1:
+        return None
+    return tuple(
+        Slot(spans[first][0], spans[first + len(own) - 1][1], name)
+        for first, own, (name, _) in zip(found[0], wanted, named, strict=True)
+    )

@@ -13,7 +13,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.files import as_json, digest, write
 from thresher.nlu.pruning.synthetic import swapped
-from thresher.nlu.stack.build import rows_hash, settled_stack
+from thresher.nlu.stack.build import check_stack, rows_hash, settled_stack
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.study.cells import Cell, run_cells
 from thresher.nlu.study.tables import study_tables
@@ -78,6 +78,7 @@ def run_study(
     strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
     if strange and not (folder / "study.json").is_file():
         raise UserError(f"{folder}: holds files but no study.json, so it is no study; choose another --out")
+    check_stack(config)
     for name in {name for names in plan.values() for name in names}:
         technique(name)
     if set(scores["id"]) != set(rows["id"]):
@@ -87,7 +88,7 @@ def run_study(
     test = pl.concat([one.with_columns(id=pl.lit(f"{name}:") + pl.col("id")) for name, one in tests.items()])
     pools = {"historical": rows}
     if mixed_sources:
-        added = swapped(rows, round(SYNTHETIC_SHARE * rows.height))
+        added = swapped(rows, round(SYNTHETIC_SHARE * rows.height), config.seed, test["text"])
         pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
     # The thresholds, too: cells keep answers.
     made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": config.model_dump(mode="json")}
@@ -97,7 +98,7 @@ def run_study(
         started = time.monotonic()
         results: dict[str, Any] = {}
         for upto in range(1, samples + 1):
-            cells = planned(pools, scores, plan, upto)
+            cells = planned(pools, scores, plan, upto, config.seed)
             facts = run_cells(folder, cells, config, made_with, workers, same_steps)
             results = study_tables(folder, cells, facts, list(tests))
             write(folder / "results.json", as_json(results))
@@ -106,9 +107,13 @@ def run_study(
 
 
 def planned(
-    pools: Mapping[str, pl.DataFrame], scores: pl.DataFrame, plan: Mapping[float, Sequence[str]], samples: int
+    pools: Mapping[str, pl.DataFrame],
+    scores: pl.DataFrame,
+    plan: Mapping[float, Sequence[str]],
+    samples: int,
+    seed: int = 0,
 ) -> list[Cell]:
-    """The cells of the first samples, the first sample whole before the second."""
+    """The cells of the first samples, the first sample whole before the second; sample s draws its rows by `seed` + s."""
     rows = pools["historical"]
     everything = tuple(rows["id"].sort())
     cells = []
@@ -116,13 +121,13 @@ def planned(
         cells.append(Cell("full", 0.0, sample, "historical", everything))
         for prune, names in plan.items():
             for name in dict.fromkeys(names):
-                kept = tuple(kept_ids(scores, name, prune, sample))
+                kept = tuple(kept_ids(scores, name, prune, seed + sample))
                 cells.append(Cell(name, prune, sample, "historical", kept))
         if "mixed" in pools:
             synthetic = pools["mixed"].filter(source="synthetic")["id"].to_list()
             cells.append(Cell("full", 0.0, sample, "mixed", tuple(sorted([*everything, *synthetic]))))
             for name in MIXED_SOURCES:
-                left = [*kept_ids(scores, name, MIXED_PRUNE, sample), *synthetic]
+                left = [*kept_ids(scores, name, MIXED_PRUNE, seed + sample), *synthetic]
                 cells.append(Cell(name, MIXED_PRUNE, sample, "mixed", tuple(sorted(left))))
     return cells
 

@@ -1,0 +1,38 @@
+"""What of a recipe can be told to be wrong before anything is written or trained."""
+
+from __future__ import annotations
+
+from thresher.config import TrainConfig
+from thresher.errors import UserError
+
+
+def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
+    """Refuse a schedule, a logger or a diet that cannot be used; `section` is what the recipe is called in messages.
+
+    Raises
+    ------
+    UserError
+        one line that names the setting.
+
+    >>> check_recipe(TrainConfig())
+    >>> check_recipe(TrainConfig(diet="fasting"), "joint")
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: joint.diet: unknown diet 'fasting'; there are data-diet, infobatch, iterative
+    """
+    # Each brings libraries that take seconds to import.
+    if recipe.schedule != TrainConfig().schedule:
+        from thresher.training.schedule import check_schedule
+
+        check_schedule(recipe.schedule, f"{section}.schedule")
+    if recipe.report_to:
+        from thresher.training.loggers import check_loggers
+
+        check_loggers(recipe.report_to, f"{section}.report_to")
+    if recipe.diet != "none":
+        from thresher.training.diet import check_options
+
+        try:
+            check_options(recipe.diet, recipe.diet_options)
+        except UserError as error:
+            raise UserError(f"{section}.diet: {error}") from error
