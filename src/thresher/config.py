@@ -176,7 +176,8 @@ class SelectConfig(_Section):
 
     by: str = Field(default="vog", description="a score, or a column of scores.parquet")
     normalise: Literal["auto", "raw", "class", "dataset"] = Field(
-        default="auto", description="auto: class for VoG, raw for the others"
+        default="auto",
+        description="auto: class for VoG, raw for the others; of a table of scores (--out) the column as it is named",
     )
     prune: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = Field(
         default=0.45,

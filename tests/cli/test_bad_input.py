@@ -158,6 +158,7 @@ CASES = [
         f"{RUN} --set train.report_to=tensorbord",
         ("'tensorbord'", "did you mean 'tensorboard'?"),
         GOOD,
+        slow_import=True,
     ),
     Case("unknown end", f"{RUN} --end soft", ("--end", "'easy'", "'hard'"), GOOD),
     Case("unknown option of a score", f"{RUN} --score-option vog.windw=late", ("'windw'", "window"), GOOD),

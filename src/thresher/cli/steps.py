@@ -191,7 +191,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     names = [first_of(name.strip(), list(there)) for name in (by.split(",") if entry.several else [by])]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
-        names = [f"{name}_{used.normalise}" for name in names]
+        names = [f"{name.removesuffix(f'_{used.normalise}')}_{used.normalise}" for name in names]
     counts = select_from_table(
         parameters["source"],
         out=parameters["out"],
