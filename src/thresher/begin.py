@@ -19,7 +19,7 @@ from thresher.progress import say, warn
 from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
 from thresher.rows.origin import content_of
 from thresher.rows.store import source_of
-from thresher.run_folder import read_manifest, read_results, update_results
+from thresher.run_folder import forget_results, read_manifest
 from thresher.sealed import fault
 from thresher.settings import checked
 from thresher.training.folds import folds_of
@@ -219,9 +219,7 @@ def set_test(run: Path, rows: Rows, test: Rows, where: str | None) -> None:
     write_manifest(run, {**manifest, "test_hash": None, "n_test": 0})
     save_rows(test, run / "test.parquet")
     files.write(run / "audit.json", files.as_json(found))
-    found_on_them = [part for part in ("compare", "sweep", "how_much", "noise") if part in read_results(run)]
-    if found_on_them:
-        update_results(run, **{part: {} for part in found_on_them})
+    forget_results(run, "compare", "sweep", "how_much", "noise")
     manifest |= {"test_hash": test.hash(), "n_test": len(test)}
     manifest["config"]["data"]["test"] = where
     write_manifest(run, manifest)

@@ -174,6 +174,13 @@ def update_results(run: Path, **parts: Any) -> dict[str, Any]:
     return results
 
 
+def forget_results(run: Path, *parts: str) -> None:
+    """Empty the named parts of `results.json`, those that are there."""
+    there = read_results(run)
+    if found := {part: type(there[part])() for part in parts if part in there}:
+        update_results(run, **found)
+
+
 @contextlib.contextmanager
 def lock(run: Path) -> Iterator[None]:
     """Hold the run folder, made if need be: a second process on it is told so and leaves.

@@ -98,8 +98,7 @@ def check(
         _among("hard", one, ("high", "low"))
     if len(hards) != len(named):
         raise UserError(f"hard names the ends of {len(hards)} columns, by names {len(named)}; give one each")
-    if not (isinstance(prune, Real) and 0 < prune < 1):
-        raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
+    check_share(prune)
     if not (isinstance(seed, Integral) and 0 <= seed < 1 << 64):
         raise UserError(f"seed is {seed}; it must be a whole number from 0 to 2**64 - 1")
     if floor < 0:
@@ -183,6 +182,18 @@ def check(
         least,
         least_group,
     )
+
+
+def check_share(prune: float) -> None:
+    """Refuse a share to prune that leaves every row, or none.
+
+    Raises
+    ------
+    UserError
+        it does not lie between 0 and 1.
+    """
+    if not (isinstance(prune, Real) and 0 < prune < 1):
+        raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
 
 
 def target(n_rows: int, prune: float) -> int:

@@ -17,18 +17,20 @@ from thresher.rows import check_rows
 from thresher.run_folder import (
     RunPath,
     finish,
+    forget_results,
     lock,
     read_manifest,
-    read_results,
     redo,
     require,
     scoring_run,
     stamp,
     state,
-    update_results,
 )
 from thresher.sealed import fault, write_table
 from thresher.steps.proxy import take
+
+# What of the results was found by the scores; the trainings behind it stay, and are not made again.
+BY_SCORES = ("similarity", "sweep", "how_much")
 
 
 def score(
@@ -60,7 +62,7 @@ def score(
             former = stamp(run, "score")
             take(run, "score", ("scores.parquet", "scores.json"))
             if former and former["hash"] != require(run, "score")["hash"]:
-                forget_figures(run)
+                forget_results(run, *BY_SCORES)
             return table
         made_with = {"measure": before["hash"], "options": check_options(chosen)}
         path = run / "scores.parquet"
@@ -80,7 +82,7 @@ def score(
         table = table.join(rows, on="id", how="left", maintain_order="left")
         table = table.with_columns(class_names(table["label"], manifest["classes"]))
         if state(run, "score", made_with) == "other":
-            forget_figures(run)
+            forget_results(run, *BY_SCORES)
         redo(run, "score")
         manifest["config"]["scores"] = chosen
         write_manifest(run, manifest)
@@ -91,13 +93,6 @@ def score(
         if about["skipped"]:
             say(f"score: left out: {left_out(about['skipped'])}")
     return table
-
-
-def forget_figures(run: Path) -> None:
-    """Take away what was found by former scores; the trainings behind it stay, and are not made again."""
-    found = [part for part in ("similarity", "sweep", "how_much") if read_results(run).get(part)]
-    if found:
-        update_results(run, **{part: [] if part == "similarity" else {} for part in found})
 
 
 def left_out(skipped: Mapping[str, str]) -> str:

@@ -60,8 +60,7 @@ def relative_change(
         drawn = _bootstrap(features_a, features_b, difference, resamples, rng)
         tails = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     permuted = _permuted(np.concatenate([features_a, features_b]), len(a), resamples, rng)
-    # Where all users of an arm are alike, any difference is as far out as can be.
-    far = abs(difference) / error if error > 0 else np.inf if difference else 0.0
+    far = np.abs(_studentised(log_a, var_a, log_b, var_b, 0.0))
     at_least = int((np.abs(permuted) >= far * (1 - 1e-12)).sum())
     return {
         **found,

@@ -10,6 +10,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.scores import hard_end
 from thresher.selection import select
+from thresher.selection.request import check_share
 from thresher.wording import listed
 
 FLOOR = 20  # rows of a domain; the paper saw domains below this regress
@@ -64,8 +65,7 @@ def choose(
     >>> found.filter("kept")["id"].to_list()
     ['a', 'c', 'd']
     """
-    if not 0 < prune < 1:
-        raise UserError(f"prune is {prune:g}; it must lie between 0 and 1, for example 0.45")
+    check_share(prune)
     there = table["source"].unique().to_list() if "source" in table.columns else []
     unknown = [name for name in sources if name not in there]
     if unknown:
