@@ -430,3 +430,28 @@ def test_what_a_saved_dataset_has_cached_is_none_of_its_data(tmp_path: Path) -> 
     (tmp_path / "set" / "cache-0123.arrow").unlink()
     kept, _ = write_back(rows, KEEP, tmp_path / "kept")
     assert datasets.load_from_disk(str(kept)).to_list() == [RECORDS[0], RECORDS[3]]
+
+
+@pytest.mark.parametrize("of", ["shards", "dataset"])
+def test_a_folder_with_files_of_somebody_else_is_left_as_it_is(of: str, tmp_path: Path) -> None:
+    if of == "shards":
+        (tmp_path / "rows").mkdir()
+        for name in "ab":
+            pl.DataFrame({"t": [f"text {name} {n}" for n in "12"], "y": ["x", "y"]}).write_parquet(
+                tmp_path / f"rows/{name}.parquet"
+            )
+    else:
+        datasets.Dataset.from_list([{"t": f"text {n}", "y": n % 2} for n in range(4)]).save_to_disk(
+            tmp_path / "rows"
+        )
+    rows = load(tmp_path / "rows", text="t", label="y")
+    for _ in range(2):  # what was written before may be written over, with what a map or a desktop left in it
+        kept, dropped = write_back(rows, [True, False, False, True], tmp_path / "kept")
+        (kept / ".DS_Store").touch()
+        (kept / "cache-12ab.arrow").touch() if of == "dataset" else None
+    before = kept.stat().st_mtime_ns
+    (dropped / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match=r"holds 'thesis.txt', which is none of these rows' files"):
+        write_back(rows, [True, False, False, True], tmp_path / "kept")
+    assert (dropped / "thesis.txt").read_text() == "years of work"
+    assert kept.stat().st_mtime_ns == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
 from thresher.rows.read.sheet import Pieces
 from thresher.rows.table import ID, Part, Rows, Source
-from thresher.wording import listed
+from thresher.wording import listed, shown
 
 _SPLITTERS: dict[str, Callable[[bytes, str], Pieces]] = {
     "jsonl": json_lines.split,
@@ -26,6 +27,8 @@ _SPLITTERS: dict[str, Callable[[bytes, str], Pieces]] = {
     "csv": delimited.split_csv,
     "tsv": delimited.split_tsv,
 }
+# What `datasets` writes as it saves and as it maps.
+_OF_DATASETS = re.compile(r"data-\d+-of-\d+\.arrow|cache-\w+\.arrow|dataset_info\.json|state\.json")
 
 
 def write_back(
@@ -55,8 +58,8 @@ def write_back(
     Raises
     ------
     UserError
-        the source is gone or has changed since it was read, an id is unknown, a path would overwrite the source, or the
-        place cannot be written. Nothing is half written.
+        the source is gone or has changed since it was read, an id is unknown, a path would overwrite the source or a
+        folder with files of somebody else, or the place cannot be written. Nothing is half written.
 
     >>> import tempfile
     >>> from thresher.rows import load
@@ -78,6 +81,7 @@ def write_back(
     kept, dropped = stem.with_name(stem.name + ending), stem.with_name(other + ending)
     for path in (kept, dropped):
         _spare_source(path, source)
+        _spare_others(path, source)
     for path, chosen in ((kept, mask), (dropped, ~mask)):
         _write(source, chosen, path)
     return kept, dropped
@@ -114,6 +118,20 @@ def _spare_source(path: Path, source: Source) -> None:
     for part in source.parts:
         if target in (origin := Path(part.path).resolve(), *origin.parents):
             raise UserError(f"{path}: would overwrite the rows' own source; choose another place")
+
+
+def _spare_others(path: Path, source: Source) -> None:
+    """A folder takes the place of one that was written before, never of one with files of somebody else."""
+    if not path.is_dir() or _ending(source):
+        return
+    written = {part.name for part in source.parts}
+    for file in sorted(file for file in path.rglob("*") if not file.is_dir()):
+        name = file.relative_to(path).as_posix()
+        ours = _OF_DATASETS.fullmatch(name) if source.format == "dataset" else name in written
+        if not ours and not file.name.startswith("."):
+            raise UserError(
+                f"{path}: holds '{shown(name)}', which is none of these rows' files; choose another place"
+            )
 
 
 def _write(source: Source, mask: NDArray[np.bool_], path: Path) -> None:
