@@ -271,7 +271,7 @@ def test_prune_auto_keeps_what_nothing_shows_to_be_free(call: Call, run: Path) -
 
 def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
     asked = ["noise", run, "--kinds", "isotropic,group", "--levels", 0.2, "--fractions", 0.5]
-    shown = call(*asked, "--hard-fractions", 0.1, "--seeds", 2, "--workers", 1)
+    shown = call(*asked, "--hard-fractions", "0.1,0.5", "--seeds", 2, "--workers", 1)
     assert shown.code == 0, shown.err
     levels = results(run)["noise"]["levels"]
     assert [(one["kind"], one["level"]) for one in levels] == [("isotropic", 0.2), ("group", 0.2)]
@@ -292,7 +292,9 @@ def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
             pl.read_parquet(folder / "scores.parquet").top_k(int(wrong.sum()), by="el2n")["id"].to_list()
         )
         assert one["found"]["el2n"]["recall"] == pytest.approx((hard.to_numpy() & wrong).sum() / wrong.sum())
-        tried = {(line["score"], line["end"], line["fraction"]) for line in one["table"]}
+        lines = [(line["score"], line["end"], line["fraction"]) for line in one["table"]]
+        tried = set(lines)
+        assert len(lines) == len(tried)
         assert {
             ("vog", "easy", 0.5),
             (None, "random", 0.5),
@@ -303,7 +305,7 @@ def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
         assert below is None or 0 <= below["share"] <= 1
     before = contents(run / "noise")
     (run / "steps" / "noise.json").unlink()
-    assert call(*asked, "--hard-fractions", 0.1, "--seeds", 2, "--workers", 1).code == 0
+    assert call(*asked, "--hard-fractions", "0.1,0.5", "--seeds", 2, "--workers", 1).code == 0
     assert contents(run / "noise") == before
 
 

@@ -139,10 +139,11 @@ def noise_figures(run: Path, changed: Mask, settings: NoiseConfig) -> dict[str, 
     hard = [arms[name] for name in ("tracin", "pvi") if name in arms]
     pruned = sweep_arms(run, easy, settings.fractions, settings.seeds, workers=settings.workers)
     cleaned = sweep_arms(run, hard, settings.hard_fractions, settings.seeds, workers=settings.workers)
-    lines = [
-        {name: value for name, value in line.items() if name != "groups"}
-        for line in (*cleaned["table"], *pruned["table"])
-    ]
+    lines: list[dict[str, Any]] = []
+    for line in (*cleaned["table"], *pruned["table"]):
+        told = {name: value for name, value in line.items() if name != "groups"}
+        if told not in lines:  # random rows of a fraction that both ends are pruned by
+            lines.append(told)
     wrong = int(changed.sum())
     found = {}
     for name in (one for one in scores() if one in columns):
