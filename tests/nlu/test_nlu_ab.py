@@ -242,6 +242,15 @@ def test_types_of_a_log_are_not_guessed_from_its_first_rows(ending: str, tmp_pat
     assert found["time"][0] == datetime.fromtimestamp(1700000000.5, UTC)
 
 
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
+def test_brackets_and_stars_in_the_path_of_a_log_are_no_pattern(ending: str, tmp_path: Path) -> None:
+    table = log(("ann", 0.9, True, 0.1, "stop"))
+    write = {".parquet": table.write_parquet, ".csv": table.write_csv, ".jsonl": table.write_ndjson}[ending]
+    (tmp_path / "arm [b]*").mkdir()
+    write(tmp_path / "arm [b]*" / f"log{ending}")
+    assert read_log(tmp_path / "arm [b]*" / f"log{ending}")["user"].to_list() == ["ann"]
+
+
 @pytest.mark.parametrize("time", [1_700_000_000_000, 1_700_000_000_000_000, "1700000000000"])
 def test_times_in_no_year_that_a_date_has_are_named(time: object) -> None:
     table = log(("ann", 0.9, True, 0.1, "stop")).with_columns(time=pl.Series([time]))

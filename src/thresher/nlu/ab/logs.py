@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from thresher import parquet
 from thresher.errors import UserError
 from thresher.wording import did_you_mean, listed, shown
 
@@ -15,9 +16,10 @@ KEY = "utterance"  # what the tail of the traffic is told by; may be absent
 YEARS = (-62_135_596_800, 253_402_300_799)  # the years 1 to 9999, in seconds since 1970
 # Types are not guessed from the first rows: a confidence of 1 is a number like 0.25, and user 007 is not user 7.
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".parquet": pl.read_parquet,
-    ".jsonl": lambda path: pl.read_ndjson(path, infer_schema_length=None),
-    ".csv": lambda path: pl.read_csv(path, infer_schema=False),
+    ".parquet": parquet.read,
+    # The bytes: brackets in a path would be a pattern.
+    ".jsonl": lambda path: pl.read_ndjson(path.read_bytes(), infer_schema_length=None),
+    ".csv": lambda path: pl.read_csv(path, infer_schema=False, glob=False),
 }
 
 
