@@ -413,14 +413,20 @@ def test_saving_a_dataset_draws_no_bars(tmp_path: Path, capfd: pytest.CaptureFix
 
 def test_views_of_text_come_back_as_they_were(tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(5)]
-    columns = {"t": pa.array(texts, pa.string_view()), "y": pa.array(["a", "b", "a", "b", "a"])}
+    views = pa.array(texts, pa.string_view())
+    columns = {
+        "t": views,
+        "y": pa.array(["a", "b", "a", "b", "a"]),
+        "turns": pa.ListArray.from_arrays([0, 1, 1, 2, 3, 5], views),
+        "said": pa.StructArray.from_arrays([views], ["by"]),
+    }
     table = pa.table(columns)
     pq.write_table(table, tmp_path / "rows.parquet")
     for source in (table, tmp_path / "rows.parquet"):
         kept, _ = write_back(load(source, text="t", label="y"), np.array(KEEP), tmp_path / "kept")
         found = pq.read_table(kept)
         assert found.schema.equals(table.schema)
-        assert found["t"].to_pylist() == [text for text, keep in zip(texts, KEEP, strict=True) if keep]
+        assert found.to_pylist() == [one for one, keep in zip(table.to_pylist(), KEEP, strict=True) if keep]
 
 
 def test_what_a_saved_dataset_has_cached_is_none_of_its_data(tmp_path: Path) -> None:

@@ -175,6 +175,28 @@ def refused(path: Path, out: Path, **request: Any) -> str:
     return message
 
 
+def test_columns_of_any_type_that_parquet_has_come_along(tmp_path: Path) -> None:
+    views = pa.array(list("abcd"), pa.string_view())
+    table = pa.table(
+        {
+            "id": [1, 2, 3, 4],
+            "vog": [0.3, 0.1, 0.9, 0.5],
+            "lists of views": pa.ListArray.from_arrays([0, 1, 3, 3, 4], views),
+            "views in a struct": pa.StructArray.from_arrays([views], ["of"]),
+            "a view of lists": pa.ListViewArray.from_arrays([0, 1, 3, 0], [1, 2, 1, 2], views.cast("string")),
+        }
+    )
+    pq.write_table(table, tmp_path / "all.parquet")
+    select_from_table(tmp_path / "all.parquet", by="vog", prune=0.5, out=tmp_path / "kept.parquet")
+    found = pq.read_table(tmp_path / "kept.parquet")
+    assert found.schema.equals(table.schema)
+    assert found.to_pylist() == table.to_pylist()[2:]
+    with pytest.raises(UserError, match="column 'a view of lists' is Object, not a number"):
+        select_from_table(
+            tmp_path / "all.parquet", by="a view of lists", prune=0.5, out=tmp_path / "kept.parquet"
+        )
+
+
 def test_mistakes_get_one_line_and_leave_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out" / "kept.parquet"
     good = pl.DataFrame({"id": ["a", "b", "c"], "s": [1.0, 2.0, 3.0]})

@@ -26,8 +26,8 @@ class Shards(NamedTuple):
 
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
-        """The columns as polars reads them."""
-        return dict(pl.DataFrame(self.schema.empty_table()).schema)
+        """The columns as polars reads them; an object's where it does not."""
+        return {field.name: _read_as(field) for field in self.schema}
 
 
 def open_shards(path: str | Path, *, but: Path) -> Shards:
@@ -92,6 +92,13 @@ def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
                     yield pa.Table.from_batches([batch]).select(columns).cast(schema)
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{path}: cannot be read ({_line(error)}); write it again") from error
+
+
+def _read_as(field: Any) -> pl.DataType:
+    try:
+        return pl.DataFrame(pa.schema([field]).empty_table()).dtypes[0]
+    except pl.exceptions.PolarsError:
+        return pl.Object()
 
 
 def _is_kept(path: Path) -> bool:
