@@ -269,6 +269,18 @@ def test_rows_of_any_dataset_with_numbers_are_shown_by_their_tokens(tmp_path):
     assert shown["id"].to_list() == [str(i) for i in range(make.ROWS)]
 
 
+def test_ids_of_a_dataset_that_gives_tensors_are_numbers(tmp_path):
+    rows, model = rows_and_model("bert", "rows")
+    numbers = list(range(100, 100 + make.ROWS))
+    rows = rows.add_column("number", numbers).with_format("torch", columns=["input_ids", "label"])
+    trainer = make.trainer_of(model, rows, tmp_path / "t", num_train_epochs=1)
+    th.watch(trainer, tmp_path / "run", id="number", vog=False)
+    trainer.train()
+    shown = pl.read_parquet(tmp_path / "run" / "rows.parquet")
+    assert shown["id"].to_list() == list(map(str, numbers))
+    assert shown["sentence"].to_list() == rows.with_format(None)["sentence"][:]
+
+
 def test_rows_that_were_never_visited_count_as_unknown(tmp_path):
     rows, model = rows_and_model("bert", "rows")
     trainer = make.trainer_of(model, rows, tmp_path / "t", max_steps=3)

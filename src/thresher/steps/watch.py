@@ -151,11 +151,17 @@ def ids_of(dataset: Any, id: str | None) -> pl.Series:
     numbers = pl.Series("id", [str(row) for row in range(len(dataset))], dtype=pl.String)
     if column is None:
         return numbers
-    found = pl.Series("id", [str(value) for value in dataset[column]], dtype=pl.String)
+    found = pl.Series("id", values_of(dataset, column), dtype=pl.String)
     if found.n_unique() == len(found):
         return found
     say(f"watch: column '{column}' names some rows twice; rows are named by their numbers instead")
     return numbers
+
+
+def values_of(dataset: Any, column: str) -> list[str]:
+    """A column's values as text, those of a dataset that gives tensors too."""
+    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
+    return [str(value) for value in plain[column]]
 
 
 def label_of(dataset: Any, row: int) -> int:
@@ -212,10 +218,7 @@ def texts_of(trainer: Any, texts: tuple[str, ...] | None) -> dict[str, list[str]
     ]
     chosen = texts or tuple(strings[:2])
     if chosen:
-        return {
-            ("text" if name in ("id", "index") else name): [str(value) for value in dataset[name]]
-            for name in chosen
-        }
+        return {("text" if name in ("id", "index") else name): values_of(dataset, name) for name in chosen}
     tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
     if tokenizer is not None and hasattr(tokenizer, "batch_decode"):
         try:
