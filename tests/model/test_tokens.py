@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thresher.errors import UserError
 from thresher.model import tokens as module
 from thresher.model.frozen import Features
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
@@ -40,6 +41,23 @@ def test_long_rows_are_cut_and_counted_and_the_longer_text_of_a_pair_first():
     assert tokens.lengths.tolist() == [5, 10]
     assert tokens.types is not None
     assert tokens.types[1].sum() == 3  # both words of the shorter text and its separator are whole
+
+
+@pytest.mark.parametrize("kind", [*ENCODERS, "gpt2"])
+@pytest.mark.parametrize("pairs", [False, True])
+def test_rows_are_as_long_as_asked_for_or_refused(kind, pairs):
+    columns = [["play music in the kitchen"], ["the light is off"]][: 1 + pairs]
+    tokenizer = tokenizer_of(kind)
+    whole = tokenise(columns, tokenizer, 100).lengths[0]
+    special = whole - sum(len(tokenizer.tokenize(text)) for (text,) in columns)
+    for length in range(1, whole + 3):
+        if length > special:
+            assert tokenise(columns, tokenizer, length).lengths.tolist() == [min(length, whole)]
+        else:
+            with pytest.raises(
+                UserError, match=f"rows of {length} tokens have no room for text: {special} of"
+            ):
+                tokenise(columns, tokenizer, length)
 
 
 def test_every_tokenizer_gives_an_empty_text_a_position():

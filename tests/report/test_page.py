@@ -214,6 +214,13 @@ def test_every_class_has_its_line_and_a_small_group_its_mark(page: Page) -> None
     assert sorted(small) == sorted(name for name in lines if sizes.get(name, 0) < 20)
 
 
+def test_charts_of_many_classes_say_that_they_show_the_largest(tmp_path: Path, page: Page) -> None:
+    files = read_run(fake_run(tmp_path / "run", n=5000, classes=210))
+    assert (n := files.scores["label"].n_unique()) > 200
+    assert f"The 200 classes with the most rows are shown, of {n};" in render(files)
+    assert "with the most rows are shown" not in page("many").read_text(encoding="utf-8")
+
+
 def test_the_same_files_give_the_same_bytes(page: Page) -> None:
     path = page("whole")
     assert write(path.parent).read_bytes() == render(read_run(path.parent)).encode()

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thresher.errors import UserError
+
 # What a tokeniser keeps beside the ids (offsets, the words themselves) is some 6 KB per row.
 BLOCK_ROWS = 10_000
 
@@ -60,10 +62,21 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
         a fast Hugging Face tokenizer.
     max_length
         tokens per row, special tokens included; fewer where the tokenizer's `model_max_length` says so.
+
+    Raises
+    ------
+    UserError
+        special tokens alone fill a row.
     """
     n = len(texts[0])
     if n == 0:
         return Tokens([], None, np.zeros(0, bool), 0)
+    special = tokenizer.num_special_tokens_to_add(pair=len(texts) == 2)
+    if min(max_length, tokenizer.model_max_length) <= special:
+        raise UserError(
+            f"rows of {min(max_length, tokenizer.model_max_length)} tokens have no room for text: {special} of them are"
+            " special tokens; give a larger --max-length"
+        )
     # A text without any token (an empty one, in a vocabulary without special tokens) still needs a position to pool.
     start = next(
         (

@@ -25,7 +25,8 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
 
     Returns
     -------
-    `classes` (names, most rows first, at most 200), `rows` per class, `selected`, and `scores` by name:
+    `classes` (names, most rows first, at most 200), `n_classes` that there are, `rows` per class, `selected`, and
+    `scores` by name:
     `hard`, `default` (form), and `forms` {raw | class | dataset: `edges` (B + 1,), `values` (B,) where every bin is one value,
     `outside` rows counted in the outermost bins, `counts` [kept, removed] of shape (1 + classes, B) with all rows first,
     `summary` (1 + classes, 7): mean, standard deviation, and the 5, 25, 50, 75, 95% quantiles}.
@@ -38,6 +39,7 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
     keep = np.ones(len(label), dtype=np.bool_) if kept is None else kept
     return {
         "classes": [visible(name) for name in names],
+        "n_classes": labels.n_unique(),
         "rows": counted["count"].to_list(),
         "selected": kept is not None,
         "scores": {
