@@ -12,7 +12,7 @@ from typing import Any
 
 from thresher import files, run_folder
 from thresher.config import DataConfig, RunConfig
-from thresher.errors import UserError
+from thresher.errors import NoColumn, UserError
 from thresher.files import digest
 from thresher.own_files import refuse_strange
 from thresher.progress import say, warn
@@ -23,7 +23,7 @@ from thresher.run_folder import forget_results, read_manifest
 from thresher.sealed import fault
 from thresher.settings import checked
 from thresher.training.folds import folds_of
-from thresher.wording import listed
+from thresher.wording import listed, shown
 
 # Shared texts beyond this share of the test rows are warned of.
 MUCH = 0.2
@@ -48,10 +48,23 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
 
 
 def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
-    """Test rows with the columns and the classes of the training rows; of what is loaded already the classes are made theirs."""
+    """Test rows with the columns and the classes of the training rows; of what is loaded already the classes are made theirs.
+
+    Where training rows came from is often no column of test rows: groups and ids that they do not have are told, and go.
+    """
     if isinstance(test, Rows):
         return in_classes_of(rows, test)
-    return load(test, text=rows.text, label=rows.label, id=id, groups=rows.groups, classes=rows.classes)
+    groups = rows.groups
+    while True:
+        try:
+            return load(test, text=rows.text, label=rows.label, id=id, groups=groups, classes=rows.classes)
+        except NoColumn as error:
+            if error.column not in (*groups, id):
+                raise
+            what = "their ids are made of their content" if error.column == id else "nothing is tested by it"
+            say(f"test rows have no column '{shown(error.column)}': {what}")
+            id = None if error.column == id else id
+            groups = tuple(name for name in groups if name != error.column)
 
 
 def in_classes_of(rows: Rows, test: Rows) -> Rows:

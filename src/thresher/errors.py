@@ -1,4 +1,4 @@
-"""The one exception a user ever needs to see."""
+"""The one exception a user ever needs to see, and its kinds that code tells apart."""
 
 from __future__ import annotations
 
@@ -13,3 +13,11 @@ class UserError(Exception):
     ...
     thresher.errors.UserError: train.jsonl: no column 'text'; it has id, utterance, label
     """
+
+
+class NoColumn(UserError):
+    """A column that a source does not have."""
+
+    def __init__(self, message: str, column: str = "") -> None:
+        super().__init__(message)
+        self.column = column

@@ -58,6 +58,16 @@ def plain_values(run: Path, text: str, label: str, layer: str) -> dict[str, floa
     return dict(zip(rows["id"], values, strict=True))
 
 
+def test_ids_come_as_one_or_as_any_column_of_them(run):
+    import pandas as pd
+
+    expected = th.explain(run, test_rows=["t1"], top=2, layer="classifier")
+    for ids in ("t1", pl.Series(["t1"]), pd.Series(["t1"]), np.array(["t1"])):
+        assert th.explain(run, test_rows=ids, top=2, layer="classifier").equals(expected)
+    with pytest.raises(th.UserError, match="no row of id '3'"):
+        th.explain(run, rows=[3])
+
+
 @pytest.mark.parametrize("layer", ["encoder", "classifier"])
 def test_it_lists_the_rows_with_the_largest_and_the_smallest_products(run, layer):
     found = th.explain(run, test_rows=["t1", "t0"], top=5, layer=layer)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, frozen_run
+from command_line import Call, commands, contents, frozen_run
 
 from thresher.api import load
 from thresher.run_folder import read_results
@@ -104,3 +104,58 @@ def test_test_rows_may_have_columns_of_other_names(made: Path) -> None:
     strange = table.with_columns(intent=pl.lit("x"))
     with pytest.raises(UserError, match="a group column 'intent', which is a text or the label"):
         load_test(load(strange, text="said", label="meant", groups=["intent"]), rows, None)
+
+
+def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
+    call: Call, run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from thresher.begin import load_test
+    from thresher.errors import UserError
+    from thresher.rows import read_rows
+
+    rows = read_rows(run / "rows.parquet")
+    assert rows.groups
+    table = pl.DataFrame(commands(40, seed=4)).select("utterance", "intent")
+    capfd.readouterr()
+    test = load_test(table, rows, "id")
+    assert test.groups == () and test.table["id"].n_unique() == 40
+    told = capfd.readouterr().err
+    assert "test rows have no column 'id': their ids are made of their content" in told
+    assert f"test rows have no column '{rows.groups[0]}': nothing is tested by it" in told
+    with pytest.raises(UserError, match="no column 'intent'"):
+        load_test(table.drop("intent"), rows, None)
+    assert (
+        call("select", run, "--by", "el2n", "--prune", 0.4, "--floor", 3, "--floor-group", "room").code == 0
+    )
+    table.write_csv(run.parent / "test.csv")
+    assert call("compare", run, "--test", run.parent / "test.csv", "--seeds", 2).code == 0
+    found = next(iter(read_results(run)["compare"].values()))
+    assert set(found["groups"]) == {"label"}
+    assert call("sweep", run, *SWEEP).code == 0
+    assert call("report", run).code == 0
+
+
+def test_what_a_selection_does_not_go_by_is_not_named(run: Path, call: Call) -> None:
+    told = call("select", run, "--strategy", "random", "--prune", 0.4)
+    assert "select: 36 of 60 rows kept by a random draw; no score has a say in it" in told.err
+    told = call("select", run, "--strategy", "cutoff", "--by", "el2n", "--prune", 0.4)
+    assert "select: 36 of 60 rows kept by el2n (easy end pruned, cutoff)" in told.err
+    refused = call("select", run, "--prune", 0.3, "--out", run.parent / "x.parquet")
+    assert (
+        refused.code == 2
+        and "is a run, which writes its kept and dropped rows into its folder" in refused.err
+    )
+
+
+def test_settings_that_compare_does_not_take_leave_former_comparisons_and_test_rows(
+    run: Path, call: Call
+) -> None:
+    import thresher as th
+
+    assert call("select", run, "--by", "el2n", "--prune", 0.4).code == 0
+    th.compare(run, seeds=2)
+    before = contents(run)
+    for wrong in ({"seeds": 1}, {"seed": 3}):
+        with pytest.raises(th.UserError, match=r"compare\.seed"):
+            th.compare(run, test=pl.DataFrame(commands(40, seed=4)), **wrong)
+    assert contents(run) == before

@@ -112,6 +112,11 @@ def test_mistakes_get_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_format_that_there_is_not_is_refused_without_a_file_too(scored: Path) -> None:
+    with pytest.raises(th.UserError, match="format is 'zzz'; it is one of"):
+        th.suspects(scored, format="zzz")
+
+
 def test_without_scores_the_step_before_is_named(tmp_path: Path, call: Call) -> None:
     answer = call("suspects", tmp_path, "--out", tmp_path / "s.csv")
     assert answer.code == 2 and "not a run folder" in answer.err

@@ -12,7 +12,7 @@ import pytest
 
 from thresher.errors import UserError
 from thresher.nlu.ab import Traffic, compare_logs, read_log, replay
-from thresher.nlu.ab.checks import split_p
+from thresher.nlu.ab.checks import split_p, weak
 from thresher.nlu.ab.inference import relative_change
 from thresher.nlu.ab.logs import checked
 from thresher.nlu.ab.rates import per_user, tail_of, unrecoverable
@@ -88,6 +88,36 @@ def test_users_not_requests_are_the_units() -> None:
     loud[0] = [700, 1000]
     found = relative_change(base, loud, resamples=400)
     assert found["change"] > 2 and found["p"] > 0.05
+
+
+def test_few_events_leave_an_end_open_rather_than_too_near() -> None:
+    rng = np.random.default_rng(3)
+    missed = 0
+    for seed in range(150):
+        one, other = (
+            np.stack([rng.binomial(3, rate, 200), np.full(200, 3)], 1).astype(float) for rate in (0.01, 0.015)
+        )
+        found = relative_change(one, other, resamples=200, seed=seed)
+        missed += found["p"] is not None and found["low"] > 0.5
+    assert missed <= 150 * 0.06
+    rare = np.tile([0.0, 3.0], (200, 1))
+    rare[0, 0] = 1.0
+    common = np.tile([1.0, 3.0], (200, 1))
+    assert relative_change(rare, common)["low"] == -1
+    assert relative_change(common, rare)["high"] == np.inf
+
+
+def test_rates_of_few_events_or_of_few_users_are_warned_of() -> None:
+    even, few = np.tile([1.0, 3.0], (150, 1)), np.tile([0.1, 3.0], (150, 1))
+    assert weak("UER", (even, even)) == []
+    assert weak("UER", (even, few)) == [
+        "few events of UER: 15 in one arm; its interval needs 20 or more to be trusted"
+    ]
+    heavy = even.copy()
+    heavy[:3] *= 100
+    assert weak("UER", (heavy, even)) == [
+        "a few users make most of the requests of UER: 150 in one arm count as 7, and its interval is then too narrow"
+    ]
 
 
 def test_arms_without_events_or_users_have_no_change() -> None:

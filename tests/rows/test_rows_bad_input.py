@@ -132,6 +132,36 @@ def test_a_missing_column_lists_what_there_is(tmp_path: Path) -> None:
     assert "no column 'k'" in refusal(tmp_path / "a.jsonl", text="utterance", label="label", id="k")
 
 
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"text": None}, "0 text columns given"),
+        ({"text": 0}, "text is 0, of type int; give the name of a column"),
+        ({"groups": 5}, "groups is 5, of type int"),
+        ({"text": [0]}, "a column is given as 0, of type int; give its name as text, '0'"),
+        ({"label": ["y"]}, "of type list; give its name as text"),
+        ({"label": None}, "a column is given as None, of type NoneType"),
+        ({"id": True}, "a column is given as True, of type bool"),
+    ],
+)
+def test_columns_that_are_no_names_get_one_line(columns: dict[str, Any], says: str) -> None:
+    assert says in refusal(pl.DataFrame({"t": ["a", "b", "c"], "y": ["0", "1", "1"]}), **columns)
+
+
+def test_names_come_as_anything_that_holds_them_and_none_is_no_group() -> None:
+    frame = pd.DataFrame({"t": ["a", "b", "c"], "y": ["0", "1", "1"], "g": ["x", "x", "z"]})
+    assert load(frame, text="t", label="y", groups=None).groups == ()
+    assert load(frame, text=frame.columns[:1], label="y", groups=frame.columns[2:]).groups == ("g",)
+
+
+def test_a_lazy_frame_that_cannot_be_collected_and_a_frame_that_cannot_be_stored_get_one_line() -> None:
+    assert "the lazy frame: cannot be collected" in refusal(pl.scan_csv("nope.csv"))
+    assert "the lazy frame: cannot be collected" in refusal(pl.LazyFrame({"t": ["a"]}).select("u"))
+    cut = pd.DataFrame({"t": ["a", "bb", "ccc"], "y": ["0", "1", "1"]})
+    cut["length"] = pd.cut(cut["t"].str.len(), 2)
+    assert "the frame: cannot be stored as Parquet" in refusal(cut)
+
+
 def test_a_line_in_a_shard_is_named_by_the_shard_and_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "part-2.jsonl").write_text(GOOD)
     (tmp_path / "part-10.jsonl").write_text("\n" + GOOD + '{"t": "c", "y": null}\n')

@@ -100,11 +100,13 @@ def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_
     assert chosen["low"] > -0.005
     found["confirmed"] = {**chosen, "n_test": 123, "shown": "not worse"}
     told = sentence(found)
+    alone = sentence(found | {"confirmed": None})
+    assert f"the interval is of the best of {len(found['looks'])} shares that were tried" in alone
     for part in (
         f"{100 * found['fraction']:g}% of the rows can go (prune {found['fraction']:g}) at",
         "2,000 validation rows",
         f"{found['trainings']} trainings of the same steps",
-        "On the 123 test rows, looked at once, without",
+        "On the 123 test rows, which took no part in the search, without",
         "(confirmed)",
     ):
         assert part in told

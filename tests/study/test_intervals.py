@@ -43,8 +43,8 @@ def test_one_seed_gives_the_paired_t_interval_over_the_test_rows():
 
 
 def test_rows_that_all_agree_give_the_paired_t_interval_over_the_seeds():
-    truth = np.zeros(50, dtype=int)
-    right = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])[:, :, None].repeat(50, axis=2)
+    truth = np.zeros(100_000, dtype=int)
+    right = np.array([[1, 1, 0, 1], [0, 1, 0, 0]])[:, :, None].repeat(len(truth), axis=2)
     found = paired_interval(1 - right[0], 1 - right[1], truth, confidence=0.9)
     low, high = stats.ttest_1samp([1, 0, 0, 1], 0).confidence_interval(0.9)
     assert bounds(found) == pytest.approx([low, 0.5, min(high, 1.0)])
@@ -59,7 +59,8 @@ def test_the_parts_and_the_degrees_of_freedom_are_those_of_the_formula(seed, see
         sum(int(a[s, i] == truth[i]) - int(b[s, i] == truth[i]) for s in range(seeds)) / seeds
         for i in range(rows)
     ]
-    seed_part, row_part = np.var(by_seed, ddof=1) / seeds, np.var(by_row, ddof=1) / rows
+    seed_part = np.var(by_seed, ddof=1) / seeds
+    row_part = max(np.var(by_row, ddof=1) / rows, min(4 / rows**2, 1))
     found = paired_interval(a, b, truth)
     assert found["se"] == pytest.approx(np.sqrt(seed_part + row_part))
     if seed_part + row_part > 1e-12:
@@ -77,16 +78,34 @@ def test_the_other_way_round_the_interval_is_mirrored(metric):
 
 
 @pytest.mark.parametrize("metric", [accuracy, macro_f1, lambda t, p: 0.5])
-def test_two_arms_that_never_differ_give_an_interval_without_width(metric):
+def test_two_arms_that_never_differ_might_on_other_rows(metric):
     a, _, truth = random_answers(2, 3, 60)
     found = paired_interval(a, a, truth, metric)
-    assert [*bounds(found), found["se"]] == [0.0, 0.0, 0.0, 0.0]
-    assert np.isfinite(found["df"])
+    half = stats.t.ppf(0.975, 59) * 2 / 60
+    assert [*bounds(found), found["se"]] == pytest.approx([-half, 0.0, half, 2 / 60])
+    assert half == pytest.approx(
+        -np.log(0.025) / 60, rel=0.1
+    )  # the rate at which none of 60 differs in 2.5% of cases
 
 
+@pytest.mark.parametrize("rows", [5, 20, 50, 200])
+def test_a_loss_that_few_rows_show_is_seldom_ruled_out(rows):
+    rng = np.random.default_rng(rows)
+    missed = 0
+    for _ in range(400):
+        lost = rng.random(rows) < 0.02
+        found = paired_interval(
+            np.tile(lost, (3, 1)).astype(int), np.zeros((3, rows), int), np.zeros(rows, int)
+        )
+        missed += not found["low"] <= -0.02 <= found["high"]
+    assert missed <= 400 * 0.05
+
+
+@pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("metric", [accuracy, macro_f1])
-def test_one_test_row_says_nothing(metric):
-    found = paired_interval(np.array([[0], [0]]), np.array([[0], [0]]), np.array([0]), metric)
+def test_one_or_two_test_rows_say_nothing(metric, rows):
+    same = np.zeros((2, rows), int)
+    found = paired_interval(same, same, same[0], metric)
     assert bounds(found) == [-1.0, 0.0, 1.0]
 
 

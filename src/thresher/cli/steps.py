@@ -135,6 +135,10 @@ def select(
     """Choose the rows to keep, of a run or of anyone's table of scores."""
     terminal.start(quiet)
     if out is not None:
+        if (Path(source) / "run.yaml").is_file():
+            raise UserError(
+                f"{source}: is a run, which writes its kept and dropped rows into its folder; --out is for a table of scores"
+            )
         result = select_of_table(context.params, set)
         pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
         order = ", ".join(f"{name} ({end} is hard)" for name, end in pairs)

@@ -43,7 +43,8 @@ def sweep(
         full = found["full"]
         terminal.line(
             f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
-            f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); * the 95% interval is all on one side of random rows"
+            f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); + or - the 95% interval is all above or below random"
+            f" rows, as some of many are by chance"
         )
 
 
@@ -64,8 +65,8 @@ def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]
             + options
             + steps
         )
-        apart = line["to_random"]["low"] > 0 or line["to_random"]["high"] < 0
-        mark = "*" if score and apart else ""
+        above, below = line["to_random"]["low"] > 0, line["to_random"]["high"] < 0
+        mark = ("+" if above else "-" if below else "") if score else ""
         went = removed(line["fraction"], line["n"], entry["full"]["n"])
         less = f" at {100 * went:.3g}%" if went != line["fraction"] else ""
         cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}{less}"

@@ -75,8 +75,7 @@ def load(
     >>> len(rows), rows.classes, rows.labels().tolist()
     (3, ('alarm', 'music'), [1, 1, 0])
     """
-    texts = (text,) if isinstance(text, str) else tuple(text)
-    names = (groups,) if isinstance(groups, str) else tuple(groups)
+    texts, names = _names(text, "text"), _names(groups, "groups")
     _check_names(texts, label, id, names)
     wanted = list(dict.fromkeys((*texts, label, *names, *([id] if id else []))))
     sheets, origin = _read(source, wanted)
@@ -107,12 +106,29 @@ def load(
     )
 
 
+def _names(given: Any, what: str) -> tuple[str, ...]:
+    """One name or several as a tuple; none where there is None."""
+    if given is None or isinstance(given, str):
+        return () if given is None else (given,)
+    try:
+        return tuple(given)
+    except TypeError as error:
+        raise UserError(
+            f"{what} is {shown(given)}, of type {type(given).__name__}; give the name of a column, or a list of names"
+        ) from error
+
+
 def _check_names(texts: tuple[str, ...], label: str, id: str | None, groups: tuple[str, ...]) -> None:
     if not 1 <= len(texts) <= 2:
         raise UserError(
             f"{len(texts)} text columns given ({listed(texts)}); give one, or two for pairs of texts"
         )
     names = (*texts, label, *groups)
+    for name in (*names, *([] if id is None else [id])):
+        if not isinstance(name, str):
+            raise UserError(
+                f"a column is given as {shown(name)}, of type {type(name).__name__}; give its name as text, '{shown(name)}'"
+            )
     if ID in names:
         raise UserError(
             f"column '{ID}' cannot be text, label or group: the row ids are called so; rename it in the data"
@@ -139,7 +155,7 @@ def _read(source: Any, wanted: list[str]) -> tuple[list[Sheet], Source]:
     if kind == "arrow":
         return [arrow.read_table(source, "the table", wanted)], Source("frame", memory=source)
     if kind is not None:
-        frame = source.collect() if isinstance(source, pl.LazyFrame) else source
+        frame = _collected(source) if isinstance(source, pl.LazyFrame) else source
         return [memory.read_frame(frame, wanted)], Source("frame", memory=frame)
     if not isinstance(source, (str, Path)):
         raise UserError(
@@ -153,6 +169,13 @@ def _read(source: Any, wanted: list[str]) -> tuple[list[Sheet], Source]:
         raise UserError(
             f"{place}: cannot be read ({error.strerror or error}); check the path and its permissions"
         ) from error
+
+
+def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
+    try:
+        return frame.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"the lazy frame: cannot be collected ({shown(error, 120)})") from error
 
 
 def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Source]:

@@ -33,13 +33,13 @@ def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: 
             f"{run}: the scores are others than those that the rows were selected by; run `thresher select {run}` first"
         )
     with lock(run):
+        used = changed(run, "compare", settings)[1].compare
         if test is not None:
             rows = read_rows(run / "rows.parquet")
             data = read_manifest(run)["config"]["data"]
             found = load_test(test, rows, data["id"])
             if found.hash() != read_manifest(run)["test_hash"]:
                 set_test(run, rows, found, found.source.name)
-        used = changed(run, "compare", settings)[1].compare
         tested = {"test": read_manifest(run)["test_hash"]}
         made_with = {"select": before["hash"], **tested, **used.model_dump(mode="json", exclude={"workers"})}
         name = before["name"]

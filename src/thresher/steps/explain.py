@@ -171,8 +171,9 @@ def _rows(path: Path, which: pl.Expr, of: str) -> list[dict[str, Any]]:
     ]
 
 
-def _by_id(run: Path, of: str, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The targets that were named by id, in the order given."""
+def _by_id(run: Path, of: str, ids: Any) -> list[dict[str, Any]]:
+    """The targets that were named by id, one or a sequence or a column of them, in the order given."""
+    ids = [str(id) for id in ([ids] if isinstance(ids, str | int) else ids)]
     if not ids:
         return []
     path = run / FILES[of]
@@ -180,7 +181,7 @@ def _by_id(run: Path, of: str, ids: Sequence[str]) -> list[dict[str, Any]]:
         raise UserError(
             f"{run}: there are no test rows in it; run `thresher train` with --test FILE, or give --row or --text"
         )
-    found = {row["id"]: row for row in _rows(path, pl.col("id").is_in(list(ids)), of)}
+    found = {row["id"]: row for row in _rows(path, pl.col("id").is_in(ids), of)}
     missing = [id for id in ids if id not in found]
     if missing:
         first = parquet.scan(path).select("id").head(10_000).collect()["id"].to_list()

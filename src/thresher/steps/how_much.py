@@ -26,7 +26,7 @@ def how_much(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str,
     """The largest share of the rows without which accuracy is not worse than with all by more than `margin` points.
 
     A validation part is cut from the training rows, by text; a run on the others, in `RUN/how-much/`, is trained and scored,
-    and a bisection with as few seeds as decide finds the share. The test rows, where there are any, are looked at once, at
+    and a bisection with as few seeds as decide finds the share. The test rows, where there are any, are looked at once by it, at
     the share that was found, with the scores of the run itself.
 
     `settings`: `margin` (points), `validation`, `step`, `first_seeds`, `most_seeds`, and those of `select` but for `prune`

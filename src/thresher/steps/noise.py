@@ -82,8 +82,9 @@ def noise(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             folder = run / "noise" / f"{kind}-{level:g}-{labels.hash()[:8]}"
             level_of = {**made_with, "levels": None, "kinds": None}
             if state(folder, "noise", level_of) != "done":
+                what = "drawn anew" if kind != "class" else "changed as the model errs"
                 say(
-                    f"noise: {kind}, {100 * level:g}% of the labels drawn anew, {noisy.changed.mean():.2%} changed"
+                    f"noise: {kind}, {100 * level:g}% of the labels {what}, {noisy.changed.mean():.2%} changed"
                 )
                 nested_run(folder, labels, test, config, proof_seeds=asked.seeds)
                 figures = {"kind": kind, "level": level, **noise_figures(folder, noisy.changed, asked)}

@@ -12,6 +12,7 @@ from thresher import files, parquet
 from thresher.begin import (
     write_manifest,
 )
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import check_rows
 from thresher.run_folder import (
@@ -28,6 +29,7 @@ from thresher.run_folder import (
 )
 from thresher.sealed import fault, write_table
 from thresher.steps.proxy import take
+from thresher.wording import shown
 
 # What of the results was found by the scores; the trainings behind it stay, and are not made again.
 BY_SCORES = ("similarity", "sweep", "how_much")
@@ -54,6 +56,12 @@ def score(
 
         manifest = read_manifest(run)
         given = manifest["config"]["scores"] if options is None else options
+        for name, values in given.items():
+            if not isinstance(values, Mapping):
+                raise UserError(
+                    f"options of {shown(name)} are {shown(values)}; give them by score and name, e.g."
+                    " {'vog': {'window': 'late'}}"
+                )
         chosen = {name: dict(values) for name, values in given.items()}
         if scoring_run(run) != run:
             table = score(scoring_run(run), options=chosen, force=force)

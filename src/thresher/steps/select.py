@@ -44,6 +44,7 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
     before = require(run, "score")
     settings = with_share(run, settings)
     with lock(run):
+        from thresher.selection import find
         from thresher.selection import select as choose
         from thresher.selection.request import target
 
@@ -99,7 +100,10 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
         files.write(path.with_suffix(".json"), files.as_json(facts))
         written = {"written": content(run, places), "source": content_of(rows.source)}
         finish(run, "select", made_with, name=name, **places, **written)
-        say(f"select: {n_kept:,} of {len(rows):,} rows kept by {by} ({used.end} end pruned, {used.strategy})")
+        how = f"by {by} ({used.end} end pruned, {used.strategy})"
+        if not find(used.strategy).reads_score:
+            how = f"by a {used.strategy} draw; no score has a say in it"
+        say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
     return selection
 
 

@@ -52,6 +52,7 @@ def suspects(
         format, an ending that the format is not written as, or a place that cannot be written.
     """
     run, out = Path(run), Path(out) if out is not None else None
+    check_format(format)
     if out is not None:
         check_place(out, format)
     require(run, "score")
@@ -102,10 +103,14 @@ def suspects(
     return listed
 
 
-def check_place(out: Path, format: str) -> None:
-    """Refuse a format that there is not, or that the file's ending does not stand for."""
+def check_format(format: str) -> None:
+    """Refuse a format that there is not."""
     if format not in ENDINGS:
         raise UserError(f"format is '{format}'; it is one of {', '.join(ENDINGS)}")
+
+
+def check_place(out: Path, format: str) -> None:
+    """Refuse a file's ending that the format does not stand for."""
     if out.suffix.lower() not in ENDINGS[format]:
         raise UserError(f"{out}: {format} is written as {', '.join(ENDINGS[format])}; choose another --out")
 

@@ -143,6 +143,8 @@ def search(
     lies neither above -margin (not worse) nor below it (worse), trainings are added, half as many again, up to `most_seeds`;
     what stays undecided counts as not shown. Bisection takes it that more pruning is not better; it looks at log2 of the
     grid's fractions. The looks are not corrected for their number: the answer is to be confirmed on rows that took no part.
+    Where every share loses just the margin, something is called not worse in 8 of 100 searches if seeds change accuracy by
+    0.1 points, in 24 of 100 if by 1.4 (simulated, default settings, 2,000 and 3,000 rows).
 
     `at(fraction, seeds)` gives a `Look`; `grid` is what `shares` gives.
 
@@ -214,12 +216,18 @@ def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> li
     weights = [float(len(one)) for one in differences]
     point = crossing(removed, [float(one.mean()) for one in differences], weights, margin)
     rng = np.random.default_rng(seed)
-    rows = differences[0].shape[1]
+    by_row = np.stack([one.mean(0) for one in differences])  # (L, n)
+    (_, rows), seeds = by_row.shape, max(map(len, differences))
     drawn = []
     for _ in range(BOOTSTRAP):
-        share = rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
-        losses = [float(one[rng.integers(len(one), size=len(one))].mean(0) @ share) for one in differences]
-        drawn.append(crossing(removed, losses, weights, margin))
+        losses = by_row @ rng.multinomial(rows, np.full(rows, 1 / rows)) / rows  # (L,)
+        # One draw for all looks: they share the trainings on all rows. Few seeds vary too little when drawn again.
+        times = rng.multinomial(seeds, np.full(seeds, 1 / seeds))
+        for at, one in enumerate(differences):
+            s = len(one)
+            part = times[:s] / times[:s].sum() if times[:s].any() else np.full(s, 1 / s)
+            losses[at] += math.sqrt(s / max(s - 1, 1)) * (part - 1 / s) @ one.mean(1)
+        drawn.append(crossing(removed, losses.tolist(), weights, margin))
     # Draws themselves, none in between: some of them are infinite.
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
     return [round(float(one), 4) if np.isfinite(one) else None for one in (point, low, high)]
@@ -252,6 +260,7 @@ def sentence(entry: dict[str, Any]) -> str:
     ]
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
+    looks = len(entry["looks"])
     told = (
         f"{percent(entry['removed'])} of the rows can go ({by}) at a margin of {margin}: {_points(chosen)} points of accuracy "
         f"to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
@@ -260,11 +269,14 @@ def sentence(entry: dict[str, Any]) -> str:
     confirmed = entry.get("confirmed")
     if confirmed:
         holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
-        told += (
-            f" On the {confirmed['n_test']:,} test rows, looked at once, without {percent(confirmed['removed'])} of all"
-            f" training rows: {_points(confirmed)} points ({holds})."
+        return (
+            f"{told} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
+            f" {percent(confirmed['removed'])} of all training rows: {_points(confirmed)} points ({holds})."
         )
-    return told
+    return (
+        f"{told} Not confirmed on other rows: the interval is of the best of {looks} shares that were tried, which it does"
+        " not allow for."
+    )
 
 
 def _points(found: dict[str, Any]) -> str:

@@ -53,6 +53,10 @@ def paired_interval(
     right, over n. For other metrics it is the variance over `bootstrap` resamples of the rows, times n /
     (n-1), the bootstrap's known shortfall.
 
+    V_row is at least 4 / n^2, what four rows that differ would give (1 at most). Where fewer differ, their number tells too
+    little of how many would among other rows: of none at all, up to 3.7 of as many others may differ (the upper end of a
+    Poisson rate at 97.5%), and 1.96 * sqrt(4) = 3.9.
+
     Seeds and rows are crossed random effects: d has a part per seed, a part per row and their interaction.
     Each of the two terms holds the interaction's share, so where it dominates (two arms that differ by chance
     only) SE^2 counts it twice and a 95% interval covers about 98 to 99%. Subtracting it, as the analysis of
@@ -61,10 +65,8 @@ def paired_interval(
     estimated degrees of freedom are too hopeful: a 95% interval then covers at worst 87% with 2 seeds, 92%
     with 3 and 94% with 5 (simulated with normal effects).
 
-    With S = 1 the seed part is unknown: the interval is that of the test rows only, and `seeds` says 1. Where
-    every row and seed shows the same difference the interval has no width; with few rows that says little.
-    With n = 1 the row part is unknown, V_row is the largest possible, 1, and the interval comes out as [-1,
-    1].
+    With S = 1 the seed part is unknown: the interval is that of the test rows only, and `seeds` says 1. With n = 1
+    or 2 V_row is the largest possible, 1, and the interval comes out as [-1, 1].
 
     Source: two-way random effects without replication; Obuchowski and Rockette 1995 and Gallas 2006 for the
     same design with readers and cases; Efron and Tibshirani 1993, ch. 6; Welch 1947 for the degrees of
@@ -98,7 +100,8 @@ def paired_interval(
     differences = np.array([metric(truth, a) - metric(truth, b) for a, b in zip(pred_a, pred_b, strict=True)])
     mean = float(differences.mean())
     seed_part = float(differences.var(ddof=1)) / seeds if seeds > 1 else 0.0
-    row_part = _row_part(pred_a, pred_b, truth, metric, bootstrap, seed) if rows > 1 else 1.0
+    measured = _row_part(pred_a, pred_b, truth, metric, bootstrap, seed) if rows > 1 else 1.0
+    row_part = max(measured, min(4 / rows**2, 1.0))
     se = float(np.sqrt(seed_part + row_part))
     df = _welch(seed_part, max(seeds - 1, 1), row_part, max(rows - 1, 1))
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
@@ -115,8 +118,6 @@ def paired_interval(
 
 def _welch(first: float, first_df: int, second: float, second_df: int) -> float:
     spread = first + second
-    if not spread:
-        return float(first_df + second_df)
     # As shares of the whole, so that small variances do not vanish when squared.
     return 1.0 / ((first / spread) ** 2 / first_df + (second / spread) ** 2 / second_df)
 

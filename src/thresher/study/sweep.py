@@ -149,6 +149,8 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def _difference(one: NDArray[np.int32], other: NDArray[np.int32], test: Rows) -> dict[str, float]:
+    if one is other:
+        return {"mean": 0.0, "low": 0.0, "high": 0.0}
     found = paired_interval(one, other, test.labels())
     return {name: round(float(found[name]), DIGITS) for name in ("mean", "low", "high")}  # type: ignore[literal-required]
 

@@ -23,8 +23,18 @@ def verdict(entry: dict[str, Any]) -> str:
     return (
         f"Without {share:.1%} of the rows accuracy is {arms['kept']['accuracy']['mean']:.2%} against "
         f"{arms['full']['accuracy']['mean']:.2%} on all of them: {points('kept-full')}; as many random rows instead: "
-        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}. {entry['caution']}".rstrip()
+        f"{points('random-full')}, and the kept ones against random: {points('kept-random')}. {few_seeds(len(facts['seeds']))}"
+        f"{entry['caution']}".rstrip()
     )
+
+
+def few_seeds(seeds: int) -> str:
+    """What to know of an interval from few trainings (`paired_interval`), with a space after it; nothing from five on.
+
+    >>> few_seeds(3), few_seeds(5)
+    ('With 3 seeds the intervals can be somewhat too narrow. ', '')
+    """
+    return f"With {seeds} seeds the intervals can be somewhat too narrow. " if seeds < 5 else ""
 
 
 def caution(truth: NDArray[np.int64], full: NDArray[np.int32]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.nlu.ab.checks import check
+from thresher.nlu.ab.checks import check, weak
 from thresher.nlu.ab.inference import relative_change
 from thresher.nlu.ab.rates import TAIL, rates
 
@@ -53,6 +53,7 @@ def compare_logs(
         warnings.append(
             f"no PDR-tail: the logs have no column 'utterance', by which the rarest {TAIL:.0%} are told"
         )
+    warnings += [line for name, arms in found.items() for line in weak(name, arms)]
     warnings += [
         f"no change of {name}: an arm has no such event" for name, one in metrics.items() if one["p"] is None
     ]

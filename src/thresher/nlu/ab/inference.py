@@ -22,6 +22,8 @@ def relative_change(
 
     - Interval: bootstrap-t of the difference of log R. Users of each arm are resampled with replacement; each resample's
       difference is divided by its own standard error, by the delta method Var log R = U/(U-1) sum_u (n_u/N - d_u/D)^2.
+      A resample in which nothing is counted in one arm is infinitely far out; where that is more than a tail of them,
+      the interval is open at that end (low -1, high infinite).
     - p value: the same studentised difference, against those when users are assigned to the arms at random,
       (1 + at least as far) / (1 + permutations), two-sided. Where the arms do not differ users are exchangeable, so it rejects
       at its level whatever the distribution (up to the number of users).
@@ -58,7 +60,10 @@ def relative_change(
     tails = [0.0, 0.0]
     if error > 0:
         drawn = _bootstrap(features_a, features_b, difference, resamples, rng)
-        tails = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+        # Draws themselves, none in between: some of them are infinite.
+        tails = np.quantile(
+            drawn, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf"
+        ).tolist()
     permuted = _permuted(np.concatenate([features_a, features_b]), len(a), resamples, rng)
     far = np.abs(_studentised(log_a, var_a, log_b, var_b, 0.0))
     at_least = int((np.abs(permuted) >= far * (1 - 1e-12)).sum())
@@ -109,9 +114,7 @@ def _bootstrap(a: Numbers, b: Numbers, centre: float, count: int, rng: np.random
             for arm in (a, b)
         ]
         values.append(_studentised(*arms[0], *arms[1], centre))
-    finite = np.concatenate(values)
-    # Infinite tails would make the interval meaningless; they stand for resamples without a single count.
-    return finite[np.isfinite(finite)]
+    return np.concatenate(values)
 
 
 def _permuted(pooled: Numbers, first: int, count: int, rng: np.random.Generator) -> Numbers:

@@ -73,7 +73,7 @@ def as_arrow(frame: Any) -> pa.Table:
     try:
         table = _table(frame)
         pq.write_table(table.slice(0, 0), pa.BufferOutputStream())
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OSError) as error:
         raise UserError(
             f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type,"
             " e.g. frame['column'].astype(str), or drop it"

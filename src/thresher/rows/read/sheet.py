@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.errors import UserError
+from thresher.errors import NoColumn, UserError
 from thresher.wording import did_you_mean, listed, shown
 
 
@@ -101,9 +101,10 @@ def need(wanted: Iterable[str], known: Collection[Any], name: str, hint: str = "
     columns = [str(column) for column in known]
     for column in wanted:
         if column not in columns:
-            raise UserError(
+            raise NoColumn(
                 f"{name}: no column '{shown(column)}'; it has {listed(columns) or 'none'}"
-                f"{did_you_mean(column, columns)}{hint}"
+                f"{did_you_mean(column, columns)}{hint}",
+                column,
             )
         if columns.count(column) > 1:
             raise UserError(
