@@ -75,7 +75,11 @@ def test_test_rows_whose_text_stands_in_train_are_left_out_of_the_unseen_part():
 
 
 def test_the_verdict_names_the_share_the_interval_and_random():
-    entry = {"settings": {"n_kept": 55, "n_full": 100, "seeds": [0, 1]}, "caution": "", **contrast(PREDICTED, TRUTH, 100)}
+    entry = {
+        "settings": {"n_kept": 55, "n_full": 100, "seeds": [0, 1]},
+        "caution": "",
+        **contrast(PREDICTED, TRUTH, 100),
+    }
     sentence = verdict(entry)
     for part in ("45.0%", "62.50%", "87.50%", "-25.00 points [", "random"):
         assert part in sentence
