@@ -135,6 +135,13 @@ def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     assert call("report", run).code == 0
 
 
+def test_a_selection_says_which_settings_it_has_from_the_one_before(run: Path, call: Call) -> None:
+    first = call("select", run, "--by", "el2n", "--end", "hard", "--prune", 0.4, "--protect", "room=hall")
+    assert "as before" not in first.err
+    second = call("select", run, "--prune", 0.3)
+    assert "select: as before: by el2n, end hard, protect room=hall\n" in second.err
+
+
 def test_what_a_selection_does_not_go_by_is_not_named(run: Path, call: Call) -> None:
     told = call("select", run, "--strategy", "random", "--prune", 0.4)
     assert "select: 36 of 60 rows kept by a random draw; no score has a say in it" in told.err

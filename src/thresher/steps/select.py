@@ -21,7 +21,7 @@ from thresher.rows.origin import check_unchanged, content_of
 from thresher.rows.store import source_of
 from thresher.run_folder import RunPath, finish, lock, redo, require, stamp, state
 from thresher.sealed import fault, read_table, write_table
-from thresher.steps.selection_settings import columns_for, refuse_unloaded, request_of
+from thresher.steps.selection_settings import carried, columns_for, refuse_unloaded, request_of
 from thresher.wording import listed
 
 # Bytes of a selection's name, which is that of a file.
@@ -67,6 +67,8 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
                 f"{done['kept']} or {done['dropped']} is not as it was written" if same else "another source"
             )
             say(f"select: {why}; written again")
+        if kept_on := carried(used, settings):
+            say(f"select: as before: {kept_on}")
         refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)
         selection = choose(scores, by=names, hard=hard, **request)

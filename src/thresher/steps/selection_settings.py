@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import polars as pl
 
 from thresher.config import SelectConfig
 from thresher.errors import UserError
+from thresher.wording import listed, shown
 
 
 def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
@@ -50,6 +51,19 @@ def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Path | No
     for name in (name for name in asked if name and name not in columns):
         mend = "start a run with" if run else "add"
         raise UserError(f"column '{name}' was not loaded with the rows; {mend} --group {name}")
+
+
+def carried(select: SelectConfig, given: Collection[str]) -> str:
+    """The settings that a selection has from the run or from the selection before it, in words; nothing where they are defaults.
+
+    >>> carried(SelectConfig(end="hard", protect=("room=hall",), prune=0.2), ["prune"])
+    'end hard, protect room=hall'
+    """
+    there = select.model_dump(mode="json", exclude_defaults=True, exclude={*given, "seed"})
+    values = {
+        name: listed(value) if isinstance(value, list) else shown(value) for name, value in there.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def columns_for(
