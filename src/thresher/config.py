@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _LAYERS = "[1-9][0-9]*"
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, given: Any) -> Any:
+        """One value where a list is asked for is a list of one."""
+        if not isinstance(given, dict):
+            return given
+        lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
+        alone = {name for name in lists & set(given) if isinstance(given[name], str | int | float)}
+        return {name: [value] if name in alone else value for name, value in given.items()}
 
 
 class DataConfig(_Section):

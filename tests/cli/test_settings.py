@@ -170,6 +170,15 @@ def test_a_setting_says_what_it_takes(place: str, value: object, says: str) -> N
     assert str(refused.value) == says
 
 
+def test_one_value_is_a_list_of_one_wherever_a_list_is_asked_for() -> None:
+    data = {"train": "train.jsonl", "text": "t", "label": "y", "groups": "g"}
+    now = checked({"data": data, "select": {"protect": "g=x"}, "noise": {"levels": 0.2, "kinds": "class"}})
+    assert (now.data.text, now.data.groups, now.select.protect) == (("t",), ("g",), ("g=x",))
+    assert (now.noise.levels, now.noise.kinds) == ((0.2,), ("class",))
+    with pytest.raises(UserError, match=r"noise\.levels"):
+        checked({"data": data, "noise": {"levels": "much"}})
+
+
 def test_settings_by_name_reach_every_section_that_has_them() -> None:
     base = checked({"data": {"train": "train.jsonl", **DATA}})
     now = with_settings(base, seed=5, prune=0.2, model="other", workers=1)

@@ -43,8 +43,6 @@ def resolve(
     for name, values in scores_of(score_options).items():
         for option, value in values.items():
             put(settings, f"scores.{name}.{option}", value)
-    if isinstance(settings.get("data"), dict) and isinstance(settings["data"].get("text"), str):
-        settings["data"]["text"] = [settings["data"]["text"]]
     now = checked(settings, named(options, by_set, config, by_option))
     if now.scores:
         from thresher.scores import check_options

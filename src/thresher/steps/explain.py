@@ -19,7 +19,17 @@ SIDES = {"proponent": 1, "opponent": -1}
 FILES = {"test": "test.parquet", "train": "rows.parquet"}
 
 
-def explain(run: RunPath, **what: Any) -> pl.DataFrame:
+def explain(
+    run: RunPath,
+    *,
+    test_rows: str | Sequence[str] = (),
+    rows: str | Sequence[str] = (),
+    text: str | Sequence[str] | None = None,
+    label: str | None = None,
+    top: int = 10,
+    layer: str = "encoder",
+    workers: int | None = None,
+) -> pl.DataFrame:
     """The training rows that lowered the loss of some rows most (proponents), and those that raised it most (opponents).
 
         TracIn(z, z') = sum over checkpoints c of  lr_c * < d loss(z) / d w at c, d loss(z') / d w at c >        nats
@@ -32,7 +42,7 @@ def explain(run: RunPath, **what: Any) -> pl.DataFrame:
     run
         a run folder in which a model was trained; of several trainings in it the first one counts.
     test_rows
-        ids of rows of `RUN/test.parquet`.
+        ids of rows of `RUN/test.parquet`; one, a list or a column of them.
     rows
         ids of training rows; none is listed for itself.
     text, label
@@ -57,7 +67,10 @@ def explain(run: RunPath, **what: Any) -> pl.DataFrame:
 
     Source: Pruthi et al. (2020), "Estimating training data influence by tracing gradient descent", NeurIPS, section 3.
     """
-    return as_table(explanations(run, **what))
+    found = explanations(
+        run, test_rows=test_rows, rows=rows, text=text, label=label, top=top, layer=layer, workers=workers
+    )
+    return as_table(found)
 
 
 def as_table(found: dict[str, Any]) -> pl.DataFrame:
@@ -80,8 +93,8 @@ def as_table(found: dict[str, Any]) -> pl.DataFrame:
 def explanations(
     run: RunPath,
     *,
-    test_rows: Sequence[str] = (),
-    rows: Sequence[str] = (),
+    test_rows: str | Sequence[str] = (),
+    rows: str | Sequence[str] = (),
     text: str | Sequence[str] | None = None,
     label: str | None = None,
     top: int = 10,
