@@ -120,8 +120,12 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
             "The whole interval lies below zero: random rows of the same number do better than the kept ones."
         )
     if found["low"] > 0:
-        return "The whole interval lies above zero: choosing rows by this score beats drawing them at random."
-    return "The interval holds zero: this comparison does not tell the score's choice apart from random rows."
+        return (
+            "The whole interval lies above zero: the kept rows do better than random rows of the same number."
+        )
+    return (
+        "The interval holds zero: this comparison does not tell the kept rows apart from as many random ones."
+    )
 
 
 def _sure(settings: dict[str, Any]) -> list[str]:

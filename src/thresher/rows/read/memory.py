@@ -74,9 +74,11 @@ def as_arrow(frame: Any) -> pa.Table:
         table = _table(frame)
         pq.write_table(table.slice(0, 0), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, ValueError, OSError) as error:
+        text = (
+            "pl.col('column').cast(pl.String)" if kind(frame) == "polars" else "frame['column'].astype(str)"
+        )
         raise UserError(
-            f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type,"
-            " e.g. frame['column'].astype(str), or drop it"
+            f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type, e.g. {text}, or drop it"
         ) from error
     return table
 
