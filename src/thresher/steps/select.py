@@ -67,11 +67,11 @@ def select(run: RunPath, *, force: bool = False, **settings: Any) -> pl.DataFram
                 f"{done['kept']} or {done['dropped']} is not as it was written" if same else "another source"
             )
             say(f"select: {why}; written again")
-        if kept_on := carried(used, settings):
-            say(f"select: as before: {kept_on}")
         refuse_unloaded(used, [*scores.columns, config.data.label], run)
         request = request_of(used, config.data.label)
         selection = choose(scores, by=names, hard=hard, **request)
+        if kept_on := carried(used, settings):
+            say(f"select: as before: {kept_on}")
         if used.floor and target(len(scores), used.prune):
             bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
         else:
