@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+# Intervals from fewer trainings than this are said to be somewhat too narrow.
+FEW_SEEDS = 5
 # Control characters, bidirectional overrides, line and paragraph separators, lone surrogates, the byte order mark.
 # The zero-width joiners stay: Persian and emoji need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")

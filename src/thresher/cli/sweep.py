@@ -44,7 +44,7 @@ def sweep(
         terminal.line(
             f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
             f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); + or - the 95% interval is all above or below random"
-            f" rows, as some of many are by chance"
+            " rows, as some of many are by chance"
         )
 
 

@@ -72,9 +72,10 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     if n == 0:
         return Tokens([], None, np.zeros(0, bool), 0)
     special = tokenizer.num_special_tokens_to_add(pair=len(texts) == 2)
-    if min(max_length, tokenizer.model_max_length) <= special:
+    longest = min(max_length, tokenizer.model_max_length)
+    if longest <= special:
         raise UserError(
-            f"rows of {min(max_length, tokenizer.model_max_length)} tokens have no room for text: {special} of them are"
+            f"rows of {longest} tokens have no room for text: {special} of them are"
             " special tokens; give a larger --max-length"
         )
     # A text without any token (an empty one, in a vocabulary without special tokens) still needs a position to pool.
@@ -92,7 +93,7 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     for first in range(0, n, BLOCK_ROWS):
         block = slice(first, first + BLOCK_ROWS)
         found, segments, truncated[block] = _tokenise_block(
-            [list(column[block]) for column in texts], tokenizer, max_length, start
+            [list(column[block]) for column in texts], tokenizer, longest, start
         )
         ids += found
         types += segments
@@ -101,12 +102,12 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
 
 
 def _tokenise_block(
-    columns: list[list[str]], tokenizer: Any, max_length: int, start: int
+    columns: list[list[str]], tokenizer: Any, longest: int, start: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[bool]]:
     encoded = tokenizer(
         *columns,
         truncation="longest_first",
-        max_length=min(max_length, tokenizer.model_max_length),
+        max_length=longest,
         return_attention_mask=False,
     )
     ids = [np.asarray(row if row else [start], np.int32) for row in encoded["input_ids"]]

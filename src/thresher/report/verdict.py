@@ -6,8 +6,8 @@ from typing import Any
 
 from thresher.report.format import count, digits_for, interval, percent, points
 from thresher.report.read import Selection
+from thresher.wording import FEW_SEEDS
 
-FEW_SEEDS = 5
 BLIND = ("random", "stratified")  # strategies that look at no score
 SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
 WIDE = 0.02  # a possible loss beyond which an interval that holds zero settles nothing

@@ -260,7 +260,6 @@ def sentence(entry: dict[str, Any]) -> str:
     ]
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
-    looks = len(entry["looks"])
     told = (
         f"{percent(entry['removed'])} of the rows can go ({by}) at a margin of {margin}: {_points(chosen)} points of accuracy "
         f"to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
@@ -274,8 +273,8 @@ def sentence(entry: dict[str, Any]) -> str:
             f" {percent(confirmed['removed'])} of all training rows: {_points(confirmed)} points ({holds})."
         )
     return (
-        f"{told} Not confirmed on other rows: the interval is of the best of {looks} shares that were tried, which it does"
-        " not allow for."
+        f"{told} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
+        " which it does not allow for."
     )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.wording import FEW_SEEDS
+
 ARMS = ("full", "kept", "random")
 
 
@@ -34,7 +36,7 @@ def few_seeds(seeds: int) -> str:
     >>> few_seeds(3), few_seeds(5)
     ('With 3 seeds the intervals can be somewhat too narrow. ', '')
     """
-    return f"With {seeds} seeds the intervals can be somewhat too narrow. " if seeds < 5 else ""
+    return f"With {seeds} seeds the intervals can be somewhat too narrow. " if seeds < FEW_SEEDS else ""
 
 
 def caution(truth: NDArray[np.int64], full: NDArray[np.int32]) -> str:
