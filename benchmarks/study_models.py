@@ -13,7 +13,8 @@ MEASURED: dict[str, dict[str, Any]] = {
 
 # The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
 # `-proxy` a head on the frozen encoder scores the rows for them, and their words do; with `-margin` the head alone; with `-folds`
-# their own cross-validation. `-evaluated` counts what they forget.
+# their own cross-validation. `-evaluated` counts what they forget,
+# and `-evaluated-one` does so in one training for scores.
 MODELS: dict[str, dict[str, Any]] = {
     "frozen": {
         "model": {"freeze": True, "layers": "all"},
@@ -37,7 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
                 "head_lr": 2e-3,
                 "runs": runs,
                 "folds": 5 if how == "-folds" else "auto",
-                "forgetting_evaluations": 10 if how == "-evaluated" else 0,
+                "forgetting_evaluations": 10 if how.startswith("-evaluated") else 0,
                 "threads": 1,
             },
             "proxy": {"encoder": "frozen" if how in ("-proxy", "-margin") else "none"},
@@ -50,6 +51,7 @@ MODELS: dict[str, dict[str, Any]] = {
             (6, 3, ""),
             (6, 1, "-one"),
             (3, 3, "-evaluated"),
+            (3, 1, "-evaluated-one"),
             (3, 1, "-folds"),
             (3, 3, "-proxy"),
             (3, 3, "-margin"),
