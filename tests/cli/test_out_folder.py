@@ -145,7 +145,8 @@ def test_what_is_for_a_table_is_refused_for_a_run(call: Call, run: Path, option:
 
 
 def test_what_was_selected_by_former_scores_is_neither_proved_nor_shown(call: Call, run: Path) -> None:
-    assert call("score", run, "--score-option", "el2n.epoch=1").code == 0
+    told = call("score", run, "--score-option", "el2n.epoch=1")
+    assert told.code == 0 and "kept.jsonl and dropped.jsonl were chosen by the scores before" in told.err
     told = call("compare", run)
     assert told.code == 2 and "run `thresher select" in told.err and told.err.count("\n") == 1, told.err
     assert call("report", run).code == 0
@@ -275,6 +276,7 @@ def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: P
     # The same selection by other scores.
     assert call("score", run, "--score-option", "el2n.epoch=0.5").code == 0
     assert call("select", run, *SCORED).code == 0
+    assert "were chosen" not in call("score", run).err
     assert call("report", run).code == 0
     assert read_run(run).compared == {}
 

@@ -71,6 +71,7 @@ def score(
             take(run, "score", ("scores.parquet", "scores.json"))
             if former and former["hash"] != require(run, "score")["hash"]:
                 forget_results(run, *BY_SCORES)
+                say_what_stands(run)
             return table
         made_with = {"measure": before["hash"], "options": check_options(chosen)}
         path = run / "scores.parquet"
@@ -100,7 +101,17 @@ def score(
         say(f"score: {', '.join(about['scores'])}")
         if about["skipped"]:
             say(f"score: left out: {left_out(about['skipped'])}")
+        say_what_stands(run)
     return table
+
+
+def say_what_stands(run: Path) -> None:
+    """Say so where the kept rows were chosen by other scores than those that the run has now."""
+    chosen = stamp(run, "select")
+    if chosen and chosen["settings"].get("score") != require(run, "score")["hash"]:
+        say(
+            f"score: {chosen['kept']} and {chosen['dropped']} were chosen by the scores before; `thresher select {run}` chooses anew"
+        )
 
 
 def left_out(skipped: Mapping[str, str]) -> str:
