@@ -76,10 +76,10 @@ def refuse_inputs_in(run: Path, *tables: Rows | None) -> None:
                 )
 
 
-def clear(run: Path) -> None:
-    """Remove what thresher wrote into a run folder, and nothing else; `run.yaml` goes last, so it can be told apart."""
+def clear(run: Path, but: tuple[str, ...] = ()) -> None:
+    """Remove what thresher wrote into a run folder, `but` some names; `run.yaml` goes last, so it can be told apart."""
     remove(run / name for name in products(run))
-    remove(path for path in own(run) if path.name.split(".")[0] not in PRODUCTS)
+    remove(path for path in own(run) if path.name.split(".")[0] not in PRODUCTS and path.name not in but)
     (run / "run.yaml").unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,8 +208,30 @@ def test_a_folder_that_holds_a_run_is_not_written_over_unasked(tmp_path):
     (tmp_path / "run" / "run.yaml").write_text("format: 1\n")
     with pytest.raises(th.UserError, match="holds a run already"):
         th.watch(changed(tmp_path, nothing), tmp_path / "run")
-    th.watch(changed(tmp_path, nothing), tmp_path / "run", force=True)
-    assert not (tmp_path / "run" / "run.yaml").exists()
+
+
+def test_a_run_that_is_to_be_written_over_stands_until_visits_of_the_new_one_are_written(tmp_path):
+    def contents() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    trainer = changed(tmp_path, nothing)
+    run = th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    th.score(run)
+    th.select(run, prune=0.4, by="el2n")
+    former = contents()
+    refused = make.trainer_of(
+        make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path / "t", of=Weighted
+    )
+    th.watch(refused, run, force=True)
+    with pytest.raises(th.UserError, match="class weights"):
+        refused.train()
+    assert contents() == former
+    trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert", rows=7), tmp_path / "t")
+    th.watch(trainer, run, force=True)
+    trainer.train()
+    assert not (run / "kept.parquet").exists() and not (run / "watch").exists()
+    assert th.score(run).height == 7
 
 
 @pytest.mark.parametrize("given", [{"text": "premise"}, {"id": "number"}])

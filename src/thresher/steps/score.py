@@ -109,9 +109,8 @@ def say_what_stands(run: Path) -> None:
     """Say so where the kept rows were chosen by other scores than those that the run has now."""
     chosen = stamp(run, "select")
     if chosen and chosen["settings"].get("score") != require(run, "score")["hash"]:
-        say(
-            f"score: {chosen['kept']} and {chosen['dropped']} were chosen by the scores before; `thresher select {run}` chooses anew"
-        )
+        names = f"{chosen['kept']} and {chosen['dropped']}"
+        say(f"score: {names} were chosen by the scores before; `thresher select {run}` chooses anew")
 
 
 def left_out(skipped: Mapping[str, str]) -> str:

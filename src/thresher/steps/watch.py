@@ -51,7 +51,7 @@ def watch(
     seed
         of the sketch.
     force
-        write over a run that stands there.
+        write over a run that stands there: it goes when the first epoch, or the first save, is through.
 
     Memory: an epoch's visits, 4 K + 36 bytes per row for K classes (a token classifier: 45), and with VoG 4 width + 12 more, in
     every process; for a moment twice that, when they are written.
@@ -75,14 +75,17 @@ def watch(
     texts = (text,) if isinstance(text, str) else text
     check_columns(trainer.train_dataset, *(texts or ()), *([id] if id else []))
     if trainer.args.process_index == 0:
-        if (run / "run.yaml").is_file():
-            if not force:
-                raise UserError(
-                    f"{run}: holds a run already; choose another out, or force=True to write over it"
-                )
-            clear(run)
+        if (run / "run.yaml").is_file() and not force:
+            raise UserError(f"{run}: holds a run already; choose another out, or force=True to write over it")
         refuse_strange(run, but=("watch", "signals"))
-    Recorder(tap(trainer), run, width, seed, lambda: write_run(run, trainer, texts, id, bool(width)))
+
+    def make_room() -> None:
+        if force and (run / "run.yaml").is_file():
+            clear(run, but=("watch",))
+
+    Recorder(
+        tap(trainer), run, width, seed, make_room, lambda: write_run(run, trainer, texts, id, bool(width))
+    )
     return run
 
 

@@ -38,7 +38,7 @@ def pads_right(trainer: Any) -> bool:
 
 
 class Recorder(TrainerCallback):
-    """Records a training into `run`; `done` is called in the first process when it has ended.
+    """Records a training into `run`; the first process calls `room` before it writes visits, and `done` when it has ended.
 
     Parameters
     ----------
@@ -48,8 +48,17 @@ class Recorder(TrainerCallback):
         of the sketch.
     """
 
-    def __init__(self, tap: Tap, run: Path, vog_width: int, seed: int, done: Callable[[], None]) -> None:
-        self.tap, self.run, self.vog_width, self.seed, self.done = tap, run, vog_width, seed, done
+    def __init__(
+        self,
+        tap: Tap,
+        run: Path,
+        vog_width: int,
+        seed: int,
+        room: Callable[[], None],
+        done: Callable[[], None],
+    ) -> None:
+        self.tap, self.run, self.vog_width, self.seed = tap, run, vog_width, seed
+        self.room, self.done = room, done
         self.over = False
         tap.listeners.append(self.take)
         tap.hooks.append(hook_classifier)
@@ -205,6 +214,8 @@ class Recorder(TrainerCallback):
         """From memory to a file."""
         self.copy()
         if self.host_side:
+            if self.tap.trainer.args.process_index == 0:
+                self.room()
             names = self.host_side[0]
             store.write_visits(
                 self.folder, {name: np.concatenate([part[name] for part in self.host_side]) for name in names}
