@@ -240,6 +240,7 @@ def main() -> None:
         "rule": lambda run: rule(run, True, deciding, 3),
         "rule-epochs": lambda run: rule(run, False, deciding, 3),
         "paper-epochs": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 3, same_steps=False),
+        "paper-easy-epochs": lambda run: singles(run, PAPER, ["easy"], deciding, 3, same_steps=False),
         "vog-epochs": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
         "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
     }
