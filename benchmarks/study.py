@@ -51,6 +51,8 @@ SINGLES = (
     "d2",
     "duplicates",
 )
+# Scores that `beyond` leaves out: three that rank much as others do, and one that is made for another strategy.
+REST = ("confidence", "correctness", "loss", "trajectory")
 SUBSETS = 200
 
 
@@ -191,6 +193,12 @@ def beyond(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
     return lines_of(sweep_arms(run, arms, fractions, seeds, True, workers_of(run)))
 
 
+def rest(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
+    """What makes the sweep whole: the hard end by scores beyond the paper's, and both ends by those that `beyond` leaves out."""
+    arms = [*cutoffs(run, (*SINGLES, *REST), ["hard"]), *cutoffs(run, REST, ["easy"])]
+    return lines_of(sweep_arms(run, arms, fractions, seeds, True, workers_of(run)))
+
+
 def lds(run: Path) -> dict[str, Any]:
     """Of 200 random halves, trained as many epochs as full data: does the sum of a score predict the accuracy?"""
     ids = read_rows(run / "rows.parquet").table["id"]
@@ -222,7 +230,7 @@ def main() -> None:
         nargs="+",
         type=float,
         default=DECIDING,
-        help="fractions of margins, epochs, paper and singles",
+        help="fractions of margins, epochs, paper, singles and rest",
     )
     asked = parser.parse_args()
     deciding = tuple(asked.deciding)
@@ -233,6 +241,7 @@ def main() -> None:
         "epochs": lambda run: rule(run, False, deciding, 5),
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
         "singles": lambda run: beyond(run, deciding, 5),
+        "rest": lambda run: rest(run, deciding, 5),
         "stability": lambda run: json.loads((run / "scores.json").read_text(encoding="utf-8"))["stability"][
             "scores"
         ],

@@ -243,7 +243,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     for name, stages in tested.items():
         for stage, figures in stages.items():
             mark = f"{name}-{stage.replace(' ', '-')}"
-            if stage.split()[-1] in ("paper", "singles", "paper-epochs", "paper-easy-epochs"):
+            if stage.split()[-1] in ("paper", "singles", "rest", "paper-epochs", "paper-easy-epochs"):
                 found[mark] = single_table(figures)
             elif stage in ("steps", "more", "epochs") or stage.startswith("tuned-"):
                 found[mark] = rule_table(figures)
