@@ -148,6 +148,12 @@ def require(run: Path, step: str) -> dict[str, Any]:
     return found
 
 
+def by_other_scores(run: Path) -> bool:
+    """Whether rows were selected, and by other scores than those that the run has now."""
+    chosen = stamp(run, "select")
+    return chosen is not None and chosen["settings"].get("score") != require(run, "score")["hash"]
+
+
 def read_results(run: Path) -> dict[str, Any]:
     """`results.json`, empty where nothing was measured yet.
 

@@ -276,7 +276,7 @@ def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: P
     # The same selection by other scores.
     assert call("score", run, "--score-option", "el2n.epoch=0.5").code == 0
     assert call("select", run, *SCORED).code == 0
-    assert "were chosen" not in call("score", run).err
+    assert "were chosen" not in call("score", run, "--force").err
     assert call("report", run).code == 0
     assert read_run(run).compared == {}
 

@@ -28,7 +28,7 @@ def compare(run: RunPath, *, test: Any = None, force: bool = False, **settings: 
     run = Path(run)
     before = require(run, "select")
     refuse_watched(run)
-    if before["settings"].get("score") != require(run, "score")["hash"]:
+    if run_folder.by_other_scores(run):
         raise UserError(
             f"{run}: the scores are others than those that the rows were selected by; run `thresher select {run}` first"
         )

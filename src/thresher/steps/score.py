@@ -17,6 +17,7 @@ from thresher.progress import say
 from thresher.rows import check_rows
 from thresher.run_folder import (
     RunPath,
+    by_other_scores,
     finish,
     forget_results,
     lock,
@@ -108,7 +109,7 @@ def score(
 def say_what_stands(run: Path) -> None:
     """Say so where the kept rows were chosen by other scores than those that the run has now."""
     chosen = stamp(run, "select")
-    if chosen and chosen["settings"].get("score") != require(run, "score")["hash"]:
+    if chosen and by_other_scores(run):
         names = f"{chosen['kept']} and {chosen['dropped']}"
         say(f"score: {names} were chosen by the scores before; `thresher select {run}` chooses anew")
 
