@@ -28,17 +28,17 @@ lint: $(installed)
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-# Hours; goes on where it was. Each figure is written to docs/bench.json as it is measured; --again in a script redoes it.
+# Hours; goes on where it was. Each figure is written to research/benchmarks/bench.json when it is measured; --again in a script redoes it.
 bench: $(installed)
-	$(quietly) $(bin)/python benchmarks/measuring.py
-	$(quietly) $(bin)/python benchmarks/memory.py
-	$(bin)/python benchmarks/selection.py --rows 10900000
-	$(bin)/python benchmarks/selection.py --rows 100000000 --modes streamed
-	$(bin)/python benchmarks/render.py
+	$(quietly) $(bin)/python -m research.benchmarks.measuring
+	$(quietly) $(bin)/python -m research.benchmarks.memory
+	$(bin)/python -m research.benchmarks.selection --rows 10900000
+	$(bin)/python -m research.benchmarks.selection --rows 100000000 --modes streamed
+	$(bin)/python -m research.benchmarks.render
 
 # Self-influence beside other libraries, which have an environment of their own.
 bench-peers: .bench-venv/.installed
-	$(quietly) .bench-venv/bin/python benchmarks/peers.py
+	$(quietly) .bench-venv/bin/python -m research.benchmarks.peers
 
 venv: $(installed)
 
@@ -49,7 +49,7 @@ $(installed): pyproject.toml constraints.txt | $(bin)/python
 	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
 	@touch $@
 
-peers := benchmarks/self_influence/requirements
+peers := research/benchmarks/self_influence/requirements
 .bench-venv/.installed: pyproject.toml constraints.txt $(peers).txt $(peers)-peers.txt | $(bin)/python
 	$(bin)/python -m venv .bench-venv
 	.bench-venv/bin/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo]" -r $(peers).txt

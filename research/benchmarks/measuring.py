@@ -1,35 +1,34 @@
-"""Speed of the measuring pass against the paper's algorithm and against the machine: `python benchmarks/measuring.py`.
+"""Speed of the measuring pass against the paper's algorithm and against the machine: `python -m
+research.benchmarks.measuring`.
 
-For the bundled encoder with 6 and with 3 layers and a head, 10 checkpoints, SNLI pairs and CLINC150 texts:
+The bundled encoder with 6 and with 3 layers and a head, 10 checkpoints, SNLI pairs and CLINC150 texts:
 
     padded     (a) batches of 32 padded to 128 tokens, true logit .backward() with parameter gradients on
     dynamic    (b) the same, padded to the longest row of the batch
-    vog        (c) ours, `measure.signals=gradient_gram`
-    all        (d) ours, every signal
-    products   (e) nothing but the matrix products of the encoder's linear layers, forward and backward
+    vog        (c) thresher, `measure.signals=gradient_gram`
+    all        (d) thresher, every signal
+    products   (e) only the matrix products of the encoder's linear layers, forward and backward
 
-Each runs once per repetition, in turn, in one single-threaded process; times are processor seconds, and of the repetitions the
-least counts, so that other work on the machine counts as little as it can. The limit is what rows per second would be if
-only the products that (c) needs were computed, on true tokens, at the rate of (e). Checkpoints are the bundled weights with
-noise: what a pass costs does not depend on their values.
-"""
+Each runs once per repetition, in turns, in one single-threaded process. Times are CPU seconds, and the fastest
+repetition counts, to keep the effect of other work on the machine small. The limit is the rows per second if only the
+products that (c) needs were computed, on real tokens, at the rate of (e). Checkpoints are the bundled weights plus
+noise: the cost of a pass does not depend on their values."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from record import machine, missing, record
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from research.benchmarks.record import machine, missing, record
+from research.places import DATA
 from thresher.config import SIGNALS, ModelConfig
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import embedding_layer, load_encoder
@@ -39,7 +38,6 @@ from thresher.signals.batch import swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.chunk import measure_tokens
 
-DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TEXTS = {"snli": (("premise", "hypothesis"), "label"), "clinc150": (("text",), "intent")}
 CHECKPOINTS, CHUNK, BATCH_TOKENS = 10, 1024, 1024
 # The plain algorithm costs the same for every checkpoint, and is slow: fewer checkpoints are run and the time is scaled.
@@ -212,7 +210,7 @@ def main() -> None:
     parser.add_argument(
         "--every", type=int, default=8, help="measure every n-th batch of a chunk of 1,024 rows"
     )
-    parser.add_argument("--again", action="store_true", help="measure anew what is in docs/bench.json")
+    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for data in given.data:

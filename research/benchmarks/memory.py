@@ -1,15 +1,13 @@
-"""Peak memory of `thresher measure` for 2,000 and for 100,000 rows: `python benchmarks/memory.py`.
+"""Peak memory of `thresher measure` for 2,000 and for 100,000 rows: `python -m research.benchmarks.memory`.
 
-The encoder is tiny (2 layers of width 32, random), so that the rows and not the weights make up what is held: a stricter
-test than a real one. The texts are SNLI's, repeated under new ids. The figure is the largest sum of the resident sizes of
-the process and its workers, looked at every 50 ms.
-"""
+The encoder is tiny (2 layers of width 32, random), so that rows and not weights dominate memory: a stricter test than
+a real encoder. The texts are SNLI's, repeated under new ids. The figure is the largest sum of the resident set sizes
+of the process and its workers, sampled every 50 ms."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,11 +15,12 @@ import time
 from pathlib import Path
 
 import psutil
-from record import machine, missing, record
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
+from research.benchmarks.record import machine, missing, record
+from research.places import DATA
+
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
@@ -107,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 100_000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
-    parser.add_argument("--again", action="store_true", help="measure anew what is in docs/bench.json")
+    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for rows in given.rows:

@@ -1,12 +1,13 @@
-"""Self-influence by thresher and by five other libraries: `.bench-venv/bin/python benchmarks/peers.py`.
+"""Self-influence by thresher and by five other libraries: `.bench-venv/bin/python -m research.benchmarks.peers`.
 
-Trains the bundled encoder (3 layers) with a head on some rows of CLINC150, 10 checkpoints, then lets every library compute the
-self-influence of the first `--rows` of them in one layer at all checkpoints. Each runs in a process of its own with one
-thread, on the same rows sorted by length; repetitions alternate between the libraries, so that a slow minute of the machine
-hits all of them. Each other library gets the batch size at which it takes least time here, only the layer takes gradients,
-and backward ends at the layer's input. Reading model and rows is not counted, changing the weights is.
+Trains the bundled encoder (3 layers) with a head on some rows of CLINC150, 10 checkpoints, then has every library
+compute the self-influence of the first `--rows` of them in one layer at all checkpoints. Each runs in its own process
+with one thread, on the same rows sorted by length; repetitions alternate between the libraries, so a slow minute of
+the machine affects all of them. Each of the other libraries gets the batch size at which it is fastest here, only the
+layer takes gradients, and backward stops at the layer's input. Loading the model and the rows is not timed; swapping
+weights is.
 
-A layer's figures are written when it is done; the same command goes on with the next.
+A layer's figures are written when it is done; running the command again resumes with the next layer.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from record import machine, missing, read, record
 from scipy.stats import spearmanr
-from self_influence.table import table
+
+from research.benchmarks.record import machine, missing, read, record
+from research.benchmarks.self_influence.table import table
+from research.places import DATA
 
 ADAPTERS = Path(__file__).parent / "self_influence"
-DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 OURS = "thresher, this layer"
 # By name: the adapter in self_influence/peers/, and the layers that the library has rules for.
 LIBRARIES = {

@@ -1,4 +1,4 @@
-"""`docs/bench.json`: every figure is written as it is measured, under the key of its benchmark and a name of its own."""
+"""bench.json: each figure is written as soon as it is measured, under its benchmark and its own name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-BENCH = Path(__file__).parents[1] / "docs" / "bench.json"
+BENCH = Path(__file__).parent / "bench.json"
 
 
 def read() -> dict[str, Any]:

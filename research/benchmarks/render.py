@@ -1,6 +1,6 @@
-"""Put the tables of `docs/bench.json` between their marks in `docs/bench.md`: `python benchmarks/render.py`.
+"""Fill the tables of bench.md from bench.json: `python -m research.benchmarks.render`.
 
-A table stands between `<!-- NAME -->` and `<!-- /NAME -->`; everything else in the page is written by hand.
+A table is between `<!-- NAME -->` and `<!-- /NAME -->`; the rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from record import BENCH, read
-from self_influence.table import table as self_influence
+from research.benchmarks.record import BENCH, read
+from research.benchmarks.self_influence.table import table as self_influence
 
 Figures = dict[str, Any]
 PAGE = BENCH.with_name("bench.md")
@@ -133,15 +134,16 @@ TABLES: dict[str, dict[str, Callable[[Figures], str]]] = {
 }
 
 
-def main() -> None:
-    """Write the page anew."""
+def pages() -> dict[Path, str]:
+    """bench.md with its tables made from bench.json."""
     page, figures = PAGE.read_text(encoding="utf-8"), read()
     for benchmark, tables in TABLES.items():
         for mark, make in tables.items():
             if benchmark in figures:
                 page = filled(page, mark, make(figures[benchmark]))
-    PAGE.write_text(page, encoding="utf-8")
+    return {PAGE: page}
 
 
 if __name__ == "__main__":
-    main()
+    for place, content in pages().items():
+        place.write_text(content, encoding="utf-8")

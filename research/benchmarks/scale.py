@@ -1,6 +1,7 @@
-"""What a run of many rows costs on many nodes, from the measured inputs in docs/bench.json: `python benchmarks/scale.py`.
+"""Cost of a run of many rows on many nodes, from the inputs in bench.json: `python -m research.benchmarks.scale
+[--write]`.
 
-The model is `hours`; docs/scale.md says it in words. `--write` puts the tables into docs/scale.md.
+`hours` is the cost model that scale.md describes. `--write` puts the tables into scale.md.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[1] / "docs"
-MARK = "<!-- made by benchmarks/scale.py -->"
+HERE = Path(__file__).parent
+MARK = "<!-- made by research/benchmarks/scale.py -->"
 
 # Not measured: the machines that the tables are for.
 CORES = 8  # per node
@@ -28,7 +29,7 @@ NODES = (1, 8, 64)
 
 
 def hours(inputs: dict[str, Any], layers: int, rows: int, chunk_rows: int, nodes: int) -> dict[str, float]:
-    """Hours of every step, and what it leaves on disk; the formulas of docs/scale.md."""
+    """Hours of every step, and what it leaves on disk; the formulas of scale.md."""
     model, ray, score = inputs[f"layers_{layers}"], inputs["ray"], inputs["scoring_1m"]
     chunks = ceil(rows / chunk_rows)
     work = rows / model["measure_rows_per_s"] + chunks * model["chunk_s"]  # core seconds
@@ -113,14 +114,14 @@ def tables(inputs: dict[str, Any]) -> str:
 def main() -> None:
     """Print the tables, or put them into the document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="into docs/scale.md")
-    made = tables(json.loads((DOCS / "bench.json").read_text(encoding="utf-8"))["scale"])
+    parser.add_argument("--write", action="store_true", help="into scale.md")
+    made = tables(json.loads((HERE / "bench.json").read_text(encoding="utf-8"))["scale"])
     if not parser.parse_args().write:
         print(made)
         return
-    page = (DOCS / "scale.md").read_text(encoding="utf-8")
+    page = (HERE / "scale.md").read_text(encoding="utf-8")
     before, _, after = page.partition(MARK)
-    (DOCS / "scale.md").write_text(
+    (HERE / "scale.md").write_text(
         f"{before}{MARK}\n\n{made}\n\n{MARK}{after.partition(MARK)[2]}", encoding="utf-8"
     )
 

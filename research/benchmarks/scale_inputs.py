@@ -1,11 +1,10 @@
-"""The measured inputs of docs/scale.md, written into docs/bench.json under `scale`.
+"""Measure the inputs of the cost model in scale.md and write them into bench.json under `scale`.
 
-    python benchmarks/scale_inputs.py --data DATA [--only NAME ...] [--again]
+    python -m research.benchmarks.scale_inputs --data DATA [--only NAME ...] [--again]
 
-Each is measured by a process of its own, and what is there already is not measured again. Rates are in seconds of CPU time
-of one thread, which other work on the machine changes less than it changes the clock; DATA is the folder that holds
-snli/train.jsonl.
-"""
+Each input is measured in its own process; inputs that are already recorded are skipped. Rates are per CPU second of
+one thread, which other work on the machine disturbs less than wall time. DATA is the folder that holds
+snli/train.jsonl."""
 
 from __future__ import annotations
 
@@ -25,9 +24,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from record import machine, missing, record
 
 import thresher as th
+from research.benchmarks.record import machine, missing, record
 from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
 from thresher.files import digest
@@ -258,7 +257,7 @@ MEASURED: dict[str, tuple[Callable[..., Found], tuple[int, ...]]] = {
 
 
 def main() -> None:
-    """Measure everything, or some of it, and put it beside what docs/bench.json holds."""
+    """Measure everything, or some of it, and put it beside what bench.json holds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(MEASURED), choices=MEASURED)
@@ -273,7 +272,15 @@ def main() -> None:
         return
     for name in arguments.only:
         if missing("scale", name, arguments.again):
-            command = [sys.executable, __file__, "--data", str(arguments.data), "--one", name]
+            command = [
+                sys.executable,
+                "-m",
+                "research.benchmarks.scale_inputs",
+                "--data",
+                str(arguments.data),
+                "--one",
+                name,
+            ]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             found = json.loads(done.stdout.splitlines()[-1])
             record("scale", name, {**found, "machine": machine()})

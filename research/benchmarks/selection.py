@@ -1,12 +1,11 @@
-"""Seconds and peak memory of every selection strategy on a synthetic scores table.
+"""Seconds and peak memory of every selection strategy on a synthetic table of scores.
 
-    python benchmarks/selection.py --rows 10900000
-    python benchmarks/selection.py --rows 100000000 --modes streamed
+    python -m research.benchmarks.selection --rows 10900000
+    python -m research.benchmarks.selection --rows 100000000 --modes streamed
 
-Writes parquet shards (id, score, domain) to a temporary folder, then runs each strategy in a process of its own, on the
-table in memory (`select`) and streamed from the shards (`select_from_table`). The figures include reading the shards and
-starting Python; the peak is the largest resident size of the process.
-"""
+Writes Parquet shards (id, score, domain) to a temporary folder, then runs each strategy in its own process, on the
+table in memory (`select`) and streamed from the shards (`select_from_table`). The figures include reading the shards
+and starting Python; the peak is the largest resident set size of the process."""
 
 from __future__ import annotations
 
@@ -21,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from record import machine, missing, record
 
+from research.benchmarks.record import machine, missing, record
 from thresher.selection import find, select, select_from_table, strategies
 
 SHARD_ROWS = 1_000_000
@@ -93,7 +92,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=["memory", "streamed"], choices=["memory", "streamed"])
     parser.add_argument("--floor", type=int, default=0, help="rows kept of every domain")
     parser.add_argument("--folder", type=Path, help="where to put the shards; default: a temporary folder")
-    parser.add_argument("--again", action="store_true", help="measure anew what is in docs/bench.json")
+    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
     parser.add_argument("--one", nargs=3, metavar=("FOLDER", "MODE", "STRATEGY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -111,7 +110,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         write_shards(Path(folder), arguments.rows)
         for mode, strategy in wanted:
-            command = [sys.executable, __file__, "--floor", str(arguments.floor)]
+            command = [sys.executable, "-m", "research.benchmarks.selection", "--floor", str(arguments.floor)]
             command += ["--one", folder, mode, strategy]
             found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             name = figure(arguments, mode, strategy)
@@ -120,7 +119,7 @@ def main() -> None:
 
 
 def figure(arguments: argparse.Namespace, mode: str, strategy: str) -> str:
-    """The name of a figure in `docs/bench.json`."""
+    """The name of a figure in `bench.json`."""
     floor = f", floor {arguments.floor}" if arguments.floor else ""
     return f"{arguments.rows:,} rows, {mode}, {strategy}{floor}"
 

@@ -1,4 +1,4 @@
-"""The tables of docs/results.md from run folders: `python benchmarks/results.py RUN [RUN ...]` prints Markdown."""
+"""Print the tables of results.md from run folders, as Markdown: `python -m research.defaults.tables RUN [RUN ...]`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""DCER of more techniques, by the domain classifier alone: `python benchmarks/nlu_domains.py STUDY TECHNIQUE:PRUNE ...`.
+"""DCER of more techniques from the domain classifier alone: `python -m research.nlu.domains STUDY TECHNIQUE:PRUNE ...`.
 
-The domain is decided before intents and slots, so this is the DCER of the whole stack on the same rows and seed in a third of
-its time. The stacks on all rows and on random ones are those of the study. Figures go into STUDY/domains.json, for
-`benchmarks/nlu.py`; what is trained already is not trained again.
-"""
+The domain is decided before intents and slots, so this is the DCER of the full stack with the same rows and seed, for
+a third of the time. The stacks on all rows and on random rows are those of the study. Figures go into
+STUDY/domains.json, which `figures.py` reads; finished trainings are reused."""
 
 from __future__ import annotations
 

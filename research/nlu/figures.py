@@ -1,8 +1,7 @@
-"""The figures of `docs/nlu.md`: `python benchmarks/nlu.py [--frozen] STUDY` copies those of a study into `docs/nlu.json`.
+"""Make the tables of nlu.md: `python -m research.nlu.figures [[--frozen] STUDY]`.
 
-With `--frozen` they are the second set of figures, of stacks on a frozen encoder. The tables of the page are printed from that
-file, with or without STUDY.
-"""
+With STUDY (a folder written by `thresher nlu study`) its figures are first copied into nlu.json; with `--frozen` they
+are stored as the second set, of stacks on a frozen encoder. Without STUDY the page is made from nlu.json as it is."""
 
 from __future__ import annotations
 
@@ -13,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from record import machine
-from render import filled, table
 
+from research.benchmarks.record import machine
+from research.benchmarks.render import filled, table
 from thresher.nlu.ab import Traffic, compare_logs, replay
 from thresher.nlu.ab.replay import judged
 
 Figures = dict[str, Any]
-DOCS = Path(__file__).parents[1] / "docs"
+FIGURES, PAGE = (Path(__file__).with_name(name) for name in ("nlu.json", "nlu.md"))
 METRICS = ("DCER", "F-SEMER", "ICER", "IRER")
 # Relative errors in percent, in the order of METRICS. Source: Anand et al., EMNLP 2023, table 2.
 PAPER: dict[tuple[str, float], tuple[float, float, float, float]] = {
@@ -318,21 +317,27 @@ TABLES: dict[str, Callable[[Figures], str]] = {
 FROZEN = ("full", "table2", "random", "targets", "mixed", "domains")
 
 
-def main(arguments: list[str]) -> None:
-    """Write `docs/nlu.json` where a study is given, and the page anew."""
-    file, page = DOCS / "nlu.json", DOCS / "nlu.md"
-    figures = json.loads(file.read_text(encoding="utf-8"))
-    if arguments[:1] == ["--frozen"]:
-        figures |= rounded({"frozen": results_of(Path(arguments[1])), "online": online(Path(arguments[1]))})
-    elif arguments:
-        figures |= collect(Path(arguments[0]))
-    file.write_text(json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8")
-    text = page.read_text(encoding="utf-8")
+def pages() -> dict[Path, str]:
+    """nlu.md with its tables made from nlu.json."""
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    text = PAGE.read_text(encoding="utf-8")
     for mark, make in TABLES.items():
         text = filled(text, mark, make(figures))
     for mark in FROZEN if "frozen" in figures else ():
         text = filled(text, f"frozen-{mark}", TABLES[mark](figures["frozen"]))
-    page.write_text(text, encoding="utf-8")
+    return {PAGE: text}
+
+
+def main(arguments: list[str]) -> None:
+    """Copy the figures of a study into nlu.json if one is named, then write the page."""
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    if arguments[:1] == ["--frozen"]:
+        figures |= rounded({"frozen": results_of(Path(arguments[1])), "online": online(Path(arguments[1]))})
+    elif arguments:
+        figures |= collect(Path(arguments[0]))
+    FIGURES.write_text(json.dumps(figures, ensure_ascii=False) + "\n", encoding="utf-8")
+    for place, content in pages().items():
+        place.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

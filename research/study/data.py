@@ -1,12 +1,12 @@
-"""The rows of the study: `python benchmarks/study_data.py ../shared/data OUT` writes two splits of each data set.
+"""The rows of the study: `python -m research.study.data DATA OUT` writes two splits of each data set.
 
-OUT/NAME/{train,test}.jsonl is the split that a figure is reported on; OUT/NAME/{fit,val}.jsonl is cut from train alone, and
-everything that was chosen was chosen on it. clinc150 has rows for that. Of hwu64 a tenth is cut off by the hash of the text, and
-slurp's devel rows stand beside it. Of snli a fifth is cut off by the hash of the premise, so that no premise is on both sides.
+OUT/NAME/{train,test}.jsonl is the split on which figures are reported. OUT/NAME/{fit,val}.jsonl is cut from train
+alone, and every choice was made on it. clinc150 comes with validation rows. For hwu64 a tenth is held out by the hash
+of the text, and slurp's devel rows are added. For snli a fifth is held out by the hash of the premise, so that no
+premise is on both sides.
 
-hwu64 is tested on its own test rows and on slurp's: training rows whose normalised text is among either are left out, and so are
-those of slurp's devel rows where these validate.
-"""
+hwu64 is tested on its own test rows and on slurp's. Training rows whose normalised text is in either test set are
+left out, and so are slurp's devel rows when they validate."""
 
 from __future__ import annotations
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-# How some of the models below are measured; the others measure all that they can.
+# What some of the models below measure; the others measure every signal.
 MEASURED: dict[str, dict[str, Any]] = {
     "-one": {"signals": ["gradient_gram"]},
     "-folds": {"signals": []},
     "-margin": {"words": False},
 }
 
-# The frozen laboratory: all six layers, a 3-layer head. Fine-tuned models: the recipe that `while_training.py` has, too. With
-# `-proxy` a head on the frozen encoder scores the rows for them, and their words do; with `-margin` the head alone; with `-folds`
-# their own cross-validation. `-evaluated` counts what they forget,
-# and `-evaluated-one` does so in one training for scores.
+# `frozen`: all six layers, a 3-layer head. `tuned-N`: the first N layers fine-tuned, with the recipe of
+# research/while_training/diets.py. `-proxy`: a head on the frozen encoder and a linear model on words score the rows;
+# `-margin`: the head alone; `-folds`: the model's own cross-validation. `-evaluated` counts forgetting events; `-evaluated-one`
+# does so in a single training for scores.
 MODELS: dict[str, dict[str, Any]] = {
     "frozen": {
         "model": {"freeze": True, "layers": "all"},

@@ -1,11 +1,10 @@
-"""Planted label noise with the frozen encoder: `python benchmarks/study_noise.py ROWS OUT [--sets ...] [--levels ...]`.
+"""Planted label noise with the frozen encoder: `python -m research.study.noise ROWS OUT [--sets ...] [--levels ...]`.
 
-At every level labels are changed, a run is trained, measured and scored on them, and every score brings up as many rows as are
-wrong. `--kind isotropic` draws labels anew over all classes, `class` to classes that the model confuses, `group` in half of the
-groups (of the labels themselves where rows have no groups). With `--prune` the paper's removals are trained, too. Beside it
-cleanlab (`pip install cleanlab`; nothing else here needs it) gets out-of-sample probabilities of the same heads, five folds,
-from the same rows and recipe.
-"""
+At every level labels are changed, a run is trained, measured and scored on the noisy rows, and every score returns as
+many rows as are mislabelled. `--kind isotropic` redraws labels over all classes, `class` from classes that the model
+confuses, `group` in half of the groups (of the labels themselves if rows have no groups). `--prune` also trains after
+the paper's removals. For comparison cleanlab (`pip install cleanlab`; used only here) gets out-of-sample
+probabilities of the same heads, five folds, same rows and recipe."""
 
 from __future__ import annotations
 
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-from study_data import COLUMNS
 
-from study import config_of, recorded, results, score_columns, scored
+from research.study.data import COLUMNS
+from research.study.run import config_of, recorded, results, score_columns, scored
 from thresher.config import NoiseConfig
 from thresher.rows import read_rows
 from thresher.run_folder import features_file

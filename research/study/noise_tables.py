@@ -1,10 +1,10 @@
-"""The tables of planted label noise: what finds it, and what removing rows is worth."""
+"""Tables of planted label noise: which scores find it, and what removing rows is worth."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from render import table
+from research.benchmarks.render import table
 
 
 def noise_table(found: list[dict[str, Any]]) -> str:

@@ -1,10 +1,9 @@
-"""The study: `python benchmarks/study.py ROWS OUT [--sets ...] [--stages ...] [--model frozen] [--split test]`.
+"""The study: `python -m research.study.run ROWS OUT [--sets ...] [--stages ...] [--model frozen] [--split test]`.
 
-ROWS is what `study_data.py` wrote, OUT a folder for the run folders. Every stage takes up what is finished: a training that was
-done is never done again, and its figures are in `docs/study.json` as soon as the stage is through. `--split val` trains on `fit`
-and tests on `val`, which is what the rule was chosen on. `--model tuned-3` fine-tunes the first 3 layers instead, and what it
-finds stands under the stage's name with the model's before it.
-"""
+ROWS is the folder that `research.study.data` wrote, OUT a folder for run folders. Finished trainings are reused, and
+a stage's figures are in study.json as soon as the stage is complete. `--split val` trains on `fit` and tests on
+`val`, on which the rule was chosen. `--model tuned-3` fine-tunes the first 3 layers instead; its stages are recorded
+under the model's name and the stage's."""
 
 from __future__ import annotations
 
@@ -17,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from study_data import COLUMNS
-from study_models import MODELS
 
 import thresher as th
+from research.study.data import COLUMNS
+from research.study.models import MODELS
 from thresher.config import RunConfig
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import read_manifest
@@ -32,7 +31,7 @@ from thresher.study.cells import run_cells
 from thresher.study.datamodel import linear_datamodelling_score
 from thresher.study.sweep import sweep_arms
 
-RESULTS = Path(__file__).parents[1] / "docs" / "study.json"
+RESULTS = Path(__file__).parent / "study.json"
 GROUP = {"clinc150": "domain", "hwu64": "source", "snli": None}
 PARTS = {"test": ("train", "test"), "val": ("fit", "val")}
 FRACTIONS = (0.25, 0.45, 0.55, 0.7, 0.8)

@@ -1,9 +1,8 @@
-"""Ways to choose rows, tried on the validation splits: `python benchmarks/study_search.py ROWS OUT NAME --arms ...`.
+"""Try ways to choose rows on the validation splits: `python -m research.study.search ROWS OUT NAME --arms ...`.
 
-An arm is `SCORE STRATEGY[:OPTION=X]`, such as `aum window:beta=0.1`; `--least` is the number of rows that every class keeps, or
-its even share of the kept rows where that is less. Prints points of accuracy to full data and to random rows with the standard
-error over seeds and validation rows, and adds the lines to `docs/study.json`.
-"""
+An arm is `SCORE STRATEGY[:OPTION=X]`, such as `aum window:beta=0.1`. `--least` is the number of rows that every class
+keeps, or its even share of the kept rows if that is smaller. Prints the accuracy less full data and less random rows,
+in points, with the standard error over seeds and validation rows, and adds the lines to study.json."""
 
 from __future__ import annotations
 
@@ -12,9 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from study_data import COLUMNS
-
-from study import RESULTS, lines_of, recorded, score_columns, scored
+from research.study.data import COLUMNS
+from research.study.run import RESULTS, lines_of, recorded, score_columns, scored
 from thresher.rows import read_rows
 from thresher.selection.request import target
 from thresher.study.arms import arms_of

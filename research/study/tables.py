@@ -1,24 +1,28 @@
-"""The tables of the pages of the study, made anew from docs/study.json: `python benchmarks/study_tables.py`."""
+"""Make the tables of study.md, fine-tuned.md, label-errors.md and docs/results.md from study.json.
+
+python -m research.study.tables
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from decision_cost import FIGURES, FROZEN, QUICK
-from render import filled, table
-from study_noise_tables import cleaning_table, noise_table
-from while_training_tables import interval
 
-from study import RESULTS
+from research.benchmarks.render import filled, table
+from research.study.noise_tables import cleaning_table, noise_table
+from research.study.run import RESULTS
+from research.while_training.decision_cost import FIGURES, FROZEN, QUICK
+from research.while_training.tables import interval
 from thresher.study.wording import interval_text
 
 PAGES = (
     *(RESULTS.with_name(f"{page}.md") for page in ("study", "fine-tuned", "label-errors")),
-    RESULTS.parents[1] / "README.md",
+    RESULTS.parents[2] / "docs" / "results.md",
 )
-# Shares that the README tells of, and the stages that tried them, the first that did.
+# Shares in the table of docs/results.md, and the stages to take them from: the first that has the share.
 TOLD = (("hwu64", 0.45), ("hwu64", 0.8), ("clinc150", 0.55), ("snli", 0.25))
 TRIED = {
     "frozen": ("steps",),
@@ -260,14 +264,15 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 
-def main() -> None:
+def pages() -> dict[Path, str]:
+    """Every page with its tables made from study.json."""
     made = tables(json.loads(RESULTS.read_text(encoding="utf-8")))
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for mark, content in made.items():
-            text = filled(text, mark, content)
-        page.write_text(text, encoding="utf-8")
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    for mark, content in made.items():
+        texts = {page: filled(text, mark, content) for page, text in texts.items()}
+    return texts
 
 
 if __name__ == "__main__":
-    main()
+    for place, content in pages().items():
+        place.write_text(content, encoding="utf-8")

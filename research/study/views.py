@@ -1,13 +1,12 @@
 """The recommended rule by the hardest of several views of a row, on validation rows.
 
-    python benchmarks/study_views.py ROWS OUT hwu64 --model tuned-3-proxy --fraction 0.8 --ways frozen own frozen+words
+    python -m research.study.views ROWS OUT hwu64 --model tuned-3-proxy --fraction 0.8 --ways frozen own frozen+words
 
-A view is a held-out margin: `frozen` by heads on the frozen encoder, `own` by the fine-tuned model's own cross-validation,
-`words` by the linear model of the words of `measure.words`, `chance` by nothing. A row of several
-views, joined by +, has the least of its ranks in them, so that it is kept where any of them finds it hard; `mean(A+B)` takes
-the mean of the ranks. `:OPTION=X` sets an option of the rule. The first way is what the others are compared with; `random`
-keeps random rows. Figures are points of accuracy, same steps; they are added to `docs/study.json`.
-"""
+A view is a held-out margin: `frozen` of heads on the frozen encoder, `own` of the fine-tuned model's
+cross-validation, `words` of the linear model on words (`measure.words`), `chance` a random number. A row with several
+views, joined by +, has the lowest of its ranks in them, so it is kept if any view finds it hard; `mean(A+B)` takes
+the mean of the ranks. `:OPTION=X` sets an option of the rule. The other ways are compared with the first; `random`
+keeps random rows. Figures are points of accuracy at the same number of steps; they are added to study.json."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from study_data import COLUMNS
-from study_models import MODELS
 
-from study import recorded, results, scored
+from research.study.data import COLUMNS
+from research.study.models import MODELS
+from research.study.run import recorded, results, scored
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of

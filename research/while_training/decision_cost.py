@@ -1,13 +1,14 @@
-"""What a decision costs, and what it buys: `python benchmarks/decision_cost.py ROWS OUT [--seeds 0 1 2] [--pruned ...]`.
+"""What it costs to choose rows in each way, and the accuracy of a model trained on the rows chosen.
 
-hwu64 (rows: `study_data.py`), first 3 layers fine-tuned as in `study.py --model tuned-3`; `--deep tuned-6-one`: all six, with
-fewer ways, and `--costs` first, as its one pass is that which scores the rows. Ways to score rows for that model, from the
-paper's measuring pass down to a head on the frozen encoder; the rows that each keeps train the model for the same
-epochs. Where scores come with a training, those of seed s decide for the training of seed s: the interval holds their noise,
-too. Trainings are cells of the run folder and never done twice. `--costs` measures what each part costs, in processor time of
-one thread. Figures go to docs/decision-cost.json, and `while_training_tables.py` makes the table. `--ways` names
-some of the ways; what the others have already stays.
-"""
+    python -m research.while_training.decision_cost ROWS OUT [--seeds 0 1 2] [--pruned ...] [--ways ...] [--costs]
+
+hwu64 (rows from `research.study.data`). The model is the first 3 encoder layers, fine-tuned as in `research.study.run
+--model tuned-3`; `--deep tuned-6-one` takes all six, with fewer ways, and needs `--costs` first because its measuring
+pass also scores the rows. The ways range from the paper's measuring pass to a head on the frozen encoder. Every
+selection is trained for the same number of epochs. Where scores come from a training, the scores of seed s choose the
+rows for the training of seed s, so the interval includes their noise. `--costs` measures each part in CPU seconds of
+one thread. Finished trainings are reused; ways that are not named keep their figures. Figures go to
+decision-cost.json; `tables.py` makes the table."""
 
 from __future__ import annotations
 
@@ -25,11 +26,11 @@ import numpy as np
 import polars as pl
 import torch
 from scipy.stats import spearmanr
-from study_models import MODELS
-from watched_run import watch
 
 import thresher as th
-from study import config_of, scored, training_rows
+from research.study.models import MODELS
+from research.study.run import config_of, scored, training_rows
+from research.while_training.watched_run import watch
 from thresher.files import as_json, write
 from thresher.rows import read_rows
 from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
@@ -38,7 +39,7 @@ from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy
 
-FIGURES = Path(__file__).parents[1] / "docs" / "decision-cost.json"
+FIGURES = Path(__file__).parent / "decision-cost.json"
 DATA = "hwu64"
 Choice = tuple[str, str, dict[str, Any]]  # score, strategy, and what else a selection is asked for
 RULE: Choice = ("aum", "recommended", {})

@@ -1,20 +1,17 @@
-"""Training on less: the trainings behind docs/while-you-train.md.
+"""Training on fewer rows per epoch: the trainings behind while-you-train.md.
 
-    python benchmarks/while_training.py --data clinc150 --split val  --seeds 0 --work WORK
-    python benchmarks/while_training.py --data clinc150 --split test --seeds 0 1 2 --work WORK
-    python benchmarks/while_training_tables.py WORK
+    python -m research.while_training.diets --data clinc150 --split val  --seeds 0 --work WORK
+    python -m research.while_training.diets --data clinc150 --split test --seeds 0 1 2 --work WORK
+    python -m research.while_training.tables WORK
 
-Every training is a cell, kept in WORK under what it was made of: a run that was stopped goes on with the next cell; cells that
-are in docs/while-you-train.json are not run again. One thread; time is CPU time of the process. Data stands in ../shared/data,
-or where THRESHER_DATA points.
-"""
+Each training is a file in WORK named by a digest of its settings. An interrupted run resumes with the next training;
+trainings that are already in while-you-train.json are not repeated. One thread; times are CPU seconds of the process."""
 
 from __future__ import annotations
 
 import argparse
 import base64
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -23,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from research.places import DATA
 from thresher.config import ModelConfig, TrainConfig
 from thresher.files import as_json, digest, write
 from thresher.model.tokens import Tokens, tokenise
@@ -30,8 +28,7 @@ from thresher.training.fit import fit
 from thresher.training.predict import predict_logits
 from thresher.training.train import new_classifier
 
-DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PUBLISHED = Path(__file__).parents[1] / "docs" / "while-you-train.json"
+PUBLISHED = Path(__file__).parent / "while-you-train.json"
 COLUMNS = {"clinc150": (("text",), "intent"), "snli": (("premise", "hypothesis"), "label")}
 # First layers of the encoder, and a recipe with which three seeds of every arm fit into two hours of one slow core.
 LAYERS = 2
@@ -104,7 +101,7 @@ def recipe(of_all: dict[str, Any], change: dict[str, Any]) -> TrainConfig:
 
 
 def published() -> list[dict[str, Any]]:
-    """The cells that docs/while-you-train.json holds."""
+    """The cells that while-you-train.json holds."""
     return json.loads(PUBLISHED.read_text(encoding="utf-8"))["cells"] if PUBLISHED.is_file() else []
 
 

@@ -1,8 +1,7 @@
-"""The tables of docs/while-you-train.md: `python benchmarks/while_training_tables.py [WORK ...]`.
+"""Make the tables of while-you-train.md: `python -m research.while_training.tables [WORK ...]`.
 
-Cells of the folders join those of docs/while-you-train.json, and the page is written anew from all of them. Times are
-compared within a seed: arms of one seed belong on one machine.
-"""
+Trainings found in the WORK folders are added to while-you-train.json, and the page is made from that file. Times are
+only compared within a seed, so run all arms of a seed on one machine."""
 
 from __future__ import annotations
 
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from decision_cost import FIGURES, VOG_PASS, WAYS
-from render import filled, table
-from while_training import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
 
+from research.benchmarks.render import filled, table
+from research.while_training.decision_cost import FIGURES, VOG_PASS, WAYS
+from research.while_training.diets import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
 from thresher.files import as_json, write
 from thresher.study.intervals import paired_interval
 
@@ -143,26 +142,39 @@ def diet_lines(found: dict[str, dict[str, Any]]) -> str:
     return table(head, lines)
 
 
+def published_tables(cells: list[Cell]) -> dict[str, Any]:
+    """Every table that the page has a mark for: its arms beside full training."""
+    page = PAGE.read_text(encoding="utf-8")
+    named = {
+        name: arms(mine) for name, mine in sorted(settings(cells).items()) if f"<!-- diets-{name} -->" in page
+    }
+    return {name: found for name, found in named.items() if found}
+
+
+def pages() -> dict[Path, str]:
+    """while-you-train.md with its tables made from while-you-train.json and decision-cost.json."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, found in published_tables(published()).items():
+        text = filled(text, f"diets-{name}", diet_lines(found))
+    if FIGURES.is_file():
+        figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+        for deep, mark in MARKS.items():
+            text = filled(text, f"decision-cost{mark}", cost_lines(figures[deep]))
+            text = filled(text, f"decision-differences{mark}", cost_differences(figures[deep]))
+    return {PAGE: text}
+
+
 def main(folders: list[str]) -> None:
+    """Add the trainings of the folders to while-you-train.json, then write the page."""
     cells = {one["key"]: one for one in published()}
     for folder in folders:
         for path in sorted((Path(folder) / "cells").glob("*.json")):
             one = json.loads(path.read_text(encoding="utf-8"))
             cells[one["key"]] = {name: one[name] for name in KEPT}
-    page = PAGE.read_text(encoding="utf-8")
-    tables: dict[str, Any] = {}
-    for name, mine in sorted(settings(list(cells.values())).items()):
-        found = arms(mine)
-        if found and f"<!-- diets-{name} -->" in page:
-            tables[name] = found
-            page = filled(page, f"diets-{name}", diet_lines(found))
-    if FIGURES.is_file():
-        figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-        for deep, mark in MARKS.items():
-            page = filled(page, f"decision-cost{mark}", cost_lines(figures[deep]))
-            page = filled(page, f"decision-differences{mark}", cost_differences(figures[deep]))
-    write(PUBLISHED, as_json({"tables": tables, "cells": list(cells.values())}))
-    PAGE.write_text(page, encoding="utf-8")
+    done = list(cells.values())
+    write(PUBLISHED, as_json({"tables": published_tables(done), "cells": done}))
+    for place, content in pages().items():
+        place.write_text(content, encoding="utf-8")
 
 
 if __name__ == "__main__":

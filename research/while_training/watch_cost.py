@@ -1,18 +1,17 @@
-"""What watching costs: the same training unwatched, watched, and watched with online VoG, in turns in one process.
+"""Overhead of `th.watch`: the same training unrecorded, recorded, and recorded with online VoG, in turns in one
+process.
 
-    python benchmarks/watch_cost.py --rows 1920 --rounds 12 --out docs/watch-cost.json
+    python -m research.while_training.watch_cost --rows 1920 --rounds 12 --out research/while_training/watch-cost.json
 
-The bundled encoder's first 3 layers in transformers' own sequence classifier, clinc150, batches of 32, one epoch, one thread.
-All of `trainer.train()` is timed, the run folder that watching leaves at the end included. Each round takes the three
-trainings in another order; a cost is the median over rounds of the ratio to the unwatched training of the same round, with a
-95% interval by bootstrap over rounds.
-"""
+The bundled encoder's first 3 layers in transformers' own sequence classifier, clinc150, batches of 32, one epoch, one
+thread. The whole of `trainer.train()` is timed, including the run folder that recording writes at the end. Each round
+runs the three trainings in a different order; the overhead is the median over rounds of the ratio to the unrecorded
+training of the same round, with a 95% bootstrap interval over rounds."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -29,15 +28,15 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
-from watched_run import SILENT
 
 import thresher as th
+from research.places import DATA
+from research.while_training.watched_run import SILENT
 from thresher.files import as_json, write
 from thresher.model.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers
 
-DATA = Path(os.environ.get("THRESHER_DATA", Path(__file__).parents[2] / "shared" / "data"))
 ARMS: dict[str, int | None] = {"unwatched": None, "watched": 0, "watched with VoG": 64}
 
 

@@ -1,4 +1,4 @@
-"""A training as `fit` does it, by Hugging Face's Trainer, and watched."""
+"""The recipe of `thresher.training.fit` run by Hugging Face's Trainer, recorded."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ TARGET = 2
 
 
 def table(found: dict[str, Any]) -> str:
-    """One table per layer from the figures under "self_influence" in `docs/bench.json`."""
+    """One table per layer from the figures under "self_influence" in `bench.json`."""
     return "\n\n".join(part(layer, figures) for layer, figures in found.items())
 
 
