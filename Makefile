@@ -13,7 +13,7 @@ installed := .venv/.installed
 # One thread per worker: the workers share the cores.
 quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint bench bench-peers venv clean
+.PHONY: demo test lint docs bench bench-peers venv clean
 .DEFAULT_GOAL := venv
 
 demo: $(installed)
@@ -28,7 +28,11 @@ lint: $(installed)
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-# Hours; goes on where it was. Each figure is written to research/benchmarks/bench.json when it is measured; --again in a script redoes it.
+# The site, into site/; broken links and references fail.
+docs: $(installed)
+	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict --quiet
+
+# Hours; resumes. Each figure is written to research/benchmarks/bench.json when it is measured; --again in a script repeats it.
 bench: $(installed)
 	$(quietly) $(bin)/python -m research.benchmarks.measuring
 	$(quietly) $(bin)/python -m research.benchmarks.memory
@@ -43,7 +47,7 @@ bench-peers: .bench-venv/.installed
 venv: $(installed)
 
 clean:
-	rm -rf .venv .bench-venv build dist demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench-venv build dist site demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(installed): pyproject.toml constraints.txt | $(bin)/python
 	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
