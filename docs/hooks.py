@@ -34,7 +34,9 @@ def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from settings_of(kind, f"{prefix}{name}.")
         else:
-            default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+            default = (
+                "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)!r}`"
+            )
             yield f"| `{prefix}{name}` | {default} | {field.description or ''} |"
 
 
@@ -44,7 +46,7 @@ def settings() -> str:
         (
             "# Settings",
             "",
-            "Every setting of a run, as in `run.yaml`. Most have an option of their own; `--set SECTION.NAME=VALUE` reaches all of",
+            "Every setting of a run, as in `run.yaml`. Most have their own option; `--set SECTION.NAME=VALUE` reaches all of",
             "them, and `--config FILE` reads them from a YAML file.",
             "",
             "| setting | default | what it does |",
@@ -57,14 +59,21 @@ def settings() -> str:
 
 def registries() -> str:
     """Every score, strategy and diet: its options and its docstring."""
-    tables = {"Scores": scores(), "Strategies": strategies(), "Diets": diets()}
+    tables: dict[str, Any] = {"Scores": scores(), "Strategies": strategies(), "Diets": diets()}
     lines = ["# Scores, strategies, diets", ""]
     for heading, found in tables.items():
         lines += [f"## {heading}", ""]
         for name, entry in found.items():
-            options = ", ".join(f"`{one}={getattr(value, 'default', value)}`" for one, value in entry.options.items())
+            options = ", ".join(
+                f"`{one}={getattr(value, 'default', value)}`" for one, value in entry.options.items()
+            )
             lines += [f"### {name}", "", f"Options: {options or 'none'}. Source: {entry.source}.", ""]
-            lines += [documented(entry.function), "      show_root_heading: false", "      show_signature: false", ""]
+            lines += [
+                documented(entry.function),
+                "      show_root_heading: false",
+                "      show_signature: false",
+                "",
+            ]
     return "\n".join(lines)
 
 
@@ -84,7 +93,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Expand `::: th.NAME`, and `<!-- CONTRIBUTING: heading -->` to that section of CONTRIBUTING.md, whose examples are tested."""
+    """Expand `::: th.NAME`, and `<!-- CONTRIBUTING: heading -->` to that section of CONTRIBUTING.md."""
     markdown = re.sub(r"<!-- CONTRIBUTING: (.+?) -->", lambda found: section(found[1]), markdown)
     return re.sub(r"^::: th\.(\w+)$", lambda found: public(found[1]), markdown, flags=re.M)
 
