@@ -12,10 +12,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from thresher import parquet
 from thresher.errors import UserError
-from thresher.files import file_digest
 from thresher.progress import track
+from thresher.run import parquet
+from thresher.run.files import file_digest
+from thresher.run.layout import Layout
 from thresher.signals.chunk import measure_chunk, measure_rows
 from thresher.signals.plan import Plan
 from thresher.signals.store import Store, cache_folder, fetch, open_store, put
@@ -38,26 +39,25 @@ class Material:
 
 
 def material(plan: Plan, store: str | None) -> Material:
-    """Settings, architecture and checkpoints of a plan, uploaded where there is a store. The rows follow chunk by chunk.
+    """Architecture and checkpoints of a plan, uploaded where there is a store. The rows follow chunk by chunk.
 
     Raises
     ------
     UserError
         the store cannot be written.
     """
-    checkpoints = plan.run / "checkpoints"
-    architecture = (path for path in sorted((checkpoints / "model").rglob("*")) if path.is_file())
+    architecture = (path for path in sorted(plan.run.model_folder.rglob("*")) if path.is_file())
     weights = (
         folder / name
-        for folder in list_checkpoints(checkpoints / plan.name)
+        for folder in list_checkpoints(plan.run.checkpoints(plan.training))
         for name in ("model.safetensors", "checkpoint.json")
     )
-    paths = [plan.run / "run.yaml", *architecture, *weights]
+    paths = [*architecture, *weights]
     opened = open_store(store) if store else None
     files = {}
-    with track(f"upload {plan.name}" if store else f"read {plan.name}", len(paths), "files") as advance:
+    with track(f"upload {plan.training.name}" if store else f"read {plan.training.name}", len(paths), "files") as advance:
         for path in paths:
-            files[str(path.relative_to(plan.run))] = put(opened, path) if opened else file_digest(path)
+            files[str(path.relative_to(plan.run.folder))] = put(opened, path) if opened else file_digest(path)
             advance(1)
     return Material(store, files)
 
@@ -75,7 +75,7 @@ def row_sender(plan: Plan, store: str | None) -> Callable[[int], str | None]:
 
     @cache
     def slab(index: int) -> str:
-        rows = parquet.scan(plan.run / "rows.parquet").slice(index * size, size).collect().to_arrow()
+        rows = parquet.scan(plan.run.rows_file).slice(index * size, size).collect().to_arrow()
         buffer = io.BytesIO()
         pq.write_table(
             rows, buffer, row_group_size=plan.chunk_rows, compression="zstd", write_page_checksum=True
@@ -95,7 +95,7 @@ def lay_out(things: Material, plan: Plan, folder: Path) -> None:
     """
     opened = open_store(things.store) if things.store else None
     for place, digest in things.files.items():
-        there = plan.run / place
+        there = plan.run.folder / place
         if opened is None and not (there.is_file() and file_digest(there) == digest):
             raise UserError(
                 f"{there}: not there, or another one; put the run on a file system that all machines share, or give --store"
@@ -104,12 +104,14 @@ def lay_out(things: Material, plan: Plan, folder: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(there if opened is None else fetch(opened, digest, cache_folder()))
     if opened is None:
-        (folder / "rows.parquet").symlink_to(plan.run / "rows.parquet")
+        rows = Layout(folder).rows_file
+        rows.parent.mkdir(parents=True, exist_ok=True)
+        rows.symlink_to(plan.run.rows_file)
 
 
 def measure_away(things: Material, plan: Plan, chunk: int, slab: str | None, folder: Path) -> bytes:
     """Measure a chunk in a folder that was laid out, and return the bytes of its part file."""
-    here = replace(plan, run=folder)
+    here = replace(plan, run=Layout(folder))
     if things.store is not None and slab is not None:
         measure_rows(here, chunk, read_chunk_rows(open_store(things.store), slab, chunk % SLAB_CHUNKS))
     else:

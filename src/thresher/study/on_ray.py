@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
-from thresher.files import file_digest
+from thresher.run.files import file_digest
 from thresher.signals.dispatch import Lost
 from thresher.signals.engines.ray import connected, named, result
 

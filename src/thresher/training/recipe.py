@@ -8,19 +8,15 @@ from typing import Any
 
 import torch
 
-from thresher.config import ModelConfig, TrainConfig
+from thresher.config import TrainConfig
+from thresher.run import Training
 
 
-def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """The model and training settings of a run folder."""
-    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
-
-
-def recipe(config: TrainConfig, name: str) -> TrainConfig:
+def recipe(config: TrainConfig, training: Training) -> TrainConfig:
     """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep
     checkpoints, and a training that leaves rows out not even its last weights.
     """
-    if name.startswith("run"):
+    if training.kind == "run":
         return config
     last_only = {
         "checkpoints": 1,
@@ -28,10 +24,9 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
         "forgetting_evaluations": 0,
         "forgetting_every": None,
     }
-    kind = name.partition("-")[0]
-    diet = {} if kind == "full" else {"diet": "none"}
+    diet = {} if training.kind == "full" else {"diet": "none"}
     own: dict[str, dict[str, Any]] = {"null": {"epochs": config.null_epochs}, "fold": {"checkpoints": 0}}
-    return config.model_copy(update={**last_only, **diet, **own.get(kind, {})})
+    return config.model_copy(update={**last_only, **diet, **own.get(training.kind, {})})
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:

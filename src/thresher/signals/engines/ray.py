@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
-from thresher.files import write
+from thresher.run.files import write
 from thresher.signals.dispatch import Lost, dispatch
 from thresher.signals.engines.registry import Say, engine
 from thresher.signals.plan import Plan, part_fault
