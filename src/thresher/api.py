@@ -82,9 +82,10 @@ def run(
     resolved = with_settings(config, **settings)
     check_selection(resolved.select, rows.groups, rows.label)
     if stamp(Path(out), "measure") is None:
-        from thresher.signals.engines import check_engine
+        from thresher.execution.engines import Place, check_engine
 
-        check_engine(resolved.measure)
+        measuring = resolved.measure
+        check_engine(Place(measuring.engine, measuring.address), measuring.store)
     proof_seeds = resolved.compare.seeds if test is not None else 0
     folder = train(rows, out=out, test=test, config=resolved, force=force, proof_seeds=proof_seeds)
     measure(folder, **resolved.measure.model_dump())

@@ -16,7 +16,7 @@ from thresher.progress import track
 from thresher.run_folder import features_file, read_manifest, words_file
 from thresher.sealed import read_table, write_table
 from thresher.signals.chunk import Inputs, loaded, usable_layers
-from thresher.signals.engines import find
+from thresher.signals.distribute import measure_chunks
 from thresher.signals.plan import Plan, make_plan, part_fault, read_parts, write_plan
 from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
 from thresher.training.features import read_features, write_features
@@ -61,7 +61,6 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         write_words(run)
     else:
         words_file(run).unlink(missing_ok=True)
-    engine = find(settings.engine).measure
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")
@@ -82,7 +81,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         if plan.gradients:
             refused = refused_signals(plan)
         with track(f"measure {name}", sum(plan.rows_of(chunk)[1] for chunk in left)) as advance:
-            for rows in engine(plan, left, settings, say):
+            for rows in measure_chunks(plan, left, settings):
                 advance(rows)
         measured += len(left)
     # Counted from the files: what was measured is never in memory as a whole.

@@ -70,10 +70,11 @@ def measure(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, 
             return dict(done["measured"])
         check_rows(run / "rows.parquet")
         check_trainings(run)
-        from thresher.signals.engines import check_engine
+        from thresher.execution.engines import check_engine
+        from thresher.signals.distribute import place_of
         from thresher.signals.measure import measure_run
 
-        check_engine(used)
+        check_engine(place_of(used), used.store)
         change_config(run, "measure", **settings)
         redo(run, "measure")
         if force:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from thresher import files, parquet, run_folder
 from thresher.begin import change_config, changed, refuse_watched
-from thresher.config import MeasureConfig, SweepConfig
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, has_test, lock, read_manifest, redo, require, state
@@ -43,7 +41,7 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             raise UserError(
                 f"{run}: no test rows to compare on; give them with `thresher compare {run} --test FILE`"
             )
-        from thresher.signals.engines import check_engine
+        from thresher.execution.engines import Place, check_engine
         from thresher.study.arms import arms_of
         from thresher.study.sweep import merged, sweep_arms
 
@@ -63,15 +61,15 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
             return dict(former)
         columns = parquet.scan(run / "scores.parquet").collect_schema()
         arms = arms_of(list(columns), asked.scores, asked.ends, asked.strategies, request)
-        if asked.engine != "local":
-            check_engine(MeasureConfig(engine=asked.engine, address=asked.address))
+        place = Place(asked.engine, asked.address)
+        check_engine(place)
         folders = {name: beside(run, name) for name in asked.models}
         redo(run, "sweep")
         started = time.monotonic()
 
         def swept(folder: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
             how = (asked.fractions, asked.seeds, asked.same_steps, asked.workers)
-            found = sweep_arms(folder, arms, *how, jobs=jobs_of(asked))
+            found = sweep_arms(folder, arms, *how, place=place)
             return {**found, "table": merged(found["table"], lines)}
 
         found = swept(run, former["table"] if same else [])
@@ -87,14 +85,3 @@ def sweep(run: RunPath, *, force: bool = False, **settings: Any) -> dict[str, An
         trainings = found["trainings"] + sum(others[name]["trainings"] for name in folders)
         say(f"sweep: {trainings:,} trainings, {seconds:,.0f} s")
     return entry
-
-
-def jobs_of(asked: SweepConfig) -> Any:
-    """Where trainings run."""
-    if asked.engine == "local":
-        from thresher.training.parallel import run_jobs
-
-        return run_jobs
-    from thresher.study.on_ray import on_ray
-
-    return partial(on_ray, address=asked.address, at_once=asked.workers)

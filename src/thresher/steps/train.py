@@ -17,6 +17,7 @@ from thresher.begin import (
 )
 from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.execution.torchrun import check_shares, follow, leading, rank, world
 from thresher.own_files import clear, refuse_inputs_in
 from thresher.progress import say
 from thresher.rows import Rows
@@ -25,7 +26,6 @@ from thresher.settings import with_settings
 from thresher.steps.proxy import has_proxy, proxy_config, take
 from thresher.training.check_recipe import check_recipe
 from thresher.training.folds import check_folds
-from thresher.training.processes import check_shares, follow, leading, rank, world
 
 
 def train(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 
 from thresher import parquet
 from thresher.config import TrainConfig
+from thresher.execution.cores import share_cores
+from thresher.execution.engines import LOCAL, Place, run_tasks
+from thresher.execution.local import counts_followed
 from thresher.progress import track
 from thresher.run_folder import read_manifest, read_results, update_results
 from thresher.study.cell import Cell, cell_file, cell_key, read_cell
@@ -17,20 +21,17 @@ from thresher.study.head_cells import head_cell_job
 from thresher.study.tuned_cells import tuned_cell_job
 from thresher.training.features import write_features
 from thresher.training.head_runs import HEADS
-from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import configs, steps_of
 from thresher.training.record import progress_file
 
-# What `run_jobs` and `on_ray` are.
-Jobs = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], int, int], Iterator[tuple[int, Any]]]
 PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
 
 
 def run_cells(
-    run: Path, cells: Sequence[Cell], workers: int | None, anew: bool = False, jobs: Jobs = run_jobs
+    run: Path, cells: Sequence[Cell], workers: int | None, anew: bool = False, place: Place = LOCAL
 ) -> list[dict[str, Any]]:
-    """The results of cells in their order, training those that are not finished yet (`anew`: all of them), where `jobs` runs
-    them: on this machine, or on a cluster.
+    """The results of cells in their order, training those that are not finished yet (`anew`: all of them), at `place`: on
+    this machine, or on a cluster whose machines all see the run folder.
 
     Each cell has its file as soon as it is finished; `results.json["cells"]` is brought up to date at the end, or where the
     call is interrupted, so that thousands of cells do not mean thousands of times writing it.
@@ -51,11 +52,15 @@ def run_cells(
     if model.freeze:
         at_a_time, threads = min(at_a_time, max(1, total // PROCESS_STEPS)), 1
     files = [] if model.freeze else [progress_file(run / "training" / key) for key in left]
-    left_to_do = [(run, group) for group in groups]
+    tasks = [(run.absolute(), group) for group in groups]
+    if place.engine != "local":
+        # The cluster decides how many run at a time, so machines that join later get some, too.
+        at_a_time = workers or len(tasks)
+        place = replace(place, shared_file=run.absolute() / "run.yaml")
     job = head_cell_job if model.freeze else tuned_cell_job
     try:
-        with track("retrain", total, "steps") as advance, steps_watched(files, advance):
-            for at, found in jobs(job, left_to_do, at_a_time, threads):
+        with track("retrain", total, "steps") as advance, counts_followed(files, advance):
+            for at, found in run_tasks(job, tasks, at_a_time, threads, place):
                 known |= found
                 if model.freeze:
                     advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))

@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from thresher.execution.engines import LOCAL, Place
 from thresher.progress import track
 from thresher.rows import Rows, read_rows
 from thresher.run_folder import read_manifest
 from thresher.study.arms import RANDOM, Arm, kept_by, scores_of
 from thresher.study.cell import Cell, new_cell
-from thresher.study.cells import Jobs, predictions, run_cells
+from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy, macro_f1
-from thresher.training.parallel import run_jobs
 from thresher.training.recipe import configs, steps_of
 
 # What a line of the table is known by.
@@ -33,13 +33,13 @@ def sweep_arms(
     seeds: int,
     same_steps: bool = False,
     workers: int | None = None,
-    jobs: Jobs = run_jobs,
+    place: Place = LOCAL,
 ) -> dict[str, Any]:
     """Train every arm at every fraction with S seeds, and set it beside full data and as many random rows.
 
     The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
     drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
-    data, and so more epochs. `jobs` runs them: here, or on a cluster.
+    data, and so more epochs. They run at `place`: on this machine, or on a cluster.
 
     Returns
     -------
@@ -72,7 +72,7 @@ def sweep_arms(
         if any(cell["n"] != cells[RANDOM.name, place[1]][0]["n"] for cell in alike)
     }
     wanted = [full, *cells.values(), *random.values()]
-    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, jobs=jobs)
+    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, place=place)
     groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
     predicted = [predictions(run, alike) for alike in groups]
     by_arm = {place: (groups[at], predicted[at]) for at, place in enumerate(cells, 1)}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from thresher.execution.engines import run_tasks
 from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run_folder import features_file, read_manifest
@@ -17,7 +18,6 @@ from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, sa
 from thresher.training.features import read_features
 from thresher.training.folds import folds_of, is_fold, left_out, n_seen, write_held_out
 from thresher.training.head import Moment, fit_heads, head_logits
-from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, recipe, steps_of
 from thresher.training.sound import finished, mark_finished
 
@@ -36,7 +36,7 @@ def train_head_runs(run: Path, names: list[str]) -> None:
     ]
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for _, group in jobs for name in group)
     with track("train", total, "steps") as advance:
-        for _, steps in run_jobs(train_heads_job, jobs, share_cores(len(jobs), config.workers)[0]):
+        for _, steps in run_tasks(train_heads_job, jobs, config.workers):
             advance(steps)
 
 

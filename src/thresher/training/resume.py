@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
+from thresher.execution.torchrun import world
 from thresher.files import write
-from thresher.training.processes import world
 from thresher.training.sound import file_digests, read_facts, with_checksum
 
 Recorded = dict[str, list[int]]

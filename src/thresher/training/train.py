@@ -15,6 +15,10 @@ import torch
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
+from thresher.execution.cores import cores, share_cores
+from thresher.execution.engines import run_tasks
+from thresher.execution.local import counts_followed
+from thresher.execution.torchrun import agreed, rank, together, world
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
 from thresher.model.frozen import FrozenClassifier
@@ -27,9 +31,7 @@ from thresher.training.features import run_features
 from thresher.training.fit import fit
 from thresher.training.folds import fold_names, folds_of, is_fold, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
-from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.predict import predict_logits
-from thresher.training.processes import agreed, rank, together, world
 from thresher.training.recipe import configs, recipe, steps_of, trains_in_bf16
 from thresher.training.record import Record, progress_file
 from thresher.training.sound import faults, finished, mark_finished, read_facts
@@ -103,7 +105,7 @@ def fine_tune_runs(run: Path, config: TrainConfig, names: Sequence[str], left: S
     n_rows = read_manifest(run)["n_rows"]
     total = sum(steps_of(recipe(config, name), n_rows) for name in left)
     files = [progress_file(run / "training" / name) for name in left]
-    with track("train", total, "steps") as advance, steps_watched(files, advance):
+    with track("train", total, "steps") as advance, counts_followed(files, advance):
         if world() > 1:
             for name in left:
                 together(train_job, run, name)
@@ -116,7 +118,7 @@ def side_by_side(run: Path, config: TrainConfig, names: Sequence[str], left: Seq
     # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
     threads = config.threads or share_cores(2 * config.runs)[1]
     workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
-    for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
+    for _ in run_tasks(train_job, [(run, name) for name in left], workers, threads):
         pass
 
 
