@@ -19,6 +19,7 @@ import polars as pl
 
 from thresher.config import RunConfig, SelectConfig, Signal
 from thresher.errors import UserError
+from thresher.execution.torchrun import follow, rank
 from thresher.experiments.how_much import Search, with_share
 from thresher.pipeline import select as selecting
 from thresher.pipeline.diet import prune_while_training
@@ -40,7 +41,6 @@ from thresher.run.integrity import read_table
 from thresher.run.lock import lock
 from thresher.settings import changed
 from thresher.signature import given, public
-from thresher.training.processes import follow, rank
 
 __all__ = [
     "compare",
@@ -738,9 +738,9 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     """The whole job by a configuration; see `run`."""
     check_selection(config.select, rows.groups, rows.label)
     if not Run.exists(folder) or Run.open(folder).record("measure") is None:
-        from thresher.signals.engines import check_engine
+        from thresher.execution.engines import Place, check_engine
 
-        check_engine(config.measure)
+        check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
     tested = load_test(test, rows, config.data.id) if test is not None else None
     proof_seeds = config.compare.seeds if test is not None else 0
     opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from thresher.config import TrainConfig
+from thresher.execution.cores import share_cores
+from thresher.execution.engines import LOCAL, Place, run_tasks
+from thresher.execution.local import counts_followed
 from thresher.experiments.cell import Cell, cell_key, read_cell
 from thresher.experiments.head_cells import head_cell_job
 from thresher.experiments.tuned_cells import tuned_cell_job
@@ -15,20 +19,17 @@ from thresher.progress import track
 from thresher.run import Run, parquet
 from thresher.training.features import write_features
 from thresher.training.head_runs import HEADS
-from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import steps_of
 from thresher.training.record import progress_file
 
-# What `run_jobs` and `on_ray` are.
-Jobs = Callable[[Callable[..., Any], Sequence[tuple[Any, ...]], int, int], Iterator[tuple[int, Any]]]
 PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
 
 
 def run_cells(
-    run: Run, cells: Sequence[Cell], workers: int | None, jobs: Jobs = run_jobs
+    run: Run, cells: Sequence[Cell], workers: int | None, place: Place = LOCAL
 ) -> list[dict[str, Any]]:
-    """The results of cells in their order, training those that are not finished yet, where `jobs` runs them: on this machine, or
-    on a cluster. Each cell has its file as soon as it is finished.
+    """The results of cells in their order, training those that are not finished yet, at `place`: on this machine, or on a
+    cluster whose machines all see the run folder. Each cell has its file as soon as it is finished.
     """
     keys = [cell_key(run, cell) for cell in cells]
     wanted = dict(zip(keys, cells, strict=True))
@@ -45,10 +46,15 @@ def run_cells(
     if model.freeze:
         at_a_time, threads = min(at_a_time, max(1, total // PROCESS_STEPS)), 1
     files = [] if model.freeze else [progress_file(run.progress(key)) for key in left]
-    left_to_do = [(run, group) for group in groups]
+    there = replace(run, folder=run.folder.absolute())
+    tasks = [(there, group) for group in groups]
+    if place.engine != "local":
+        # The cluster decides how many run at a time, so machines that join later get some, too.
+        at_a_time = workers or len(tasks)
+        place = replace(place, shared_file=there.folder / "run.yaml")
     job = head_cell_job if model.freeze else tuned_cell_job
-    with track("retrain", total, "steps") as advance, steps_watched(files, advance):
-        for at, found in jobs(job, left_to_do, at_a_time, threads):
+    with track("retrain", total, "steps") as advance, counts_followed(files, advance):
+        for at, found in run_tasks(job, tasks, at_a_time, threads, place):
             known |= found
             if model.freeze:
                 advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thresher.config import MeasureConfig, SweepConfig
+from thresher.config import SweepConfig
+from thresher.execution.engines import LOCAL, Place, check_engine
 from thresher.experiments.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.experiments.cell import Cell, new_cell
-from thresher.experiments.cells import Jobs, predictions, run_cells
+from thresher.experiments.cells import predictions, run_cells
 from thresher.experiments.intervals import paired_interval
 from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.pipeline.other_model import run_of_other_model
@@ -25,7 +25,6 @@ from thresher.run import Run, parquet
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
-from thresher.training.parallel import run_jobs
 from thresher.training.recipe import steps_of
 
 # What a line of the table is known by.
@@ -54,10 +53,7 @@ def arms(run: Run, settings: SweepConfig) -> list[Arm]:
         no test rows, or an unknown score, strategy or engine.
     """
     require_test(run)
-    if settings.engine != "local":
-        from thresher.signals.engines import check_engine
-
-        check_engine(MeasureConfig(engine=settings.engine, address=settings.address))
+    check_engine(Place(settings.engine, settings.address))
     columns = list(parquet.scan(run.scores_file).collect_schema())
     return arms_of(columns, settings.scores, settings.ends, settings.strategies, what_is_kept(run))
 
@@ -90,7 +86,7 @@ def sweep(run: Run, settings: SweepConfig) -> Facts:
 
     def swept(where: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
         how = (settings.fractions, settings.seeds, settings.same_steps, settings.workers)
-        found = sweep_arms(where, tried, *how, jobs=jobs_of(settings))
+        found = sweep_arms(where, tried, *how, place=Place(settings.engine, settings.address))
         return {**found, "table": merged(found["table"], lines)}
 
     found = swept(run, earlier.get("table", []))
@@ -118,15 +114,6 @@ def read_sweep(run: Run) -> dict[str, Any]:
         return {}
 
 
-def jobs_of(settings: SweepConfig) -> Jobs:
-    """Where trainings run."""
-    if settings.engine == "local":
-        return run_jobs
-    from thresher.study.on_ray import on_ray
-
-    return partial(on_ray, address=settings.address, at_once=settings.workers)
-
-
 def sweep_arms(
     run: Run,
     arms: Sequence[Arm],
@@ -134,13 +121,13 @@ def sweep_arms(
     seeds: int,
     same_steps: bool = False,
     workers: int | None = None,
-    jobs: Jobs = run_jobs,
+    place: Place = LOCAL,
 ) -> dict[str, Any]:
     """Train every arm at every fraction with S seeds, and set it beside full data and as many random rows.
 
     The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
     drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
-    data, and so more epochs. `jobs` runs them: here, or on a cluster.
+    data, and so more epochs. They run at `place`: on this machine, or on a cluster.
 
     Returns
     -------
@@ -173,7 +160,7 @@ def sweep_arms(
         if any(cell["n"] != cells[RANDOM.name, place[1]][0]["n"] for cell in alike)
     }
     wanted = [full, *cells.values(), *random.values()]
-    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, jobs=jobs)
+    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, place=place)
     groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
     predicted = [predictions(run, alike) for alike in groups]
     by_arm = {place: (groups[at], predicted[at]) for at, place in enumerate(cells, 1)}

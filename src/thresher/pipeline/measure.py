@@ -32,11 +32,12 @@ def intact(run: Run, facts: Facts) -> str | None:
 
 def ready(run: Run, settings: MeasureConfig) -> None:
     """Refuse damaged rows or checkpoints, and an engine that cannot start."""
-    from thresher.signals.engines import check_engine
+    from thresher.execution.engines import check_engine
+    from thresher.signals.distribute import place_of
 
     check_rows(run.rows_file)
     check_trainings(run)
-    check_engine(settings)
+    check_engine(place_of(settings), settings.store)
 
 
 @step(

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.execution.torchrun import check_shares, leading, world
 from thresher.pipeline.own_files import clear, refuse_inputs_in
 from thresher.pipeline.proxy import has_proxy, proxy_config
 from thresher.pipeline.start import identity, is_started, refuse_group_names, resume, start
@@ -20,7 +21,6 @@ from thresher.run.steps import Facts, step
 from thresher.training.check_recipe import check_recipe
 from thresher.training.finished import trainings_problem
 from thresher.training.folds import check_folds
-from thresher.training.processes import check_shares, leading, world
 
 
 class Trainings(BaseModel):

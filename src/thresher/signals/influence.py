@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thresher.errors import UserError
+from thresher.execution.cores import share_cores
+from thresher.execution.engines import run_tasks
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run import Run, Training
@@ -20,7 +22,6 @@ from thresher.signals.capture import layer_flow
 from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
 from thresher.signals.ghost import Flow, pair_rule_for
 from thresher.signals.plan import Plan, make_plan
-from thresher.training.parallel import run_jobs, share_cores
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -179,7 +180,7 @@ def influence(
         for chunk in range(plan.chunks)
     ]
     found: list[list[tuple[Top, Top]]] = [[] for _ in blocks]
-    for job, (count, tops) in run_jobs(influence_job, jobs, workers):
+    for job, (count, tops) in run_tasks(influence_job, jobs, workers):
         block = found[job // plan.chunks]
         block.append(tops)
         # Merged as they come, so that what is held does not grow with the rows.

@@ -14,7 +14,7 @@ from thresher.run import Run, Training, parquet
 from thresher.run.integrity import MISSING, read_table, table_problem, write_table
 from thresher.run.steps import Facts
 from thresher.signals.chunk import Inputs, loaded, usable_layers
-from thresher.signals.engines import find
+from thresher.signals.distribute import measure_chunks
 from thresher.signals.plan import Plan, make_plan, part_problem, read_parts, signals_problem, write_plan
 from thresher.training.checkpoints import checkpoint_table, load_weights
 from thresher.training.features import read_features, write_features
@@ -52,7 +52,6 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
         write_words(run)
     else:
         run.words_file.unlink(missing_ok=True)
-    engine = find(used.engine).measure
     trainings = scored_trainings(run)
     if not trainings:
         raise UserError(f"{run}: no training to measure; run `thresher train` first")
@@ -73,7 +72,7 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
         if training == trainings[0]:
             refused = refused_signals(plan)
         with track(f"measure {training.name}", sum(plan.rows_of(chunk)[1] for chunk in left)) as advance:
-            for rows in engine(plan, left, used, say):
+            for rows in measure_chunks(plan, left, used):
                 advance(rows)
         measured += len(left)
     # Counted from the files: the signals are never in memory as a whole.

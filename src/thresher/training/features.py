@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from thresher.config import ModelConfig
+from thresher.execution.engines import run_tasks
 from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
 from thresher.model.feature_cache import add_vectors, read_vectors, text_key
 from thresher.model.frozen import Features, head_input
@@ -22,7 +23,6 @@ from thresher.run import Run
 from thresher.run.files import digest
 from thresher.run.integrity import metadata, table_problem, write_table
 from thresher.run.layout import FeaturesOf
-from thresher.training.parallel import run_jobs, share_cores
 
 SEGMENT = 2048
 _KEY = b"thresher.features"
@@ -44,9 +44,7 @@ def text_vectors(
     segments = [missing[start : start + SEGMENT] for start in range(0, len(missing), SEGMENT)]
     jobs = [(config, encoder.key, [distinct[at] for at in segment]) for segment in segments]
     with track("encode", len(missing), "texts") as advance:
-        for segment, (values, truncated) in run_jobs(
-            encode_segment, jobs, share_cores(len(jobs), workers)[0]
-        ):
+        for segment, (values, truncated) in run_tasks(encode_segment, jobs, workers):
             found.values[segments[segment]] = values
             found.truncated[segments[segment]] = truncated
             advance(len(segments[segment]))

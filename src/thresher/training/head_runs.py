@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from thresher.execution.engines import run_tasks
 from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run import Run, Training
@@ -17,7 +18,6 @@ from thresher.training.features import read_features
 from thresher.training.finished import finished, mark_finished
 from thresher.training.folds import folds_of, left_out, n_seen, write_held_out
 from thresher.training.head import Moment, fit_heads, head_logits
-from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import recipe, steps_of
 
 HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, and more would gain little
@@ -34,7 +34,7 @@ def train_head_runs(run: Run, trainings: list[Training]) -> None:
     ]
     total = sum(steps_of(recipe(config, training), n_rows) for _, group in jobs for training in group)
     with track("train", total, "steps") as advance:
-        for _, steps in run_jobs(train_heads_job, jobs, share_cores(len(jobs), config.workers)[0]):
+        for _, steps in run_tasks(train_heads_job, jobs, config.workers):
             advance(steps)
 
 

@@ -13,11 +13,11 @@ import polars as pl
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from thresher.execution.torchrun import gather, rank, world
 from thresher.model.tokens import Tokens
 from thresher.run.integrity import folder_problem, table_problem, write_table
 from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits
-from thresher.training.processes import gather, rank, world
 from thresher.training.resume import Recorded, mark_whole
 from thresher.training.shared import interleaved
 from thresher.training.vocabulary import Weights

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
+from thresher.execution.torchrun import world
 from thresher.run.integrity import file_digests, read_json, write_json
-from thresher.training.processes import world
 
 Recorded = dict[str, list[int]]
 

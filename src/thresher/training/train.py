@@ -14,6 +14,10 @@ import torch
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
+from thresher.execution.cores import cores, share_cores
+from thresher.execution.engines import run_tasks
+from thresher.execution.local import counts_followed
+from thresher.execution.torchrun import agreed, rank, together, world
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import load_encoder
 from thresher.model.frozen import FrozenClassifier
@@ -28,9 +32,7 @@ from thresher.training.finished import damaged_trainings, done_file, finished, m
 from thresher.training.fit import fit
 from thresher.training.folds import fold_trainings, folds_of, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
-from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.predict import predict_logits
-from thresher.training.processes import agreed, rank, together, world
 from thresher.training.recipe import recipe, steps_of, trains_in_bf16
 from thresher.training.record import Record, progress_file
 
@@ -102,7 +104,7 @@ def fine_tune_runs(run: Run, wanted: Sequence[Training], left: Sequence[Training
     config = run.config.train
     total = sum(steps_of(recipe(config, training), run.manifest.n_rows) for training in left)
     files = [progress_file(run.progress(training.name)) for training in left]
-    with track("train", total, "steps") as advance, steps_watched(files, advance):
+    with track("train", total, "steps") as advance, counts_followed(files, advance):
         if world() > 1:
             for training in left:
                 together(train_job, run, training)
@@ -115,7 +117,7 @@ def side_by_side(run: Run, config: TrainConfig, wanted: int, left: Sequence[Trai
     # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
     threads = config.threads or share_cores(2 * config.runs)[1]
     workers, _ = share_cores(wanted, config.workers or max(1, cores() // threads))
-    for _ in run_jobs(train_job, [(run, training) for training in left], workers, threads):
+    for _ in run_tasks(train_job, [(run, training) for training in left], workers, threads):
         pass
 
 

@@ -11,6 +11,8 @@ import polars as pl
 import yaml
 
 from thresher.errors import UserError
+from thresher.execution.engines import run_tasks
+from thresher.execution.local import counts_followed
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -31,7 +33,6 @@ from thresher.run.files import digest, write
 from thresher.run.lock import lock
 from thresher.training.check_recipe import check_recipe
 from thresher.training.diet.registry import find
-from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
 
@@ -185,9 +186,8 @@ def _train(
     recipes = {name: config.domain if name is None else joint_recipe(config, counts[name]) for name in jobs}
     total = sum(steps_of(recipes[name], rows.height if name is None else counts[name]) for name in jobs)
     files = [progress_file(folder / "training" / model_name(labels, name)) for name in jobs]
-    at_a_time, _ = share_cores(len(labels.intents) + 1, workers)
-    with track("nlu train", total, "steps") as advance, steps_watched(files, advance):
-        for _ in run_jobs(train_one, [(folder, name) for name in jobs], at_a_time):
+    with track("nlu train", total, "steps") as advance, counts_followed(files, advance):
+        for _ in run_tasks(train_one, [(folder, name) for name in jobs], workers):
             pass
     shutil.rmtree(folder / "training", ignore_errors=True)
     say(f"nlu train: {len(jobs)} models on {rows.height:,} rows, {time.monotonic() - started:,.0f} s")

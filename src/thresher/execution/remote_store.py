@@ -1,4 +1,4 @@
-"""Objects by the digest of their bytes, at an address that every machine reaches: s3://, gs://, file:// (fsspec)."""
+"""Files by the digest of their bytes, at an address that every machine reaches: s3://, gs://, file:// (fsspec)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from thresher.errors import UserError
 from thresher.run.files import file_digest
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 
 class Store(NamedTuple):
     """A file system and the prefix of our objects on it."""
 
-    fs: Any
+    fs: AbstractFileSystem
     prefix: str
     address: str
 
     def place(self, digest: str) -> str:
-        """Where an object is."""
+        """The path of an object."""
         return f"{self.prefix}/{digest}"
 
 
@@ -59,7 +62,7 @@ def check_store(address: str) -> None:
     Raises
     ------
     UserError
-        it does not answer, or nothing may be written there.
+        the store does not answer or cannot be written.
 
     >>> check_store("memory://rows")
     """
@@ -74,15 +77,15 @@ def check_store(address: str) -> None:
 
 
 def put(store: Store, content: bytes | Path) -> str:
-    """Store a file or some bytes under their digest, and return it; what is there in full is not sent again.
+    """Store a file or some bytes under their digest, and return it. A complete object is not sent again.
 
     Raises
     ------
     UserError
-        it could not be written.
+        the store cannot be written.
     """
     if isinstance(content, bytes):
-        digest, size = bytes_digest(content), len(content)
+        digest, size = hashlib.blake2b(content, digest_size=12).hexdigest(), len(content)
     else:
         digest, size = file_digest(content), content.stat().st_size
     place = store.place(digest)
@@ -104,7 +107,7 @@ def fetch(store: Store, digest: str, folder: Path) -> Path:
     Raises
     ------
     OSError
-        what came is not what was stored.
+        its content does not have that digest.
     """
     place = folder / digest
     with (folder / f".{digest}.lock").open("a") as lock:
@@ -123,12 +126,12 @@ def fetch(store: Store, digest: str, folder: Path) -> Path:
 
 
 def cache_folder() -> Path:
-    """The folder of this machine that fetched objects stay in; nobody else's files are taken from it.
+    """The folder of this machine for fetched objects. It is private: files of other users are never read.
 
     Raises
     ------
     UserError
-        somebody else made a folder of that name.
+        another user made a folder of that name.
     """
     folder = Path(tempfile.gettempdir()) / f"thresher-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -138,20 +141,20 @@ def cache_folder() -> Path:
 
 
 def work_folder() -> Path:
-    """An empty folder of this process below the cache; those of processes that have ended are removed.
+    """An empty folder of this process below the cache; those of ended processes are removed.
 
-    A process locks its folder as long as it lives: its number says nothing in another container.
+    A process locks its folder as long as it lives. A process id would not do: in another container it means another process.
     """
     cache = cache_folder()
     turn = os.open(cache, os.O_RDONLY)
     try:
-        # Until the new folder is locked nobody else may look at it.
+        # Until the new folder is locked no other process may look at it.
         fcntl.flock(turn, fcntl.LOCK_EX)
         for left in cache.glob("work-*"):
             if not _locked(left):
                 shutil.rmtree(left, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
-        # Never closed: the end of the process lets go of it.
+        # Never closed: the lock ends with the process.
         fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
     finally:
         os.close(turn)
@@ -167,11 +170,6 @@ def _locked(folder: Path) -> bool:
     finally:
         os.close(handle)
     return False
-
-
-def bytes_digest(content: bytes) -> str:
-    """The digest that `file_digest` gives to a file of these bytes."""
-    return hashlib.blake2b(content, digest_size=12).hexdigest()
 
 
 def _refused(store: Store, error: Exception) -> UserError:

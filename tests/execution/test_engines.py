@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from thresher.signals.engines import registry
 from tiny_run import train_tiny
 
 import thresher as th
@@ -13,7 +14,6 @@ from thresher.errors import UserError
 from thresher.run_folder import read_manifest
 from thresher.signals import engines
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.engines import registry
 from thresher.signals.plan import make_plan
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from thresher.signals.dispatch import ATTEMPTS, Lost, dispatch
 
 from thresher.errors import UserError
-from thresher.signals.dispatch import ATTEMPTS, Lost, dispatch
 
 
 class FakeCluster:
