@@ -20,7 +20,6 @@ import polars as pl
 from thresher.config import RunConfig, SelectConfig, Signal
 from thresher.errors import UserError
 from thresher.execution.torchrun import follow, rank
-from thresher.experiments.how_much import Search, with_share
 from thresher.pipeline import select as selecting
 from thresher.pipeline.diet import prune_while_training
 from thresher.pipeline.measure import measure as measure_step
@@ -307,7 +306,11 @@ def select(
 def selection(run: Run, config: RunConfig, named: Mapping[str, Any], *, force: bool = False) -> dict[str, Any]:
     """Select by the settings of a configuration, of which some were `named` in the call; returns the facts of the selection."""
     run.require("score")
-    used = with_share(run, Search(how_much=config.how_much, select=config.select, compare=config.compare))
+    used = config.select
+    if used.prune == "auto":
+        from thresher.experiments.how_much import Search, with_share
+
+        used = with_share(run, Search(how_much=config.how_much, select=used, compare=config.compare))
     if from_file := carried(used, [*named, "prune"] if config.select.prune == "auto" else named):
         say(f"select: from run.yaml: {from_file}")
     return selecting.select(run, used, force=force)
@@ -497,6 +500,7 @@ def how_much(
         nothing was scored yet, or a selection that cannot be made. Before anything is trained: a column that was added to the
         scores, which no other run has; a share that sets no row aside; no share that drops rows.
     """
+    from thresher.experiments.how_much import Search
     from thresher.experiments.how_much import how_much as step_of
 
     opened = Run.open(run)
@@ -734,10 +738,16 @@ def run(
     return whole_job(rows, Path(out), test, config, force=force)
 
 
+def has_record(folder: Path, step: str) -> bool:
+    """Whether a folder holds a run in which a step was finished."""
+    return Run.exists(folder) and Run.open(folder).record(step) is not None
+
+
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
-    check_selection(config.select, rows.groups, rows.label)
-    if not Run.exists(folder) or Run.open(folder).record("measure") is None:
+    if not has_record(folder, "score"):
+        check_selection(config.select, rows.groups, rows.label)
+    if not has_record(folder, "measure"):
         from thresher.execution.engines import Place, check_engine
 
         check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)

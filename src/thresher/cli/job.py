@@ -80,7 +80,8 @@ def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     from thresher import api
     from thresher.pipeline.selection_settings import check_selection
 
-    check_selection(config.select, config.data.groups, config.data.label)
+    if not api.has_record(out, "score"):
+        check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)
     return api.whole_job(rows, out, test, config, force=force)
 

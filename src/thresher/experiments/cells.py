@@ -11,16 +11,10 @@ import numpy as np
 from thresher.config import TrainConfig
 from thresher.execution.cores import share_cores
 from thresher.execution.engines import LOCAL, Place, run_tasks
-from thresher.execution.local import counts_followed
 from thresher.experiments.cell import Cell, cell_key, read_cell
-from thresher.experiments.head_cells import head_cell_job
-from thresher.experiments.tuned_cells import tuned_cell_job
 from thresher.progress import track
 from thresher.run import Run, parquet
-from thresher.training.features import write_features
-from thresher.training.head_runs import HEADS
 from thresher.training.recipe import steps_of
-from thresher.training.record import progress_file
 
 PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
 
@@ -31,6 +25,13 @@ def run_cells(
     """The results of cells in their order, training those that are not finished yet, at `place`: on this machine, or on a
     cluster whose machines all see the run folder. Each cell has its file as soon as it is finished.
     """
+    # Imported here: torch takes seconds, which finished cells need not wait for.
+    from thresher.execution.local import counts_followed
+    from thresher.experiments.head_cells import head_cell_job
+    from thresher.experiments.tuned_cells import tuned_cell_job
+    from thresher.training.features import write_features
+    from thresher.training.record import progress_file
+
     keys = [cell_key(run, cell) for cell in cells]
     wanted = dict(zip(keys, cells, strict=True))
     known = {key: facts for key in wanted if (facts := read_cell(run, key))}
@@ -69,6 +70,8 @@ def forget_cells(run: Run, cells: Sequence[Cell]) -> None:
 
 def side_by_side(cells: Mapping[str, Cell]) -> list[dict[str, Cell]]:
     """Cells in groups of equally many rows and steps, at most `HEADS` in each, in their order."""
+    from thresher.training.head_runs import HEADS
+
     groups: dict[tuple[int, int | None], list[dict[str, Cell]]] = {}
     for key, cell in cells.items():
         alike = groups.setdefault((cell["n"], cell["max_steps"]), [{}])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 from thresher.config import HowMuchConfig
 from thresher.errors import UserError
@@ -192,6 +191,8 @@ def crossing(
     >>> crossing([0.2, 0.4], [0.0, -0.004], [1, 1], 0.008)
     inf
     """
+    from sklearn.isotonic import IsotonicRegression
+
     x = np.array([0.0, *fractions])
     fit = IsotonicRegression(increasing=False).fit_transform(
         x, np.array([0.0, *losses]), sample_weight=[1e9, *weights]

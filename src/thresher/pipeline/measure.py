@@ -24,7 +24,7 @@ def measure(run: Run, settings: MeasureConfig, *, force: bool = False) -> Facts:
 
 def intact(run: Run, facts: Facts) -> str | None:
     """The first thing that is wrong with the signals of a finished pass."""
-    from thresher.signals.measure import measured_problem
+    from thresher.signals.plan import measured_problem
 
     record = run.record("measure")
     return measured_problem(run, MeasureConfig.model_validate(record.settings)) if record else None

@@ -30,6 +30,8 @@ def score(run: Run, settings: ScoreConfig, *, force: bool = False) -> Facts:
 
 def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
     """The options of the scores as they are read, as an input of the step."""
+    if not settings.options:
+        return {}
     from thresher.scores import check_options
 
     return {"options": check_options({name: dict(values) for name, values in settings.options.items()})}

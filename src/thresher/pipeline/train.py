@@ -45,7 +45,6 @@ def train(
     UserError
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
-    refuse_group_names(rows)
     check_shares(config.train.batch_size, len(rows))
     check_folds(config.train, len(rows))
     check_recipe(config.train)
@@ -58,6 +57,7 @@ def train(
     started = overwrite or is_started(folder, rows, config)
     refuse_inputs_in(folder, rows, test)
     if overwrite or not started:
+        refuse_group_names(rows)
         from thresher.model.encoder import load_encoder
 
         load_encoder(config.model)

@@ -11,22 +11,17 @@ from thresher.errors import UserError
 from thresher.model.tokens import tokenise
 from thresher.progress import say, track
 from thresher.run import Run, Training, parquet
-from thresher.run.integrity import MISSING, read_table, table_problem, write_table
+from thresher.run.integrity import MISSING, read_table, write_table
 from thresher.run.steps import Facts
 from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.distribute import measure_chunks
-from thresher.signals.plan import Plan, make_plan, part_problem, read_parts, signals_problem, write_plan
+from thresher.signals.plan import Plan, make_plan, part_problem, read_parts, scored_trainings, write_plan
 from thresher.training.checkpoints import checkpoint_table, load_weights
 from thresher.training.features import read_features, write_features
 from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
 from thresher.training.words import write_words
-
-
-def scored_trainings(run: Run) -> list[Training]:
-    """The trainings of a run that scores are made from."""
-    return [training for training in run.trainings() if training.kind == "run"]
 
 
 def measure_run(run: Run, settings: MeasureConfig) -> Facts:
@@ -85,16 +80,6 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
         "measured_chunks": measured,
         "refused": refused,
     }
-
-
-def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
-    """The first thing that is wrong with the signals of a run, with the file's name; None if nothing is."""
-    trainings = scored_trainings(run) or run.measured()
-    if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
-        return problem
-    beside = {run.features_file(): settings.features, run.words_file: bool(settings.words)}
-    found = ((path, table_problem(path)) for path, kept in beside.items() if kept)
-    return next((f"{path}: {problem}" for path, problem in found if problem), None)
 
 
 def prepare(run: Run, plan: Plan) -> None:

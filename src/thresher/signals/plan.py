@@ -193,5 +193,20 @@ def signals_problem(run: Layout, training: Training) -> str | None:
     return next((f"{path}: {problem}" for path, problem in found if problem), None)
 
 
+def scored_trainings(run: Run) -> list[Training]:
+    """The trainings of a run that scores are made from."""
+    return [training for training in run.trainings() if training.kind == "run"]
+
+
+def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
+    """The first thing that is wrong with the signals of a run, with the file's name; None if nothing is."""
+    trainings = scored_trainings(run) or run.measured()
+    if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
+        return problem
+    beside = {run.features_file(): settings.features, run.words_file: bool(settings.words)}
+    found = ((path, table_problem(path)) for path, kept in beside.items() if kept)
+    return next((f"{path}: {problem}" for path, problem in found if problem), None)
+
+
 def _measure_again(run: Layout) -> str:
     return f"`thresher measure {run.folder}` measures it again"

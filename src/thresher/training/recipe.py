@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from thresher.config import TrainConfig
 from thresher.run import Training
 
@@ -38,6 +36,9 @@ def trains_in_bf16(config: TrainConfig) -> bool:
     """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
     if config.bf16 != "auto":
         return config.bf16
+    # Imported here: the number of steps need not wait for torch.
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})
