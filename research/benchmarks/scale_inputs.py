@@ -24,19 +24,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from thresher.signals.engines import ray as ray_engine
 
 import thresher as th
 from research.benchmarks.record import machine, missing, record
 from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
-from thresher.files import digest
 from thresher.model.tokens import tokenise
 from thresher.rows import audit, load, save_rows
-from thresher.run_folder import read_manifest
+from thresher.run.files import digest
 from thresher.scores import score_runs
 from thresher.signals import engines, measure, store
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.engines import ray as ray_engine
 from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier

@@ -13,10 +13,10 @@ from typing import Any
 
 from research.study.data import COLUMNS
 from research.study.run import RESULTS, lines_of, recorded, score_columns, scored
+from thresher.experiments.arms import arms_of
+from thresher.experiments.sweep import sweep_arms
 from thresher.rows import read_rows
 from thresher.selection.request import target
-from thresher.study.arms import arms_of
-from thresher.study.sweep import sweep_arms
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     run = scored(asked.rows, asked.out, asked.name, "val")
-    rows = read_rows(run / "rows.parquet")
+    rows = read_rows(run.rows_file)
     former = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     known = former.get("val", {}).get(asked.name, {}).get("search", {})
     for least in asked.least:

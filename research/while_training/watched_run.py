@@ -13,10 +13,9 @@ import thresher as th
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
+from thresher.run import Run
 from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import configs
 from thresher.training.train import new_classifier
 
 # A training that is timed or watched: on the processor, and nothing saved or said on the way.
@@ -46,21 +45,21 @@ class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
         return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
 
 
-def inputs(run: Path, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
+def inputs(run: Run, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
     """A fresh model of a run folder's kind, and its rows."""
-    model_config, _ = configs(read_manifest(run))
-    rows = read_rows(run / "rows.parquet")
+    model_config = run.config.model
+    rows = read_rows(run.rows_file)
     model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
     texts = [rows.table[column].to_list() for column in rows.text]
     return model, tokenise(texts, tokenizer, model_config.max_length), rows.labels()
 
 
-def watch(run: Path, out: Path, seed: int) -> Path:
+def watch(run: Run, out: Path, seed: int) -> Path:
     """Train the model of a run folder as `fit` does, with Hugging Face's Trainer, watched; the run folder that comes of it."""
     from transformers import Trainer, TrainingArguments
 
     model, tokens, labels = inputs(run, seed)
-    _, config = configs(read_manifest(run))
+    config = run.config.train
     rows = Watchable(tokens, labels)
 
     class Ordered(Trainer):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from thresher.study.datamodel import linear_datamodelling_score, spearman
+from research.study.datamodel import linear_datamodelling_score, spearman
 
 
 def plain_ranks(values: list[float]) -> list[float]:
