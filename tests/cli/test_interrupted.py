@@ -43,7 +43,7 @@ def interrupt_at(arguments: list[object], there: Path) -> tuple[int, str]:
 def test_interrupted_by_the_user(material: Path, tmp_path: Path, call: Call) -> None:
     """With workers, which Ctrl-C reaches, too; how many there are changes nothing."""
     out, undisturbed = tmp_path / "R", tmp_path / "undisturbed"
-    place = out / "checkpoints/run-0/step-00000010/checkpoint.json"
+    place = out / ".thresher/train/checkpoints/run-0/step-00000010/checkpoint.json"
     code, err = interrupt_at(long_run(material, out, workers=2), place)
     assert code == 130, err
     assert err.splitlines()[-1] == "interrupted; the same command goes on where it was"
@@ -51,4 +51,6 @@ def test_interrupted_by_the_user(material: Path, tmp_path: Path, call: Call) -> 
     for run in (out, undisturbed):
         answer = call(*long_run(material, run))
         assert answer.code == 0, answer.err
-    assert (out / "scores.parquet").read_bytes() == (undisturbed / "scores.parquet").read_bytes()
+    assert (out / ".thresher/score/scores.parquet").read_bytes() == (
+        undisturbed / ".thresher/score/scores.parquet"
+    ).read_bytes()

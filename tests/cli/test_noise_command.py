@@ -131,4 +131,4 @@ def test_rows_too_few_to_compare_scores_are_refused_before_any_training(made: Ma
     assert refused.err == (
         "error: noise compares scores by their hardest 5%, and of 8 rows that is none; train on more rows\n"
     )
-    assert not (run / "noise").exists()
+    assert not (run / ".thresher/noise").exists()

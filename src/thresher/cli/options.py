@@ -119,6 +119,7 @@ SEARCHING = (
     _option("--same-steps", "compare.same_steps", "", "Search"),
     _option("--workers", "compare.workers", "N", "Search"),
 )
+KEEP = tuple(option for option in CHOICE if option.flag in ("--floor", "--protect"))
 SWEEP = (
     _option("--scores", "sweep.scores", "NAME[,NAME]", "Sweep"),
     _option("--ends", "sweep.ends", "END[,END]", "Sweep"),

@@ -45,11 +45,11 @@ class Look:
 
     @property
     def removed(self) -> float:
-        """The share of the rows that went, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
+        """The share of the rows that is dropped, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
         return round(1 - self.n_kept / self.n_full, 6)
 
     def facts(self, margin: float) -> dict[str, Any]:
-        """How many rows went; the paired difference with its 95% interval, and what it says about a margin (from 0 to 1)."""
+        """How many rows are dropped; the paired difference with its 95% interval, and what that says about a margin (0 to 1)."""
         found = paired_interval(self.kept, self.full, self.truth)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
@@ -148,7 +148,7 @@ def search(
     Returns
     -------
     {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the rows that
-    went with it; "estimate", "low", "high": the share that goes where the loss passes the margin, by isotonic regression
+    it drops; "estimate", "low", "high": the share that is dropped where the loss passes the margin, by isotonic regression
     through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share that was looked at;
     "looks", "trainings", "n_validation"}.
     """
@@ -242,7 +242,7 @@ def percent(share: float) -> str:
 
 
 def sentence(entry: dict[str, Any]) -> str:
-    """The answer in words: the share of the rows that really goes, what to prune by for that, and what it was shown on."""
+    """The answer in words: the share of the rows that is dropped, what to prune by for that, and what it was shown on."""
     margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
     cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
     if not entry["fraction"]:
@@ -260,9 +260,9 @@ def sentence(entry: dict[str, Any]) -> str:
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
     told = (
-        f"{percent(entry['removed'])} of the rows can go ({by}) at a margin of {margin}: {_points(chosen)} points of accuracy "
-        f"to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
-        f"{place[0]} [{place[1]}, {place[2]}]; {cost}."
+        f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {_points(chosen)} points of "
+        f"accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes "
+        f"the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
     )
     confirmed = entry.get("confirmed")
     if confirmed:

@@ -51,7 +51,14 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[str], 
     return names, list(hard), request_of(settings, run.config.data.label)
 
 
-@step("select", after="score", check=selectable, problem=intact)
+def ready(run: Run, settings: SelectConfig) -> None:
+    """Refuse what `selectable` does, and a source that has changed since its rows were read."""
+    selectable(run, settings)
+    for part in source_of(run.rows_file).parts:
+        check_unchanged(part)
+
+
+@step("select", after="score", check=ready, problem=intact)
 def select(run: Run, settings: SelectConfig) -> Facts:
     """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
     from thresher.selection import find
@@ -71,8 +78,6 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     warn_of_floor(scores["label"], bare, settings.prune, settings.floor)
     rows = read_rows(run.rows_file)
     aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
-    for part in rows.source.parts:
-        check_unchanged(part)
     path = run.selection_file(name)
     write_table(path, selection)
     former = products(run.folder)

@@ -67,7 +67,9 @@ def _model(files: RunFiles) -> Facts:
     model = files.manifest.config.model
     proxy = scored_by(files.manifest.config)
     # Of a proxied run what was trained is the proxy.
-    parameters = None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
+    parameters = (
+        None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
+    )
     measured = files.records["measure"].facts if "measure" in files.records else {}
     pairs = [
         ("Encoder", model.name + (FROZEN if model.freeze else "")),

@@ -43,9 +43,7 @@ def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(
-    run: Layout, training: Training, dtype: str, plan_hash: str
-) -> tuple[Model, Any, list[Weights]]:
+def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = build_classifier(run.model_folder)
     precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)

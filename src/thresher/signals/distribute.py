@@ -54,7 +54,11 @@ class RemoteChunks(Sequence[RemoteChunk]):
     """The chunks as tasks for other machines. What a task needs is uploaded when it is read."""
 
     def __init__(self, plan: Plan, chunks: Sequence[int], store: str | None) -> None:
-        self.plan, self.chunks, self.store = replace(plan, run=Layout(plan.run.folder.absolute())), chunks, store
+        self.plan, self.chunks, self.store = (
+            replace(plan, run=Layout(plan.run.folder.absolute())),
+            chunks,
+            store,
+        )
         self.slab = share_rows(store, self.rows, plan.chunk_rows) if store else lambda chunk: None
 
     def __len__(self) -> int:

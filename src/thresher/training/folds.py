@@ -84,7 +84,12 @@ def left_out(
 
 
 def write_held_out(
-    run: Run, training: Training, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
+    run: Run,
+    training: Training,
+    step: int,
+    ids: pl.Series,
+    out: NDArray[np.bool_],
+    logits: NDArray[np.float32],
 ) -> None:
     """Write the logits (n, K) of the rows that were left out, in row order."""
     table = pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})

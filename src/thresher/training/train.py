@@ -156,7 +156,10 @@ def train_job(run: Run, training: Training) -> None:
     with agreed():
         rows = read_rows(run.rows_file)
         model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-        texts = [[""] * len(rows) if training.kind == "null" else rows.table[column].to_list() for column in rows.text]
+        texts = [
+            [""] * len(rows) if training.kind == "null" else rows.table[column].to_list()
+            for column in rows.text
+        ]
         tokens = tokenise(texts, tokenizer, model_config.max_length)
     ids, labels = rows.table["id"], rows.labels()
     folder = run.progress(training.name)
