@@ -164,7 +164,7 @@ def test_a_run_without_what_it_takes_is_told_in_one_line(run, material, tmp_path
     untested = call("train", *training(material, tmp_path / "untested"))
     assert untested.code == 0
     answer = call("explain", tmp_path / "untested", "--test-row", "x")
-    assert answer.code == 2 and "there are no test rows in it" in answer.err
+    assert answer.code == 2 and "it has no test rows" in answer.err
     for folder in (tmp_path / "untested" / ".thresher/train/checkpoints" / "run-0").glob("step-*"):
         (folder / "model.safetensors").unlink()
     id = pl.read_parquet(tmp_path / "untested" / ".thresher/rows/rows.parquet")["id"][0]

@@ -115,7 +115,7 @@ def test_settings_that_are_no_yaml_are_one_line(
     call: Call, run: Path, material: Path, tmp_path: Path
 ) -> None:
     told = call("select", run, "--set", "select.options={temperature: 0.5")
-    assert told.code == 2 and "is no mapping" in told.err.strip().splitlines()[-1]
+    assert told.code == 2 and "is not a mapping" in told.err.strip().splitlines()[-1]
     config = tmp_path / "config.yaml"
     config.write_text("data: {train: 2024-13-45}\n")
     told = call("train", "--config", config, "--out", tmp_path / "OTHER")

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to end.
+        # A terminal that cannot show a character must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -112,7 +112,7 @@ def _fail(message: str) -> int:
 
 
 def _usage(error: Any) -> str:
-    """A mistake in the options on one line, with the command whose help tells more."""
+    """A mistake in the options on one line, with the command for more help."""
     message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "thresher"
     return f"{message}; `{command} --help` lists what there is"

@@ -110,7 +110,7 @@ def level_figures(folder: Path, made_of: str) -> dict[str, Any] | None:
 def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) -> Noisy:
     """Labels with noise, and which of them changed.
 
-    isotropic: a share `level` of all rows is drawn anew over all classes. class: every label of class i changes with
+    isotropic: a share `level` of all rows is redrawn over all classes. class: every label of class i changes with
     probability `level` to class j in proportion to the probability that the run's model gives j to rows of i, at the
     checkpoint nearest to epoch 2: the mistakes that are easy to make. group: groups that hold about half of the rows, drawn
     by the seed, take all of the isotropic noise.
@@ -158,7 +158,7 @@ def refuse_idle(planted: Mapping[tuple[str, float], Noisy], n: int, settings: No
     """
     if round(PAPER_FRACTION * n) < 1:
         raise UserError(
-            f"noise compares scores by their hardest {PAPER_FRACTION:.0%}, and of {n:,} rows that is none; train on more rows"
+            f"noise compares scores by their hardest {PAPER_FRACTION:.0%}, and that is no row of {n:,}; train on more rows"
         )
     for flag, fractions in (
         ("--fractions", settings.fractions),
@@ -195,7 +195,7 @@ def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
 
 
 def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
-    """What a run on noisy labels shows; `changed` (N,) tells which labels are wrong, in the order of its rows.
+    """What a run on noisy labels shows; `changed` (N,) marks the wrong labels, in the order of its rows.
 
     Returns
     -------
@@ -217,9 +217,9 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
     cleaned = sweep_arms(run, hard, settings.hard_fractions, settings.seeds, workers=settings.workers)
     lines: list[dict[str, Any]] = []
     for line in (*cleaned["table"], *pruned["table"]):
-        told = {name: value for name, value in line.items() if name != "groups"}
-        if told not in lines:  # random rows of a fraction that both ends are pruned by
-            lines.append(told)
+        kept = {name: value for name, value in line.items() if name != "groups"}
+        if kept not in lines:  # random rows of a fraction that both ends are pruned by
+            lines.append(kept)
     wrong = int(changed.sum())
     found = {}
     for name in (one for one in scores() if one in columns):
@@ -244,7 +244,7 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
 
 
 def hits(flagged: Mask, wrong: Mask) -> dict[str, float | None]:
-    """Precision and recall of a choice of rows against those whose label is wrong; None over nothing.
+    """Precision and recall of flagged rows against the mislabelled ones; None where the denominator is 0.
 
     >>> hits(np.array([True, True, False, False]), np.array([True, False, True, False]))
     {'precision': 0.5, 'recall': 0.5}

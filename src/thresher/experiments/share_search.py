@@ -101,7 +101,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
     Raises
     ------
     UserError
-        there is none; a column that the arm reads is not there or holds no finite numbers.
+        no share drops rows; a column that the arm reads is missing or not finite.
 
     >>> table = pl.DataFrame({"id": [*"abcdefgh"], "kind": [*"xxxxxyyy"], "el2n": [*range(8)]})
     >>> arm = Arm("el2n", "high", "easy", "cutoff", {}, {"protect": ["kind=x"]})
@@ -118,7 +118,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
 
     multiples = (round(step * i, 6) for i in range(1, 1 + int((1 - 1e-9) / step)))
     grid = [fraction for fraction in multiples if 0 < target(n, fraction) < n]
-    # Floors fall no faster than what is asked for, so once they keep more they go on to do so.
+    # Floors fall no faster than the share asked for, so once they keep more rows they always do.
     over = bisect_left(grid, True, key=lambda fraction: n_kept(fraction) > target(n, fraction))
     counts = [*(target(n, fraction) for fraction in grid[:over]), *map(n_kept, grid[over:])]
     less = np.diff(np.minimum.accumulate([n, *counts])) < 0
@@ -259,7 +259,7 @@ def sentence(entry: dict[str, Any]) -> str:
     ]
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
-    told = (
+    sentence = (
         f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {_points(chosen)} points of "
         f"accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes "
         f"the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
@@ -268,11 +268,11 @@ def sentence(entry: dict[str, Any]) -> str:
     if confirmed:
         holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
         return (
-            f"{told} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
+            f"{sentence} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
             f" {percent(confirmed['removed'])} of all training rows: {_points(confirmed)} points ({holds})."
         )
     return (
-        f"{told} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
+        f"{sentence} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
         " which it does not allow for."
     )
 

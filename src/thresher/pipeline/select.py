@@ -113,7 +113,7 @@ def name_of(by: str, used: SelectConfig) -> str:
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')
 
-    It names a file: what a file's name does not take becomes a hyphen, and a hash tells such names apart.
+    It names a file: characters that are not allowed become hyphens, and a hash keeps such names distinct.
 
     >>> name_of("../mine", SelectConfig())
     '..-mine-easy-cutoff-0.45-d2591c'
