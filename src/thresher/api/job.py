@@ -18,6 +18,7 @@ from thresher.pipeline.train import train as train_step
 from thresher.results import WholeRun
 from thresher.rows import Rows
 from thresher.run import Run
+from thresher.run.lock import lock
 from thresher.settings import changed
 from thresher.signature import given, public
 
@@ -141,7 +142,8 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
     asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
-    opened = opened.with_manifest(config=asked)
+    with lock(folder):
+        opened = opened.with_manifest(config=asked)
     measure_step(opened, config.measure)
     score_step(opened, config.score)
     facts = selection(opened, config, dict.fromkeys(SelectConfig.model_fields))
