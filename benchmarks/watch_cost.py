@@ -33,7 +33,7 @@ from watched_run import SILENT
 
 import thresher as th
 from thresher.files import as_json, write
-from thresher.model.encoder import resolve
+from thresher.models.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers
 

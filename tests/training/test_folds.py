@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.signals.measure import read_signals

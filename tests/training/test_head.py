@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.frozen import Features, FrozenClassifier
+from thresher.models.frozen import Features, FrozenClassifier
 from thresher.training.head import fit_heads, give_clipped, head_logits, masks, stack_logits, stacked_heads
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of

@@ -17,9 +17,9 @@ from torch import nn
 from thresher import parquet
 from thresher.config import SIGNALS, MeasureConfig
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import Features, FrozenClassifier
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import Features, FrozenClassifier
+from thresher.models.tokens import Tokens, tokenise
 from thresher.run_folder import features_file, read_manifest
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights

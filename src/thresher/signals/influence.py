@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run_folder import read_manifest
 from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches

@@ -11,7 +11,7 @@ import polars as pl
 from thresher import parquet
 from thresher.config import MeasureConfig, RunConfig
 from thresher.errors import UserError
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.progress import track
 from thresher.run_folder import features_file, read_manifest, words_file
 from thresher.sealed import read_table, write_table

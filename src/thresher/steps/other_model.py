@@ -41,7 +41,7 @@ def beside(run: Path, encoder: str) -> Path:
     UserError
         the encoder has fewer layers, or the model is the run's own.
     """
-    from thresher.model.encoder import load_encoder
+    from thresher.models.encoder import load_encoder
 
     manifest = read_manifest(run)
     config = RunConfig.model_validate(manifest["config"])

@@ -93,7 +93,7 @@ def train(
     there = overwrite or refuse_other(folder, made_with)
     refuse_inputs_in(folder, rows, test)
     if overwrite or not there:
-        from thresher.model.encoder import load_encoder
+        from thresher.models.encoder import load_encoder
 
         load_encoder(resolved.model)
         if proxy:

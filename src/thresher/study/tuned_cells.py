@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest
 from thresher.study.cell import Cell, scored_run, write_cell

@@ -15,9 +15,9 @@ from torch import Tensor
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.files import write, write_folder
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import build_encoder
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import build_encoder
+from thresher.models.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
 from thresher.training.sound import (
     TRAIN_AGAIN,

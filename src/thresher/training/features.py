@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from thresher import sealed
 from thresher.config import ModelConfig
 from thresher.files import digest
-from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
-from thresher.model.feature_cache import add_vectors, read_vectors, text_key
-from thresher.model.frozen import Features, head_input
+from thresher.models.encode import LoadedEncoder, encode, loaded_encoder
+from thresher.models.feature_cache import add_vectors, read_vectors, text_key
+from thresher.models.frozen import Features, head_input
 from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run_folder import FeaturesOf, features_file, read_manifest

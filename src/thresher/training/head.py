@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.optimization import get_scheduler
 
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.frozen import Features, FrozenClassifier
+from thresher.models.frozen import Features, FrozenClassifier
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 

@@ -13,7 +13,7 @@ import polars as pl
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from thresher.model.tokens import Tokens
+from thresher.models.tokens import Tokens
 from thresher.sealed import fault, write_table
 from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits

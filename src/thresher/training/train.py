@@ -15,10 +15,10 @@ import torch
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
-from thresher.model.frozen import FrozenClassifier
-from thresher.model.tokens import tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import load_encoder
+from thresher.models.frozen import FrozenClassifier
+from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run_folder import read_manifest

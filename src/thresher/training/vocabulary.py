@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thresher.model.tokens import Tokens
+from thresher.models.tokens import Tokens
 
 Weights = dict[str, Tensor]
 TRIED = 8  # rows on which the trimmed encoder must give the same hidden states

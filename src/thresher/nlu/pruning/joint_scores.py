@@ -16,8 +16,8 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.nlu.rows.table import Labels, labels_of
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import IGNORED

@@ -14,9 +14,9 @@ from torch import nn
 
 from thresher.config import ModelConfig
 from thresher.files import digest
-from thresher.model.classifier import pool, pooling_of
-from thresher.model.encoder import load_encoder
-from thresher.model.tokens import length_sorted_batches, tokenise
+from thresher.models.classifier import pool, pooling_of
+from thresher.models.encoder import load_encoder
+from thresher.models.tokens import length_sorted_batches, tokenise
 
 BATCH_TOKENS = 4096
 

@@ -14,7 +14,7 @@ from transformers.tokenization_utils_base import VERY_LARGE_INTEGER
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.probe import check_encoder, positions_of
+from thresher.models.probe import check_encoder, positions_of
 from thresher.quiet import quiet_transformers
 
 BUNDLED = "minilm"

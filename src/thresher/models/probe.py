@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thresher.errors import UserError
-from thresher.model.tokens import pad_batch, tokenise
+from thresher.models.tokens import pad_batch, tokenise
 from thresher.wording import shown
 
 TEXTS = ("to be", "to be or not to be, that is the question")

@@ -11,8 +11,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
-from thresher.model.tokens import tokenise
+from thresher.models.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
+from thresher.models.tokens import tokenise
 from tiny import SHAPES, VOCABULARY, tiny_model, tokenizer_of
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from thresher.config import ModelConfig
-from thresher.model.classifier import classification_head
-from thresher.model.tokens import to_device
+from thresher.models.classifier import classification_head
+from thresher.models.tokens import to_device
 
 
 @dataclass(frozen=True)
