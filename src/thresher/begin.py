@@ -16,7 +16,7 @@ from thresher.errors import NoColumn, UserError
 from thresher.files import digest
 from thresher.own_files import refuse_strange
 from thresher.progress import say, warn
-from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
 from thresher.rows.origin import content_of
 from thresher.rows.store import source_of
 from thresher.run_folder import forget_results, read_manifest
@@ -199,7 +199,7 @@ def begin(
     )
 
 
-def tell(lines: Iterable[str], found: dict[str, Any]) -> None:
+def tell(lines: Iterable[str], found: Audit) -> None:
     """Say what an audit found, and warn, even when quiet, of a test set that stands in the training rows to a good part."""
     for line in lines:
         say(line)

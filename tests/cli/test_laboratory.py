@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from command_line import Call, commands, contents, frozen_run, training, write_jsonl
 
-from thresher.rows.audit import normalised
+from thresher.rows import normalised
 from thresher.run_folder import read_manifest
 from thresher.study.cell import read_cell
 
