@@ -1,1 +1,1 @@
-"""Encoder and classification head from a name or folder; tokenising; padding-safe batches."""
+"""Load an encoder by name or folder, build the classifier on top of it, tokenise texts and make padded batches."""

@@ -1,8 +1,8 @@
-"""Whether an encoder gives every text a vector of its own: tried on a short text, alone and beside a longer one."""
+"""Check that a text's vector does not depend on padding, by encoding a short text alone and in a batch with a longer one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,57 +11,62 @@ from thresher.errors import UserError
 from thresher.models.tokens import pad_batch, tokenise
 from thresher.wording import shown
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
 TEXTS = ("to be", "to be or not to be, that is the question")
-# Rounding differs with the shape of a batch by some 1e-5 of the vectors' length; what padding adds is of the order of 1.
+# Relative to the largest value. Rounding differs between batch shapes by about 1e-5; the effect of padding is of order 1.
 TOLERANCE = 1e-3
 
 
-def check_encoder(encoder: nn.Module, tokenizer: Any, name: str) -> None:
-    """Refuse an encoder that cannot take texts, or whose vectors depend on how far its batch is padded.
+def check_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, name: str) -> None:
+    """Refuse an encoder that cannot encode texts, or whose vectors depend on the padding of the batch.
 
-    Fourier mixing (FNet), convolutions (ConvBERT) and others mix padding into the true tokens; no score of such a model would
-    hold for a row by itself.
+    Some architectures, such as FNet (Fourier mixing) and ConvBERT (convolutions), mix padding into the tokens. The scores of
+    a row would then depend on the other rows of its batch.
 
     Raises
     ------
     UserError
-        one line that says what is wrong with the model of this name.
+        one line that says what is wrong with the model called `name`.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(
-            f"model '{name}': has a slow tokenizer ({type(tokenizer).__name__}), which does not tell which rows it cuts; save a"
-            " fast one beside the model (tokenizer.json)"
+            f"model '{name}': has a slow tokenizer ({type(tokenizer).__name__}), which does not report truncated rows; save a"
+            " fast one with the model (tokenizer.json)"
         )
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise UserError(f"model '{name}': its tokenizer knows no words; put tokenizer.json beside the model")
+        raise UserError(
+            f"model '{name}': its tokenizer has no vocabulary; put tokenizer.json beside the model"
+        )
     if getattr(encoder.config, "is_encoder_decoder", False):
         raise UserError(
-            f"model '{name}': {type(encoder).__name__} is an encoder and a decoder; give one that is either"
+            f"model '{name}': {type(encoder).__name__} is an encoder-decoder; give an encoder or a decoder-only model"
         )
     tokens = tokenise([TEXTS], tokenizer, len(TEXTS[1]))
     try:
-        table: Any = getattr(encoder.get_input_embeddings(), "weight", None)  # type: ignore[operator]
+        table = getattr(encoder.get_input_embeddings(), "weight", None)
         if table is not None and tokens.pad >= len(table):
             raise UserError(
-                f"model '{name}': pads with token {tokens.pad} and has embeddings of {len(table)}; set another pad_token, or"
-                " resize its embeddings"
+                f"model '{name}': pads with token {tokens.pad} but has only {len(table)} embeddings; set another pad_token, or"
+                " resize the embeddings"
             )
         alone, beside = (_hidden(encoder, pad_batch(tokens, rows)) for rows in ([0], [0, 1]))
     except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
         raise UserError(
-            f"model '{name}': {type(encoder).__name__} cannot be run on texts alone ({shown(error, 120)}); give an encoder, or"
+            f"model '{name}': {type(encoder).__name__} cannot be run on text alone ({shown(error, 120)}); give an encoder, or"
             " a decoder-only model"
         ) from error
-    there = alone.shape[1]
-    if not torch.allclose(beside[:1, :there], alone, rtol=0, atol=TOLERANCE * float(alone.abs().max())):
+    length = alone.shape[1]
+    if not torch.allclose(beside[:1, :length], alone, rtol=0, atol=TOLERANCE * float(alone.abs().max())):
         raise UserError(
-            f"model '{name}': what {type(encoder).__name__} makes of a text depends on the padding that longer texts beside it"
-            " bring, so no score would be that of a row; give another architecture"
+            f"model '{name}': the output of {type(encoder).__name__} for a text depends on the padding, so scores would depend"
+            " on the other rows of the batch; choose another architecture"
         )
 
 
-def _hidden(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
-    """Last hidden states (B, T, H), in eval mode."""
+def _hidden(encoder: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
+    """The last hidden states (B, T, H) in eval mode."""
     mode = encoder.training
     try:
         with torch.no_grad():
@@ -69,14 +74,14 @@ def _hidden(encoder: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     finally:
         encoder.train(mode)
     if hidden.shape[:2] != batch["input_ids"].shape:
-        raise ValueError(f"hidden states {tuple(hidden.shape)} of tokens {tuple(batch['input_ids'].shape)}")
+        raise ValueError(f"hidden states {tuple(hidden.shape)} for tokens {tuple(batch['input_ids'].shape)}")
     return hidden
 
 
-def positions_of(encoder: nn.Module) -> int | None:
-    """The longest row that a table of positions takes, None where there is no such table.
+def positions_of(encoder: PreTrainedModel) -> int | None:
+    """The longest row that the position embeddings allow, or None if the encoder has none.
 
-    Where the padding token has a position of its own (RoBERTa), rows begin after it.
+    If the padding token has its own position (RoBERTa), rows start after it.
     """
     for name, module in encoder.named_modules():
         if isinstance(module, nn.Embedding) and name.split(".")[-1] in (
