@@ -352,7 +352,7 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"domain.schedule": "nope"}, "domain.schedule 'nope' is none that can be used"),
+        ({"domain.schedule": "nope"}, "domain.schedule: unknown schedule 'nope'; supported are"),
         ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
         ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
         ({"joint.diet": "infobatch"}, "weighs rows by one loss"),

@@ -1,10 +1,9 @@
-"""The trainings of a run with a frozen encoder: heads on the features of its rows, a few in one pass."""
+"""Run the trainings of a run with a frozen encoder: heads on the features of its rows, a few at once."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,22 +15,22 @@ from thresher.sealed import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
 from thresher.training.features import read_features
 from thresher.training.folds import folds_of, is_fold, left_out, n_seen, write_held_out
-from thresher.training.head import Moment, fit_heads, head_logits
+from thresher.training.head import Snapshot, fit_heads, head_logits
 from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.recipe import configs, recipe, steps_of
 from thresher.training.sound import finished, mark_finished
 
-HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, and more would gain little
+HEADS = 4  # heads trained at once; more would gain little
 
 
 def train_head_runs(run: Path, names: list[str]) -> None:
-    """Train the heads of these names that are not finished; one that was cut off starts over, it takes seconds."""
+    """Train the named heads that are not finished; an interrupted one starts again, because it takes seconds."""
     manifest = read_manifest(run)
     model, config = configs(manifest)
     jobs = [
         (run, left[start : start + HEADS])
-        for alike in equally_many_rows(names, manifest["n_rows"], folds_of(model, config))
-        if (left := [name for name in alike if not finished(run, name)])
+        for group in same_size(names, manifest["n_rows"], folds_of(model, config))
+        if (left := [name for name in group if not finished(run, name)])
         for start in range(0, len(left), HEADS)
     ]
     total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for _, group in jobs for name in group)
@@ -40,10 +39,10 @@ def train_head_runs(run: Path, names: list[str]) -> None:
             advance(steps)
 
 
-def equally_many_rows(names: list[str], n_rows: int, folds: int) -> list[list[str]]:
-    """The names of trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows.
+def same_size(names: list[str], n_rows: int, folds: int) -> list[list[str]]:
+    """Trainings in groups that can train at once: on all rows, on empty input, or with the same number of rows left out.
 
-    >>> equally_many_rows(["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"], 7, 3)
+    >>> same_size(["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"], 7, 3)
     [['run-0', 'full-1'], ['null-0'], ['fold-0'], ['fold-1', 'fold-2']]
     """
     groups: dict[tuple[str, int], list[str]] = {}
@@ -54,7 +53,7 @@ def equally_many_rows(names: list[str], n_rows: int, folds: int) -> list[list[st
 
 
 def train_heads_job(run: Path, names: list[str]) -> int:
-    """Train some heads side by side and mark them as finished; returns the steps that they took together."""
+    """Train some heads at once and mark them as finished; returns their total number of steps."""
     manifest = read_manifest(run)
     model, config = configs(manifest)
     rows = read_rows(run / "rows.parquet")
@@ -72,17 +71,21 @@ def train_heads_job(run: Path, names: list[str]) -> int:
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
 
-    def watch(moment: Moment) -> None:
-        for head, (name, state) in enumerate(zip(names, moment.states, strict=True)):
-            place = f"step-{moment.step:08d}"
-            if moment.step in evaluates[head]:
+    def save(snapshot: Snapshot) -> None:
+        step = f"step-{snapshot.step:08d}"
+        for head, (name, state) in enumerate(zip(names, snapshot.states, strict=True)):
+            if snapshot.step in evaluates[head]:
                 correct = head_logits(state, features).argmax(1) == labels
                 table = pl.DataFrame({"id": rows.table["id"], "correct": correct})
-                write_table(run / "evaluations" / name / f"{place}.parquet", table)
-            if moment.step in saves[head]:
-                rates: dict[str, Any] = {"encoder_lr": 0.0, "head_lr": moment.lr}
-                facts = {"step": moment.step, "epoch": moment.epoch, **rates}
-                save_weights(run / "checkpoints" / name / place, state, facts)
+                write_table(run / "evaluations" / name / f"{step}.parquet", table)
+            if snapshot.step in saves[head]:
+                facts = {
+                    "step": snapshot.step,
+                    "epoch": snapshot.epoch,
+                    "encoder_lr": 0.0,
+                    "head_lr": snapshot.lr,
+                }
+                save_weights(run / "checkpoints" / name / step, state, facts)
 
     started = time.monotonic()
     trained, steps = fit_heads(
@@ -93,7 +96,7 @@ def train_heads_job(run: Path, names: list[str]) -> int:
         len(rows.classes),
         model,
         asked[0].model_copy(update={"max_steps": total}),
-        watch,
+        save,
         set().union(*saves, *evaluates),
     )
     seconds = round((time.monotonic() - started) / len(names), 1)
