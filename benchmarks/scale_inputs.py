@@ -26,6 +26,7 @@ import numpy as np
 import polars as pl
 import torch
 from record import machine, missing, record
+from thresher.signals.engines import ray as ray_engine
 
 import thresher as th
 from thresher import sealed
@@ -37,7 +38,6 @@ from thresher.run_folder import read_manifest
 from thresher.scores import score_runs
 from thresher.signals import engines, measure, store
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.engines import ray as ray_engine
 from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier

@@ -9,7 +9,7 @@ from typing import Literal, TypedDict
 
 import polars as pl
 
-from thresher import parquet
+from thresher.run import Run
 from thresher.scores import column
 from thresher.selection import select
 
@@ -75,12 +75,10 @@ def precision(scores: pl.DataFrame, about: Iterable[str], planted: list[str]) ->
     )
 
 
-def planted_facts(run: Path, planted: list[str]) -> PlantedFacts:
+def planted_facts(run: Run, planted: list[str]) -> PlantedFacts:
     """What the scores and the selection of a run did with the planted noise."""
-    scores = parquet.read(run / "scores.parquet")
-    about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
-    done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
-    chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+    scores, chosen = run.scores(), run.require("select").facts
+    about = run.require("score").facts["scores"]
     by, hard, prune = chosen["column"], chosen["hard"], chosen["prune"]
 
     def kept(end: Literal["easy", "hard"]) -> int:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from thresher.config import ModelConfig
-from thresher.files import digest
 from thresher.models.classifier import pool, pooling_of
 from thresher.models.encoder import load_encoder
 from thresher.models.tokens import length_sorted_batches, tokenise
+from thresher.run.files import digest
 
 BATCH_TOKENS = 4096
 

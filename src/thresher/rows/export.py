@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.files import write
+from thresher.run.files import write
 
 # Characters that make a spreadsheet read a cell as a formula, including the full-width forms.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
-from thresher.sealed import about, check, write_table
+from thresher.run.files import write, write_folder
+from thresher.run.integrity import check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
 GROUP_ROWS = 16384
@@ -108,7 +108,7 @@ def check_rows(path: str | Path) -> None:
     UserError
         one line that names the file, what is wrong with it, and the remedy.
     """
-    check(Path(path), "rerun the `thresher train` command that made it")
+    check_table(Path(path), "rerun the `thresher train` command that made it")
 
 
 def read_rows(path: str | Path) -> Rows:
@@ -141,7 +141,7 @@ def read_rows(path: str | Path) -> Rows:
 
 def source_of(path: Path) -> Source:
     """The source of saved rows, without loading the rows. The file must have been checked."""
-    saved: _Saved = json.loads(about(path)[_KEY])
+    saved: _Saved = json.loads(metadata(path)[_KEY])
     return _source(saved["source"], path.parent)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import polars as pl
 
-from thresher import parquet
-from thresher.files import digest, write
+from thresher.execution.engines import run_tasks
 from thresher.nlu.rows import Labels, labels_of
 from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.train import needs_model, train_domain, train_joint, with_steps
 from thresher.progress import say
-from thresher.training.parallel import run_jobs, share_cores
+from thresher.run import parquet
+from thresher.run.files import digest, write
 from thresher.training.recipe import steps_of
 
 ANSWERS = ("domain", "intent", "slots", "path", "domain_confidence", "intent_confidence", "slot_confidence")
@@ -58,11 +58,8 @@ def run_cells(
     """Train the cells that are not there yet; facts per cell name. A killed study goes on with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
     left = [cell for cell in cells if not (study / "cells" / f"{keys[cell.name]}.json").is_file()]
-    at_a_time, _ = share_cores(max(2, len(cells)), workers)
-    for done, (_, line) in enumerate(
-        run_jobs(cell_job, [(study, keys[cell.name], cell, config, same_steps) for cell in left], at_a_time),
-        1,
-    ):
+    tasks = [(study, keys[cell.name], cell, config, same_steps) for cell in left]
+    for done, (_, line) in enumerate(run_tasks(cell_job, tasks, workers), 1):
         say(f"nlu study: {done} of {len(left)}: {line}")
     facts = {}
     for name, key in keys.items():
