@@ -30,7 +30,7 @@ from research.benchmarks.record import machine, missing, record
 from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
 from thresher.files import digest
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.rows import audit, load, save_rows
 from thresher.run_folder import read_manifest
 from thresher.scores import score_runs

@@ -23,7 +23,7 @@ import torch
 from research.places import DATA
 from thresher.config import ModelConfig, TrainConfig
 from thresher.files import as_json, digest, write
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.tokens import Tokens, tokenise
 from thresher.training.fit import fit
 from thresher.training.predict import predict_logits
 from thresher.training.train import new_classifier

@@ -22,7 +22,7 @@ from command_line import (
     write_jsonl,
 )
 
-from thresher.rows.audit import normalised
+from thresher.rows import normalised
 from thresher.run import Run
 from thresher.run.layout import Layout
 

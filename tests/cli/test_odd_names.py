@@ -95,7 +95,7 @@ def test_a_schedule_that_cannot_be_used_is_refused_before_there_is_a_folder(
     told = call(*job, "--set", f"train.schedule={name}")
     assert told.code == 2
     (line,) = told.err.strip().splitlines()[-1:]
-    assert f"train.schedule '{name}' is none that can be used; there are linear, cosine" in line
+    assert f"train.schedule: unknown schedule '{name}'; supported are linear, cosine" in line
     assert not (tmp_path / "RUN" / "run.yaml").exists()
 
 

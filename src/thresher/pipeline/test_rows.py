@@ -9,7 +9,7 @@ from typing import Any
 
 from thresher.errors import NoColumn, UserError
 from thresher.progress import say, warn
-from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
 from thresher.run import Run
 from thresher.run.files import as_json, write
 from thresher.wording import listed, shown
@@ -84,7 +84,7 @@ def set_test(run: Run, rows: Rows, test: Rows, where: str | None) -> Run:
     return run.with_manifest(test_hash=test.hash(), n_test=len(test), config=config)
 
 
-def report_audit(lines: Iterable[str], found: dict[str, Any]) -> None:
+def report_audit(lines: Iterable[str], found: Audit) -> None:
     """Report what an audit found, and warn, even when quiet, of many test texts that also occur in the training rows."""
     for line in lines:
         say(line)

@@ -15,9 +15,9 @@ from torch import nn
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import Features, FrozenClassifier
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import Features, FrozenClassifier
+from thresher.models.tokens import Tokens, tokenise
 from thresher.run import parquet
 from thresher.run.layout import Layout
 from thresher.run.training import Training
@@ -27,8 +27,9 @@ from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
-from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
+from thresher.training.checkpoints import build_classifier, load_weights
 from thresher.training.features import read_features
+from thresher.training.finished import list_checkpoints
 
 Model = Classifier | FrozenClassifier
 Inputs = Tokens | Features

@@ -13,8 +13,8 @@ from torch import nn
 from thresher.errors import UserError
 from thresher.execution.cores import share_cores
 from thresher.execution.engines import run_tasks
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from thresher.run import Run, Training
 from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches

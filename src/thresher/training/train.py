@@ -18,10 +18,10 @@ from thresher.execution.cores import cores, share_cores
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
 from thresher.execution.torchrun import agreed, rank, together, world
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
-from thresher.model.frozen import FrozenClassifier
-from thresher.model.tokens import tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import load_encoder
+from thresher.models.frozen import FrozenClassifier
+from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run, Training

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from thresher.execution.engines import run_tasks
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.nlu.rows.table import Labels, labels_of
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import IGNORED
@@ -26,7 +26,8 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
-from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
+from thresher.training.checkpoints import checkpoint_table, load_weights
+from thresher.training.finished import list_checkpoints
 from thresher.training.fit import fit
 from thresher.training.record import Record
 from thresher.training.vocabulary import trimmed_vocabulary

@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import build_encoder
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import build_encoder
 from thresher.nlu.rows import Labels, load_utterances
 from thresher.nlu.stack.answer import Domain, Stack
 from thresher.nlu.stack.config import StackConfig, checked, flattened, stack_config
