@@ -25,8 +25,8 @@ from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.files import file_digest
-from thresher.signals import away
+from thresher.execution import remote_worker
+from thresher.execution.engines import Place, run_tasks
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
@@ -158,7 +158,7 @@ def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, cap
     assert signals(run) == signals(local)
     assert facts["measured_chunks"] == ROWS // CHUNK_ROWS
     lost = [line for line in capfd.readouterr().err.splitlines() if "a worker was lost" in line]
-    assert len(lost) == 1 and "is measured again" in lost[0]
+    assert len(lost) == 1 and "is run again" in lost[0]
 
 
 def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capfd):
@@ -183,7 +183,7 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     command = [sys.executable, "-m", "thresher", "measure", str(run), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    assert "measure: 2 Ray workers on " in done.stderr
+    assert "ray: at most 2 workers on " in done.stderr
     assert th.score(run).equals(th.score(local))
 
 
@@ -231,35 +231,38 @@ def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_i
     assert found["RAY cells"] == found["LOCAL cells"] and len(found["RAY cells"]) == 20
 
 
-def test_a_training_that_is_lost_three_times_is_given_up(cluster, run):
-    from thresher.study.on_ray import on_ray
-
-    def job(run: Path, deadly: bool) -> bool:
+def test_a_task_that_is_lost_three_times_is_given_up(cluster):
+    def task(deadly: bool) -> bool:
         if deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return deadly
 
-    with pytest.raises(UserError, match=r"a training was lost 3 times.*run the same command again"):
-        list(on_ray(job, [(run, False), (run, True)], 2, address=cluster.address, at_once=1))
+    given_up = (
+        r"^task 1 was given up after 3 attempts \(the last one: a worker was lost "
+        r"\(its process was killed, or its node left\)\); run the same command again$"
+    )
+    with pytest.raises(UserError, match=given_up):
+        list(run_tasks(task, [(False,), (True,)], 1, place=Place("ray", cluster.address)))
 
 
-def test_a_node_that_does_not_see_the_run_folder_says_so(run):
-    from thresher.signals.away import versions
-    from thresher.study.on_ray import away
-
-    proof = (run / "run.yaml", "another digest", versions())
+def test_a_node_that_does_not_see_the_run_folder_says_so(cluster, run):
+    place = Place("ray", cluster.address, shared_file=run / "run.yaml")
+    required = remote_worker.requirements_of(place)
+    assert list(run_tasks(pow, [(2, 3)], place=place)) == [(0, 8)]
+    other = replace(required, digest="another digest")
     with pytest.raises(UserError, match=r"^node \S+: .*put it on a file system that all machines share$"):
-        away(print, (run,), 1, proof)
-    with pytest.raises(UserError, match=r"^node \S+: has torch \S+, not 1\.0; install the same everywhere$"):
-        away(print, (run,), 1, (proof[0], file_digest(proof[0]), {**versions(), "torch": "1.0"}))
+        remote_worker.prepare(other, 1)
 
 
 def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
-    wanted = {**away.versions(), "torch": "1.0"}
-    monkeypatch.setattr("thresher.signals.away.versions", lambda: wanted)
-    with pytest.raises(UserError, match=r"^node \S+ has torch \S+, not 1\.0; install the same everywhere$"):
+    wanted = {**remote_worker.versions(), "torch": "1.0"}
+    monkeypatch.setattr(remote_worker, "versions", lambda: wanted)
+    refused = r"^node \S+: torch is \S+, not 1\.0; install the same versions everywhere$"
+    with pytest.raises(UserError, match=refused):
         th.measure(run, engine="ray", address=cluster.address)
     assert not list(run.glob("signals/run-0/part-*"))
+    with pytest.raises(UserError, match=refused):
+        list(run_tasks(pow, [(2, 3)], place=Place("ray", cluster.address, shared_file=run / "run.yaml")))
 
 
 def test_an_address_where_nothing_answers(run):
@@ -280,8 +283,3 @@ def test_a_missing_package_is_named_with_its_remedy(run, monkeypatch, module, se
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(UserError, match=r'pip install "thresher\[ray\]"$'):
         th.measure(run, engine="ray", **settings)
-
-
-def test_the_package_itself_does_not_import_ray():
-    code = "import sys, thresher.api, thresher.signals.engines; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

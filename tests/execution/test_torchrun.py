@@ -200,9 +200,7 @@ def test_a_killed_shared_training_ends_with_the_same_bytes(rows_and_models, warm
 
 
 @pytest.mark.slow
-def test_what_several_processes_cannot_do_is_said_once_and_nothing_is_written(
-    rows_and_models, warm, tmp_path
-):
+def test_a_refusal_is_printed_once_and_nothing_is_written(rows_and_models, warm, tmp_path):
     out = tmp_path / "R"
     refusals = {
         "batch size 7 cannot be shared by 2 processes; give --batch-size 6 or 8": [
