@@ -181,6 +181,14 @@ class ProxyConfig(_Section):
     )
 
 
+class ScoreConfig(_Section):
+    """How scores are computed from the signals."""
+
+    options: dict[str, dict[str, str | int | float | bool]] = Field(
+        default_factory=dict, description="options per score, e.g. {vog: {window: late}}"
+    )
+
+
 class SelectConfig(_Section):
     """What to prune."""
 
@@ -314,9 +322,7 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     proxy: ProxyConfig = ProxyConfig()
     measure: MeasureConfig = MeasureConfig()
-    scores: dict[str, dict[str, str | int | float | bool]] = Field(
-        default_factory=dict, description="options per score, e.g. {vog: {window: late}}"
-    )
+    score: ScoreConfig = ScoreConfig()
     select: SelectConfig = SelectConfig()
     compare: CompareConfig = CompareConfig()
     how_much: HowMuchConfig = HowMuchConfig()

@@ -47,14 +47,15 @@ def explain(
 ) -> None:
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
     terminal.start(quiet)
+    from thresher.experiments.explain import SIDES, as_table, explanations
     from thresher.rows.export import check_ending, export
-    from thresher.steps.explain import SIDES, as_table, explanations
+    from thresher.run import Run
     from thresher.wording import shown
 
     if out is not None:
         check_ending(out)
     found = explanations(
-        run,
+        Run.open(run),
         test_rows=test_row or (),
         rows=row or (),
         text=text,

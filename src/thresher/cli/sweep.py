@@ -9,7 +9,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
-from thresher.cli.settings import changes
+from thresher.cli.settings import options_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,10 +29,12 @@ def sweep(
 ) -> None:
     """Try every score, from either end, at several fractions: trainings on what is kept, beside all and random rows."""
     terminal.start(quiet)
-    settings = changes(run, "sweep", SWEEP, context.params, set)
     from thresher import api
+    from thresher.run import Run
 
-    entry = api.sweep(run, force=force, **settings)
+    opened = Run.open(run)
+    _, named = options_of(opened.config, {"sweep": SWEEP}, context.params, set)
+    entry = api.sweep(opened, force=force, **named["sweep"]).to_dict()
     if json:
         terminal.as_json({"run": str(run), **entry})
         return

@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from thresher.progress import be_quiet
@@ -79,7 +78,7 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def proof(entry: dict[str, Any]) -> None:
     """What `compare` found: the arms, the recipe that all of them had, the verdict."""
-    from thresher.study.wording import arm_lines
+    from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
     facts = entry["settings"]
@@ -91,7 +90,7 @@ def proof(entry: dict[str, Any]) -> None:
     line(entry["verdict"])
 
 
-def unproved(run: str | Path) -> None:
+def unproved(run: object) -> None:
     """What is said where there was nothing to test on."""
     line(
         "Nothing is proved: there are no test rows. Give --test FILE with labelled rows that are not in the training"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.rows.noise import isotropic
+from thresher.run.files import write
 
 if TYPE_CHECKING:
     from thresher.demo.templates import Command, Template

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from thresher import parquet
+from thresher.run import Run
 from thresher.scores import column
 from thresher.selection import select
 
@@ -55,7 +55,7 @@ def precision(scores: pl.DataFrame, about: Mapping[str, Any], planted: list[str]
     )
 
 
-def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
+def planted_facts(run: Run, planted: list[str]) -> dict[str, Any]:
     """What became of the planted noise in a run.
 
     Returns
@@ -64,10 +64,8 @@ def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
     `kept` is the number of planted rows that are left when that end of the column is pruned by cut-off, or, expected,
     when random rows are.
     """
-    scores = parquet.read(run / "scores.parquet")
-    about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
-    done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
-    chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+    scores, chosen = run.scores(), run.require("select").facts
+    about = run.require("score").facts["scores"]
     by, hard, prune = chosen["column"], chosen["hard"], chosen["prune"]
 
     def left(end: Literal["easy", "hard"]) -> int:

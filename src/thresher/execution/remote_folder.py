@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 from thresher.execution.remote_store import cache_folder, fetch, open_store, put, work_folder
 from thresher.execution.remote_worker import has_content
-from thresher.files import file_digest
 from thresher.progress import track
+from thresher.run.files import file_digest
 
 SLAB_CHUNKS = 64
 

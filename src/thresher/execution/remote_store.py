@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from thresher.errors import UserError
-from thresher.files import file_digest
+from thresher.run.files import file_digest
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -13,7 +13,7 @@ from typing import TypeVar, TypeVarTuple
 
 from thresher.errors import UserError
 from thresher.execution.engines import Place
-from thresher.files import file_digest
+from thresher.run.files import file_digest
 
 Args = TypeVarTuple("Args")
 Result = TypeVar("Result")

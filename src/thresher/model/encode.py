@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thresher.config import ModelConfig
-from thresher.files import digest
 from thresher.model.classifier import pool, pooling_of
 from thresher.model.encoder import load_encoder
 from thresher.model.tokens import length_sorted_batches, tokenise
+from thresher.run.files import digest
 
 BATCH_TOKENS = 4096
 

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.progress import warn
+from thresher.run.files import write
 
 VARIABLE = "THRESHER_CACHE"
 KEY_BYTES = 16

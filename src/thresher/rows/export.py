@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.rows.safe_csv import safe_csv
+from thresher.run.files import write
 
 
 def check_ending(path: Path) -> None:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.files import digest, file_digest
 from thresher.rows.table import Part, Source
+from thresher.run.files import digest, file_digest
 
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:

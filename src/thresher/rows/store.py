@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
-from thresher.sealed import about, check, write_table
+from thresher.run.files import write, write_folder
+from thresher.run.integrity import check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
 GROUP_ROWS = 16384
@@ -73,7 +73,7 @@ def check_rows(path: str | Path) -> None:
     UserError
         one line that names the file, what is wrong with it, and the remedy.
     """
-    check(Path(path), "the `thresher train` command that made it writes it again")
+    check_table(Path(path), "the `thresher train` command that made it writes it again")
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:
@@ -125,7 +125,7 @@ def read_rows(path: str | Path) -> Rows:
 
 def source_of(path: Path) -> Source:
     """Where rows that `save_rows` wrote, and that have been checked, came from, without reading them."""
-    return _source(json.loads(about(path)[_KEY])["source"], path.parent)
+    return _source(json.loads(metadata(path)[_KEY])["source"], path.parent)
 
 
 def _source(facts: dict[str, Any], folder: Path) -> Source:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
 from thresher.rows.read.sheet import Pieces
 from thresher.rows.table import ID, Part, Rows, Source
+from thresher.run.files import write, write_folder
 from thresher.wording import listed, shown
 
 _SPLITTERS: dict[str, Callable[[bytes, str], Pieces]] = {

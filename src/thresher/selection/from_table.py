@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.files import unwritable, write
+from thresher.run.files import unwritable, write
 from thresher.selection.decide import decide, kept, raised
 from thresher.selection.groups import Codes
 from thresher.selection.keys import Records, record_type, records, survey

@@ -9,15 +9,16 @@ from functools import cached_property
 import polars as pl
 import pyarrow as pa
 
-from thresher import parquet
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.execution.engines import Place, run_tasks
 from thresher.execution.remote_folder import RemoteFolder, fetch_rows, local_copy, share_folder, share_rows
-from thresher.files import write
+from thresher.run import parquet
+from thresher.run.files import write
+from thresher.run.layout import Layout
 from thresher.signals.chunk import chunk_of_rows, measure_chunk, measure_rows
-from thresher.signals.plan import Plan, part_fault
-from thresher.training.checkpoints import list_checkpoints
+from thresher.signals.plan import Plan, part_problem
+from thresher.training.finished import list_checkpoints
 
 RemoteChunk = tuple[Plan, RemoteFolder, int, str | None]
 
@@ -44,8 +45,8 @@ def measure_chunks(plan: Plan, chunks: Sequence[int], settings: MeasureConfig) -
     tasks = RemoteChunks(plan, chunks, settings.store)
     for i, part in run_tasks(measure_remotely, tasks, settings.workers, place=place_of(settings)):
         write(plan.part(chunks[i]), part)
-        if fault := part_fault(plan, chunks[i]):
-            raise UserError(f"{plan.part(chunks[i])}: came back {fault}; run the same command again")
+        if problem := part_problem(plan, chunks[i]):
+            raise UserError(f"{plan.part(chunks[i])}: came back {problem}; run the same command again")
         yield plan.rows_of(chunks[i])[1]
 
 
@@ -53,7 +54,7 @@ class RemoteChunks(Sequence[RemoteChunk]):
     """The chunks as tasks for other machines. What a task needs is uploaded when it is read."""
 
     def __init__(self, plan: Plan, chunks: Sequence[int], store: str | None) -> None:
-        self.plan, self.chunks, self.store = replace(plan, run=plan.run.absolute()), chunks, store
+        self.plan, self.chunks, self.store = replace(plan, run=Layout(plan.run.folder.absolute())), chunks, store
         self.slab = share_rows(store, self.rows, plan.chunk_rows) if store else lambda chunk: None
 
     def __len__(self) -> int:
@@ -64,19 +65,19 @@ class RemoteChunks(Sequence[RemoteChunk]):
 
     @cached_property
     def folder(self) -> RemoteFolder:
-        """Settings, architecture and checkpoints."""
-        checkpoints = self.plan.run / "checkpoints"
-        architecture = (path for path in sorted((checkpoints / "model").rglob("*")) if path.is_file())
+        """Architecture and checkpoints."""
+        run = self.plan.run
+        architecture = (path for path in sorted(run.model_folder.rglob("*")) if path.is_file())
         weights = (
             folder / name
-            for folder in list_checkpoints(checkpoints / self.plan.name)
+            for folder in list_checkpoints(run.checkpoints(self.plan.training))
             for name in ("model.safetensors", "checkpoint.json")
         )
-        return share_folder(self.plan.run, [self.plan.run / "run.yaml", *architecture, *weights], self.store)
+        return share_folder(run.folder, [*architecture, *weights], self.store)
 
     def rows(self, first: int, count: int) -> pa.Table:
         """Some rows of the run folder."""
-        return parquet.scan(self.plan.run / "rows.parquet").slice(first, count).collect().to_arrow()
+        return parquet.scan(self.plan.run.rows_file).slice(first, count).collect().to_arrow()
 
 
 def measure_remotely(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | None) -> bytes:
@@ -85,7 +86,7 @@ def measure_remotely(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | N
         rows = pl.DataFrame(pl.from_arrow(fetch_rows(folder.store, slab, chunk)))
     else:
         rows = chunk_of_rows(plan, chunk)
-    here = replace(plan, run=local_copy(folder))
+    here = replace(plan, run=Layout(local_copy(folder)))
     measure_rows(here, chunk, rows)
     part = here.part(chunk)
     content = part.read_bytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,13 @@ from torch import Tensor
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.model.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
-from thresher.training.sound import (
-    TRAIN_AGAIN,
-    file_digests,
-    folder_fault,
-    list_checkpoints,
-    read_facts,
-    with_checksum,
-)
-
-__all__ = ["list_checkpoints"]
+from thresher.run.files import write_folder
+from thresher.run.integrity import file_digests, folder_problem, read_json, write_json
+from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
@@ -61,8 +52,7 @@ def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) 
     def fill(temporary: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        described = with_checksum({**facts, "files": file_digests(temporary)})
-        write(temporary / "checkpoint.json", json.dumps(described))
+        write_json(temporary / "checkpoint.json", {**facts, "files": file_digests(temporary)})
 
     write_folder(folder, fill)
 
@@ -81,7 +71,7 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
             raise UserError(
                 f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force"
             )
-        facts = {key: value for key, value in read_facts(path / "checkpoint.json").items() if key != "files"}
+        facts = {key: value for key, value in read_json(path / "checkpoint.json").items() if key != "files"}
         rows.append({"index": index, **facts, "hidden": hidden})
     if not rows:
         raise UserError(f"{folder}: no checkpoints; run train first")
@@ -103,9 +93,8 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     UserError
         the file is missing or damaged.
     """
-    fault = folder_fault(path, "checkpoint.json")
-    if fault:
-        raise UserError(f"{fault}; {TRAIN_AGAIN}")
+    if problem := folder_problem(path, "checkpoint.json"):
+        raise UserError(f"{problem}; {TRAIN_AGAIN}")
     return load_file(path / "model.safetensors", device=str(device))
 
 
@@ -126,8 +115,7 @@ def save_architecture(
         encoder.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         head = {"n_classes": n_classes, "head_width": head_width, "model": config.model_dump(mode="json")}
-        described = with_checksum({**head, "files": file_digests(temporary)})
-        write(temporary / "architecture.json", json.dumps(described, indent=1))
+        write_json(temporary / "architecture.json", {**head, "files": file_digests(temporary)})
 
     write_folder(folder, fill)
 
@@ -140,10 +128,9 @@ def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, Any]:
     UserError
         a file is missing or damaged.
     """
-    fault = folder_fault(folder, "architecture.json")
-    if fault:
-        raise UserError(f"{fault}; {TRAIN_AGAIN}")
-    saved = read_facts(folder / "architecture.json")
+    if problem := folder_problem(folder, "architecture.json"):
+        raise UserError(f"{problem}; {TRAIN_AGAIN}")
+    saved = read_json(folder / "architecture.json")
     config = ModelConfig(**saved["model"])
     if config.freeze:
         return FrozenClassifier(saved["head_width"], saved["n_classes"], config), None

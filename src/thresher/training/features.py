@@ -12,16 +12,17 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from thresher import sealed
 from thresher.config import ModelConfig
 from thresher.execution.engines import run_tasks
-from thresher.files import digest
 from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
 from thresher.model.feature_cache import add_vectors, read_vectors, text_key
 from thresher.model.frozen import Features, head_input
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import FeaturesOf, features_file, read_manifest
+from thresher.run import Run
+from thresher.run.files import digest
+from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.run.layout import FeaturesOf
 
 SEGMENT = 2048
 _KEY = b"thresher.features"
@@ -61,25 +62,23 @@ def encode_segment(
     return values, truncated
 
 
-def write_features(run: Path, which: FeaturesOf = "rows") -> Path:
+def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
     """Make sure that the features are there, made from these rows with this encoder; returns their file.
 
     A table `id, features Array(Float32, H), truncated`: of single texts the pooled last hidden state of the pretrained
     encoder, of pairs both, their absolute difference and their product.
     """
-    manifest = read_manifest(run)
-    config = ModelConfig(**manifest["config"]["model"])
-    path = features_file(run, which)
+    config, path = run.config.model, run.features_file(which)
     if which == "empty":
-        ids, columns = ["empty"], [[""] for _ in manifest["config"]["data"]["text"]]
+        ids, columns = ["empty"], [[""] for _ in run.config.data.text]
     else:
-        rows = read_rows(run / f"{which}.parquet")
+        rows = read_rows(run.rows_file if which == "rows" else run.test_file)
         ids, columns = rows.table["id"].to_list(), [rows.table[name].to_list() for name in rows.text]
     encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling"})
     made_with = digest({"encoder": encoder, "ids": ids, "texts": columns}).encode()
-    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+    if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
         return path
-    workers = manifest["config"]["measure"]["workers"]
+    workers = run.config.measure.workers
     values, truncated = text_vectors(config, [text for column in columns for text in column], workers)
     parts = values.reshape(len(columns), len(ids), -1)  # (texts per row, N, H)
     table = pl.DataFrame(
@@ -90,7 +89,7 @@ def write_features(run: Path, which: FeaturesOf = "rows") -> Path:
         },
         schema_overrides={"id": pl.String},
     )
-    sealed.write_table(path, table, {_KEY: made_with})
+    write_table(path, table, {_KEY: made_with})
     return path
 
 
@@ -100,7 +99,7 @@ def read_features(path: Path) -> Features:
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
-def run_features(run: Path, which: FeaturesOf = "rows") -> Features:
+def run_features(run: Run, which: FeaturesOf = "rows") -> Features:
     """The features of a run folder, computed where they are not there."""
     return read_features(write_features(run, which))
 

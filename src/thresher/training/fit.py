@@ -17,10 +17,10 @@ from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.execution.torchrun import agreed, from_the_first, rank, world
-from thresher.files import as_json, failed_to_write, unwritable, write
 from thresher.model.classifier import Classifier
 from thresher.model.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
+from thresher.run.files import as_json, failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
 from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder

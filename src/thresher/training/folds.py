@@ -5,16 +5,15 @@ Training `fold-i` of F folds and R runs belongs to repeat i // F and leaves out 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.sealed import read_table, write_table
-from thresher.training.sound import TRAIN_AGAIN, finished
+from thresher.run import Run, Training
+from thresher.run.integrity import read_table, write_table
+from thresher.training.finished import TRAIN_AGAIN, finished
 
 FROZEN_FOLDS = 5
 
@@ -44,46 +43,39 @@ def check_folds(config: TrainConfig, n_rows: int) -> None:
         raise UserError(f"folds is {config.folds} and there are {n_rows} rows; every part needs one")
 
 
-def fold_names(run: int, folds: int) -> list[str]:
+def fold_trainings(run: int, folds: int) -> list[Training]:
     """The trainings that belong to a run, one for each part.
 
-    >>> fold_names(1, 3)
+    >>> [training.name for training in fold_trainings(1, 3)]
     ['fold-3', 'fold-4', 'fold-5']
     """
-    return [f"fold-{run * folds + part}" for part in range(folds)]
+    return [Training("fold", run * folds + part) for part in range(folds)]
 
 
-def is_fold(name: str) -> bool:
-    """Whether a training leaves a part of the rows out."""
-    return name.startswith("fold-")
-
-
-def n_seen(name: str, n_rows: int, folds: int) -> int:
+def n_seen(training: Training, n_rows: int, folds: int) -> int:
     """How many of the rows a training sees.
 
-    >>> n_seen("run-1", 7, 3), n_seen("fold-3", 7, 3), n_seen("fold-4", 7, 3)
-    (7, 4, 5)
+    >>> [n_seen(one, 7, 3) for one in (Training("run", 1), Training("fold", 3), Training("fold", 4))]
+    [7, 4, 5]
     """
-    if not is_fold(name):
-        return n_rows
-    return n_rows - len(range(int(name.removeprefix("fold-")) % folds, n_rows, folds))
+    return n_rows if training.kind != "fold" else n_rows - len(range(training.index % folds, n_rows, folds))
 
 
 def left_out(
-    name: str, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
+    training: Training, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Which rows the training of that name does not see, (N,); of a training that is none of a fold, none.
+    """Which rows a training does not see, (N,): those of its part for a fold, none for another training.
 
     Every class is dealt out evenly over the parts, in an order that depends on the ids and on the seed of the repeat and not on
     the order of the rows; parts differ by one row at most.
 
     >>> rows = pl.Series(["a", "b", "c", "d"]), np.array([0, 0, 1, 1])
-    >>> [int(left_out(f"fold-{part}", *rows, folds=2, seed=0).sum()) for part in (0, 1)]
+    >>> [int(left_out(Training("fold", part), *rows, folds=2, seed=0).sum()) for part in (0, 1)]
     [2, 2]
     """
-    if not is_fold(name):
+    if training.kind != "fold":
         return np.zeros(len(ids), np.bool_)
-    repeat, part = divmod(int(name.removeprefix("fold-")), folds)
+    repeat, part = divmod(training.index, folds)
     drawn = np.empty(len(ids))
     drawn[ids.arg_sort().to_numpy()] = np.random.default_rng((seed, repeat)).random(len(ids))
     parts = np.empty(len(ids), np.int64)
@@ -92,17 +84,17 @@ def left_out(
 
 
 def write_held_out(
-    run: Path, name: str, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
+    run: Run, training: Training, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
 ) -> None:
     """Write the logits (n, K) of the rows that were left out, in row order."""
     table = pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
-    write_table(run / "evaluations" / name / f"step-{step:08d}.parquet", table)
+    write_table(run.evaluations(training) / f"step-{step:08d}.parquet", table)
 
 
-def read_held_out(run: Path, name: str, folds: int) -> pl.DataFrame | None:
-    """`id` and `held_out_logits` of every row, by the trainings that belong to `run-i`; None where one of them is absent."""
-    names = fold_names(int(name.removeprefix("run-")), folds)
-    if not folds or not all(finished(run, one) for one in names):
+def read_held_out(run: Run, training: Training, folds: int) -> pl.DataFrame | None:
+    """`id` and `held_out_logits` of every row, by the folds of a training; None if one of them is missing."""
+    own = fold_trainings(training.index, folds)
+    if not folds or not all(finished(run, one) for one in own):
         return None
-    files = [path for one in names for path in sorted((run / "evaluations" / one).glob("step-*.parquet"))]
+    files = [path for one in own for path in sorted(run.evaluations(one).glob("step-*.parquet"))]
     return pl.concat([read_table(path, TRAIN_AGAIN) for path in files])

@@ -6,21 +6,15 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from thresher.config import ModelConfig, TrainConfig
-
-
-def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """The model and training settings of a run folder."""
-    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
+from thresher.config import TrainConfig
+from thresher.run import Training
 
 
-def recipe(config: TrainConfig, name: str) -> TrainConfig:
+def recipe(config: TrainConfig, training: Training) -> TrainConfig:
     """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep
     checkpoints, and a training that leaves rows out not even its last weights.
     """
-    if name.startswith("run"):
+    if training.kind == "run":
         return config
     last_only = {
         "checkpoints": 1,
@@ -28,10 +22,9 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
         "forgetting_evaluations": 0,
         "forgetting_every": None,
     }
-    kind = name.partition("-")[0]
-    diet = {} if kind == "full" else {"diet": "none"}
+    diet = {} if training.kind == "full" else {"diet": "none"}
     own: dict[str, dict[str, Any]] = {"null": {"epochs": config.null_epochs}, "fold": {"checkpoints": 0}}
-    return config.model_copy(update={**last_only, **diet, **own.get(kind, {})})
+    return config.model_copy(update={**last_only, **diet, **own.get(training.kind, {})})
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:
@@ -43,6 +36,9 @@ def trains_in_bf16(config: TrainConfig) -> bool:
     """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
     if config.bf16 != "auto":
         return config.bf16
+    # Imported here: the number of steps need not wait for torch.
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})

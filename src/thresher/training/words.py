@@ -10,12 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thresher import sealed
-from thresher.config import RunConfig, frozen_layers
-from thresher.files import digest
+from thresher.config import MeasureConfig, RunConfig, frozen_layers
 from thresher.rows import Rows, read_rows
-from thresher.run_folder import words_file
-from thresher.training.folds import fold_names, left_out
+from thresher.run import Run
+from thresher.run.files import digest
+from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.training.folds import fold_trainings, left_out
 
 FOLDS = 5
 _KEY = b"thresher.words"
@@ -47,8 +47,8 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     every, total = np.arange(len(label)), np.zeros(len(label))
     for repeat in range(repeats):
         found = np.zeros((len(label), len(rows.classes)))
-        for name in fold_names(repeat, FOLDS):
-            out = left_out(name, ids, label, FOLDS, seed=0)
+        for fold in fold_trainings(repeat, FOLDS):
+            out = left_out(fold, ids, label, FOLDS, seed=0)
             known = np.unique(label[~out])
             if not out.any() or len(known) < 2:
                 continue
@@ -96,25 +96,25 @@ def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
     return hstack(bags).tocsr()
 
 
-def are_wanted(config: RunConfig) -> bool:
-    """Whether a run's rows are to be scored by their words: where it is asked for, or a frozen encoder stands in for its model.
+def are_wanted(config: RunConfig, measure: MeasureConfig) -> bool:
+    """Whether rows are to be scored by their words: where that is asked for, or a frozen encoder stands in for the model.
 
     >>> from thresher.config import DataConfig, ProxyConfig
     >>> run = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
-    >>> are_wanted(run), are_wanted(run.model_copy(update={"proxy": ProxyConfig(encoder="frozen")}))
+    >>> proxied = run.model_copy(update={"proxy": ProxyConfig(encoder="frozen")})
+    >>> are_wanted(run, run.measure), are_wanted(proxied, run.measure)
     (False, True)
     """
-    asked = config.measure.words
-    return frozen_layers(config.proxy.encoder) is not None if asked == "auto" else asked
+    return frozen_layers(config.proxy.encoder) is not None if measure.words == "auto" else measure.words
 
 
-def write_words(run: Path) -> Path:
+def write_words(run: Run) -> Path:
     """Make sure that the margins of a run's rows are there, a table `id, word_margin`; returns their file."""
-    path, rows = words_file(run), read_rows(run / "rows.parquet")
+    path, rows = run.words_file, read_rows(run.rows_file)
     ids, texts = rows.table["id"], [rows.table[name].to_list() for name in rows.text]
     made_with = digest({"ids": ids.to_list(), "texts": texts, "labels": rows.labels().tolist()}).encode()
-    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+    if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
         return path
     table = pl.DataFrame({"id": ids, "word_margin": word_margins(rows)})
-    sealed.write_table(path, table, {_KEY: made_with})
+    write_table(path, table, {_KEY: made_with})
     return path

@@ -10,11 +10,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from thresher import parquet
 from thresher.errors import UserError
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
-from thresher.files import digest, write
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -30,7 +28,9 @@ from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
-from thresher.run_folder import lock
+from thresher.run import parquet
+from thresher.run.files import digest, write
+from thresher.run.lock import lock
 from thresher.training.check_recipe import check_recipe
 from thresher.training.diet.registry import find
 from thresher.training.recipe import settled, steps_of

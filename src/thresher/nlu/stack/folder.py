@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from thresher.errors import UserError
-from thresher.files import file_digest, write, write_folder
 from thresher.model.classifier import Classifier
 from thresher.model.encoder import build_encoder
 from thresher.nlu.rows import Labels, load_utterances
@@ -32,6 +31,7 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
 from thresher.nlu.stack.train import needs_model, tags_for
 from thresher.quiet import quiet_transformers
+from thresher.run.files import file_digest, write, write_folder
 from thresher.wording import shown
 
 FORMAT = 1

@@ -13,14 +13,14 @@ from typing import Any
 
 import polars as pl
 
-from thresher import parquet
 from thresher.execution.engines import run_tasks
-from thresher.files import digest, write
 from thresher.nlu.rows import Labels, labels_of
 from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.train import needs_model, train_domain, train_joint, with_steps
 from thresher.progress import say
+from thresher.run import parquet
+from thresher.run.files import digest, write
 from thresher.training.recipe import steps_of
 
 ANSWERS = ("domain", "intent", "slots", "path", "domain_confidence", "intent_confidence", "slot_confidence")
