@@ -20,13 +20,14 @@ from typing import Any
 import polars as pl
 import psutil
 import pytest
-import yaml
 from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
 from thresher.execution import remote_worker
 from thresher.execution.engines import Place, run_tasks
+from thresher.run import FIRST, Run
+from thresher.run.layout import Layout
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
@@ -124,7 +125,8 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def signals(run: Path) -> dict[str, bytes]:
     """Every file that was measured."""
-    return {str(path.relative_to(run)): path.read_bytes() for path in (run / "signals").rglob("*.*")}
+    measured = Layout(run).step_folder("measure")
+    return {str(path.relative_to(run)): path.read_bytes() for path in measured.glob("run-*/*.*")}
 
 
 def when(there: Path, act: Callable[[], None]) -> threading.Thread:
@@ -148,7 +150,7 @@ def kill_a_worker() -> None:
 
 
 def part(run: Path, chunk: int) -> Path:
-    return run / f"signals/run-0/part-{chunk:05d}.parquet"
+    return Layout(run).signals(FIRST) / f"part-{chunk:05d}.parquet"
 
 
 def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, capfd):
@@ -156,7 +158,7 @@ def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, cap
     facts = th.measure(run, engine="ray", address=cluster.address)
     killer.join()
     assert signals(run) == signals(local)
-    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS
+    assert facts.measured_chunks == ROWS // CHUNK_ROWS
     lost = [line for line in capfd.readouterr().err.splitlines() if "a worker was lost" in line]
     assert len(lost) == 1 and "is run again" in lost[0]
 
@@ -172,7 +174,7 @@ def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capf
     facts = th.measure(run, engine="ray", address=cluster.address, store=f"{bucket}/prefix", workers=3)
     remover.join()
     assert signals(run) == signals(local)
-    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS - 1
+    assert facts.measured_chunks == ROWS // CHUNK_ROWS - 1
     assert there.stat().st_ino == before
     assert "a worker was lost" in capfd.readouterr().err
 
@@ -189,11 +191,11 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
 
 def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
     """The job of a cell, whose process gets kill -9 as soon as it trains, once. A closure, so that Ray sends it as it is."""
-    from thresher.study.tuned_cells import tuned_cell_job
+    from thresher.experiments.tuned_cells import tuned_cell_job
 
-    def job(run: Path, cells: dict[str, Any]) -> Any:
+    def job(run: Run, cells: dict[str, Any]) -> Any:
         def kill() -> None:
-            while not any((run / "training" / key).exists() for key in cells):
+            while not any(run.progress(key).exists() for key in cells):
                 time.sleep(0.001)
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -208,23 +210,23 @@ def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
 def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_is_killed(
     cluster, local, tmp_path, monkeypatch
 ):
-    from thresher.begin import set_test
+    from thresher.pipeline.test_rows import set_test
     from thresher.rows import read_rows
 
     found = {}
     for name, where in (("LOCAL", {"workers": 1}), ("RAY", {"engine": "ray", "address": cluster.address})):
-        run = Path(shutil.copytree(local, tmp_path / name))
+        run = Run.open(shutil.copytree(local, tmp_path / name))
         th.score(run)
-        rows = read_rows(run / "rows.parquet")
-        set_test(run, rows, replace(rows, table=rows.table[:60]), None)
+        rows = read_rows(run.rows_file)
+        run = set_test(run, rows, replace(rows, table=rows.table[:60]), None)
         if name == "RAY":
             job = killed_in_its_first_training(tmp_path / "killed")
-            monkeypatch.setattr("thresher.study.cells.tuned_cell_job", job)
+            monkeypatch.setattr("thresher.experiments.tuned_cells.tuned_cell_job", job)
         asked = {"scores": ["el2n"], "ends": ["easy"], "fractions": [0.3, 0.6], "seeds": 4}
-        found[name] = th.sweep(run, **asked, **where)
-        found[name].pop("seconds")
+        found[name] = replace(th.sweep(run, **asked, **where), seconds=0.0)
         found[f"{name} cells"] = {
-            path.name: pl.read_parquet(path)["predicted"].to_list() for path in (run / "cells").glob("[!.]*")
+            path.name: pl.read_parquet(path)["predicted"].to_list()
+            for path in run.cell_file("").parent.glob("*.parquet")
         }
     assert (tmp_path / "killed").exists()
     assert found["RAY"] == found["LOCAL"]
@@ -260,7 +262,7 @@ def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
     refused = r"^node \S+: torch is \S+, not 1\.0; install the same versions everywhere$"
     with pytest.raises(UserError, match=refused):
         th.measure(run, engine="ray", address=cluster.address)
-    assert not list(run.glob("signals/run-0/part-*"))
+    assert not list(Layout(run).signals(FIRST).glob("part-*"))
     with pytest.raises(UserError, match=refused):
         list(run_tasks(pow, [(2, 3)], place=Place("ray", cluster.address, shared_file=run / "run.yaml")))
 
@@ -272,7 +274,7 @@ def test_an_address_where_nothing_answers(run):
         with pytest.raises(UserError) as refused:
             th.measure(run, engine="ray", address=address)
     assert str(refused.value) == f"--address {address}: no Ray cluster answers there (Connection refused)"
-    assert yaml.safe_load((run / "run.yaml").read_text())["config"]["measure"]["engine"] == "local"
+    assert Run.open(run).config.measure.engine == "local"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tiny_run import train_tiny
 import thresher as th
 from thresher.errors import UserError
 from thresher.execution import engines
-from thresher.run_folder import read_manifest
+from thresher.run import FIRST, Run
 from thresher.signals.plan import make_plan
 
 
@@ -34,26 +34,20 @@ def test_a_new_engine_is_one_function_and_changes_no_byte(trained, tmp_path, mon
     for name in ("local", "backwards"):
         run = shutil.copytree(trained, tmp_path / name)
         th.measure(run, engine=name, workers=1)
-        measured[name] = {path.name: path.read_bytes() for path in (run / "signals" / "run-0").iterdir()}
+        measured[name] = {path.name: path.read_bytes() for path in Run.open(run).signals(FIRST).iterdir()}
     assert len(measured["local"]) > 4
     assert measured["backwards"] == measured["local"]
 
 
 def test_no_setting_of_an_engine_is_in_the_hash_of_a_plan(trained):
-    manifest = read_manifest(trained)
-    before = make_plan(trained, "run-0", manifest, gradients=True).hash
-    others = {
-        "engine": "ray",
-        "address": "a:1",
-        "store": "s3://b",
-        "cores": 3,
-        "workers": 7,
-        "batch_tokens": 5,
-    }
-    manifest["config"]["measure"] |= others
-    assert make_plan(trained, "run-0", manifest, gradients=True).hash == before
-    manifest["config"]["measure"]["dtype"] = "float64"
-    assert make_plan(trained, "run-0", manifest, gradients=True).hash != before
+    run = Run.open(trained)
+    measure = run.config.measure
+    before = make_plan(run, FIRST, measure, gradients=True).hash
+    engine = {"engine": "ray", "address": "a:1", "store": "s3://b", "cores": 3, "workers": 7}
+    others = measure.model_copy(update={**engine, "batch_tokens": 5})
+    assert make_plan(run, FIRST, others, gradients=True).hash == before
+    precise = measure.model_copy(update={"dtype": "float64"})
+    assert make_plan(run, FIRST, precise, gradients=True).hash != before
 
 
 def test_an_engine_that_cannot_start_is_refused_before_anything_is_trained(tmp_path):

@@ -16,7 +16,8 @@ import thresher as th
 from thresher.errors import UserError
 from thresher.execution import remote_folder
 from thresher.execution import remote_store as store
-from thresher.run_folder import read_manifest
+from thresher.run import FIRST, Run
+from thresher.run.layout import Layout
 from thresher.signals.distribute import RemoteChunks, measure_remotely
 from thresher.signals.plan import Plan, make_plan
 
@@ -26,9 +27,9 @@ N_ROWS, CHUNK_ROWS = 17, 3
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of a run that `local` has measured."""
-    run = train_tiny(tmp_path_factory.mktemp("run"), N_ROWS, CHUNK_ROWS)
+    run = Run.open(train_tiny(tmp_path_factory.mktemp("run"), N_ROWS, CHUNK_ROWS))
     th.measure(run, workers=1)
-    return make_plan(run, "run-0", read_manifest(run), gradients=True)
+    return make_plan(run, FIRST, run.config.measure, gradients=True)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,9 @@ def test_parts_come_back_as_local_wrote_them(plan, tmp_path, monkeypatch, with_s
     for chunk in (5, 0, 3, 2, 1, 4):  # in no order, as after a loss
         assert measure_remotely(*tasks[chunk]) == plan.part(chunk).read_bytes(), chunk
     work = remote_folder.local_copy(tasks.folder)
-    assert (work / "run.yaml").is_symlink()
+    assert sorted(path.name for path in work.rglob("*") if path.is_symlink()) == sorted(
+        Path(name).name for name, _ in tasks.folder.files
+    )
     assert not list(work.rglob("part-*"))
 
 
@@ -78,10 +81,11 @@ def test_an_object_of_the_store_is_not_sent_again_and_a_truncated_one_is(plan, t
     assert len(before) == len({*first[0].values(), first[1]})
     assert upload() == first
     assert objects(tmp_path / "store") == before
-    cut = tmp_path / "store" / first[0]["run.yaml"]
+    place = next(place for place in first[0] if place.endswith("checkpoint.json"))
+    cut = tmp_path / "store" / first[0][place]
     cut.write_bytes(cut.read_bytes()[:-5])
     upload()
-    assert cut.read_bytes() == (plan.run / "run.yaml").read_bytes()
+    assert cut.read_bytes() == (plan.run.folder / place).read_bytes()
     assert {name for name, seen in objects(tmp_path / "store").items() if seen != before[name]} == {cut.name}
 
 
@@ -115,9 +119,9 @@ def test_damaged_rows_are_noticed(plan, tmp_path):
 
 def test_a_machine_that_sees_no_run_folder_or_another_one_says_so(plan, tmp_path):
     folder = tasks_of(plan, None).folder
-    other = replace(folder, folder=shutil.copytree(plan.run, tmp_path / "R"))
-    refused = r"run\.yaml: missing, or another one; put the run on a file system that all machines share, or give --store$"
-    (other.folder / "run.yaml").write_text("format: 1\n")
+    other = replace(folder, folder=shutil.copytree(plan.run.folder, tmp_path / "R"))
+    refused = r"config\.json: missing, or another one; put the run on a file system that all machines share, or give --store$"
+    (Layout(other.folder).model_folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match=refused):
         remote_folder.local_copy(other)
     shutil.rmtree(other.folder)
