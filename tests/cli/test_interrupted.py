@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import re
 import signal
 import sys
 import time
@@ -50,23 +51,29 @@ def interrupt(arguments: list[object], when: Callable[[psutil.Process], bool], h
         time.sleep(0.002)
         return over != 0
 
-    until = time.monotonic() + PATIENCE
-    while not when(process):
-        assert not ended() and time.monotonic() < until, said.decode()
-    workers = process.children(recursive=True)
-    started = time.monotonic()
-    if how == CTRL_C:
-        os.write(terminal, b"\x03")
-    elif how == HANG_UP:
-        os.close(terminal)
-    else:
-        process.send_signal(signal.Signals[how])
-    while not ended(how == HANG_UP):
-        assert time.monotonic() < until, said.decode()
-    seconds, left = time.monotonic() - started, psutil.wait_procs(workers, timeout=3)[1]
-    if how != HANG_UP:
-        os.close(terminal)
-    return Interrupted(os.waitstatus_to_exitcode(status), seconds, said.decode(errors="replace"), left)
+    until, workers = time.monotonic() + PATIENCE, []
+    try:
+        while not when(process):
+            assert not ended() and time.monotonic() < until, said.decode()
+        workers = process.children(recursive=True)
+        started = time.monotonic()
+        if how == CTRL_C:
+            os.write(terminal, b"\x03")
+        elif how == HANG_UP:
+            os.close(terminal)
+        else:
+            process.send_signal(signal.Signals[how])
+        while not ended(how == HANG_UP):
+            assert time.monotonic() < until, said.decode()
+        seconds, left = time.monotonic() - started, psutil.wait_procs(workers, timeout=3)[1]
+    finally:
+        for one in (process, *workers):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        if how != HANG_UP:
+            os.close(terminal)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said.decode(errors="replace"))
+    return Interrupted(os.waitstatus_to_exitcode(status), seconds, plain, left)
 
 
 def long_run(material: Path, out: Path, workers: int = 1, epochs: int = 10) -> list[object]:
@@ -76,9 +83,8 @@ def long_run(material: Path, out: Path, workers: int = 1, epochs: int = 10) -> l
 
 
 def training_in(out: Path) -> Callable[[psutil.Process], bool]:
-    """Whether two trainings have taken a step."""
-    files = [out / f".thresher/train/progress/{name}/progress" for name in ("run-0", "null-0")]
-    return lambda process: all(file.is_file() for file in files)
+    """Whether a training has taken a step."""
+    return lambda process: (out / ".thresher/train/progress/run-0/progress").is_file()
 
 
 def workers_start(process: psutil.Process) -> bool:

@@ -24,8 +24,8 @@ from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.execution import remote_worker
 from thresher.execution.engines import Place, run_tasks
+from thresher.execution.remote_worker import Worker, requirements_of
 from thresher.run import FIRST, Run
 from thresher.run.layout import Layout
 
@@ -247,24 +247,27 @@ def test_a_task_that_is_lost_three_times_is_given_up(cluster):
         list(run_tasks(task, [(False,), (True,)], 1, place=Place("ray", cluster.address)))
 
 
-def test_a_node_that_does_not_see_the_run_folder_says_so(cluster, run):
-    place = Place("ray", cluster.address, shared_file=run / "run.yaml")
-    required = remote_worker.requirements_of(place)
-    assert list(run_tasks(pow, [(2, 3)], place=place)) == [(0, 8)]
-    other = replace(required, digest="another digest")
-    with pytest.raises(UserError, match=r"^node \S+: .*put it on a file system that all machines share$"):
-        remote_worker.prepare(other, 1)
+def test_a_node_that_does_not_see_the_run_folder_says_so(run):
+    required = requirements_of(Place(shared_file=run / "run.yaml"))
+    Worker().ready(required, 1)
+    (run / "run.yaml").write_text("format: 1")
+    refused = r"^node \S+: .*run\.yaml: missing, or another one; put the run on a file system that all machines share$"
+    with pytest.raises(UserError, match=refused):
+        Worker().ready(required, 1)
+    (run / "run.yaml").unlink()
+    with pytest.raises(UserError, match=refused):
+        Worker().ready(required, 1)
 
 
 def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
-    wanted = {**remote_worker.versions(), "torch": "1.0"}
-    monkeypatch.setattr(remote_worker, "versions", lambda: wanted)
-    refused = r"^node \S+: torch is \S+, not 1\.0; install the same versions everywhere$"
-    with pytest.raises(UserError, match=refused):
+    required = requirements_of(Place())
+    other = replace(required, versions={**required.versions, "torch": "1.0"})
+    monkeypatch.setattr("thresher.execution.ray.requirements_of", lambda place: other)
+    with pytest.raises(
+        UserError, match=r"^node \S+: torch is \S+, not 1\.0; install the same versions everywhere$"
+    ):
         th.measure(run, engine="ray", address=cluster.address)
     assert not list(Layout(run).signals(FIRST).glob("part-*"))
-    with pytest.raises(UserError, match=refused):
-        list(run_tasks(pow, [(2, 3)], place=Place("ray", cluster.address, shared_file=run / "run.yaml")))
 
 
 def test_an_address_where_nothing_answers(run):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,11 +58,22 @@ def test_parts_come_back_as_local_wrote_them(plan, tmp_path, monkeypatch, with_s
     tasks = tasks_of(plan, address)
     for chunk in (5, 0, 3, 2, 1, 4):  # in no order, as after a loss
         assert measure_remotely(*tasks[chunk]) == plan.part(chunk).read_bytes(), chunk
-    work = remote_folder.local_copy(tasks.folder)
-    assert sorted(path.name for path in work.rglob("*") if path.is_symlink()) == sorted(
-        Path(name).name for name, _ in tasks.folder.files
-    )
-    assert not list(work.rglob("part-*"))
+    copy = remote_folder.local_copy(tasks.folder)
+    assert (copy == plan.run.folder) != with_store
+    if with_store:
+        files = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+        assert files == {place for place, _ in tasks.folder.files}
+
+
+def test_a_copy_that_a_killed_worker_left_incomplete_is_completed(plan, tmp_path):
+    store.check_store(f"file://{tmp_path}/store")
+    folder = tasks_of(plan, f"file://{tmp_path}/store").folder
+    first, *others = (remote_folder.local_copy(folder) / place for place, _ in folder.files)
+    for path in others:
+        path.unlink()
+    remote_folder.local_copy.cache_clear()
+    assert {remote_folder.local_copy(folder) / place for place, _ in folder.files} == {first, *others}
+    assert all(path.is_file() for path in others)
 
 
 def test_an_object_of_the_store_is_not_sent_again_and_a_truncated_one_is(plan, tmp_path):
@@ -135,45 +143,7 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
         store.check_store(f"file://{tmp_path}/file/x")
 
 
-def test_the_folder_of_a_killed_worker_is_removed_by_the_next(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    worker = (
-        "import time; from thresher.execution.remote_store import work_folder; "
-        "print(work_folder(), flush=True); time.sleep(600)"
-    )
-    killed, alive = (
-        subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE, text=True) for _ in range(2)
-    )
-    try:
-        left, used = (Path(process.stdout.readline().strip()) for process in (killed, alive))
-        (left / "signals").mkdir()
-        killed.kill()
-        killed.wait()
-        mine = store.work_folder()
-        assert set(store.cache_folder().iterdir()) == {mine, used}
-        assert store.work_folder() != mine
-        assert mine.is_dir()
-    finally:
-        killed.kill()
-        alive.kill()
-    assert mine.parent.parent == tmp_path
-    assert mine.parent.stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize("number", ["own", "another user's"])
-def test_a_left_folder_is_removed_whoever_has_its_number_now(number, tmp_path, monkeypatch):
-    """In another container a number means another process, and numbers are given out again."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-
-    def forbidden(process: int, signal: int) -> None:
-        raise PermissionError
-
-    if number != "own":
-        monkeypatch.setattr("os.kill", forbidden)
-    left = store.cache_folder() / f"work-{os.getpid()}"
-    left.mkdir()
-    mine = store.work_folder()
-    assert mine != left
-    assert not left.exists()
+def test_fetched_files_are_private(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert store.cache_folder().parent == tmp_path
+    assert store.cache_folder().stat().st_mode & 0o077 == 0
