@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ import thresher as th
 from research.benchmarks.record import machine, missing, record
 from thresher import sealed
 from thresher.config import MeasureConfig, ModelConfig, TrainConfig
+from thresher.execution import remote_store as store
+from thresher.execution.ray import connected
+from thresher.execution.remote_folder import RemoteFolder, local_copy
 from thresher.files import digest
 from thresher.models.tokens import tokenise
 from thresher.rows import audit, load, save_rows
 from thresher.run_folder import read_manifest
 from thresher.scores import score_runs
-from thresher.signals import engines, measure, store
+from thresher.signals import distribute, measure
 from thresher.signals.chunk import measure_chunk
 from thresher.signals.engines import ray as ray_engine
 from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
@@ -192,29 +196,29 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
     }
 
 
-class Echo(ray_engine.Worker):
-    """A worker that has nothing to compute, so that what is left is the way there and back."""
+def echo(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | None) -> bytes:
+    """The part of a chunk with nothing to compute, so that what is left is the way there and back."""
+    here = replace(plan, run=local_copy(folder))
+    write_part(here, chunk, echoed_table())
+    content = here.part(chunk).read_bytes()
+    here.part(chunk).unlink()
+    return content
 
-    def ready(self, wanted: dict[str, str]) -> None:
-        self.table = signals_table(CHUNK_ROWS)
 
-    def measure(self, chunk: int, slab: str | None) -> bytes:
-        here = replace(self.plan, run=self.folder)
-        write_part(here, chunk, self.table)
-        content = here.part(chunk).read_bytes()
-        here.part(chunk).unlink()
-        return content
+@cache
+def echoed_table() -> pl.DataFrame:
+    """The signals of every chunk."""
+    return signals_table(CHUNK_ROWS)
 
 
 def ray_overhead(data: Path, folder: Path) -> Found:
     """What a chunk costs the driver: to hand it out, take its part, write it and look at it; CPU and clock."""
-    plan = synthetic_plan(folder, 400 * CHUNK_ROWS)
-    ray_engine.Worker = Echo  # type: ignore[misc]
-    with ray_engine.connected(None):
-        once = engines.find("ray").measure
-        list(once(plan, range(20), MeasureConfig(workers=2), print))
+    plan, settings = synthetic_plan(folder, 400 * CHUNK_ROWS), MeasureConfig(workers=2, engine="ray")
+    distribute.measure_remotely = echo
+    with connected(None):
+        list(distribute.measure_chunks(plan, range(20), settings))
         started = time.perf_counter()
-        seconds = cpu(lambda: list(once(plan, range(400), MeasureConfig(workers=2), lambda line: None)))[0]
+        seconds = cpu(lambda: list(distribute.measure_chunks(plan, range(400), settings)))[0]
         clock = time.perf_counter() - started
     return {"chunks": 400, "driver_cpu_s_per_chunk": seconds / 400, "clock_s_per_chunk": clock / 400}
 

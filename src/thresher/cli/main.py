@@ -78,8 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # torchrun ends its processes with SIGTERM. One that waits for the others would not get to run a handler.
     with contextlib.nullcontext() if torchrun.world() > 1 else interruption.signals_raise():
         code = _outcome(arguments)
-    if code in interruption.CODES and torchrun.rank() == 0:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+    if code in interruption.CODES:
+        if torchrun.rank() == 0:
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
+        interruption.leave(code)
     sys.exit(code)
 
 
