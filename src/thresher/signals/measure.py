@@ -61,7 +61,7 @@ def measure_run(run: Path, say: Callable[[str], None] = lambda line: None) -> di
         write_words(run)
     else:
         words_file(run).unlink(missing_ok=True)
-    engine = find(settings.engine).measure
+    engine = find(settings.engine).function
     names = run_names(run)
     if not names:
         raise UserError(f"{run}: no training run to measure; run `thresher train` first")

@@ -6,12 +6,9 @@ so that `measure.engine` finds it by its name.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from thresher.registry import import_files
 from thresher.signals.engines.registry import check_engine, engine, engines, find
 
 __all__ = ["check_engine", "engine", "engines", "find"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

@@ -109,7 +109,7 @@ def connected(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-@engine("ray", check)
+@engine("ray", check=check)
 def measure(plan: Plan, chunks: Sequence[int], settings: MeasureConfig, say: Say) -> Iterator[int]:
     """Measure chunks on the workers of a Ray cluster; yields the rows of each finished chunk.
 

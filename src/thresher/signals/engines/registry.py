@@ -1,4 +1,4 @@
-"""What engines there are.
+"""The table of engines.
 
 An engine is a function that measures chunks of a plan, leaves a part file of each in the run folder, and yields the number
 of rows of each as it is finished. It may not change a score: none of its settings is in the hash of a plan.
@@ -7,10 +7,10 @@ of rows of each as it is finished. It may not change a score: none of its settin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from thresher.config import MeasureConfig
-from thresher.errors import UserError
+from thresher.registry import Entry, Registry
 from thresher.signals.plan import Plan
 
 Say = Callable[[str], None]
@@ -18,51 +18,17 @@ Measure = Callable[[Plan, Sequence[int], MeasureConfig, Say], Iterator[int]]
 Check = Callable[[MeasureConfig], None]
 
 
-class Engine(NamedTuple):
-    """An engine: the function, and what refuses settings that it could not work with, before hours are spent."""
+@dataclass(frozen=True, kw_only=True)
+class Engine(Entry[Measure]):
+    """An engine: the function, and `check`, which refuses settings that it cannot work with, before hours are spent."""
 
-    measure: Measure
-    check: Check
-
-
-_REGISTRY: dict[str, Engine] = {}
+    check: Check = lambda settings: None
 
 
-def engine(name: str, check: Check = lambda settings: None) -> Callable[[Measure], Measure]:
-    """Enter a function `(plan, chunks, settings, say) -> Iterator[int]` as the engine `name`."""
-
-    def enter(function: Measure) -> Measure:
-        _REGISTRY[name] = Engine(function, check)
-        return function
-
-    return enter
-
-
-def engines() -> dict[str, Engine]:
-    """Every engine by name, in alphabetical order.
-
-    >>> list(engines())
-    ['local', 'ray']
-    """
-    return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
-
-
-def find(name: str) -> Engine:
-    """The engine of that name.
-
-    Raises
-    ------
-    UserError
-        there is none.
-
-    >>> find("spark")
-    Traceback (most recent call last):
-    ...
-    thresher.errors.UserError: unknown engine 'spark'; known engines: local, ray
-    """
-    if name not in _REGISTRY:
-        raise UserError(f"unknown engine '{name}'; known engines: {', '.join(engines())}")
-    return _REGISTRY[name]
+ENGINES = Registry("engine", "engines", Engine)
+engine = ENGINES.register
+engines = ENGINES.all
+find = ENGINES.find
 
 
 def check_engine(settings: MeasureConfig) -> None:
