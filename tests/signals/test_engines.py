@@ -28,7 +28,7 @@ def test_every_file_of_the_folder_is_an_engine():
 
 
 def test_a_new_engine_is_one_function_and_changes_no_byte(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
+    monkeypatch.setattr(registry.ENGINES, "table", dict(registry.ENGINES.table))
 
     @engines.engine("backwards")
     def backwards(plan, chunks, settings, say):

@@ -63,9 +63,10 @@ def read(source: Source, request: Request) -> Table:
         )
     oriented = np.zeros((max(1, len(request.by)), n_rows))
     for at, (column, sign) in enumerate(zip(request.by, request.signs, strict=True)):
-        np.concatenate(scores.pop(column), out=oriented[at])
+        np.concatenate(scores[column], out=oriented[at])
         _check_scores(oriented[at], column, source, request)
         oriented[at] *= sign
+    scores.clear()
     for column, value in sorted(unmatched):
         warnings.warn(f"{request.where}: protect '{column}={value}' matches no row", stacklevel=2)
     tie = np.concatenate(ties)
