@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows.audit import normalised
-from thresher.rows.noise import uniform
 from thresher.rows.table import Rows
 
 
@@ -26,7 +26,7 @@ def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     """
     columns = [[normalised(text) for text in rows.table[name]] for name in rows.text]
     texts = ["\x1f".join(row) for row in zip(*columns, strict=True)]
-    aside: NDArray[np.bool_] = uniform(texts, seed, "set aside") < share
+    aside: NDArray[np.bool_] = uniform(purpose_hashes(texts, seed, "set aside")) < share
     labels = rows.labels()
     stays = np.bincount(labels[~aside], minlength=len(rows.classes)) > 0
     gone = {texts[row] for row in np.flatnonzero(aside & ~stays[labels])}

@@ -7,6 +7,7 @@ the command line, the configuration and the tests find the strategy in the regis
 from __future__ import annotations
 
 from thresher.registry import import_files
+from thresher.row_hash import hash_ids, uniform
 from thresher.selection.candidates import Candidates, Keys
 from thresher.selection.from_table import select_from_table
 from thresher.selection.in_memory import select
@@ -18,7 +19,6 @@ from thresher.selection.registry import (
     strategies,
     strategy,
 )
-from thresher.selection.row_hash import hash_ids, uniform
 
 __all__ = [
     "Candidates",

@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.selection.row_hash import uniform
+from thresher.row_hash import uniform
 from thresher.selection.top_k import Counts, Groups, Mask, Numbers, Words, largest_of_groups, members
 
 __all__ = ["Candidates", "Keys", "Mask", "Numbers", "exact_mean"]

@@ -12,10 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
+from thresher.row_hash import hash_ids
 from thresher.selection.candidates import Candidates
 from thresher.selection.groups import Codes, encode, protected
 from thresher.selection.request import Request, target
-from thresher.selection.row_hash import hash_ids
 from thresher.selection.top_k import Groups, Words
 
 # Starts a pass over the named columns of the table, piece by piece, always in the same order.

@@ -15,8 +15,9 @@ from scipy.special import softmax
 from thresher import parquet
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows import Rows
-from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic, uniform
+from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
 from thresher.run_folder import scoring_run
 from thresher.scores import column, scores
 from thresher.scores.read import array, checkpoint_at
@@ -55,7 +56,7 @@ def plant(run: Path, rows: Rows, kind: str, level: float, settings: NoiseConfig)
         raise UserError("noise of kind 'group' needs a group column; train with --group COL")
     groups = rows.table[name].to_numpy()
     names = sorted(set(groups))
-    order = np.argsort(uniform(names, settings.seed, "noisy group"), kind="stable")
+    order = np.argsort(uniform(purpose_hashes(names, settings.seed, "noisy group")), kind="stable")
     sizes = np.cumsum([int((groups == names[at]).sum()) for at in order])
     count = 1 + int(np.searchsorted(sizes, len(rows) / 2))
     share = min(1.0, level * len(rows) / float(sizes[count - 1]))

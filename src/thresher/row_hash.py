@@ -1,11 +1,13 @@
-"""A number per row id that depends on the id and the seed alone: it draws samples and breaks ties.
+"""Random numbers that depend on the id of a row and a seed alone: they draw samples, break ties and choose noisy labels.
 
-The hash is XXH64 of the id's UTF-8 bytes, so any language with an xxHash library can repeat a draw. The hash of polars is
-not used: its documentation promises equal results only within one version.
+The hashes are published ones of the id's UTF-8 bytes, so any language can repeat a draw. The hash of polars is not used: its
+documentation promises equal results only within one version.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from itertools import repeat
 
 import numpy as np
@@ -38,6 +40,23 @@ def hash_ids(ids: pl.Series, seed: int = 0) -> NDArray[np.uint64]:
             map(xxhash.xxh64_intdigest, texts, repeat(seed)), np.uint64, len(texts)
         )
     return hashes
+
+
+def purpose_hashes(ids: Iterable[str], seed: int, purpose: str) -> NDArray[np.uint64]:
+    """BLAKE2b of seed, purpose and each id, (N,): draws for different purposes are independent, whatever the seeds.
+
+    >>> first, second = (purpose_hashes(["a", "b"], 0, purpose) for purpose in ("which", "what"))
+    >>> bool((first == second).any())
+    False
+    """
+    start = hashlib.blake2b(f"{seed}\x1f{purpose}\x1f".encode(), digest_size=8)
+
+    def digest(one: str) -> bytes:
+        hasher = start.copy()
+        hasher.update(one.encode())
+        return hasher.digest()
+
+    return np.frombuffer(b"".join(map(digest, ids)), dtype="<u8")
 
 
 def uniform(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
