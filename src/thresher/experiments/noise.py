@@ -20,8 +20,9 @@ from thresher.experiments.similarity import chance_similarity, end_rows, similar
 from thresher.experiments.sweep import sweep_arms
 from thresher.pipeline.nested import as_scored, nested_run
 from thresher.progress import say
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows import Rows, read_rows
-from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic, uniform
+from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
 from thresher.run import FIRST, Run, parquet
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
@@ -131,7 +132,7 @@ def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) 
         raise UserError("noise of kind 'group' needs a group column; train with --group COL")
     groups = rows.table[name].to_numpy()
     names = sorted(set(groups))
-    order = np.argsort(uniform(names, settings.seed, "noisy group"), kind="stable")
+    order = np.argsort(uniform(purpose_hashes(names, settings.seed, "noisy group")), kind="stable")
     sizes = np.cumsum([int((groups == names[at]).sum()) for at in order])
     count = 1 + int(np.searchsorted(sizes, len(rows) / 2))
     share = min(1.0, level * len(rows) / float(sizes[count - 1]))

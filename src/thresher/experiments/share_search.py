@@ -23,6 +23,7 @@ from thresher.rows import read_rows
 from thresher.run import Run, parquet
 from thresher.selection.request import target
 from thresher.training.recipe import steps_of
+from thresher.wording import interval_text
 
 BOOTSTRAP = 1000
 
@@ -249,7 +250,7 @@ def sentence(entry: dict[str, Any]) -> str:
         best = min(entry["looks"], key=lambda one: one["fraction"])
         return (
             f"No share of the rows is shown to be free at a margin of {margin}: without {percent(best['removed'])} accuracy on "
-            f"{n} validation rows is {_points(best)} points to all rows ({cost})."
+            f"{n} validation rows is {interval_text(best)} points to all rows ({cost})."
         )
     chosen = next(one for one in entry["looks"] if one["fraction"] == entry["fraction"])
     most = max(one["removed"] for one in entry["looks"])
@@ -260,22 +261,18 @@ def sentence(entry: dict[str, Any]) -> str:
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
     sentence = (
-        f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {_points(chosen)} points of "
-        f"accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes "
-        f"the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
+        f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {interval_text(chosen)} points"
+        f" of accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes"
+        f" the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
     )
     confirmed = entry.get("confirmed")
     if confirmed:
         holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
         return (
             f"{sentence} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
-            f" {percent(confirmed['removed'])} of all training rows: {_points(confirmed)} points ({holds})."
+            f" {percent(confirmed['removed'])} of all training rows: {interval_text(confirmed)} points ({holds})."
         )
     return (
         f"{sentence} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
         " which it does not allow for."
     )
-
-
-def _points(found: dict[str, Any]) -> str:
-    return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"

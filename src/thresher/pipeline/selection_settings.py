@@ -92,7 +92,7 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
     from thresher.selection import strategies
 
     known = strategies().get(select.strategy)
-    stratify = "label" if known is not None and known.least is not None else None
+    stratify = "label" if known is not None and known.needs_stratify and known.by else None
     protect = [text.partition("=") for text in select.protect]
     return {
         # What auto finds is a share like this.
