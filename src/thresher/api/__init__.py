@@ -11,8 +11,8 @@ A setting that is not given is that of `run.yaml`; no call remembers what anothe
 
 from thresher.api.job import has_record, run, whole_job
 from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep
+from thresher.api.start import train
 from thresher.api.steps import compare, measure, report, score, select, selection
-from thresher.api.train import train
 from thresher.pipeline.diet import prune_while_training
 from thresher.pipeline.watch import watch
 from thresher.rows import load

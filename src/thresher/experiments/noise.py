@@ -47,7 +47,7 @@ def planted(run: Run, settings: NoiseConfig) -> dict[tuple[str, float], Noisy]:
     """
     require_test(run)
     rows = read_rows(run.rows_file)
-    found = {
+    found: dict[tuple[str, float], Noisy] = {
         (kind, level): plant(run, rows, kind, level, settings)
         for kind in settings.kinds
         for level in settings.levels

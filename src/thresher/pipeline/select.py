@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from thresher.wording import listed
 
 # Bytes of a selection's name, which is that of a file.
 LONGEST = 120
+Hard = Literal["high", "low"]
 
 
 def intact(run: Run, facts: Facts) -> str | None:
@@ -37,7 +38,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     return None
 
 
-def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[str], dict[str, Any]]:
+def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], dict[str, Any]]:
     """The columns that a selection reads, the hard end of each, and the rest of the request.
 
     Raises
@@ -48,7 +49,7 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[str], 
     columns = [*run.scores().columns, run.config.data.label]
     names, hard = columns_for(settings, columns[:-1])
     refuse_unloaded(settings, columns, run)
-    return names, list(hard), request_of(settings, run.config.data.label)
+    return names, hard, request_of(settings, run.config.data.label)
 
 
 def ready(run: Run, settings: SelectConfig) -> None:

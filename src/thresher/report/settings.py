@@ -94,7 +94,7 @@ def scored_by(config: RunConfig) -> str | None:
         return None
     layers = frozen_layers(encoder)
     if layers is None:
-        return f"its first {count(encoder, 'layer')}"
+        return f"its first {count(int(encoder), 'layer')}"
     part = "" if layers == "all" else f"the first {count(layers, 'layer')} of "
     return f"a head on {part}the encoder as it is"
 

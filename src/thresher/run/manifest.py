@@ -13,7 +13,7 @@ from thresher.errors import UserError
 from thresher.run.files import write
 from thresher.settings import LOADER, checked
 
-FORMAT = 3
+FORMAT: Literal[3] = 3
 FILE = "run.yaml"
 Source = Literal["own", "recorded", "proxy"]
 
