@@ -30,9 +30,9 @@ from torch.profiler import ProfilerActivity, profile
 from research.benchmarks.record import machine, missing, record
 from research.places import DATA
 from thresher.config import SIGNALS, ModelConfig
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import embedding_layer, load_encoder
-from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import embedding_layer, load_encoder
+from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import swap_weights
 from thresher.signals.batches import tight_batches

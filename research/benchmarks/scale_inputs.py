@@ -18,25 +18,31 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
-from thresher.signals.engines import ray as ray_engine
 
 import thresher as th
 from research.benchmarks.record import machine, missing, record
-from thresher import sealed
-from thresher.config import MeasureConfig, ModelConfig, TrainConfig
-from thresher.model.tokens import tokenise
+from thresher.config import DataConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
+from thresher.execution import remote_store as store
+from thresher.execution.ray import connected
+from thresher.execution.remote_folder import RemoteFolder, local_copy
+from thresher.models.tokens import tokenise
 from thresher.rows import audit, load, save_rows
+from thresher.run import FIRST, Run
 from thresher.run.files import digest
+from thresher.run.integrity import write_table
+from thresher.run.layout import Layout
+from thresher.run.manifest import Manifest
 from thresher.scores import score_runs
-from thresher.signals import engines, measure, store
+from thresher.signals import distribute, measure
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
+from thresher.signals.plan import Plan, make_plan, part_problem, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier
 
@@ -74,18 +80,18 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
     torch.set_num_threads(1)
     rows = load(snli(data, 384), **COLUMNS)
     recipe = {"max_steps": 10, "checkpoints": CHECKPOINTS, "forgetting_evaluations": 0, "null_epochs": 0.05}
-    th.train(rows, out=folder / "R", layers=layers, threads=1, workers=1, **recipe)
+    run = th.train(rows, out=folder / "R", layers=layers, threads=1, workers=1, **recipe)
     model, tokenizer = new_classifier(ModelConfig(layers=layers), CLASSES, 0)
     tokens = tokenise([rows.table[name].to_list() for name in rows.text], tokenizer, 128)
     config = TrainConfig(epochs=1, forgetting_evaluations=0)
     training = cpu(fit, model, tokens, rows.labels(), config, 0, folder / "state")[0]
-    plan = make_plan(folder / "R", "run-0", read_manifest(folder / "R"), gradients=True)
+    plan = make_plan(run, FIRST, MeasureConfig(), gradients=True)
     few, many = replace(plan, chunk_rows=4), replace(plan, chunk_rows=132)
     measure_chunk(few, 0)
     seconds = {
         size: min(cpu(measure_chunk, plan, 0)[0] for _ in range(3)) for size, plan in ((4, few), (132, many))
     }
-    logits = cpu(measure_chunk, replace(many, gradients=False), 1)[0]
+    logits = cpu(measure_chunk, replace(many, signals=()), 1)[0]
     per_row = (seconds[132] - seconds[4]) / 128
     measure_chunk(many, 0)
     return {
@@ -94,7 +100,7 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
         "logits_rows_per_s": 132 / logits,
         "chunk_s": max(0.0, seconds[4] - 4 * per_row),
         "part_bytes_per_row": many.part(0).stat().st_size / 132,
-        "checkpoint_bytes": next((folder / "R/checkpoints/run-0").glob("*/model.safetensors")).stat().st_size,
+        "checkpoint_bytes": next(run.checkpoints(FIRST).glob("*/model.safetensors")).stat().st_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
 
@@ -118,32 +124,48 @@ def signals_table(n: int, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def synthetic_plan(folder: Path, n_rows: int) -> Plan:
-    """A run folder with nothing but what the engines look at."""
-    (folder / "checkpoints" / "model").mkdir(parents=True)
-    (folder / "run.yaml").write_text("format: 1\n")
-    settings = {"batch_tokens": 1024, "dtype": "float32", "gradients": True, "hash": digest("synthetic")}
-    return Plan(folder, "run-0", n_rows, CHUNK_ROWS, **settings)
+def synthetic_run(folder: Path, n_rows: int) -> Run:
+    """A run with nothing but what the engines and `read_signals` look at."""
+    data = DataConfig(train="train.jsonl", text=("premise", "hypothesis"), label="label")
+    about = {
+        "thresher": th.__version__,
+        "versions": {},
+        "created": "",
+        "key": "synthetic",
+        "rows_hash": "synthetic",
+    }
+    rows = {"test_hash": None, "n_rows": n_rows, "n_test": 0, "classes": ("a", "b", "c")}
+    run = Run(folder, Manifest(**about, **rows, config=RunConfig(data=data)))
+    run.model_folder.mkdir(parents=True)
+    (folder / "run.yaml").write_text("synthetic\n")
+    return run
+
+
+def synthetic_plan(run: Run) -> Plan:
+    """A plan whose parts are written by hand."""
+    signals = MeasureConfig().signals
+    return Plan(run, FIRST, run.manifest.n_rows, CHUNK_ROWS, 1024, "float32", signals, digest("synthetic"))
 
 
 def scoring(data: Path, folder: Path, n_rows: int) -> Found:
     """CPU time and peak memory of reading the parts of a run and of scoring them, and of the look at each on resume."""
-    plan = synthetic_plan(folder, n_rows)
+    run = synthetic_run(folder, n_rows)
+    plan = synthetic_plan(run)
     for chunk in range(plan.chunks):
         write_part(plan, chunk, signals_table(plan.rows_of(chunk)[1], chunk))
     names = {"index": range(CHECKPOINTS), "epoch": np.linspace(0.3, 3, CHECKPOINTS)}
     rates = {"encoder_lr": np.full(CHECKPOINTS, 1e-4), "head_lr": np.full(CHECKPOINTS, 1e-3)}
     table = pl.DataFrame({**names, **rates, "hidden": 384})
-    sealed.write_table(plan.folder / "checkpoints.parquet", table)
+    write_table(plan.folder / "checkpoints.parquet", table)
     write_plan(plan, [0.1, 0.2, 0.3])
     ids = pl.read_parquet(plan.folder / "part-*.parquet", columns=["id"])
     for step in range(10):
         correct = ids.with_columns(correct=pl.Series(np.random.default_rng(step).random(n_rows) < 0.7))
-        sealed.write_table(folder / f"evaluations/run-0/step-{step:08d}.parquet", correct)
+        write_table(run.evaluations(FIRST) / f"step-{step:08d}.parquet", correct)
     del ids, correct
-    looking = cpu(lambda: [part_fault(plan, chunk) for chunk in range(plan.chunks)])[0]
+    looking = cpu(lambda: [part_problem(plan, chunk) for chunk in range(plan.chunks)])[0]
     base = peak_bytes()
-    reading, tables = cpu(measure.read_signals, folder, "run-0")
+    reading, tables = cpu(measure.read_signals, run, FIRST)
     scored = cpu(score_runs, [tables])[0]
     return {
         "rows": n_rows,
@@ -191,29 +213,32 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
     }
 
 
-class Echo(ray_engine.Worker):
-    """A worker that has nothing to compute, so that what is left is the way there and back."""
+def echo(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | None) -> bytes:
+    """The part of a chunk with nothing to compute, so that what is left is the way there and back."""
+    here = replace(plan, run=Layout(local_copy(folder)))
+    write_part(here, chunk, echoed_table())
+    content = here.part(chunk).read_bytes()
+    here.part(chunk).unlink()
+    return content
 
-    def ready(self, wanted: dict[str, str]) -> None:
-        self.table = signals_table(CHUNK_ROWS)
 
-    def measure(self, chunk: int, slab: str | None) -> bytes:
-        here = replace(self.plan, run=self.folder)
-        write_part(here, chunk, self.table)
-        content = here.part(chunk).read_bytes()
-        here.part(chunk).unlink()
-        return content
+@cache
+def echoed_table() -> pl.DataFrame:
+    """The signals of every chunk."""
+    return signals_table(CHUNK_ROWS)
 
 
 def ray_overhead(data: Path, folder: Path) -> Found:
     """What a chunk costs the driver: to hand it out, take its part, write it and look at it; CPU and clock."""
-    plan = synthetic_plan(folder, 400 * CHUNK_ROWS)
-    ray_engine.Worker = Echo  # type: ignore[misc]
-    with ray_engine.connected(None):
-        once = engines.find("ray").measure
-        list(once(plan, range(20), MeasureConfig(workers=2), print))
+    plan, settings = (
+        synthetic_plan(synthetic_run(folder, 400 * CHUNK_ROWS)),
+        MeasureConfig(workers=2, engine="ray"),
+    )
+    distribute.measure_remotely = echo
+    with connected(None):
+        list(distribute.measure_chunks(plan, range(20), settings))
         started = time.perf_counter()
-        seconds = cpu(lambda: list(once(plan, range(400), MeasureConfig(workers=2), lambda line: None)))[0]
+        seconds = cpu(lambda: list(distribute.measure_chunks(plan, range(400), settings)))[0]
         clock = time.perf_counter() - started
     return {"chunks": 400, "driver_cpu_s_per_chunk": seconds / 400, "clock_s_per_chunk": clock / 400}
 

@@ -22,7 +22,7 @@ import torch
 
 from research.places import DATA
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.tokens import Tokens, tokenise
 from thresher.run.files import as_json, digest, write
 from thresher.training.fit import fit
 from thresher.training.predict import predict_logits

@@ -32,7 +32,7 @@ from transformers import (
 import thresher as th
 from research.places import DATA
 from research.while_training.watched_run import SILENT
-from thresher.model.encoder import resolve
+from thresher.models.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers
 from thresher.run.files import as_json, write

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 import thresher as th
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.training.fit import parameter_groups

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.errors import UserError
-from thresher.rows.safe_csv import safe_csv
+from thresher.rows.export import safe_csv
 from thresher.scores import MissingSignal
 from thresher.study.suspects import (
     argilla_records,

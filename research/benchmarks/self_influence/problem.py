@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import layer_stack
-from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import layer_stack
+from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.run import FIRST, Run
 from thresher.training.checkpoints import (
     build_classifier,

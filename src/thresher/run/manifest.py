@@ -13,7 +13,7 @@ from thresher.errors import UserError
 from thresher.run.files import write
 from thresher.settings import LOADER, checked
 
-FORMAT = 3
+FORMAT: Literal[3] = 3
 FILE = "run.yaml"
 Source = Literal["own", "recorded", "proxy"]
 
@@ -96,4 +96,6 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `run.yaml`."""
     # Characters beyond ASCII are escaped: some, such as U+0085, are read back as a space otherwise.
-    write(folder / FILE, yaml.safe_dump(manifest.model_dump(mode="json", exclude_none=False), sort_keys=False))
+    write(
+        folder / FILE, yaml.safe_dump(manifest.model_dump(mode="json", exclude_none=False), sort_keys=False)
+    )

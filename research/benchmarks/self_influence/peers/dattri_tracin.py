@@ -12,7 +12,7 @@ from dattri.algorithm.tracin import TracInAttributor
 from dattri.task import AttributionTask
 from problem import Logits, Problem, summed_loss
 
-from thresher.model.classifier import pool
+from thresher.models.classifier import pool
 
 PACKAGE = "dattri"
 

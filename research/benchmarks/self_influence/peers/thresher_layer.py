@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from problem import Problem
 
-from thresher.model.tokens import pad_batch
+from thresher.models.tokens import pad_batch
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import measure_batch
 from thresher.signals.batches import tight_batches

@@ -1,10 +1,10 @@
-"""Token ids once, then length-sorted, padding-safe batches."""
+"""Tokenise texts once and make padded batches of rows of similar length."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,16 +12,19 @@ from torch import Tensor
 
 from thresher.errors import UserError
 
-# What a tokeniser keeps beside the ids (offsets, the words themselves) is some 6 KB per row.
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+# Besides the ids, a tokenizer holds about 6 KB per row (offsets, the words), so rows are tokenised in blocks.
 BLOCK_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of N rows, unpadded.
+    """The token ids of N rows, without padding.
 
-    `ids` and `types` hold one integer array per row (`types` is None where the model has no segments), `truncated` tells
-    whether a row was longer than the model takes, `pad` is the id that fills a batch.
+    `ids` and `types` hold one integer array per row (`types` is None if the model has no segments); `truncated` (N,):
+    whether a row exceeded the length limit; `pad` is the id that fills a batch.
     """
 
     ids: list[np.ndarray]
@@ -34,11 +37,11 @@ class Tokens:
 
     @property
     def lengths(self) -> np.ndarray:
-        """True tokens per row, special tokens included."""
+        """Tokens per row, including special tokens, (N,)."""
         return np.fromiter((len(row) for row in self.ids), np.int64, len(self.ids))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Tokens:
-        """The same for chosen rows."""
+        """The tokens of some rows."""
         types = None if self.types is None else [self.types[i] for i in rows]
         return Tokens(
             [self.ids[i] for i in rows], types, self.truncated[np.asarray(rows, np.int64)], self.pad
@@ -47,12 +50,12 @@ class Tokens:
     def batch(
         self, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
     ) -> dict[str, Tensor]:
-        """The given rows, as the model takes them: see `pad_batch`."""
+        """The given rows as inputs of the model; see `pad_batch`."""
         return pad_batch(self, rows, device)
 
 
-def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) -> Tokens:
-    """Tokenise one or two text columns, cutting rows to `max_length` tokens (the longer text of a pair first).
+def tokenise(texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokens:
+    """Tokenise one or two text columns, truncating rows to `max_length` tokens (the longer text of a pair first).
 
     Parameters
     ----------
@@ -61,12 +64,12 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     tokenizer
         a fast Hugging Face tokenizer.
     max_length
-        tokens per row, special tokens included; fewer where the tokenizer's `model_max_length` says so.
+        tokens per row, including special tokens; at most the tokenizer's `model_max_length`.
 
     Raises
     ------
     UserError
-        special tokens alone fill a row.
+        the special tokens alone fill a row.
     """
     n = len(texts[0])
     if n == 0:
@@ -76,17 +79,11 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
     if longest <= special:
         raise UserError(
             f"rows of {longest} tokens have no room for text: {special} of them are"
-            " special tokens; give a larger --max-length"
+            " special tokens; increase --max-length"
         )
-    # A text without any token (an empty one, in a vocabulary without special tokens) still needs a position to pool.
-    start = next(
-        (
-            t
-            for t in (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
-            if t is not None
-        ),
-        0,
-    )
+    # An empty text has no tokens if the vocabulary has no special tokens; pooling needs at least one.
+    special_ids = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    start = next((one for one in special_ids if one is not None), 0)
     ids: list[np.ndarray] = []
     types: list[np.ndarray] = []
     truncated = np.zeros(n, bool)
@@ -102,7 +99,7 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: Any, max_length: int) ->
 
 
 def _tokenise_block(
-    columns: list[list[str]], tokenizer: Any, longest: int, start: int
+    columns: list[list[str]], tokenizer: PreTrainedTokenizerFast, longest: int, start: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[bool]]:
     encoded = tokenizer(
         *columns,
@@ -118,7 +115,7 @@ def _tokenise_block(
 
 
 def length_sorted_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
-    """Row numbers in batches of rows of similar length, at most `batch_tokens` padded tokens each (one row at least).
+    """Row numbers in batches of similar length, each of at most `batch_tokens` tokens with padding, or of one row.
 
     >>> [batch.tolist() for batch in length_sorted_batches(np.array([3, 9, 3, 4]), 12)]
     [[1], [3, 0, 2]]
@@ -136,27 +133,29 @@ def length_sorted_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.nda
 def pad_batch(
     tokens: Tokens, rows: Sequence[int] | np.ndarray, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """A right-padded batch of the given rows, as the model takes it."""
-    width = max(len(tokens.ids[i]) for i in rows)
-    ids = np.full((len(rows), width), tokens.pad, np.int64)
-    mask = np.zeros((len(rows), width), np.int64)
-    types = None if tokens.types is None else np.zeros((len(rows), width), np.int64)
-    for at, i in enumerate(rows):
-        length = len(tokens.ids[i])
-        ids[at, :length] = tokens.ids[i]
-        mask[at, :length] = 1
-        if types is not None and tokens.types is not None:
-            types[at, :length] = tokens.types[i]
-    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-    if types is not None:
-        batch["token_type_ids"] = torch.from_numpy(types)
+    """A right-padded batch (B, T) of the given rows as inputs of the model."""
+    ids = [tokens.ids[i] for i in rows]
+    lengths = np.array([len(row) for row in ids])
+    mask = np.arange(lengths.max()) < lengths[:, None]  # (B, T)
+
+    def padded(values: list[np.ndarray], fill: int) -> Tensor:
+        full = np.full(mask.shape, fill, np.int64)
+        full[mask] = np.concatenate(values)
+        return torch.from_numpy(full)
+
+    batch = {
+        "input_ids": padded(ids, tokens.pad),
+        "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+    }
+    if tokens.types is not None:
+        batch["token_type_ids"] = padded([tokens.types[i] for i in rows], 0)
     if torch.device(device).type == "cuda":
-        # From pinned memory the copy runs beside the computation.
+        # A copy from pinned memory runs in parallel with the computation.
         batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
     return {name: to_device(tensor, device) for name, tensor in batch.items()}
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """A tensor on a device; the copy is waited for where the source may be released before it is done."""
-    # CUDA keeps the source or a copy of it; MPS reads from memory that may hold something else by then.
+    """A tensor on a device. Only copies to CUDA are asynchronous."""
+    # CUDA keeps the source alive until the copy is done; MPS may read memory that has been reused by then.
     return tensor.to(device, non_blocking=torch.device(device).type == "cuda")

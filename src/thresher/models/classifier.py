@@ -1,12 +1,12 @@
-"""Encoder, pooling, and a multi-layer perceptron on top."""
+"""The text classifier: an encoder, pooling over tokens, and a multi-layer perceptron as head."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from thresher.config import ModelConfig
@@ -17,25 +17,24 @@ DECODERS = (
 )
 
 
-def pooling_of(config: ModelConfig, encoder: nn.Module) -> str:
-    """`auto` is the last token for decoder-only models, else the mean over true tokens."""
+def pooling_of(config: ModelConfig, encoder: PreTrainedModel) -> str:
+    """The configured pooling; `auto` is the last token for decoder-only models, else the mean over tokens."""
     if config.pooling != "auto":
         return config.pooling
-    config_of_encoder: Any = encoder.config
-    return "last" if config_of_encoder.model_type in DECODERS else "mean"
+    return "last" if encoder.config.model_type in DECODERS else "mean"
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
-    """One vector per row from the hidden states; padding never counts.
+    """One vector per row, (batch, width), from the hidden states; padding is ignored.
 
     Parameters
     ----------
     hidden
         (batch, tokens, width).
     mask
-        (batch, tokens), 1 for true tokens.
+        (batch, tokens), 1 for tokens and 0 for padding.
     how
-        "mean" over true tokens, "first" token, or "last" true token.
+        "mean" over the tokens, "first" token, or "last" token.
 
     >>> hidden = torch.tensor([[[1.0], [3.0], [99.0]]])
     >>> mask = torch.tensor([[1, 1, 0]])
@@ -51,7 +50,7 @@ def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
 
 
 def classification_head(width: int, n_classes: int, config: ModelConfig) -> nn.Sequential:
-    """Dropout and a linear layer for every hidden width and for the classes, with ReLU between them."""
+    """The head: dropout and a linear layer per hidden width and for the classes, with ReLU between the layers."""
     widths = [width, *config.head_hidden]
     layers: list[nn.Module] = [nn.Dropout(config.dropout)]
     for wide, narrow in pairwise(widths):
@@ -60,17 +59,17 @@ def classification_head(width: int, n_classes: int, config: ModelConfig) -> nn.S
 
 
 class Classifier(nn.Module):
-    """Encoder, pooling and head; `forward` takes a padded batch and returns loss (given labels) and logits."""
+    """Encoder, pooling and head. `forward` takes a padded batch and returns logits, and the loss if labels are given."""
 
-    def __init__(self, encoder: nn.Module, n_classes: int, config: ModelConfig) -> None:
+    def __init__(self, encoder: PreTrainedModel, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooling = pooling_of(config, encoder)
-        width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        width = int(encoder.config.hidden_size)
         self.head = classification_head(width, n_classes, config)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **inputs: Any
+        self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **inputs: Tensor
     ) -> SequenceClassifierOutput:
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
         logits = self.head(pool(hidden, attention_mask, self.pooling))

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 import thresher as th
+from thresher.config import DataConfig, MeasureConfig, RunConfig
 from tiny import WORDS, tiny_model
 
 
@@ -21,10 +22,15 @@ def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Path:
         }
     )
     rows = th.load(frame, text="text", label="label")
+    config = RunConfig(
+        data=DataConfig(train="rows", text=("text",), label="label"),
+        measure=MeasureConfig(chunk_rows=chunk_rows),
+    )
     model = str(tiny_model("bert", folder / "tiny"))
-    th.train(
+    run = th.train(
         rows,
         out=folder / "R",
+        config=config,
         model=model,
         epochs=1,
         batch_size=-(-n_rows // 4),
@@ -32,6 +38,5 @@ def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Path:
         forgetting_evaluations=1,
         threads=1,
         workers=1,
-        chunk_rows=chunk_rows,
     )
-    return folder / "R"
+    return run.folder

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.config import ModelConfig
-from thresher.model.encode import LoadedEncoder, encode
-from thresher.model.feature_cache import VARIABLE, add_vectors, cache_folder, read_vectors, text_key
+from thresher.models.encode import LoadedEncoder, encode
+from thresher.models.feature_cache import VARIABLE, add_vectors, cache_folder, read_vectors, text_key
 from tiny import WORDS, tiny_model
 
 WIDTH = 4

@@ -1,11 +1,10 @@
-"""A frozen encoder: every text is a vector that was computed once, and the head alone is a model."""
+"""The classifier on a frozen encoder: every text is a vector that is computed once, and only the head is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,15 +13,15 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from thresher.config import ModelConfig
-from thresher.model.classifier import classification_head
-from thresher.model.tokens import to_device
+from thresher.models.classifier import classification_head
+from thresher.models.tokens import to_device
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the head is given for N rows, with the interface of `Tokens`.
+    """The inputs of the head for N rows, with the interface of `Tokens`.
 
-    `values` (N, H) float32; `truncated` (N,) tells whether a text of the row was longer than the encoder takes.
+    `values` (N, H) float32; `truncated` (N,): whether a text of the row exceeded the length limit of the encoder.
     """
 
     values: NDArray[np.float32]
@@ -33,16 +32,16 @@ class Features:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Positions per row at which gradients are taken: one, the head's input."""
+        """Positions per row at which gradients are taken: one, the input of the head."""
         return np.ones(len(self), np.int64)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Features:
-        """The same for chosen rows."""
+        """The features of some rows."""
         at = np.asarray(rows, np.int64)
         return Features(self.values[at], self.truncated[at])
 
     def repeated(self, n: int) -> Features:
-        """N rows that are all the first one, in the memory of one.
+        """The first row N times, without copying it.
 
         >>> Features(np.ones((1, 2), np.float32), np.zeros(1, bool)).repeated(3).values.shape
         (3, 2)
@@ -53,15 +52,15 @@ class Features:
     def batch(
         self, rows: Sequence[int] | NDArray[np.int64], device: torch.device | str = "cpu"
     ) -> dict[str, Tensor]:
-        """The given rows, as the model takes them."""
+        """The given rows as inputs of the model."""
         values = torch.from_numpy(self.values[np.asarray(rows, np.int64)])
         return {"features": to_device(values, device)}
 
 
 def head_input(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What the head is given: the vector of the text, or for pairs [p, h, |p - h|, p * h].
+    """The input of the head: the vector of the text, or for pairs [p, h, |p - h|, p * h].
 
-    Source of the pairs' form: Conneau et al., EMNLP 2017 (InferSent), section 3.1.
+    Source for pairs: Conneau et al., EMNLP 2017 (InferSent), section 3.1.
 
     >>> one, other = np.array([[1.0, 2.0]], np.float32), np.array([[3.0, 1.0]], np.float32)
     >>> head_input([one, other]).tolist()
@@ -73,8 +72,8 @@ def head_input(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     return np.concatenate([p, h, np.abs(p - h), p * h], axis=1)
 
 
-class Given(nn.Module):
-    """Stands where an encoder stands: hands on the vectors, and shows them as the output of its embeddings."""
+class PassThrough(nn.Module):
+    """Takes the place of the encoder: returns the vectors, which are also the output of its `embeddings`."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,13 +86,13 @@ class Given(nn.Module):
 
 
 class FrozenClassifier(nn.Module):
-    """The head on given features (batch, H); its weights have the names that they have in `Classifier`."""
+    """The head on features (batch, H); its weights have the same names as in `Classifier`."""
 
     def __init__(self, width: int, n_classes: int, config: ModelConfig) -> None:
         super().__init__()
-        self.encoder = Given(width)
+        self.encoder = PassThrough(width)
         self.head = classification_head(width, n_classes, config)
 
-    def forward(self, features: Tensor, **inputs: Any) -> SequenceClassifierOutput:
+    def forward(self, features: Tensor, **inputs: Tensor) -> SequenceClassifierOutput:
         precise = features.to(next(self.head.parameters()).dtype)
         return SequenceClassifierOutput(logits=self.head(self.encoder(precise)))

@@ -1,8 +1,8 @@
-"""Vectors of texts on disk, by content: what an encoder gave to a text once is never computed again.
+"""Cache the vectors of texts on disk, by content, so that an encoder never encodes the same text twice.
 
-A folder per encoder, in it segments: files that are written once, under a temporary name first, and never changed, so that
-any number of processes can add at a time. A segment carries digests of what it holds; one that does not match is removed,
-and its texts are computed again.
+Each encoder has a folder of segments. A segment is written once, under a temporary name first, and never changed, so any
+number of processes can add segments at the same time. A segment with a wrong checksum is deleted and its texts are encoded
+again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY_BYTES = 16
 
 
 class Vectors(NamedTuple):
-    """Of M texts: the vector (M, H), whether the text was cut, and whether there is a vector at all (M,)."""
+    """For M texts: the vectors (M, H), whether the text was truncated (M,), and whether it was in the cache (M,)."""
 
     values: NDArray[np.float32]
     truncated: NDArray[np.bool_]
@@ -35,14 +35,14 @@ class Vectors(NamedTuple):
 
 
 def cache_folder() -> Path:
-    """Where vectors are kept: `$THRESHER_CACHE`, or `thresher` in the user's cache folder."""
+    """The cache folder: `$THRESHER_CACHE`, or `thresher` in the user's cache folder."""
     if given := os.environ.get(VARIABLE):
         return Path(given).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thresher"
 
 
 def text_key(text: str) -> bytes:
-    """The name of a text: BLAKE2b of its bytes.
+    """The cache key of a text: the BLAKE2b of its UTF-8 bytes.
 
     >>> text_key("play jazz").hex()
     'fb067cb9336f6ccb7e8485f089bcd476'
@@ -51,7 +51,7 @@ def text_key(text: str) -> bytes:
 
 
 def read_vectors(encoder: str, keys: Sequence[bytes], width: int) -> Vectors:
-    """What the cache holds of some texts; damaged segments are removed on the way."""
+    """The cached vectors of some texts; damaged segments are deleted."""
     place = {key: at for at, key in enumerate(keys)}
     found = Vectors(
         np.zeros((len(keys), width), np.float32), np.zeros(len(keys), bool), np.zeros(len(keys), bool)
@@ -62,7 +62,7 @@ def read_vectors(encoder: str, keys: Sequence[bytes], width: int) -> Vectors:
         except FileNotFoundError:
             continue
         except (OSError, SafetensorError, ValueError, KeyError) as error:
-            warn(f"{path}: damaged ({str(error).splitlines()[0][:80]}); its texts are computed again")
+            warn(f"{path}: damaged ({str(error).splitlines()[0][:80]}); its texts are encoded again")
             path.unlink(missing_ok=True)
     return found
 
@@ -70,7 +70,7 @@ def read_vectors(encoder: str, keys: Sequence[bytes], width: int) -> Vectors:
 def add_vectors(
     encoder: str, keys: Sequence[bytes], values: NDArray[np.float32], truncated: NDArray[np.bool_]
 ) -> None:
-    """Write a segment. A cache that cannot be written is no reason to end: the next run computes them again."""
+    """Write a segment. If the cache cannot be written, warn and go on: the next run encodes the texts again."""
     tensors: dict[str, NDArray[Any]] = {
         "keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES),
         "values": np.ascontiguousarray(values, np.float32),
@@ -81,7 +81,9 @@ def add_vectors(
     try:
         write(path, lambda temporary: save_file(tensors, temporary, metadata=digests))
     except UserError as error:
-        warn(f"the cache of features is not written: {str(error).partition(';')[0]}; set {VARIABLE}")
+        warn(
+            f"the feature cache cannot be written: {str(error).partition(';')[0]}; set {VARIABLE} to another folder"
+        )
 
 
 def _read_segment(path: Path, place: dict[bytes, int], found: Vectors) -> None:
@@ -103,7 +105,7 @@ def _read_segment(path: Path, place: dict[bytes, int], found: Vectors) -> None:
 def _checked(segment: Any, name: str) -> NDArray[Any]:
     tensor: NDArray[Any] = segment.get_tensor(name)
     if (segment.metadata() or {})[name] != _digest(tensor):
-        raise ValueError(f"'{name}' does not match its digest")
+        raise ValueError(f"'{name}' does not match its checksum")
     return tensor
 
 

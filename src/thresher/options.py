@@ -1,4 +1,4 @@
-"""Values of options: from the text of a command line or the scalar of a YAML file to the annotated type."""
+"""Option values: from command-line text or a YAML scalar to the annotated type."""
 
 from __future__ import annotations
 
@@ -6,43 +6,40 @@ import math
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "none"}
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
 
 
-def convert(value: Any, annotation: Any) -> Any:
-    """`value` as `annotation`, an int, float, bool, str, None, Literal, tuple[T, ...] or a union of those.
+def convert(value: object, annotation: Any) -> Any:
+    """Convert `value` to `annotation`: int, float, bool, str, None, a Literal, tuple[T, ...] or a union of these.
 
-    A text is read ("2", "true", "none", "0,1,2"); a union takes the first of its types that fits.
+    Text is parsed ("2", "true", "none", "0,1,2"). A union takes the first type that fits. A bool also accepts 0 and 1.
 
     Raises
     ------
     ValueError
-        it does not fit.
+        the value does not fit.
 
     >>> convert("0,1,2", Literal["all"] | tuple[int, ...])
     (0, 1, 2)
     >>> convert("none", int | None) is None
     True
     """
-    origin = get_origin(annotation)
+    origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return _first_fit(value, get_args(annotation))
-    if origin is Literal:
-        return _choice(value, get_args(annotation))
+        return _first_fit(value, inner)
     if origin is tuple:
-        items = (
-            value.split(",")
-            if isinstance(value, str)
-            else value
-            if isinstance(value, list | tuple)
-            else [value]
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(
+            convert(item, inner[0]) for item in (items if isinstance(items, list | tuple) else [items])
         )
-        return tuple(convert(item, get_args(annotation)[0]) for item in items)
-    return _scalar(value.strip() if isinstance(value, str) else value, annotation)
+    value = value.strip() if isinstance(value, str) else value
+    if origin is Literal:
+        return _choice(value, inner)
+    return _scalar(value, annotation)
 
 
 def describe(annotation: Any) -> str:
-    """What an option takes, in words.
+    """What an option accepts, in words.
 
     >>> describe(Literal["all", "late"] | tuple[int, ...])
     'all, late or whole numbers separated by commas'
@@ -62,7 +59,7 @@ def _alternatives(annotation: Any) -> list[str]:
     return [WORDS[annotation]]
 
 
-def _first_fit(value: Any, annotations: tuple[Any, ...]) -> Any:
+def _first_fit(value: object, annotations: tuple[Any, ...]) -> Any:
     for annotation in annotations:
         try:
             return convert(value, annotation)
@@ -71,20 +68,19 @@ def _first_fit(value: Any, annotations: tuple[Any, ...]) -> Any:
     raise ValueError(value)
 
 
-def _choice(value: Any, choices: tuple[Any, ...]) -> Any:
-    text = value.strip() if isinstance(value, str) else value
+def _choice(value: object, choices: tuple[object, ...]) -> object:
     for choice in choices:
-        if text == choice or (isinstance(text, str) and text == str(choice)):
+        if value == choice or (isinstance(value, str) and value == str(choice)):
             return choice
     raise ValueError(value)
 
 
-def _scalar(value: Any, kind: type) -> Any:
-    text = value.lower() if isinstance(value, str) else None
-    if kind is type(None) and (value is None or text in ("none", "null")):
+def _scalar(value: object, kind: type) -> object:
+    text = str(value).lower()
+    if kind is type(None) and text in ("none", "null"):
         return None
-    if kind is bool and (isinstance(value, bool) or text in ("true", "false")):
-        return value if isinstance(value, bool) else text == "true"
+    if kind is bool and text in ("true", "false", "1", "0"):
+        return text in ("true", "1")
     if kind is str and isinstance(value, str):
         return value
     if kind in (int, float) and isinstance(value, int | float | str) and not isinstance(value, bool):

@@ -11,8 +11,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
-from thresher.model.tokens import tokenise
+from thresher.models.encoder import build_encoder, embedding_layer, layer_stack, load_encoder
+from thresher.models.tokens import tokenise
 from tiny import SHAPES, VOCABULARY, tiny_model, tokenizer_of
 
 
@@ -75,7 +75,7 @@ def test_an_unknown_model_gets_one_line(name):
 
 
 def test_more_layers_than_there_are_is_refused(tmp_path):
-    with pytest.raises(UserError, match="has 2 layers"):
+    with pytest.raises(UserError, match="has 2 layers, so 5 cannot be kept; give 1 to 2"):
         load(tiny_model("bert", tmp_path / "bert"), layers=5)
 
 
@@ -83,11 +83,11 @@ NARROW = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "
 STRANGE = [
     ("fnet", {**NARROW, "max_position_embeddings": 64}, "depends on the padding"),
     ("convbert", {**NARROW, "embedding_size": 16, "max_position_embeddings": 64}, "depends on the padding"),
-    ("layoutlm", {**NARROW, "max_position_embeddings": 64}, "cannot be run on texts alone"),
+    ("layoutlm", {**NARROW, "max_position_embeddings": 64}, "cannot be run on text alone"),
     (
         "t5",
         {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 2, "num_heads": 2},
-        "an encoder and a decoder",
+        "t5': T5Model is an encoder-decoder; give an encoder or a decoder-only model",
     ),
 ]
 
@@ -118,7 +118,7 @@ def test_a_padding_token_beyond_the_embeddings_is_refused(tmp_path):
     tokenizer.add_special_tokens({"pad_token": "[ANOTHER PAD]"})
     tokenizer.save_pretrained(folder)
     with pytest.raises(
-        UserError, match=rf"pads with token {len(VOCABULARY)} and has embeddings of {len(VOCABULARY)}"
+        UserError, match=rf"pads with token {len(VOCABULARY)} but has only {len(VOCABULARY)} embeddings; set"
     ):
         load(folder)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresher.errors import UserError
-from thresher.model import tokens as module
-from thresher.model.frozen import Features
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.models import tokens as module
+from thresher.models.frozen import Features
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
 from tiny import ENCODERS, tokenizer_of
 
 
