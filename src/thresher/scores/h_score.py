@@ -1,4 +1,4 @@
-"""H-score, and the subset whose size it chooses by itself."""
+"""H-score, and the subset whose size follows from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thresher.scores.registry import score
 
 
 class Ticket(NamedTuple):
-    """What to ask of a selection by H-score: the share to prune, the share of it at the hard end, and the rows kept."""
+    """The parameters of a selection by H-score: the share to prune, the share at the hard end, and the rows kept."""
 
     prune: float
     beta: float
@@ -37,7 +37,7 @@ def h_score(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
 
     over the checkpoints nearest to the end of epochs 1 .. E, each counted once; a run shorter than one epoch has its
     last checkpoint. Averaged over the runs by `score_table`, so that it is the success rate over runs and epochs.
-    Low is hard. `winning_ticket` tells which rows it would keep.
+    Low is hard. `winning_ticket` says which rows the paper keeps.
 
     Where the paper counts successes, this is their share: the same order, and one scale for any number of runs.
 
@@ -61,7 +61,7 @@ def h_score(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
 def winning_ticket(h: npt.NDArray[np.float64]) -> Ticket:
     """The rows that are neither always right (H = 1: nothing left to learn) nor never (H = 0: perhaps wrong).
 
-    The size follows from the scores; nothing is to be chosen. `select(..., by="h_score", strategy="window",
+    The size follows from the scores; there is nothing to choose. `select(..., by="h_score", strategy="window",
     prune=ticket.prune, options={"beta": ticket.beta})` keeps the same rows.
 
     Parameters: `h` (N,), the H-scores, 0 to 1.
