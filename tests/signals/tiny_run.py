@@ -8,11 +8,14 @@ from pathlib import Path
 import polars as pl
 
 import thresher as th
+from thresher.config import MeasureConfig, RunConfig
+from thresher.pipeline.start import data_config
+from thresher.run import Run
 from tiny import WORDS, tiny_model
 
 
-def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Path:
-    """Train a tiny model on random words; returns the run folder."""
+def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Run:
+    """Train a tiny model on random words; it is to be measured in chunks of `chunk_rows`."""
     draw = random.Random(1)
     frame = pl.DataFrame(
         {
@@ -22,9 +25,11 @@ def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Path:
     )
     rows = th.load(frame, text="text", label="label")
     model = str(tiny_model("bert", folder / "tiny"))
-    th.train(
+    config = RunConfig(data=data_config(rows, None), measure=MeasureConfig(chunk_rows=chunk_rows))
+    return th.train(
         rows,
         out=folder / "R",
+        config=config,
         model=model,
         epochs=1,
         batch_size=-(-n_rows // 4),
@@ -32,6 +37,4 @@ def train_tiny(folder: Path, n_rows: int, chunk_rows: int) -> Path:
         forgetting_evaluations=1,
         threads=1,
         workers=1,
-        chunk_rows=chunk_rows,
     )
-    return folder / "R"

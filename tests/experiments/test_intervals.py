@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from thresher.study.intervals import paired_interval
-from thresher.study.metrics import accuracy, macro_f1
+from thresher.experiments.intervals import paired_interval
+from thresher.experiments.metrics import accuracy, macro_f1
 
 
 def bounds(found) -> list[float]:
