@@ -66,10 +66,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `thresher.report` the function: importing the folder `report/` would put its module in that place."""
+    """Keeps `thresher.run` and `thresher.report` the functions: importing a folder of that name would put its module there."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "report" and isinstance(value, ModuleType)):
+        if not (name in __all__ and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 
