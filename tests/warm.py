@@ -88,8 +88,10 @@ def import_everything() -> None:
 
     import thresher.api
     import thresher.cli
+    import thresher.experiments.cells
     import thresher.experiments.compare
-    import thresher.experiments.similarity
+    import thresher.experiments.head_cells
+    import thresher.experiments.tuned_cells
     import thresher.report.page
     import thresher.signals.measure
     import thresher.training.train  # noqa: F401

@@ -15,7 +15,7 @@ from bare_run import bare_run
 from thresher.errors import UserError
 from thresher.experiments.suspects import mean_probabilities, suspects, suspects_table, with_texts
 from thresher.experiments.suspects_files import argilla_records
-from thresher.rows.safe_csv import safe_csv
+from thresher.rows.export import safe_csv
 from thresher.scores import MissingSignal
 
 CLASSES = ["off", "on", "=alarm"]

@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md are true: a score, or a strategy, is one new file and nothing else."""
+"""The examples of CONTRIBUTING.md are true: a score, a strategy or an engine is one new file and nothing else."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ assert kept["kept"].sum() == 50
 assert scores["s"].filter(kept["kept"]).mean() > 60
 """
 
+USE_ENGINE = """
+import torch
+from thresher.execution.engines import Place, run_tasks
+
+place = Place("spawned")
+assert dict(run_tasks(pow, [(2, 3), (3, 2)], 2, place=place)) == {0: 8, 1: 9}
+assert {found for _, found in run_tasks(torch.get_num_threads, [(), ()], 2, 3, place)} == {3}
+"""
+
 
 def block(heading: str) -> str:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -49,6 +58,7 @@ def block(heading: str) -> str:
     [
         ("Add a score", "scores/certainty.py", USE_SCORE),
         ("Add a strategy", "selection/squared.py", USE_STRATEGY),
+        ("Add an engine", "execution/spawned.py", USE_ENGINE),
     ],
 )
 def test_the_example_works_as_one_new_file(heading: str, place: str, use: str, tmp_path: Path) -> None:

@@ -78,7 +78,9 @@ def refusal(folder: Path, content: str | bytes) -> str:
 def test_a_field_of_a_strange_kind_is_named(place: Place, tmp_path: Path) -> None:
     said = refusal(tmp_path, json.dumps(with_value(place, STRANGE)))
     if place == ("format",):
-        assert said == f"{tmp_path}: run folder of format {STRANGE}, this version reads 3; start over with --out"
+        assert (
+            said == f"{tmp_path}: run folder of format {STRANGE}, this version reads 3; start over with --out"
+        )
         return
     if place == ("checksum",):
         assert "edited after the run was started" in said
@@ -125,7 +127,9 @@ def test_a_field_of_any_value_is_read_or_refused_in_one_line(place: Place, tmp_p
         ("config.proxy.encoder", "frozen"),
     ],
 )
-def test_what_the_files_of_the_run_follow_from_may_not_be_edited(place: str, value: Any, tmp_path: Path) -> None:
+def test_what_the_files_of_the_run_follow_from_may_not_be_edited(
+    place: str, value: Any, tmp_path: Path
+) -> None:
     assert refusal(tmp_path, json.dumps(with_value(tuple(place.split(".")), value))) == (
         f"{tmp_path}/run.yaml: the rows, the classes, the model or the recipe in it were edited after the run was started;"
         " restore it or start over with --out"
@@ -241,12 +245,16 @@ def test_a_folder_in_its_place_cannot_be_read(tmp_path: Path) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_cut_or_overwritten_file_is_read_or_refused_in_one_line(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_cut_or_overwritten_file_is_read_or_refused_in_one_line(
+    tmp_path: Path, data: st.DataObject
+) -> None:
     write_manifest(tmp_path, WHOLE)
     path = tmp_path / "run.yaml"
     content = path.read_bytes()
     first, last = sorted(data.draw(st.tuples(*[st.integers(0, len(content))] * 2)))
-    filling = data.draw(st.sampled_from([b"", b"\0", b"\xff", b":", b"[", b"'", b"\n", b"&a "])) * min(last - first, 9)
+    filling = data.draw(st.sampled_from([b"", b"\0", b"\xff", b":", b"[", b"'", b"\n", b"&a "])) * min(
+        last - first, 9
+    )
     path.write_bytes(content[:first] + filling + content[last:])
     try:
         read_manifest(tmp_path)
@@ -255,11 +263,14 @@ def test_a_cut_or_overwritten_file_is_read_or_refused_in_one_line(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "text", ["plain", "schlüssel ⚡", "\x85 \u2028 \u202e", "true", "3", " ", "a: b # c", "- x", "*y", "'\"", "\t\n"]
+    "text",
+    ["plain", "schlüssel ⚡", "\x85 \u2028 \u202e", "true", "3", " ", "a: b # c", "- x", "*y", "'\"", "\t\n"],
 )
 def test_any_text_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
     data = CONFIG.data.model_copy(update={"train": text, "label": text, "groups": (text,)})
-    written = bare_run(tmp_path, classes=(text, "x"), config=CONFIG.model_copy(update={"data": data})).manifest
+    written = bare_run(
+        tmp_path, classes=(text, "x"), config=CONFIG.model_copy(update={"data": data})
+    ).manifest
     write_manifest(tmp_path, written)
     assert read_manifest(tmp_path) == written
 
@@ -312,7 +323,11 @@ def whole_job(material: Path) -> list[str]:
     ],
 )
 def test_a_command_that_finds_everything_done_reads_run_yaml_once_or_twice(
-    material: Path, command: str, most: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    material: Path,
+    command: str,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     parsed: list[str] = []
     load = yaml.load

@@ -52,7 +52,9 @@ class Sums:
             ignore=("workers",),
             inputs=lambda run, settings: {} if before else {"source": self.source},
             check=self.check,
-            problem=lambda run, facts: None if result(run, name).is_file() else f"{result(run, name)}: missing",
+            problem=lambda run, facts: (
+                None if result(run, name).is_file() else f"{result(run, name)}: missing"
+            ),
             clear=lambda run, settings: (self.cleared.append(name), remove_step(run, name)),
         )
         def work(run: Run, settings: Number) -> Facts:
@@ -243,7 +245,7 @@ def test_what_is_refused_is_refused_before_anything_is_removed(run: Run, sums: S
     sums(run, "train", number=1)
     before = contents(run)
     sums.refused = "there is nothing to add"
-    with pytest.raises(UserError, match="^there is nothing to add$"):
+    with pytest.raises(UserError, match=r"^there is nothing to add$"):
         sums(run, "train", number=2, force=force)
     assert contents(run) == before and sums.worked == ["train"] and sums.cleared == []
     sums.refused = None
@@ -286,9 +288,7 @@ def test_one_at_a_time(run: Run, sums: Sums) -> None:
     before = contents(run)
     with lock(run.folder), pytest.raises(UserError) as refused:
         sums(run, "train", number=2)
-    assert str(refused.value) == (
-        f"{run}: another thresher process works on this folder; wait for it to end"
-    )
+    assert str(refused.value) == (f"{run}: another thresher process works on this folder; wait for it to end")
     assert contents(run) == before
 
     def second(run: Run) -> None:
@@ -307,7 +307,9 @@ def test_a_recorded_run_cannot_be_trained(tmp_path: Path, sums: Sums) -> None:
     of_own = step("compare", after="train", own=True)(lambda run, settings: {"worked": worked.append(run)})
     with pytest.raises(UserError) as refused:
         of_own(run, Number())
-    assert str(refused.value).startswith(f"{run}: was recorded from someone else's training, which cannot be repeated")
+    assert str(refused.value).startswith(
+        f"{run}: was recorded from someone else's training, which cannot be repeated"
+    )
     assert worked == [] and run.record("compare") is None
     assert sums(run, "measure") == {"total": 1}  # what does not train is done
 

@@ -17,6 +17,8 @@ from polars.testing import assert_frame_equal
 from signals_tables import random_run, runs
 
 import thresher.errors
+import thresher.options
+import thresher.registry
 import thresher.scores
 import thresher.wording
 from thresher.errors import UserError
@@ -66,7 +68,7 @@ def test_a_score_that_looks_at_other_rows_gets_them_all(monkeypatch):
         seen.append(signals.height)
         return pl.Series([0.0] * signals.height)
 
-    monkeypatch.setattr("thresher.scores.registry._REGISTRY", {})
+    monkeypatch.setattr("thresher.scores.registry.SCORES.table", {})
     facts = {"needs": (), "hard": "high", "runs": 1, "cost": "", "source": ""}
     score("alone", **facts)(alone)
     score("together", reads="rows", **facts)(alone)
@@ -225,7 +227,7 @@ print(table.columns, table["tokens"].to_list(), column("tokens", "auto", table.c
 def test_a_new_score_is_one_new_file_and_nothing_else(tmp_path):
     package = tmp_path / "thresher"
     shutil.copytree(Path(thresher.scores.__file__).parent, package / "scores")
-    for module in (thresher.errors, thresher.wording):
+    for module in (thresher.errors, thresher.options, thresher.registry, thresher.wording):
         shutil.copy(module.__file__, package)
     (package / "__init__.py").touch()
     (package / "scores" / "tokens.py").write_text(NEW_SCORE)

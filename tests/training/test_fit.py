@@ -21,7 +21,7 @@ from transformers import TrainingArguments
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.model.tokens import pad_batch, tokenise
+from thresher.models.tokens import pad_batch, tokenise
 from thresher.run import Training
 from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
 from thresher.training.fit import fit

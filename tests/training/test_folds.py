@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run, Training
 from thresher.signals.measure import read_signals
@@ -165,8 +165,8 @@ def test_what_is_lost_or_damaged_of_a_division_is_trained_again_and_is_the_same(
 @pytest.mark.parametrize(
     ("folds", "message"),
     [
-        (1, "folds is 1; cross-validation needs 2 or more, and 0 makes none"),
-        (ROWS + 1, f"folds is {ROWS + 1} and there are {ROWS} rows; every part needs one"),
+        (1, "folds is 1; give 2 or more, or 0 for no cross-validation"),
+        (ROWS + 1, f"folds is {ROWS + 1}, but there are only {ROWS} rows; every fold needs a row"),
         (-1, "folds must be"),
         ("many", "folds must be"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thresher.experiments.cell import Cell, same_training, write_cell
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.training.checkpoints import build_classifier, load_weights

@@ -43,7 +43,7 @@ def run_of_other_model(run: Run, encoder: str) -> Run:
     UserError
         the encoder has fewer layers, or the model is the run's own.
     """
-    from thresher.model.encoder import load_encoder
+    from thresher.models.encoder import load_encoder
 
     other = other_model(run.config, encoder)
     sizes = [

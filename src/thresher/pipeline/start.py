@@ -73,9 +73,7 @@ def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
     other = "settings" if manifest.rows_hash == wanted["rows"] else "data"
     if manifest.source != "recorded" and columns != wanted["columns"]:
         other = f"columns ({', '.join(columns)}; now {', '.join(wanted['columns'])})"
-    raise UserError(
-        f"{folder}: holds a run of other {other}; choose another --out, or --force to start over"
-    )
+    raise UserError(f"{folder}: holds a run of other {other}; choose another --out, or --force to start over")
 
 
 def start(
@@ -126,7 +124,9 @@ def resume(run: Run, rows: Rows, test: Rows | None, data: DataConfig) -> Run:
         known = run.config.data.model_copy(update={"train": data.train})
         run = run.with_manifest(config=run.config.model_copy(update={"data": known}))
         if former and content_of(former) != content_of(source_of(run.rows_file)):
-            say("train: the rows are the same but their source has changed; rows are written back as it is now")
+            say(
+                "train: the rows are the same but their source has changed; rows are written back as it is now"
+            )
     if test is not None and (test.hash() != run.manifest.test_hash or table_problem(run.test_file)):
         run = set_test(run, rows, test, data.test)
     return run

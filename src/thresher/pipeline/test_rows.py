@@ -9,7 +9,7 @@ from typing import Any
 
 from thresher.errors import NoColumn, UserError
 from thresher.progress import say, warn
-from thresher.rows import Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
 from thresher.run import Run
 from thresher.run.files import as_json, write
 from thresher.wording import listed, shown
@@ -32,7 +32,11 @@ def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
         except NoColumn as error:
             if error.column not in (*groups, id):
                 raise
-            what = "their ids are made from their content" if error.column == id else "no results are reported by it"
+            what = (
+                "their ids are made from their content"
+                if error.column == id
+                else "no results are reported by it"
+            )
             say(f"test rows have no column '{shown(error.column)}': {what}")
             id = None if error.column == id else id
             groups = tuple(name for name in groups if name != error.column)
@@ -80,13 +84,15 @@ def set_test(run: Run, rows: Rows, test: Rows, where: str | None) -> Run:
     return run.with_manifest(test_hash=test.hash(), n_test=len(test), config=config)
 
 
-def report_audit(lines: Iterable[str], found: dict[str, Any]) -> None:
+def report_audit(lines: Iterable[str], found: Audit) -> None:
     """Report what an audit found, and warn, even when quiet, of many test texts that also occur in the training rows."""
     for line in lines:
         say(line)
     overlap = overlap_share(found)
     if overlap >= MUCH:
-        warn(f"{overlap:.0%} of the test texts also occur in the training rows: accuracy on them proves nothing")
+        warn(
+            f"{overlap:.0%} of the test texts also occur in the training rows: accuracy on them proves nothing"
+        )
 
 
 def place_of(test: Any) -> str | None:

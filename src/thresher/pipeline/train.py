@@ -58,7 +58,7 @@ def train(
     refuse_inputs_in(folder, rows, test)
     if started is None:
         refuse_group_names(rows)
-        from thresher.model.encoder import load_encoder
+        from thresher.models.encoder import load_encoder
 
         load_encoder(config.model)
         if proxy:

@@ -16,7 +16,7 @@ from thresher.errors import UserError
 from thresher.run.files import digest, write
 from thresher.settings import LOADER, checked
 
-FORMAT = 3
+FORMAT: Literal[3] = 3
 FILE = "run.yaml"
 Source = Literal["own", "recorded", "proxy"]
 # What may be edited: the settings of the steps after training, and what changes no result.

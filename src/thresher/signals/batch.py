@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import FrozenClassifier
 from thresher.signals.capture import embedding_leaf, layer_flow
 from thresher.signals.ghost import rule_for
 
@@ -96,7 +96,7 @@ def squared_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """Per row, the squared norm of the loss gradient by a module's parameters, (B,), from its input and output gradient."""
     rule = rule_for(module)
     assert rule is not None, type(module).__name__
-    return rule(module, full(a), full(b))
+    return rule.function(module, full(a), full(b))
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -15,9 +15,9 @@ from torch import nn
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import Features, FrozenClassifier
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import Features, FrozenClassifier
+from thresher.models.tokens import Tokens, tokenise
 from thresher.run import parquet
 from thresher.run.layout import Layout
 from thresher.run.training import Training
@@ -27,8 +27,9 @@ from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
-from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
+from thresher.training.checkpoints import build_classifier, load_weights
 from thresher.training.features import read_features
+from thresher.training.finished import list_checkpoints
 
 Model = Classifier | FrozenClassifier
 Inputs = Tokens | Features
@@ -43,9 +44,7 @@ def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(
-    run: Layout, training: Training, dtype: str, plan_hash: str
-) -> tuple[Model, Any, list[Weights]]:
+def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = build_classifier(run.model_folder)
     precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)
@@ -176,11 +175,13 @@ def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: Any) -> Tokens:
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
     """Measure one chunk of the run folder and write its part; returns the number of rows."""
-    return measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    table = measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    write_part(plan, chunk, table)
+    return table.height
 
 
-def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
-    """Measure the rows of one chunk and write its part; returns their number."""
+def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The signals table of the rows of one chunk."""
     model, tokenizer, weights = loaded(plan)
     labels, (first, _) = class_numbers(plan, rows), plan.rows_of(chunk)
     inputs: Inputs = (
@@ -189,5 +190,4 @@ def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
         else read_features(plan.run.features_file()).take(first + np.arange(rows.height))
     )
     values = measure_tokens(model, weights, inputs, labels, plan.signals, plan.batch_tokens)
-    write_part(plan, chunk, signal_frame(rows["id"], labels, inputs, values))
-    return rows.height
+    return signal_frame(rows["id"], labels, inputs, values)

@@ -8,7 +8,7 @@ import polars as pl
 
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
-from thresher.model.tokens import tokenise
+from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import MISSING, read_table, write_table

@@ -1,21 +1,22 @@
-"""Checkpoints of a run: weights in safetensors, beside the step, epoch and learning rates they were saved at."""
+"""Save and load the checkpoints of a run: weights in safetensors, with step, epoch and learning rates."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import build_encoder
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import build_encoder
+from thresher.models.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
 from thresher.run.files import write_folder
 from thresher.run.integrity import file_digests, folder_problem, read_json, write_json
@@ -23,7 +24,7 @@ from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
-    """`count` steps evenly spaced over `total`, the last one included; fewer where there are fewer steps.
+    """`count` evenly spaced steps up to `total`, including the last one; fewer if `total` is smaller.
 
     >>> evenly_spaced(4, 10)
     [2, 5, 8, 10]
@@ -32,22 +33,22 @@ def evenly_spaced(count: int, total: int) -> list[int]:
 
 
 def checkpoint_steps(config: TrainConfig, total: int) -> list[int]:
-    """The steps at which weights are saved: evenly spaced, or every `checkpoint_every` steps, the last one always."""
+    """The steps at which weights are saved: evenly spaced or every `checkpoint_every` steps, and always the last one."""
     if config.checkpoint_every is None:
         return evenly_spaced(config.checkpoints, total)
     return sorted({*range(config.checkpoint_every, total + 1, config.checkpoint_every), total})
 
 
 def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> list[int]:
-    """The steps of the whole-set evaluations that forgetting counts over."""
+    """The steps of the evaluations on all rows from which forgetting is counted."""
     end = min(total, math.ceil(config.forgetting_epochs * steps_per_epoch))
     if config.forgetting_every is not None:
         return list(range(config.forgetting_every, end + 1, config.forgetting_every))
     return evenly_spaced(config.forgetting_evaluations, end) if config.forgetting_evaluations else []
 
 
-def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, digests}) as one folder."""
+def save_weights(folder: Path, state: dict[str, Tensor], facts: Mapping[str, float]) -> None:
+    """Write a folder with `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, files: digests})."""
 
     def fill(temporary: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
@@ -58,18 +59,18 @@ def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) 
 
 
 def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
-    """One line per checkpoint of a run: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
+    """The checkpoints of a run, one row each: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
 
     Raises
     ------
     UserError
-        no checkpoint, or one whose weights are missing or pickled.
+        there is no checkpoint, or the weights of one are missing or pickled.
     """
     rows = []
     for index, path in enumerate(list_checkpoints(folder)):
         if not (path / "model.safetensors").is_file():
             raise UserError(
-                f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force"
+                f"{path}: no model.safetensors (pickled checkpoints are not supported); run train again with --force"
             )
         facts = {key: value for key, value in read_json(path / "checkpoint.json").items() if key != "files"}
         rows.append({"index": index, **facts, "hidden": hidden})
@@ -86,7 +87,7 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
 
 
 def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """The weights of one checkpoint.
+    """The weights of a checkpoint.
 
     Raises
     ------
@@ -100,15 +101,15 @@ def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
 
 def save_architecture(
     folder: Path,
-    encoder: Any,
-    tokenizer: Any,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
     config: ModelConfig,
     n_classes: int,
     head_width: int | None = None,
 ) -> None:
-    """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head.
+    """Save all that is needed besides weights to rebuild the classifier: encoder configuration, tokenizer, head.
 
-    `head_width`: the width of a head's input where the encoder is frozen.
+    `head_width` is the width of the head's input if the encoder is frozen.
     """
 
     def fill(temporary: Path) -> None:
@@ -120,8 +121,8 @@ def save_architecture(
     write_folder(folder, fill)
 
 
-def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, Any]:
-    """The classifier of a run, weights not loaded, and its tokenizer (None where the encoder is frozen).
+def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, PreTrainedTokenizerFast | None]:
+    """The classifier of a run without its weights, and its tokenizer (None if the encoder is frozen).
 
     Raises
     ------

@@ -1,11 +1,10 @@
-"""The features of a run folder: what a frozen encoder gives to its rows, written beside them."""
+"""Compute the features of a run: the vectors that a frozen encoder gives for its rows, saved in the run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from thresher.config import ModelConfig
 from thresher.execution.engines import run_tasks
-from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
-from thresher.model.feature_cache import add_vectors, read_vectors, text_key
-from thresher.model.frozen import Features, head_input
+from thresher.models.encode import LoadedEncoder, encode, loaded_encoder
+from thresher.models.feature_cache import add_vectors, read_vectors, text_key
+from thresher.models.frozen import Features, head_input
 from thresher.progress import track
 from thresher.rows import read_rows
 from thresher.run import Run
@@ -31,10 +30,10 @@ _KEY = b"thresher.features"
 def text_vectors(
     config: ModelConfig, texts: Sequence[str], workers: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The encoder's vector of every text (N, H), and whether the text was cut (N,).
+    """The vector of every text (N, H), and whether the text was truncated (N,).
 
-    Texts that the cache does not hold are encoded, `SEGMENT` at a time, by processes of one thread each; every segment is
-    in the cache as soon as it is done, so an interrupted call goes on where it was.
+    Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded processes. Every finished
+    segment is cached at once, so an interrupted call resumes from there.
     """
     distinct = list(dict.fromkeys(texts))
     keys = [text_key(text) for text in distinct]
@@ -56,17 +55,17 @@ def text_vectors(
 def encode_segment(
     config: ModelConfig, key: str, texts: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Encode some texts and put them into the cache."""
+    """Encode some texts and add them to the cache."""
     values, truncated = encode(loaded_encoder(config, key), texts)
     add_vectors(key, [text_key(text) for text in texts], values, truncated)
     return values, truncated
 
 
 def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
-    """Make sure that the features are there, made from these rows with this encoder; returns their file.
+    """Write the features of the rows unless they are up to date; returns their file.
 
-    A table `id, features Array(Float32, H), truncated`: of single texts the pooled last hidden state of the pretrained
-    encoder, of pairs both, their absolute difference and their product.
+    The file is a table `id, features Array(Float32, H), truncated`. The features are the pooled last hidden state of the
+    pretrained encoder; for pairs of texts, see `head_input`.
     """
     config, path = run.config.model, run.features_file(which)
     if which == "empty":
@@ -94,18 +93,19 @@ def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
 
 
 def read_features(path: Path) -> Features:
-    """Features that `write_features` wrote, kept by the process."""
+    """Features that `write_features` wrote; cached per process."""
     about = path.stat()
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
 def run_features(run: Run, which: FeaturesOf = "rows") -> Features:
-    """The features of a run folder, computed where they are not there."""
+    """The features of a run, computed if they are missing."""
     return read_features(write_features(run, which))
 
 
 @lru_cache(maxsize=3)
 def _read(path: Path, changed: int, size: int) -> Features:
-    frame: Any = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
-    # Copied: torch takes no read-only memory.
+    frame = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
+    assert isinstance(frame, pl.DataFrame)
+    # Copied because torch does not accept read-only memory.
     return Features(frame["features"].rechunk().to_numpy().copy(), frame["truncated"].to_numpy())

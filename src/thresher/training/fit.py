@@ -17,8 +17,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.execution.torchrun import agreed, from_the_first, rank, world
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
 from thresher.run.files import as_json, failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps

@@ -1,9 +1,8 @@
-"""The trainings of a run with a frozen encoder: heads on the features of its rows, a few in one pass."""
+"""Run the trainings of a run with a frozen encoder: heads on the features of its rows, a few at once."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,19 +16,19 @@ from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, sa
 from thresher.training.features import read_features
 from thresher.training.finished import finished, mark_finished
 from thresher.training.folds import folds_of, left_out, n_seen, write_held_out
-from thresher.training.head import Moment, fit_heads, head_logits
+from thresher.training.head import Snapshot, fit_heads, head_logits
 from thresher.training.recipe import recipe, steps_of
 
-HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, and more would gain little
+HEADS = 4  # heads trained at once; more would gain little
 
 
 def train_head_runs(run: Run, trainings: list[Training]) -> None:
-    """Train the heads that are not finished; one that was interrupted starts over, it takes seconds."""
+    """Train the heads that are not finished; an interrupted one starts again, because it takes seconds."""
     n_rows, model, config = run.manifest.n_rows, run.config.model, run.config.train
     jobs = [
         (run, left[start : start + HEADS])
-        for alike in equally_many_rows(trainings, n_rows, folds_of(model, config))
-        if (left := [training for training in alike if not finished(run, training)])
+        for group in same_size(trainings, n_rows, folds_of(model, config))
+        if (left := [training for training in group if not finished(run, training)])
         for start in range(0, len(left), HEADS)
     ]
     total = sum(steps_of(recipe(config, training), n_rows) for _, group in jobs for training in group)
@@ -38,11 +37,11 @@ def train_head_runs(run: Run, trainings: list[Training]) -> None:
             advance(steps)
 
 
-def equally_many_rows(trainings: list[Training], n_rows: int, folds: int) -> list[list[Training]]:
-    """Trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows.
+def same_size(trainings: list[Training], n_rows: int, folds: int) -> list[list[Training]]:
+    """Trainings in groups that can train at once: on all rows, on empty input, or with the same number of rows left out.
 
     >>> names = ["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"]
-    >>> groups = equally_many_rows([Training.parse(name) for name in names], 7, 3)
+    >>> groups = same_size([Training.parse(name) for name in names], 7, 3)
     >>> [[training.name for training in group] for group in groups]
     [['run-0', 'full-1'], ['null-0'], ['fold-0'], ['fold-1', 'fold-2']]
     """
@@ -54,7 +53,7 @@ def equally_many_rows(trainings: list[Training], n_rows: int, folds: int) -> lis
 
 
 def train_heads_job(run: Run, trainings: list[Training]) -> int:
-    """Train some heads side by side and mark them as finished; returns the steps that they took together."""
+    """Train some heads at once and mark them as finished; returns their total number of steps."""
     model, config = run.config.model, run.config.train
     rows = read_rows(run.rows_file)
     labels = rows.labels()
@@ -71,17 +70,21 @@ def train_heads_job(run: Run, trainings: list[Training]) -> int:
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
 
-    def watch(moment: Moment) -> None:
-        for head, (training, state) in enumerate(zip(trainings, moment.states, strict=True)):
-            place = f"step-{moment.step:08d}"
-            if moment.step in evaluates[head]:
+    def save(snapshot: Snapshot) -> None:
+        step = f"step-{snapshot.step:08d}"
+        for head, (training, state) in enumerate(zip(trainings, snapshot.states, strict=True)):
+            if snapshot.step in evaluates[head]:
                 correct = head_logits(state, features).argmax(1) == labels
                 table = pl.DataFrame({"id": rows.table["id"], "correct": correct})
-                write_table(run.evaluations(training) / f"{place}.parquet", table)
-            if moment.step in saves[head]:
-                rates: dict[str, Any] = {"encoder_lr": 0.0, "head_lr": moment.lr}
-                facts = {"step": moment.step, "epoch": moment.epoch, **rates}
-                save_weights(run.checkpoints(training) / place, state, facts)
+                write_table(run.evaluations(training) / f"{step}.parquet", table)
+            if snapshot.step in saves[head]:
+                facts = {
+                    "step": snapshot.step,
+                    "epoch": snapshot.epoch,
+                    "encoder_lr": 0.0,
+                    "head_lr": snapshot.lr,
+                }
+                save_weights(run.checkpoints(training) / step, state, facts)
 
     started = time.monotonic()
     trained, steps = fit_heads(
@@ -92,7 +95,7 @@ def train_heads_job(run: Run, trainings: list[Training]) -> int:
         len(rows.classes),
         model,
         asked[0].model_copy(update={"max_steps": total}),
-        watch,
+        save,
         set().union(*saves, *evaluates),
     )
     seconds = round((time.monotonic() - started) / len(trainings), 1)

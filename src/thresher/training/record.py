@@ -14,7 +14,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from thresher.execution.torchrun import gather, rank, world
-from thresher.model.tokens import Tokens
+from thresher.models.tokens import Tokens
 from thresher.run.integrity import folder_problem, table_problem, write_table
 from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits

@@ -18,10 +18,10 @@ from thresher.execution.cores import cores, share_cores
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
 from thresher.execution.torchrun import agreed, rank, together, world
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
-from thresher.model.frozen import FrozenClassifier
-from thresher.model.tokens import tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import load_encoder
+from thresher.models.frozen import FrozenClassifier
+from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run, Training
@@ -128,8 +128,8 @@ def remove_damaged(run: Run) -> None:
         done_file(run, training).unlink(missing_ok=True)
         for folder in (run.progress(training.name), run.evaluations(training), run.checkpoints(training)):
             shutil.rmtree(folder, ignore_errors=True)
-    if problem := model_problem(run):
-        say(f"{problem}; saving it again")
+    if broken := model_problem(run):
+        say(f"{broken}; saving it again")
         shutil.rmtree(run.model_folder)
 
 
@@ -156,7 +156,10 @@ def train_job(run: Run, training: Training) -> None:
     with agreed():
         rows = read_rows(run.rows_file)
         model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-        texts = [[""] * len(rows) if training.kind == "null" else rows.table[column].to_list() for column in rows.text]
+        texts = [
+            [""] * len(rows) if training.kind == "null" else rows.table[column].to_list()
+            for column in rows.text
+        ]
         tokens = tokenise(texts, tokenizer, model_config.max_length)
     ids, labels = rows.table["id"], rows.labels()
     folder = run.progress(training.name)
