@@ -23,7 +23,7 @@ from thresher.run_folder import features_file
 from thresher.scores import column
 from thresher.steps.nested import nested_run
 from thresher.study.arms import Arm, scores_of
-from thresher.study.detect import average_precision, confident_learning, detection_table, precision_at
+from research.study.detect import average_precision, confident_learning, detection_table, precision_at
 from thresher.study.noise import hits, noise_figures, plant, with_labels
 from thresher.study.similarity import chance_similarity, end_rows, similarity
 from thresher.study.sweep import sweep_arms

@@ -28,7 +28,7 @@ from thresher.settings import checked
 from thresher.study.arms import Arm, arms_of, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import run_cells
-from thresher.study.datamodel import linear_datamodelling_score
+from research.study.datamodel import linear_datamodelling_score
 from thresher.study.sweep import sweep_arms
 
 RESULTS = Path(__file__).parent / "study.json"
