@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from thresher.files import digest
+from thresher.run_folder import read_manifest
 
 import thresher as th
 from research.benchmarks.record import machine, missing, record
@@ -33,14 +35,11 @@ from thresher.config import MeasureConfig, ModelConfig, TrainConfig
 from thresher.execution import remote_store as store
 from thresher.execution.ray import connected
 from thresher.execution.remote_folder import RemoteFolder, local_copy
-from thresher.files import digest
 from thresher.models.tokens import tokenise
 from thresher.rows import audit, load, save_rows
-from thresher.run_folder import read_manifest
 from thresher.scores import score_runs
 from thresher.signals import distribute, measure
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.engines import ray as ray_engine
 from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier

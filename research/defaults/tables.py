@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from thresher.study.wording import ARMS, interval_text
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-
 from thresher.files import as_json, write
+
 from thresher.nlu.metrics import counts, dcer, relative_interval, sigma
 from thresher.nlu.metrics.counts import Parts
 from thresher.nlu.rows import labels_of

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-
-from research.study.data import COLUMNS
-from research.study.run import config_of, recorded, results, score_columns, scored
-from thresher.config import NoiseConfig
-from thresher.rows import read_rows
 from thresher.run_folder import features_file
-from thresher.scores import column
 from thresher.steps.nested import nested_run
 from thresher.study.arms import Arm, scores_of
-from research.study.detect import average_precision, confident_learning, detection_table, precision_at
 from thresher.study.noise import hits, noise_figures, plant, with_labels
 from thresher.study.similarity import chance_similarity, end_rows, similarity
 from thresher.study.sweep import sweep_arms
+
+from research.study.data import COLUMNS
+from research.study.detect import average_precision, confident_learning, detection_table, precision_at
+from research.study.run import config_of, recorded, results, score_columns, scored
+from thresher.config import NoiseConfig
+from thresher.rows import read_rows
+from thresher.scores import column
 from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
 

@@ -16,20 +16,20 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-
-import thresher as th
-from research.study.data import COLUMNS
-from research.study.models import MODELS
-from thresher.config import RunConfig
-from thresher.rows import Rows, read_rows
 from thresher.run_folder import read_manifest
-from thresher.scores import column, scores
-from thresher.settings import checked
 from thresher.study.arms import Arm, arms_of, scores_of
 from thresher.study.cell import new_cell
 from thresher.study.cells import run_cells
-from research.study.datamodel import linear_datamodelling_score
 from thresher.study.sweep import sweep_arms
+
+import thresher as th
+from research.study.data import COLUMNS
+from research.study.datamodel import linear_datamodelling_score
+from research.study.models import MODELS
+from thresher.config import RunConfig
+from thresher.rows import Rows, read_rows
+from thresher.scores import column, scores
+from thresher.settings import checked
 
 RESULTS = Path(__file__).parent / "study.json"
 GROUP = {"clinc150": "domain", "hwu64": "source", "snli": None}

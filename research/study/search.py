@@ -11,12 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from thresher.study.arms import arms_of
+from thresher.study.sweep import sweep_arms
+
 from research.study.data import COLUMNS
 from research.study.run import RESULTS, lines_of, recorded, score_columns, scored
 from thresher.rows import read_rows
 from thresher.selection.request import target
-from thresher.study.arms import arms_of
-from thresher.study.sweep import sweep_arms
 
 
 def main() -> None:

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from thresher.run_folder import read_manifest
+from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of
+from thresher.study.cell import new_cell
+from thresher.study.cells import predictions, run_cells
 
 from research.study.data import COLUMNS
 from research.study.models import MODELS
 from research.study.run import recorded, results, scored
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
-from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of
-from thresher.study.cell import new_cell
-from thresher.study.cells import predictions, run_cells
 from thresher.training.recipe import configs, steps_of
 from thresher.training.words import word_margins
 

@@ -26,18 +26,18 @@ import numpy as np
 import polars as pl
 import torch
 from scipy.stats import spearmanr
-
-import thresher as th
-from research.study.models import MODELS
-from research.study.run import config_of, scored, training_rows
-from research.while_training.watched_run import watch
 from thresher.files import as_json, write
-from thresher.rows import read_rows
 from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.study.cell import Cell, new_cell
 from thresher.study.cells import predictions, run_cells
 from thresher.study.intervals import paired_interval
 from thresher.study.metrics import accuracy
+
+import thresher as th
+from research.study.models import MODELS
+from research.study.run import config_of, scored, training_rows
+from research.while_training.watched_run import watch
+from thresher.rows import read_rows
 
 FIGURES = Path(__file__).parent / "decision-cost.json"
 DATA = "hwu64"

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from thresher.files import as_json, digest, write
 
 from research.places import DATA
 from thresher.config import ModelConfig, TrainConfig
-from thresher.files import as_json, digest, write
 from thresher.models.tokens import Tokens, tokenise
 from thresher.training.fit import fit
 from thresher.training.predict import predict_logits

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from thresher.files import as_json, write
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -32,7 +33,6 @@ from transformers import (
 import thresher as th
 from research.places import DATA
 from research.while_training.watched_run import SILENT
-from thresher.files import as_json, write
 from thresher.models.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers

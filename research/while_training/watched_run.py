@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from thresher.run_folder import read_manifest
 
 import thresher as th
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
 from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import configs

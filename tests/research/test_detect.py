@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
 from research.study.detect import (
     average_precision,
     confident_learning,
     detection_table,
     precision_at,
 )
-from sklearn.metrics import average_precision_score
-
 from thresher.errors import UserError
 
 rows = st.lists(st.tuples(st.integers(0, 4).map(float), st.booleans()), min_size=2, max_size=40).filter(

@@ -67,7 +67,7 @@ def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float
         assert hardest_view(table, signals, skill=skill).is_between(0, 1).all()
     else:
         with pytest.raises(
-            MissingSignal, match=r"the words alone tell too little: .*the model 90%.*class 50%"
+            MissingSignal, match=r"the words alone say too little: .*the model 90%.*class 50%"
         ):
             hardest_view(table, signals, skill=skill)
 

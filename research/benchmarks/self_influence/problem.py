@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
+from thresher.run_folder import read_manifest
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from thresher.models.classifier import Classifier
 from thresher.models.encoder import layer_stack
 from thresher.models.tokens import Tokens, pad_batch, tokenise
-from thresher.run_folder import read_manifest
 from thresher.training.checkpoints import (
     build_classifier,
     checkpoint_table,
