@@ -25,22 +25,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from thresher.files import digest
-from thresher.run_folder import read_manifest
 
 import thresher as th
 from research.benchmarks.record import machine, missing, record
-from thresher import sealed
-from thresher.config import MeasureConfig, ModelConfig, TrainConfig
+from thresher.config import SIGNALS, DataConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
 from thresher.execution import remote_store as store
 from thresher.execution.ray import connected
 from thresher.execution.remote_folder import RemoteFolder, local_copy
 from thresher.models.tokens import tokenise
 from thresher.rows import audit, load, save_rows
+from thresher.run import FIRST, Run
+from thresher.run.files import digest
+from thresher.run.integrity import write_table
+from thresher.run.layout import Layout
+from thresher.run.manifest import Manifest
 from thresher.scores import score_runs
 from thresher.signals import distribute, measure
 from thresher.signals.chunk import measure_chunk
-from thresher.signals.plan import Plan, make_plan, part_fault, write_part, write_plan
+from thresher.signals.plan import Plan, make_plan, part_problem, write_part, write_plan
 from thresher.training.fit import fit
 from thresher.training.train import new_classifier
 
@@ -78,18 +80,18 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
     torch.set_num_threads(1)
     rows = load(snli(data, 384), **COLUMNS)
     recipe = {"max_steps": 10, "checkpoints": CHECKPOINTS, "forgetting_evaluations": 0, "null_epochs": 0.05}
-    th.train(rows, out=folder / "R", layers=layers, threads=1, workers=1, **recipe)
+    run = th.train(rows, out=folder / "R", layers=layers, threads=1, workers=1, **recipe)
     model, tokenizer = new_classifier(ModelConfig(layers=layers), CLASSES, 0)
     tokens = tokenise([rows.table[name].to_list() for name in rows.text], tokenizer, 128)
     config = TrainConfig(epochs=1, forgetting_evaluations=0)
     training = cpu(fit, model, tokens, rows.labels(), config, 0, folder / "state")[0]
-    plan = make_plan(folder / "R", "run-0", read_manifest(folder / "R"), gradients=True)
+    plan = make_plan(run, FIRST, run.config.measure, gradients=True)
     few, many = replace(plan, chunk_rows=4), replace(plan, chunk_rows=132)
     measure_chunk(few, 0)
     seconds = {
         size: min(cpu(measure_chunk, plan, 0)[0] for _ in range(3)) for size, plan in ((4, few), (132, many))
     }
-    logits = cpu(measure_chunk, replace(many, gradients=False), 1)[0]
+    logits = cpu(measure_chunk, replace(many, signals=()), 1)[0]
     per_row = (seconds[132] - seconds[4]) / 128
     measure_chunk(many, 0)
     return {
@@ -98,7 +100,7 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
         "logits_rows_per_s": 132 / logits,
         "chunk_s": max(0.0, seconds[4] - 4 * per_row),
         "part_bytes_per_row": many.part(0).stat().st_size / 132,
-        "checkpoint_bytes": next((folder / "R/checkpoints/run-0").glob("*/model.safetensors")).stat().st_size,
+        "checkpoint_bytes": next(run.checkpoints(FIRST).glob("*/model.safetensors")).stat().st_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
 
@@ -124,10 +126,16 @@ def signals_table(n: int, seed: int = 0) -> pl.DataFrame:
 
 def synthetic_plan(folder: Path, n_rows: int) -> Plan:
     """A run folder with nothing but what the engines look at."""
-    (folder / "checkpoints" / "model").mkdir(parents=True)
-    (folder / "run.yaml").write_text("format: 1\n")
-    settings = {"batch_tokens": 1024, "dtype": "float32", "gradients": True, "hash": digest("synthetic")}
-    return Plan(folder, "run-0", n_rows, CHUNK_ROWS, **settings)
+    run = Layout(folder)
+    run.model_folder.mkdir(parents=True)
+    return Plan(run, FIRST, n_rows, CHUNK_ROWS, 1024, "float32", SIGNALS, digest("synthetic"))
+
+
+def synthetic_run(folder: Path) -> Run:
+    """The run of a synthetic plan."""
+    config = RunConfig(data=DataConfig(train="-", text=("text",), label="label"))
+    facts = {"thresher": "0", "versions": {}, "created": "", "key": "", "rows_hash": "", "test_hash": None}
+    return Run(folder, Manifest(**facts, n_rows=0, n_test=0, classes=(), config=config))
 
 
 def scoring(data: Path, folder: Path, n_rows: int) -> Found:
@@ -138,16 +146,16 @@ def scoring(data: Path, folder: Path, n_rows: int) -> Found:
     names = {"index": range(CHECKPOINTS), "epoch": np.linspace(0.3, 3, CHECKPOINTS)}
     rates = {"encoder_lr": np.full(CHECKPOINTS, 1e-4), "head_lr": np.full(CHECKPOINTS, 1e-3)}
     table = pl.DataFrame({**names, **rates, "hidden": 384})
-    sealed.write_table(plan.folder / "checkpoints.parquet", table)
+    write_table(plan.folder / "checkpoints.parquet", table)
     write_plan(plan, [0.1, 0.2, 0.3])
     ids = pl.read_parquet(plan.folder / "part-*.parquet", columns=["id"])
     for step in range(10):
         correct = ids.with_columns(correct=pl.Series(np.random.default_rng(step).random(n_rows) < 0.7))
-        sealed.write_table(folder / f"evaluations/run-0/step-{step:08d}.parquet", correct)
+        write_table(plan.run.evaluations(FIRST) / f"step-{step:08d}.parquet", correct)
     del ids, correct
-    looking = cpu(lambda: [part_fault(plan, chunk) for chunk in range(plan.chunks)])[0]
+    looking = cpu(lambda: [part_problem(plan, chunk) for chunk in range(plan.chunks)])[0]
     base = peak_bytes()
-    reading, tables = cpu(measure.read_signals, folder, "run-0")
+    reading, tables = cpu(measure.read_signals, synthetic_run(folder), FIRST)
     scored = cpu(score_runs, [tables])[0]
     return {
         "rows": n_rows,
@@ -171,11 +179,11 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
     loaded = peak_bytes()
     auditing = cpu(audit, rows)[0]
     audited = peak_bytes()
-    writing = cpu(save_rows, rows, folder / "rows.parquet")[0]
+    writing = cpu(save_rows, rows, Layout(folder).rows_file)[0]
     middle = n_rows // 2 // CHUNK_ROWS * CHUNK_ROWS
     slicing = cpu(
         lambda: [
-            pl.scan_parquet(folder / "rows.parquet").slice(middle, CHUNK_ROWS).collect() for _ in range(10)
+            pl.scan_parquet(Layout(folder).rows_file).slice(middle, CHUNK_ROWS).collect() for _ in range(10)
         ]
     )[0]
     # Copies compress to nothing; SNLI's own rows do not.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from thresher.study.wording import ARMS, interval_text
+
+from thresher.experiments.compare import comparison
+from thresher.experiments.wording import ARMS
+from thresher.run import Run
+from thresher.run.run import JOB
+from thresher.wording import interval_text
 
 
 def percent(found: dict[str, float]) -> str:
@@ -18,13 +22,14 @@ def percent(found: dict[str, float]) -> str:
 def tables(run: Path) -> str:
     """One table per comparison of a run folder, with what it was made with."""
     manifest: dict[str, Any] = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
-    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    steps = {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (run / "steps").glob("*.json")
+    opened = Run.open(run)
+    records = {name: record for name in JOB if (record := opened.record(name))}
+    seconds = {name: record.seconds for name, record in records.items()}
+    compared = {
+        path.stem: comparison(opened, path.stem) for path in (run / ".thresher/compare").glob("*-*.json")
     }
-    seconds = {name: found["seconds"] for name, found in steps.items() if "seconds" in found}
     lines = []
-    for name, entry in results["compare"].items():
+    for name, entry in compared.items():
         facts = entry["settings"]
         held = "steps" if facts["same_steps"] else "epochs"
         lines += [

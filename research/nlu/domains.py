@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from thresher.files import as_json, write
 
 from thresher.nlu.metrics import counts, dcer, relative_interval, sigma
 from thresher.nlu.metrics.counts import Parts
@@ -24,6 +23,7 @@ from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.predict import domain_probabilities
 from thresher.nlu.stack.train import train_domain
 from thresher.nlu.study.techniques import TECHNIQUES, kept_ids
+from thresher.run.files import as_json, write
 
 
 def wrong(study: Path, name: str, prune: float, sample: int) -> list[int]:

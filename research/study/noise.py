@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-from thresher.run_folder import features_file
 from thresher.steps.nested import nested_run
-from thresher.study.arms import Arm, scores_of
-from thresher.study.noise import hits, noise_figures, plant, with_labels
-from thresher.study.similarity import chance_similarity, end_rows, similarity
-from thresher.study.sweep import sweep_arms
 
 from research.study.data import COLUMNS
 from research.study.detect import average_precision, confident_learning, detection_table, precision_at
 from research.study.run import config_of, recorded, results, score_columns, scored
 from thresher.config import NoiseConfig
+from thresher.experiments.arms import Arm, scores_of
+from thresher.experiments.noise import hits, noise_figures, plant, with_labels
+from thresher.experiments.similarity import chance_similarity, end_rows, similarity
+from thresher.experiments.sweep import sweep_arms
 from thresher.rows import read_rows
+from thresher.run.layout import Layout
 from thresher.scores import column
 from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
@@ -35,7 +35,7 @@ FOLDS = 5
 
 def out_of_sample(run: Path, labels: np.ndarray, k: int, config: Any) -> np.ndarray:
     """The probabilities (N, K) that heads trained on the other four folds give to the rows of the fifth."""
-    features = read_features(features_file(run))
+    features = read_features(Layout(run).features_file())
     n = len(labels)
     fold = np.random.default_rng(0).permutation(n) * FOLDS // n
     size = min(int((fold != one).sum()) for one in range(FOLDS))
@@ -81,7 +81,7 @@ def level_figures(
     run: Path, folder: Path, kind: str, level: float, config: Any, prune: bool
 ) -> dict[str, Any]:
     """What every score and cleanlab find at one level."""
-    rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    rows, test = read_rows(Layout(run).rows_file), read_rows(Layout(run).test_file)
     several = [name for name in rows.groups if rows.table[name].n_unique() > 1]
     noisy = plant(run, rows, kind, level, NoiseConfig(group=next(iter(several), rows.label)))
     labels, wrong = with_labels(rows, noisy.labels), noisy.changed

@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from thresher.run_folder import read_manifest
-from thresher.study.arms import Arm, arms_of, scores_of
-from thresher.study.cell import new_cell
-from thresher.study.cells import run_cells
-from thresher.study.sweep import sweep_arms
 
 import thresher as th
 from research.study.data import COLUMNS
 from research.study.datamodel import linear_datamodelling_score
 from research.study.models import MODELS
 from thresher.config import RunConfig
+from thresher.experiments.arms import Arm, arms_of, scores_of
+from thresher.experiments.cell import new_cell
+from thresher.experiments.cells import run_cells
+from thresher.experiments.sweep import sweep_arms
 from thresher.rows import Rows, read_rows
+from thresher.run import Run
+from thresher.run.layout import Layout
 from thresher.scores import column, scores
 from thresher.settings import checked
 
@@ -145,7 +146,7 @@ def lines_of(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def score_columns(run: Path) -> list[str]:
-    return list(pl.read_parquet_schema(run / "scores.parquet"))
+    return list(pl.read_parquet_schema(Run.open(run).scores_file))
 
 
 def recommended(run: Path) -> list[Arm]:
@@ -164,7 +165,7 @@ def margins(run: Path, fractions: tuple[float, ...], seeds: int) -> dict[str, An
 
 
 def workers_of(run: Path) -> int | None:
-    workers: int | None = read_manifest(run)["config"]["sweep"]["workers"]
+    workers: int | None = Run.open(run).config.sweep.workers
     return workers
 
 
@@ -200,11 +201,11 @@ def rest(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
 
 def lds(run: Path) -> dict[str, Any]:
     """Of 200 random halves, trained as many epochs as full data: does the sum of a score predict the accuracy?"""
-    ids = read_rows(run / "rows.parquet").table["id"]
+    ids = read_rows(Layout(run).rows_file).table["id"]
     table = scores_of(run, ids)
     n = len(ids)
     halves = np.stack([np.random.default_rng(seed).permutation(n) < n // 2 for seed in range(SUBSETS)])
-    seed = int(read_manifest(run)["config"]["train"]["seed"])
+    seed = int(Run.open(run).config.train.seed)
     cells = [new_cell(f"half-{at}", seed + at, None, ids, half) for at, half in enumerate(halves)]
     outcomes = np.array([one["accuracy"] for one in run_cells(run, cells, 1)])
     found = {}

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from thresher.study.wording import interval_text
 
 from research.benchmarks.render import filled, table
 from research.study.noise_tables import cleaning_table, noise_table
 from research.study.run import RESULTS
 from research.while_training.decision_cost import FIGURES, FROZEN, QUICK
 from research.while_training.tables import interval
+from thresher.experiments.wording import interval_text
 
 PAGES = (
     *(RESULTS.with_name(f"{page}.md") for page in ("study", "fine-tuned", "label-errors")),

@@ -17,16 +17,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from thresher.run_folder import read_manifest
-from thresher.study.arms import RANDOM, arms_of, kept_by, scores_of
-from thresher.study.cell import new_cell
-from thresher.study.cells import predictions, run_cells
 
 from research.study.data import COLUMNS
 from research.study.models import MODELS
 from research.study.run import recorded, results, scored
+from thresher.experiments.arms import RANDOM, arms_of, kept_by, scores_of
+from thresher.experiments.cell import new_cell
+from thresher.experiments.cells import predictions, run_cells
 from thresher.rows import read_rows
-from thresher.training.recipe import configs, steps_of
+from thresher.run import Run
+from thresher.run.layout import Layout
+from thresher.training.recipe import steps_of
 from thresher.training.words import word_margins
 
 Values = NDArray[np.float64]
@@ -51,9 +52,9 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=1, help="trainings at once")
     asked = parser.parse_args()
     run = scored(asked.rows, asked.out, asked.name, "val", asked.model)
-    rows = read_rows(run / "rows.parquet")
-    ids, (_, recipe) = rows.table["id"], configs(read_manifest(run))
-    truth = read_rows(run / "test.parquet").labels()
+    rows = read_rows(Layout(run).rows_file)
+    ids, recipe = rows.table["id"], Run.open(run).config.train
+    truth = read_rows(Layout(run).test_file).labels()
     table = scores_of(run, ids)
 
     @cache

@@ -26,18 +26,20 @@ import numpy as np
 import polars as pl
 import torch
 from scipy.stats import spearmanr
-from thresher.files import as_json, write
-from thresher.study.arms import RANDOM, Arm, arms_of, kept_by, scores_of
-from thresher.study.cell import Cell, new_cell
-from thresher.study.cells import predictions, run_cells
-from thresher.study.intervals import paired_interval
-from thresher.study.metrics import accuracy
 
 import thresher as th
 from research.study.models import MODELS
 from research.study.run import config_of, scored, training_rows
 from research.while_training.watched_run import watch
+from thresher.experiments.arms import RANDOM, Arm, arms_of, kept_by, scores_of
+from thresher.experiments.cell import Cell, new_cell
+from thresher.experiments.cells import predictions, run_cells
+from thresher.experiments.intervals import paired_interval
+from thresher.experiments.metrics import accuracy
 from thresher.rows import read_rows
+from thresher.run import Run
+from thresher.run.files import as_json, write
+from thresher.run.layout import Layout
 
 FIGURES = Path(__file__).parent / "decision-cost.json"
 DATA = "hwu64"
@@ -117,16 +119,16 @@ def tables(
     others = sorted(sources - {"deep", "watched"})
     runs = {"deep": scored(rows, out, DATA, "test", model)}
     runs |= {name: scored(rows, out, DATA, "test", name) for name in others}
-    deep = read_rows(runs["deep"] / "rows.parquet").table
+    deep = read_rows(Layout(runs["deep"]).rows_file).table
     found = {name: scores_of(run, deep["id"]) for name, run in runs.items()}
     watched = {}
     for seed in seeds if "watched" in sources else []:
         folder = out / f"{DATA}-test-watched-{seed}"
-        if not (folder / "scores.parquet").is_file():
+        if not (Run.open(folder).scores_file).is_file():
             watch(runs["deep"], folder, seed)
             print("watched", seed, flush=True)
         # A watched dataset without an id column has the rows' numbers for ids, in their order.
-        watched[seed] = pl.read_parquet(folder / "scores.parquet").with_columns(
+        watched[seed] = pl.read_parquet(Run.open(folder).scores_file).with_columns(
             deep["id"], found["deep"]["label"]
         )
     return lambda source, seed: watched[seed] if source == "watched" else found[source]
@@ -160,7 +162,7 @@ def main() -> None:
     ways = [way for way in TRIED[deep] if way in (VOG_PASS, *(asked.ways or WAYS))]
     table = tables(asked.rows, asked.out, deep, ways, asked.seeds)
     run = asked.out / f"{DATA}-test-{deep}"
-    ids = read_rows(run / "rows.parquet").table["id"]
+    ids = read_rows(Layout(run).rows_file).table["id"]
     cells: dict[tuple[str, float], list[Cell]] = {("full", 0.0): []}
     for seed in asked.seeds:
         cells["full", 0.0].append(new_cell("full", seed, None, ids))
@@ -198,7 +200,7 @@ def outcome(
     seeds: list[int],
 ) -> dict[str, Any]:
     """By way: rank correlation with the scores of the measuring pass, and by share pruned accuracy and its differences."""
-    truth = read_rows(run / "test.parquet").labels()
+    truth = read_rows(Layout(run).test_file).labels()
     results = iter(run_cells(run, [cell for alike in cells.values() for cell in alike], None))
     predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
     full = predicted["full", 0.0]

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from thresher.files import as_json, digest, write
 
 from research.places import DATA
 from thresher.config import ModelConfig, TrainConfig
 from thresher.models.tokens import Tokens, tokenise
+from thresher.run.files import as_json, digest, write
 from thresher.training.fit import fit
 from thresher.training.predict import predict_logits
 from thresher.training.train import new_classifier

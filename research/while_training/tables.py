@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from thresher.files import as_json, write
-from thresher.study.intervals import paired_interval
 
 from research.benchmarks.render import filled, table
 from research.while_training.decision_cost import FIGURES, VOG_PASS, WAYS
 from research.while_training.diets import DIETS, EPOCHS, LAYERS, PUBLISHED, RECIPE, published
+from thresher.experiments.intervals import paired_interval
+from thresher.run.files import as_json, write
 
 PAGE = PUBLISHED.with_suffix(".md")
 MARKS = {"tuned-3": "", "tuned-6-one": "-6"}

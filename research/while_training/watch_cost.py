@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from thresher.files import as_json, write
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -36,6 +35,7 @@ from research.while_training.watched_run import SILENT
 from thresher.models.encoder import resolve
 from thresher.progress import be_quiet
 from thresher.quiet import quiet_transformers
+from thresher.run.files import as_json, write
 
 ARMS: dict[str, int | None] = {"unwatched": None, "watched": 0, "watched with VoG": 64}
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from thresher.run_folder import read_manifest
 
 import thresher as th
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
+from thresher.run import Run
+from thresher.run.layout import Layout
 from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import configs
 from thresher.training.train import new_classifier
 
 # A training that is timed or watched: on the processor, and nothing saved or said on the way.
@@ -48,8 +48,8 @@ class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
 
 def inputs(run: Path, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
     """A fresh model of a run folder's kind, and its rows."""
-    model_config, _ = configs(read_manifest(run))
-    rows = read_rows(run / "rows.parquet")
+    model_config = Run.open(run).config.model
+    rows = read_rows(Layout(run).rows_file)
     model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
     texts = [rows.table[column].to_list() for column in rows.text]
     return model, tokenise(texts, tokenizer, model_config.max_length), rows.labels()
@@ -60,7 +60,7 @@ def watch(run: Path, out: Path, seed: int) -> Path:
     from transformers import Trainer, TrainingArguments
 
     model, tokens, labels = inputs(run, seed)
-    _, config = configs(read_manifest(run))
+    config = Run.open(run).config.train
     rows = Watchable(tokens, labels)
 
     class Ordered(Trainer):

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import torch
-from thresher.run_folder import read_manifest
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from thresher.models.classifier import Classifier
 from thresher.models.encoder import layer_stack
 from thresher.models.tokens import Tokens, pad_batch, tokenise
+from thresher.run import FIRST, Run
 from thresher.training.checkpoints import (
     build_classifier,
     checkpoint_table,
@@ -103,15 +103,15 @@ def summed_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def load(run: Path, layer: str, rows: int, batch_size: int) -> Problem:
     """The first rows of a run folder, sorted by length so that little is padded, with all checkpoints of its first run."""
     torch.set_num_threads(1)
-    manifest = read_manifest(run)
-    data, classes = manifest["config"]["data"], {name: i for i, name in enumerate(manifest["classes"])}
-    table = pl.read_parquet(run / "rows.parquet").head(rows)
-    model, tokenizer = build_classifier(run / "checkpoints" / "model")
-    texts = [table[column].to_list() for column in data["text"]]
-    tokens = tokenise(texts, tokenizer, manifest["config"]["model"]["max_length"])
+    opened = Run.open(run)
+    data, classes = opened.config.data, {name: i for i, name in enumerate(opened.manifest.classes)}
+    table = pl.read_parquet(opened.rows_file).head(rows)
+    model, tokenizer = build_classifier(opened.model_folder)
+    texts = [table[column].to_list() for column in data.text]
+    tokens = tokenise(texts, tokenizer, opened.config.model.max_length)
     order = np.argsort(tokens.lengths, kind="stable")
-    labels = np.array([classes[label] for label in table[data["label"]]])
-    folder = run / "checkpoints" / "run-0"
+    labels = np.array([classes[label] for label in table[data.label]])
+    folder = opened.checkpoints(FIRST)
     model = model.eval().requires_grad_(False)
     last = model.head[-1] if layer == "classifier" else layer_stack(model.encoder)[-1]
     modules = tuple(

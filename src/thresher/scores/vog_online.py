@@ -23,8 +23,8 @@ def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
         VoG = 1/V sum_v |g_v|^2  -  |1/V sum_v g_v|^2        shape (N,)
 
     over the V training steps that used the row, with g_v the gradient of the row's own loss by the output of the embedding
-    layer (tokens x width). The first term is exact, the second is estimated from a sketch of fixed width, without bias; so a value may come
-    out a little below zero.
+    layer (tokens x width). The first term is exact, the second is estimated from a sketch of fixed width, without bias, so a
+    value may come out a little below zero.
 
     It differs from the VoG of the measuring pass: it is of the loss, not of the true class's logit; in training mode with
     dropout; and at the steps that used the row rather than at checkpoints that all rows share. Its tail is heavier, so
