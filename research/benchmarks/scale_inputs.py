@@ -28,7 +28,7 @@ import torch
 
 import thresher as th
 from research.benchmarks.record import machine, missing, record
-from thresher.config import SIGNALS, DataConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
+from thresher.config import DataConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
 from thresher.execution import remote_store as store
 from thresher.execution.ray import connected
 from thresher.execution.remote_folder import RemoteFolder, local_copy
@@ -85,7 +85,7 @@ def rates(data: Path, folder: Path, layers: int) -> Found:
     tokens = tokenise([rows.table[name].to_list() for name in rows.text], tokenizer, 128)
     config = TrainConfig(epochs=1, forgetting_evaluations=0)
     training = cpu(fit, model, tokens, rows.labels(), config, 0, folder / "state")[0]
-    plan = make_plan(run, FIRST, run.config.measure, gradients=True)
+    plan = make_plan(run, FIRST, MeasureConfig(), gradients=True)
     few, many = replace(plan, chunk_rows=4), replace(plan, chunk_rows=132)
     measure_chunk(few, 0)
     seconds = {
@@ -124,23 +124,33 @@ def signals_table(n: int, seed: int = 0) -> pl.DataFrame:
     )
 
 
-def synthetic_plan(folder: Path, n_rows: int) -> Plan:
-    """A run folder with nothing but what the engines look at."""
-    run = Layout(folder)
+def synthetic_run(folder: Path, n_rows: int) -> Run:
+    """A run with nothing but what the engines and `read_signals` look at."""
+    data = DataConfig(train="train.jsonl", text=("premise", "hypothesis"), label="label")
+    about = {
+        "thresher": th.__version__,
+        "versions": {},
+        "created": "",
+        "key": "synthetic",
+        "rows_hash": "synthetic",
+    }
+    rows = {"test_hash": None, "n_rows": n_rows, "n_test": 0, "classes": ("a", "b", "c")}
+    run = Run(folder, Manifest(**about, **rows, config=RunConfig(data=data)))
     run.model_folder.mkdir(parents=True)
-    return Plan(run, FIRST, n_rows, CHUNK_ROWS, 1024, "float32", SIGNALS, digest("synthetic"))
+    (folder / "run.yaml").write_text("synthetic\n")
+    return run
 
 
-def synthetic_run(folder: Path) -> Run:
-    """The run of a synthetic plan."""
-    config = RunConfig(data=DataConfig(train="-", text=("text",), label="label"))
-    facts = {"thresher": "0", "versions": {}, "created": "", "key": "", "rows_hash": "", "test_hash": None}
-    return Run(folder, Manifest(**facts, n_rows=0, n_test=0, classes=(), config=config))
+def synthetic_plan(run: Run) -> Plan:
+    """A plan whose parts are written by hand."""
+    signals = MeasureConfig().signals
+    return Plan(run, FIRST, run.manifest.n_rows, CHUNK_ROWS, 1024, "float32", signals, digest("synthetic"))
 
 
 def scoring(data: Path, folder: Path, n_rows: int) -> Found:
     """CPU time and peak memory of reading the parts of a run and of scoring them, and of the look at each on resume."""
-    plan = synthetic_plan(folder, n_rows)
+    run = synthetic_run(folder, n_rows)
+    plan = synthetic_plan(run)
     for chunk in range(plan.chunks):
         write_part(plan, chunk, signals_table(plan.rows_of(chunk)[1], chunk))
     names = {"index": range(CHECKPOINTS), "epoch": np.linspace(0.3, 3, CHECKPOINTS)}
@@ -151,11 +161,11 @@ def scoring(data: Path, folder: Path, n_rows: int) -> Found:
     ids = pl.read_parquet(plan.folder / "part-*.parquet", columns=["id"])
     for step in range(10):
         correct = ids.with_columns(correct=pl.Series(np.random.default_rng(step).random(n_rows) < 0.7))
-        write_table(plan.run.evaluations(FIRST) / f"step-{step:08d}.parquet", correct)
+        write_table(run.evaluations(FIRST) / f"step-{step:08d}.parquet", correct)
     del ids, correct
     looking = cpu(lambda: [part_problem(plan, chunk) for chunk in range(plan.chunks)])[0]
     base = peak_bytes()
-    reading, tables = cpu(measure.read_signals, synthetic_run(folder), FIRST)
+    reading, tables = cpu(measure.read_signals, run, FIRST)
     scored = cpu(score_runs, [tables])[0]
     return {
         "rows": n_rows,
@@ -179,11 +189,11 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
     loaded = peak_bytes()
     auditing = cpu(audit, rows)[0]
     audited = peak_bytes()
-    writing = cpu(save_rows, rows, Layout(folder).rows_file)[0]
+    writing = cpu(save_rows, rows, folder / "rows.parquet")[0]
     middle = n_rows // 2 // CHUNK_ROWS * CHUNK_ROWS
     slicing = cpu(
         lambda: [
-            pl.scan_parquet(Layout(folder).rows_file).slice(middle, CHUNK_ROWS).collect() for _ in range(10)
+            pl.scan_parquet(folder / "rows.parquet").slice(middle, CHUNK_ROWS).collect() for _ in range(10)
         ]
     )[0]
     # Copies compress to nothing; SNLI's own rows do not.
@@ -205,7 +215,7 @@ def intake(data: Path, folder: Path, n_rows: int) -> Found:
 
 def echo(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | None) -> bytes:
     """The part of a chunk with nothing to compute, so that what is left is the way there and back."""
-    here = replace(plan, run=local_copy(folder))
+    here = replace(plan, run=Layout(local_copy(folder)))
     write_part(here, chunk, echoed_table())
     content = here.part(chunk).read_bytes()
     here.part(chunk).unlink()
@@ -220,7 +230,10 @@ def echoed_table() -> pl.DataFrame:
 
 def ray_overhead(data: Path, folder: Path) -> Found:
     """What a chunk costs the driver: to hand it out, take its part, write it and look at it; CPU and clock."""
-    plan, settings = synthetic_plan(folder, 400 * CHUNK_ROWS), MeasureConfig(workers=2, engine="ray")
+    plan, settings = (
+        synthetic_plan(synthetic_run(folder, 400 * CHUNK_ROWS)),
+        MeasureConfig(workers=2, engine="ray"),
+    )
     distribute.measure_remotely = echo
     with connected(None):
         list(distribute.measure_chunks(plan, range(20), settings))

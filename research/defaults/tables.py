@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from thresher.experiments.compare import comparison
-from thresher.experiments.wording import ARMS
+from thresher.experiments.wording import ARMS, interval_text
 from thresher.run import Run
-from thresher.run.run import JOB
-from thresher.wording import interval_text
 
 
 def percent(found: dict[str, float]) -> str:
     return f"{100 * found['mean']:.2f} ± {100 * found['std']:.2f}"
 
 
-def tables(run: Path) -> str:
-    """One table per comparison of a run folder, with what it was made with."""
-    manifest: dict[str, Any] = yaml.safe_load((run / "run.yaml").read_text(encoding="utf-8"))
-    opened = Run.open(run)
-    records = {name: record for name in JOB if (record := opened.record(name))}
-    seconds = {name: record.seconds for name, record in records.items()}
-    compared = {
-        path.stem: comparison(opened, path.stem) for path in (run / ".thresher/compare").glob("*-*.json")
-    }
+def tables(run: Run) -> str:
+    """The comparison of the selection of a run, with what it was made with."""
+    seconds = {name: run.require(name).seconds for name in ("train", "measure", "compare")}
+    name = run.require("select").facts["name"]
     lines = []
-    for name, entry in compared.items():
+    for entry in [comparison(run, name)]:
         facts = entry["settings"]
         held = "steps" if facts["same_steps"] else "epochs"
         lines += [
@@ -53,16 +43,14 @@ def tables(run: Path) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    took = ", ".join(
-        f"{name} {seconds[name]:,.0f} s" for name in ("train", "measure", "compare") if name in seconds
-    )
-    versions = ", ".join(f"{name} {value}" for name, value in manifest["versions"].items())
+    took = ", ".join(f"{step} {spent:,.0f} s" for step, spent in seconds.items())
+    versions = ", ".join(f"{package} {version}" for package, version in run.manifest.versions.items())
     lines.append(
-        f"Time: {took}. Versions: {versions}. Rows {manifest['rows_hash']}, test rows {manifest['test_hash']}."
+        f"Time: {took}. Versions: {versions}. Rows {run.manifest.rows_hash}, test rows {run.manifest.test_hash}."
     )
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     for folder in sys.argv[1:]:
-        print(f"## {Path(folder).name}\n\n{tables(Path(folder))}\n")
+        print(f"## {Path(folder).name}\n\n{tables(Run.open(folder))}\n")

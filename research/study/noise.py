@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from scipy.special import softmax
-from thresher.steps.nested import nested_run
 
 from research.study.data import COLUMNS
 from research.study.detect import average_precision, confident_learning, detection_table, precision_at
@@ -24,8 +23,9 @@ from thresher.experiments.arms import Arm, scores_of
 from thresher.experiments.noise import hits, noise_figures, plant, with_labels
 from thresher.experiments.similarity import chance_similarity, end_rows, similarity
 from thresher.experiments.sweep import sweep_arms
+from thresher.pipeline.nested import nested_run
 from thresher.rows import read_rows
-from thresher.run.layout import Layout
+from thresher.run import Run
 from thresher.scores import column
 from thresher.training.features import read_features
 from thresher.training.head import fit_heads, head_logits
@@ -33,9 +33,9 @@ from thresher.training.head import fit_heads, head_logits
 FOLDS = 5
 
 
-def out_of_sample(run: Path, labels: np.ndarray, k: int, config: Any) -> np.ndarray:
+def out_of_sample(run: Run, labels: np.ndarray, k: int, config: Any) -> np.ndarray:
     """The probabilities (N, K) that heads trained on the other four folds give to the rows of the fifth."""
-    features = read_features(Layout(run).features_file())
+    features = read_features(run.features_file())
     n = len(labels)
     fold = np.random.default_rng(0).permutation(n) * FOLDS // n
     size = min(int((fold != one).sum()) for one in range(FOLDS))
@@ -66,29 +66,29 @@ def cleanlab_lines(labels: np.ndarray, probabilities: np.ndarray, wrong: np.ndar
     return found | {"flagged": {**hits(flagged, wrong), "rows": int(flagged.sum())}}
 
 
-def pruned(folder: Path, wrong: np.ndarray) -> dict[str, Any]:
+def pruned(run: Run, wrong: np.ndarray) -> dict[str, Any]:
     """Accuracy after the paper's removals from noisy rows (VoG's easy end, the hard ends of TracIn and PVI, random rows), and
     after as many rows of AUM's hard end as are wrong."""
     keep = ("score", "end", "fraction", "n", "steps", "seeds", "accuracy", "to_full", "to_random")
-    found = noise_figures(folder, wrong, NoiseConfig(workers=1))
-    suspects = Arm(*column("aum", "auto", score_columns(folder)), "hard", "cutoff")
-    cleaned = sweep_arms(folder, [suspects], [float(wrong.mean())], 3, workers=1)
+    found = noise_figures(run, wrong, NoiseConfig(workers=1))
+    suspects = Arm(*column("aum", "auto", score_columns(run)), "hard", "cutoff")
+    cleaned = sweep_arms(run, [suspects], [float(wrong.mean())], 3, workers=1)
     lines = [*found["table"], *cleaned["table"]]
     return {"full": found["full"], "table": [{key: line[key] for key in keep} for line in lines]}
 
 
 def level_figures(
-    run: Path, folder: Path, kind: str, level: float, config: Any, prune: bool
+    run: Run, folder: Path, kind: str, level: float, config: Any, prune: bool
 ) -> dict[str, Any]:
     """What every score and cleanlab find at one level."""
-    rows, test = read_rows(Layout(run).rows_file), read_rows(Layout(run).test_file)
+    rows, test = read_rows(run.rows_file), read_rows(run.test_file)
     several = [name for name in rows.groups if rows.table[name].n_unique() > 1]
     noisy = plant(run, rows, kind, level, NoiseConfig(group=next(iter(several), rows.label)))
     labels, wrong = with_labels(rows, noisy.labels), noisy.changed
-    nested_run(folder, labels, test, config)
+    inner = nested_run(folder, labels, test, config)
     ids = rows.table["id"]
-    table = scores_of(folder, ids)
-    probabilities = out_of_sample(folder, noisy.labels, len(rows.classes), config)
+    table = scores_of(inner, ids)
+    probabilities = out_of_sample(inner, noisy.labels, len(rows.classes), config)
     ours = confident_learning(noisy.labels, probabilities)
     raw = [name for name in table.columns if not name.endswith(("_class", "_dataset"))] + ["vog_class"]
     detected = detection_table(table.select(name for name in raw if name in table.columns), wrong)
@@ -117,7 +117,7 @@ def level_figures(
         negative = table["pvi"].to_numpy() < 0
         figures["negative_pvi"] = {**hits(negative, wrong), "share": float(negative.mean())}
     if prune:
-        figures["pruning"] = pruned(folder, wrong)
+        figures["pruning"] = pruned(inner, wrong)
     return figures
 
 

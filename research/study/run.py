@@ -28,7 +28,6 @@ from thresher.experiments.cells import run_cells
 from thresher.experiments.sweep import sweep_arms
 from thresher.rows import Rows, read_rows
 from thresher.run import Run
-from thresher.run.layout import Layout
 from thresher.scores import column, scores
 from thresher.settings import checked
 
@@ -96,8 +95,8 @@ def training_rows(config: RunConfig) -> Rows:
     return th.load(data.train, text=list(data.text), label=data.label, groups=list(data.groups))
 
 
-def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") -> Path:
-    """The run folder of a data set, trained, measured and scored."""
+def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") -> Run:
+    """The run of a data set, trained, measured and scored."""
     config = config_of(rows, name, split, model)
     frozen = model == "frozen"
     folder = out / (f"{name}-{split}" if frozen else f"{name}-{split}-{model}")
@@ -110,7 +109,7 @@ def scored(rows: Path, out: Path, name: str, split: str, model: str = "frozen") 
     )
     th.measure(run, **config.measure.model_dump())
     th.score(run)
-    return Path(run)
+    return run
 
 
 def lines_of(found: dict[str, Any]) -> dict[str, Any]:
@@ -145,32 +144,31 @@ def lines_of(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def score_columns(run: Path) -> list[str]:
-    return list(pl.read_parquet_schema(Run.open(run).scores_file))
+def score_columns(run: Run) -> list[str]:
+    return list(pl.read_parquet_schema(run.scores_file))
 
 
-def recommended(run: Path) -> list[Arm]:
+def recommended(run: Run) -> list[Arm]:
     return arms_of(score_columns(run), ["aum"], ["easy"], ["recommended"], {})[1:]
 
 
-def rule(run: Path, same_steps: bool, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
+def rule(run: Run, same_steps: bool, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
     return lines_of(sweep_arms(run, recommended(run), fractions, seeds, same_steps, workers_of(run)))
 
 
-def margins(run: Path, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
+def margins(run: Run, fractions: tuple[float, ...], seeds: int) -> dict[str, Any]:
     """The rule by held-out margins, and by those of models that have seen the row."""
     (held_out,) = recommended(run)
     seen = replace(held_out, by=("aum", "correctness"))
     return lines_of(sweep_arms(run, [held_out, seen], fractions, seeds, True, workers_of(run)))
 
 
-def workers_of(run: Path) -> int | None:
-    workers: int | None = Run.open(run).config.sweep.workers
-    return workers
+def workers_of(run: Run) -> int | None:
+    return run.config.sweep.workers
 
 
 def singles(
-    run: Path,
+    run: Run,
     names: tuple[str, ...],
     ends: list[str],
     fractions: tuple[float, ...],
@@ -180,32 +178,32 @@ def singles(
     return lines_of(sweep_arms(run, cutoffs(run, names, ends), fractions, seeds, same_steps, workers_of(run)))
 
 
-def cutoffs(run: Path, names: tuple[str, ...], ends: list[str]) -> list[Arm]:
+def cutoffs(run: Run, names: tuple[str, ...], ends: list[str]) -> list[Arm]:
     """Plain cut-offs of those of the scores that the run has, random rows first."""
     have = score_columns(run)
     return arms_of(have, [name for name in names if name in have], ends, ["cutoff"], {})  # type: ignore[arg-type]
 
 
-def beyond(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
+def beyond(run: Run, fractions: tuple[float, ...], seeds: int) -> Any:
     """Cut-offs of the easy end by scores beyond the paper's, and S2L: as many rows of every cluster of loss trajectories."""
     s2l = arms_of(score_columns(run), ["trajectory"], ["easy"], ["coverage:beta=0:strata=100"], {})[1:]
     arms = [*cutoffs(run, SINGLES, ["easy"]), *s2l]
     return lines_of(sweep_arms(run, arms, fractions, seeds, True, workers_of(run)))
 
 
-def rest(run: Path, fractions: tuple[float, ...], seeds: int) -> Any:
+def rest(run: Run, fractions: tuple[float, ...], seeds: int) -> Any:
     """What makes the sweep whole: the hard end by scores beyond the paper's, and both ends by those that `beyond` leaves out."""
     arms = [*cutoffs(run, (*SINGLES, *REST), ["hard"]), *cutoffs(run, REST, ["easy"])]
     return lines_of(sweep_arms(run, arms, fractions, seeds, True, workers_of(run)))
 
 
-def lds(run: Path) -> dict[str, Any]:
+def lds(run: Run) -> dict[str, Any]:
     """Of 200 random halves, trained as many epochs as full data: does the sum of a score predict the accuracy?"""
-    ids = read_rows(Layout(run).rows_file).table["id"]
+    ids = read_rows(run.rows_file).table["id"]
     table = scores_of(run, ids)
     n = len(ids)
     halves = np.stack([np.random.default_rng(seed).permutation(n) < n // 2 for seed in range(SUBSETS)])
-    seed = int(Run.open(run).config.train.seed)
+    seed = run.config.train.seed
     cells = [new_cell(f"half-{at}", seed + at, None, ids, half) for at, half in enumerate(halves)]
     outcomes = np.array([one["accuracy"] for one in run_cells(run, cells, 1)])
     found = {}
@@ -242,16 +240,16 @@ def main() -> None:
         "paper": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 5),
         "singles": lambda run: beyond(run, deciding, 5),
         "rest": lambda run: rest(run, deciding, 5),
-        "stability": lambda run: json.loads((run / "scores.json").read_text(encoding="utf-8"))["stability"][
-            "scores"
-        ],
+        "stability": lambda run: run.require("score").facts["stability"]["scores"],
         "lds": lds,
         "rule": lambda run: rule(run, True, deciding, 3),
         "rule-epochs": lambda run: rule(run, False, deciding, 3),
         "paper-epochs": lambda run: singles(run, PAPER, ["easy", "hard"], deciding, 3, same_steps=False),
         "paper-easy-epochs": lambda run: singles(run, PAPER, ["easy"], deciding, 3, same_steps=False),
         "vog-epochs": lambda run: singles(run, ("vog",), ["easy"], deciding, 3, same_steps=False),
-        "how-much": lambda run: th.how_much(run, strategy="recommended", same_steps=True, workers=1),
+        "how-much": lambda run: th.how_much(
+            run, strategy="recommended", same_steps=True, workers=1
+        ).to_dict(),
     }
     for stage in asked.stages:
         for name in asked.sets:

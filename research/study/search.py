@@ -16,7 +16,6 @@ from research.study.run import RESULTS, lines_of, recorded, score_columns, score
 from thresher.experiments.arms import arms_of
 from thresher.experiments.sweep import sweep_arms
 from thresher.rows import read_rows
-from thresher.run.layout import Layout
 from thresher.selection.request import target
 
 
@@ -31,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     run = scored(asked.rows, asked.out, asked.name, "val")
-    rows = read_rows(Layout(run).rows_file)
+    rows = read_rows(run.rows_file)
     former = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     known = former.get("val", {}).get(asked.name, {}).get("search", {})
     for least in asked.least:

@@ -25,8 +25,6 @@ from thresher.experiments.arms import RANDOM, arms_of, kept_by, scores_of
 from thresher.experiments.cell import new_cell
 from thresher.experiments.cells import predictions, run_cells
 from thresher.rows import read_rows
-from thresher.run import Run
-from thresher.run.layout import Layout
 from thresher.training.recipe import steps_of
 from thresher.training.words import word_margins
 
@@ -52,9 +50,9 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, default=1, help="trainings at once")
     asked = parser.parse_args()
     run = scored(asked.rows, asked.out, asked.name, "val", asked.model)
-    rows = read_rows(Layout(run).rows_file)
-    ids, recipe = rows.table["id"], Run.open(run).config.train
-    truth = read_rows(Layout(run).test_file).labels()
+    rows = read_rows(run.rows_file)
+    ids, recipe = rows.table["id"], run.config.train
+    truth = read_rows(run.test_file).labels()
     table = scores_of(run, ids)
 
     @cache

@@ -39,7 +39,6 @@ from thresher.experiments.metrics import accuracy
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.run.files import as_json, write
-from thresher.run.layout import Layout
 
 FIGURES = Path(__file__).parent / "decision-cost.json"
 DATA = "hwu64"
@@ -96,7 +95,9 @@ def costs(rows: Path, out: Path, deep: str) -> dict[str, float]:
             lambda: th.measure(place, signals=("gradient_gram",), workers=1, force="pass of logits" in parts)
         )
         if "watched training" in parts:
-            found["watched training"] = processor_seconds(lambda: watch(place, Path(folder) / "run", 0))
+            found["watched training"] = processor_seconds(
+                lambda: watch(Run.open(place), Path(folder) / "run", 0)
+            )
         for name in sorted(parts & MODELS.keys()):
             signals = ("gradient_gram",) if name.startswith("tuned") else ()
             found[name] = processor_seconds(partial(proxy, rows, Path(folder) / name, name, signals))
@@ -119,18 +120,16 @@ def tables(
     others = sorted(sources - {"deep", "watched"})
     runs = {"deep": scored(rows, out, DATA, "test", model)}
     runs |= {name: scored(rows, out, DATA, "test", name) for name in others}
-    deep = read_rows(Layout(runs["deep"]).rows_file).table
+    deep = read_rows(runs["deep"].rows_file).table
     found = {name: scores_of(run, deep["id"]) for name, run in runs.items()}
     watched = {}
     for seed in seeds if "watched" in sources else []:
         folder = out / f"{DATA}-test-watched-{seed}"
-        if not (Run.open(folder).scores_file).is_file():
+        if not Run.exists(folder) or Run.open(folder).record("score") is None:
             watch(runs["deep"], folder, seed)
             print("watched", seed, flush=True)
         # A watched dataset without an id column has the rows' numbers for ids, in their order.
-        watched[seed] = pl.read_parquet(Run.open(folder).scores_file).with_columns(
-            deep["id"], found["deep"]["label"]
-        )
+        watched[seed] = Run.open(folder).scores().with_columns(deep["id"], found["deep"]["label"])
     return lambda source, seed: watched[seed] if source == "watched" else found[source]
 
 
@@ -161,8 +160,8 @@ def main() -> None:
         return
     ways = [way for way in TRIED[deep] if way in (VOG_PASS, *(asked.ways or WAYS))]
     table = tables(asked.rows, asked.out, deep, ways, asked.seeds)
-    run = asked.out / f"{DATA}-test-{deep}"
-    ids = read_rows(Layout(run).rows_file).table["id"]
+    run = Run.open(asked.out / f"{DATA}-test-{deep}")
+    ids = read_rows(run.rows_file).table["id"]
     cells: dict[tuple[str, float], list[Cell]] = {("full", 0.0): []}
     for seed in asked.seeds:
         cells["full", 0.0].append(new_cell("full", seed, None, ids))
@@ -192,7 +191,7 @@ def noted(deep: str, entry: dict[str, Any]) -> None:
 
 
 def outcome(
-    run: Path,
+    run: Run,
     ways: list[str],
     cells: dict[tuple[str, float], list[Cell]],
     shares: list[float],
@@ -200,7 +199,7 @@ def outcome(
     seeds: list[int],
 ) -> dict[str, Any]:
     """By way: rank correlation with the scores of the measuring pass, and by share pruned accuracy and its differences."""
-    truth = read_rows(Layout(run).test_file).labels()
+    truth = read_rows(run.test_file).labels()
     results = iter(run_cells(run, [cell for alike in cells.values() for cell in alike], None))
     predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
     full = predicted["full", 0.0]

@@ -14,7 +14,6 @@ from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.rows import read_rows
 from thresher.run import Run
-from thresher.run.layout import Layout
 from thresher.training.fit import parameter_groups
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.train import new_classifier
@@ -46,21 +45,21 @@ class Watchable(torch.utils.data.Dataset[dict[str, Any]]):
         return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
 
 
-def inputs(run: Path, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
+def inputs(run: Run, seed: int) -> tuple[Classifier, Tokens, np.ndarray]:
     """A fresh model of a run folder's kind, and its rows."""
-    model_config = Run.open(run).config.model
-    rows = read_rows(Layout(run).rows_file)
+    model_config = run.config.model
+    rows = read_rows(run.rows_file)
     model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
     texts = [rows.table[column].to_list() for column in rows.text]
     return model, tokenise(texts, tokenizer, model_config.max_length), rows.labels()
 
 
-def watch(run: Path, out: Path, seed: int) -> Path:
+def watch(run: Run, out: Path, seed: int) -> Path:
     """Train the model of a run folder as `fit` does, with Hugging Face's Trainer, watched; the run folder that comes of it."""
     from transformers import Trainer, TrainingArguments
 
     model, tokens, labels = inputs(run, seed)
-    config = Run.open(run).config.train
+    config = run.config.train
     rows = Watchable(tokens, labels)
 
     class Ordered(Trainer):
