@@ -151,7 +151,7 @@ class MeasureConfig(_Section):
 
 
 def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
-    """The layers of a frozen encoder that goes by the name `frozen` or `frozen-N`; None for every other model.
+    """The layers of the frozen encoder named `frozen` or `frozen-N`; None for every other model.
 
     >>> frozen_layers("frozen"), frozen_layers("frozen-3"), frozen_layers(3)
     ('all', 3, None)
@@ -177,7 +177,15 @@ class ProxyConfig(_Section):
     trainings: int | None = Field(
         default=None,
         ge=1,
-        description="of the proxy, whose scores are averaged; default: 3 of a frozen one, else as many as train.runs",
+        description="trainings of the proxy, whose scores are averaged; default: 3 if frozen, else train.runs",
+    )
+
+
+class ScoreConfig(_Section):
+    """How scores are computed from the signals."""
+
+    options: dict[str, dict[str, str | int | float | bool]] = Field(
+        default_factory=dict, description="options per score, e.g. {vog: {window: late}}"
     )
 
 
@@ -197,10 +205,12 @@ class SelectConfig(_Section):
     strategy: str = "cutoff"
     options: dict[str, float] = Field(default_factory=dict, description="strategy options, e.g. temperature")
     stratify: str | None = Field(
-        default=None, description="column whose proportions stratified strategies keep"
+        default=None, description="column whose proportions stratified strategies preserve"
     )
     floor: int = Field(default=1, ge=0, description="rows kept of every class, whatever the score")
-    floor_group: tuple[str, ...] = Field(default=(), description="columns whose values keep the floor too")
+    floor_group: tuple[str, ...] = Field(
+        default=(), description="columns for whose values the floor holds too"
+    )
     protect: tuple[str, ...] = Field(default=(), description="COLUMN=VALUE rows that are never dropped")
     seed: int = Field(default=0, ge=0)
 
@@ -278,7 +288,7 @@ class NoiseConfig(_Section):
 
     kinds: tuple[Literal["isotropic", "class", "group"], ...] = ("isotropic",)
     levels: tuple[float, ...] = Field(
-        default=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3), description="shares of the rows whose label is drawn anew"
+        default=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3), description="shares of the rows whose label is redrawn"
     )
     fractions: tuple[float, ...] = Field(
         default=(0.3, 0.5, 0.7), description="shares to prune by VoG and at random"
@@ -314,9 +324,7 @@ class RunConfig(_Section):
     train: TrainConfig = TrainConfig()
     proxy: ProxyConfig = ProxyConfig()
     measure: MeasureConfig = MeasureConfig()
-    scores: dict[str, dict[str, str | int | float | bool]] = Field(
-        default_factory=dict, description="options per score, e.g. {vog: {window: late}}"
-    )
+    score: ScoreConfig = ScoreConfig()
     select: SelectConfig = SelectConfig()
     compare: CompareConfig = CompareConfig()
     how_much: HowMuchConfig = HowMuchConfig()

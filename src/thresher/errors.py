@@ -1,10 +1,10 @@
-"""The one exception a user ever needs to see, and its kinds that code tells apart."""
+"""The exception that a user sees, and the kinds of it that code tells apart."""
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """A mistake in what was given: one line that names the place and the remedy.
+    """Invalid input: one line that names the place and the remedy.
 
     The command line prints the message and exits with code 2; the Python API raises it.
 
@@ -16,7 +16,7 @@ class UserError(Exception):
 
 
 class NoColumn(UserError):
-    """A column that a source does not have."""
+    """A source does not have the requested `column`."""
 
     def __init__(self, message: str, column: str = "") -> None:
         super().__init__(message)

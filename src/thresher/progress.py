@@ -1,4 +1,4 @@
-"""Progress on anything over two seconds: a bar with rate and time left on a terminal, silence elsewhere."""
+"""Progress bars and status lines on stderr; the bars are drawn on a terminal only."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _quiet = False
 
 
 def be_quiet(quiet: bool = True) -> None:
-    """Switch bars off for this process, whatever stderr is."""
+    """Switch progress bars and status lines off, or on again, for this process."""
     global _quiet
     _quiet = quiet
 
 
 @contextlib.contextmanager
 def track(description: str, total: float, unit: str = "rows") -> Iterator[Callable[[float], None]]:
-    """Yield a function that is told how much more is done.
+    """Show a progress bar with rate and remaining time; yields the function that advances it.
 
     >>> with track("measure", 10) as advance:
     ...     advance(10)
@@ -50,7 +50,7 @@ def track(description: str, total: float, unit: str = "rows") -> Iterator[Callab
 
 
 def say(line: str) -> None:
-    """One line for the person at the terminal, on stderr; control characters from data are dropped.
+    """Print a status line to stderr, without control characters, unless quiet.
 
     >>> say("nothing is printed to stdout")
     """
@@ -59,7 +59,7 @@ def say(line: str) -> None:
 
 
 def warn(line: str) -> None:
-    """A line that is printed when quiet, too: what was asked for and what was done differ.
+    """Print a warning to stderr, even when quiet.
 
     >>> warn("nothing is printed to stdout")
     """

@@ -1,4 +1,4 @@
-"""Keep libraries' own chatter out of the terminal."""
+"""Silence the log output and progress bars of other libraries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """No load reports and bars from transformers inside the block; the user's own level is restored after it."""
+    """Suppress load reports and progress bars of transformers; the previous settings are restored on exit."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

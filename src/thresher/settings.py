@@ -1,8 +1,8 @@
-"""From plain values to a checked configuration, and what is said where they are not what a setting takes."""
+"""From plain values to a checked configuration, with one-line errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -21,40 +21,33 @@ from thresher.config import (
     NoiseConfig,
     ProxyConfig,
     RunConfig,
+    ScoreConfig,
     SelectConfig,
     SweepConfig,
     TrainConfig,
 )
 from thresher.errors import UserError
 
+# Parsing with libyaml takes a tenth of the time, where PyYAML was built with it.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS: dict[str, type[BaseModel]] = {
     "train": TrainConfig,
     "model": ModelConfig,
     "proxy": ProxyConfig,
     "measure": MeasureConfig,
+    "score": ScoreConfig,
     "select": SelectConfig,
     "compare": CompareConfig,
     "how_much": HowMuchConfig,
     "sweep": SweepConfig,
     "noise": NoiseConfig,
 }
-# The sections that have a setting of this name.
-SETTINGS: dict[str, tuple[str, ...]] = {
-    name: tuple(section for section, model in _SECTIONS.items() if name in model.model_fields)
-    for kind in _SECTIONS.values()
-    for name in kind.model_fields
-}
-# Settings that go by the name of their section.
-NAMED: dict[str, tuple[tuple[str, ...], str]] = {
-    "model": (("model",), "name"),
-    "proxy": (("proxy",), "encoder"),
-}
 
 
-def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
-    """A configuration with some settings changed by name; `model` stands for the encoder's name, `proxy` for the proxy's.
-
-    A name that several sections share (`seeds`, `workers`) is set in all of them.
+def changed(
+    config: RunConfig, section: str, given: Mapping[str, Any], name: Callable[[str], str] = str
+) -> RunConfig:
+    """A configuration with some settings of one section changed. Options belong to one strategy: another one starts without.
 
     Raises
     ------
@@ -62,18 +55,16 @@ def with_settings(config: RunConfig, **settings: Any) -> RunConfig:
         an unknown setting, or a value that it does not take.
 
     >>> base = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
-    >>> with_settings(base, epochs=5, model="bert-base-uncased").train.epochs
-    5.0
+    >>> soft = changed(base, "select", {"strategy": "softmax", "options": {"temperature": 2}})
+    >>> soft.select.options, changed(soft, "select", {"strategy": "cutoff"}).select.options
+    ({'temperature': 2.0}, {})
     """
-    changed = config.model_dump()
-    for name, value in settings.items():
-        sections, field = NAMED.get(name) or (SETTINGS.get(name), name)
-        if sections is None:
-            known = ", ".join(sorted({*NAMED, *SETTINGS}))
-            raise UserError(f"unknown setting '{name}'; there are {known}")
-        for section in sections:
-            changed[section][field] = value
-    return checked(changed)
+    if not given:
+        return config
+    former = getattr(config, section).model_dump()
+    if "strategy" in given and given["strategy"] != former.get("strategy"):
+        former.pop("options", None)
+    return checked({**config.model_dump(), section: {**former, **given}}, name)
 
 
 def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:
@@ -97,7 +88,7 @@ def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunCo
 
 
 def setting(place: str) -> FieldInfo | None:
-    """The field of a setting by its place, None where there is no such setting.
+    """The field of a setting by its place (`select.prune`); None if there is no such setting.
 
     >>> setting("select.prune").default
     0.45
@@ -201,10 +192,10 @@ def read_config(path: Path) -> dict[str, Any]:
         missing file, broken YAML, or not a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none, bytes that are no text
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date, bytes that are not UTF-8
         raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(

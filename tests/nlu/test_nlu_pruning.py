@@ -11,8 +11,8 @@ import torch
 from toy import toy_config, toy_rows
 
 from thresher.errors import UserError
-from thresher.model.encoder import embedding_layer
-from thresher.model.tokens import pad_batch
+from thresher.models.encoder import embedding_layer
+from thresher.models.tokens import pad_batch
 from thresher.nlu.pruning import joint_scores as module
 from thresher.nlu.pruning.choose import choose, removed_by
 from thresher.nlu.pruning.joint_scores import joint_scores, measure

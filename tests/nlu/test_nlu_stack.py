@@ -17,7 +17,7 @@ from toy import toy_config, toy_rows, utterance
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.tokens import pad_batch
+from thresher.models.tokens import pad_batch
 from thresher.nlu.rows import Slot, as_table, labels_of
 from thresher.nlu.stack.answer import answer
 from thresher.nlu.stack.build import train_one, train_stack
@@ -299,7 +299,7 @@ def test_the_loss_is_the_sum_of_both_cross_entropies_and_blind_to_padding(tmp_pa
 def test_frozen_layers_stay_as_pretrained(tmp_path: Path) -> None:
     rows = toy_rows(1).filter(domain="home")
     config = toy_config(tmp_path, **{"joint.max_steps": 3, "joint_frozen_layers": 1})
-    from thresher.model.encoder import load_encoder
+    from thresher.models.encoder import load_encoder
 
     before = load_encoder(config.model)[0].state_dict()
     after = train_joint(rows, labels_of(rows), "home", config, tmp_path / "a")[0].encoder.state_dict()
@@ -352,7 +352,7 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"domain.schedule": "nope"}, "domain.schedule 'nope' is none that can be used"),
+        ({"domain.schedule": "nope"}, "domain.schedule: unknown schedule 'nope'; supported are"),
         ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
         ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
         ({"joint.diet": "infobatch"}, "weighs rows by one loss"),

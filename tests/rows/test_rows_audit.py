@@ -132,13 +132,13 @@ def test_everything_odd_is_said_in_a_sentence() -> None:
     lines = audit_lines(audit(train, test))
     assert lines[1:4] == [
         '1 row repeats the text and label of an earlier row, e.g. "stop" (2 times)',
-        '1 text carries more than one label (3 rows), e.g. "stop": a 2, b 1',
+        '1 text has more than one label (3 rows), e.g. "stop": a 2, b 1',
         f"1 row has an empty text: {train.table['id'][3]}",
     ]
     assert lines[4:] == [
-        "1 class has one row only: c",
+        "1 class has a single row: c",
         "2 test rows",
-        "1 of them (50.0%) stands in the training rows; read the figures for unseen text too",
+        "1 of them (50.0%) also occurs in the training set; read the results on unseen texts as well",
         "1 class without a test row: c",
     ]
 
@@ -195,6 +195,4 @@ def test_classes_that_look_alike_are_told() -> None:
     frame = pl.DataFrame({"t": list("abcd"), "y": ["Alarm", "alarm ", "music", "music"]})
     report = audit(load(frame, text="t", label="y"))
     assert report["alike"] == [["Alarm", "alarm "]]
-    assert (
-        audit_lines(report)[-1] == "classes whose names differ in case or white space alone: Alarm, 'alarm '"
-    )
+    assert audit_lines(report)[-1] == "class names that differ only in case or white space: Alarm, 'alarm '"

@@ -138,8 +138,8 @@ def test_a_missing_column_lists_what_there_is(tmp_path: Path) -> None:
         ({"text": None}, "0 text columns given"),
         ({"text": 0}, "text is 0, of type int; give the name of a column"),
         ({"groups": 5}, "groups is 5, of type int"),
-        ({"text": [0]}, "a column is given as 0, of type int; give its name as text, '0'"),
-        ({"label": ["y"]}, "of type list; give its name as text"),
+        ({"text": [0]}, "a column is given as 0, of type int; give its name as a string, '0'"),
+        ({"label": ["y"]}, "of type list; give its name as a string"),
         ({"label": None}, "a column is given as None, of type NoneType"),
         ({"id": True}, "a column is given as True, of type bool"),
     ],
@@ -193,7 +193,7 @@ def test_ids_given_twice_name_both_places(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("k,t,y\n1,a,0\n2,b,1\n")
     (tmp_path / "b.csv").write_text("k,t,y\n3,c,0\n1,d,1\n")
     message = refusal(tmp_path, id="k")
-    assert f"{tmp_path}/b.csv line 3: id '1' was given already ({tmp_path}/a.csv line 2)" in message
+    assert f"{tmp_path}/b.csv line 3: duplicate id '1' (first at {tmp_path}/a.csv line 2)" in message
 
 
 @pytest.mark.parametrize(("value", "said"), [(None, "no id"), ("", "empty id"), (1.5, "a decimal number")])
@@ -225,7 +225,7 @@ def test_decimal_columns_are_no_labels() -> None:
 
 
 def test_numbers_in_a_text_column_are_refused() -> None:
-    assert "row 1: column 't' holds an integer (1), not text" in refusal(
+    assert "row 1: column 't' contains an integer (1), not text" in refusal(
         pl.DataFrame({"t": [1, 2], "y": [0, 1]})
     )
 
@@ -248,15 +248,15 @@ def test_splits_are_named(tmp_path: Path) -> None:
     splits["dev"] = splits["train"]
     splits.save_to_disk(str(tmp_path / "saved"))
     message = refusal(tmp_path / "saved")
-    assert "holds the splits train, dev" in message
+    assert "contains the splits train, dev" in message
     assert f"{tmp_path}/saved/train" in message
-    assert "holds the splits train, dev" in refusal(splits)
+    assert "contains the splits train, dev" in refusal(splits)
 
 
 def test_labels_of_test_rows_that_training_never_saw_are_named(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("t,y\na,play\nb,musik\nc,alrm\n")
     message = refusal(tmp_path / "test.csv", classes=["music", "play"])
-    assert f"{tmp_path}/test.csv line 3: 2 labels never seen in the training rows: alrm, musik" in message
+    assert f"{tmp_path}/test.csv line 3: 2 labels not in the training rows: alrm, musik" in message
 
 
 def test_the_columns_asked_for_must_make_sense() -> None:
@@ -264,8 +264,8 @@ def test_the_columns_asked_for_must_make_sense() -> None:
     assert "'id' cannot be text" in refusal(data, text="id")
     assert "'t' is given twice" in refusal(data, text=("t", "t"))
     assert "'y' is given twice" in refusal(data, groups="y")
-    assert "reported as a group anyway" in refusal(data, groups="y")
-    assert "given as id and as something else" in refusal(data, id="t")
+    assert "results are reported by label anyway" in refusal(data, groups="y")
+    assert "is given both as id and as text, label or group" in refusal(data, id="t")
     assert "3 text columns" in refusal(data, text=("t", "y", "id"))
     assert "0 text columns" in refusal(data, text=())
 
@@ -286,7 +286,7 @@ def test_training_and_held_out_files_in_one_folder_are_no_shards(tmp_path: Path)
     for name in ("train-0.jsonl", "train-1.jsonl", "test.jsonl"):
         (tmp_path / name).write_text(GOOD)
     message = refusal(tmp_path)
-    assert "holds splits (train-0.jsonl, test.jsonl), not shards of one set" in message
+    assert "contains splits (train-0.jsonl, test.jsonl), not shards of one set" in message
     assert len(load(str(tmp_path / "train-*.jsonl"), text="t", label="y")) == 4
 
 
@@ -312,7 +312,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 
 def test_python_objects_in_a_polars_frame_are_refused() -> None:
     data = pl.DataFrame({"t": list("abc"), "y": [0, 1, 1], "o": pl.Series([object()] * 3, dtype=pl.Object)})
-    assert "the frame: column 'o' holds Python objects" in refusal(data)
+    assert "the frame: column 'o' contains Python objects" in refusal(data)
 
 
 UNSTORABLE = {
@@ -332,7 +332,7 @@ def test_a_frame_that_parquet_cannot_store_is_refused_before_anything_is_trained
 def test_strings_of_a_parquet_file_that_are_not_utf8_are_told_by_column(tmp_path: Path) -> None:
     latin = pa.array([b"caf\xe9", b"a", b"b"]).view(pa.string())
     pq.write_table(pa.table({"t": latin, "y": ["0", "1", "1"]}), tmp_path / "a.parquet")
-    assert "column 't' holds strings that are not UTF-8" in refusal(tmp_path / "a.parquet")
+    assert "column 't' contains strings that are not UTF-8" in refusal(tmp_path / "a.parquet")
 
 
 NAMELESS = '{"info": {"features": {"y": {"_type": "ClassLabel"}}}}'

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens
 
 
 def inputs_of(tokens: Tokens, row: int) -> dict[str, torch.Tensor]:

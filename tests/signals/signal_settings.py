@@ -10,9 +10,9 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from thresher.config import ModelConfig
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import load_encoder
+from thresher.models.tokens import Tokens, tokenise
 from tiny import WORDS, tiny_model, tokenizer_of
 
 CLASSES, CHECKPOINTS = 3, 4

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from thresher.config import ModelConfig
-from thresher.model.frozen import Features, FrozenClassifier
+from thresher.models.frozen import Features, FrozenClassifier
 from thresher.signals.chunk import measure_tokens, usable_layers
 
 CLASSES, WIDTH, ROWS, CHECKPOINTS = 3, 7, 9, 4

@@ -14,8 +14,8 @@ from torch import nn
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.scores.vog import vog
 from thresher.signals import chunk
 from thresher.signals.attention import short_attention, use_short_attention

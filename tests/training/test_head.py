@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.frozen import Features, FrozenClassifier
+from thresher.models.frozen import Features, FrozenClassifier
 from thresher.training.head import fit_heads, give_clipped, head_logits, masks, stack_logits, stacked_heads
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of
@@ -101,18 +101,18 @@ def test_learns_what_there_is_to_learn():
     assert right[1000:].mean() > 0.9
 
 
-def test_only_the_watched_steps_are_told_with_the_rate_of_the_step_and_the_weights_after_it():
-    moments = []
+def test_snapshots_hold_the_rate_of_the_step_and_the_weights_after_it():
+    taken = []
     everything = np.arange(ROWS)
-    (final,), total = trained([everything], [0], watch=moments.append, watched={1, 6, 18})
-    assert [moment.step for moment in moments] == [1, 6, 18]
+    (final,), total = trained([everything], [0], on_snapshot=taken.append, snapshots={1, 6, 18})
+    assert [snapshot.step for snapshot in taken] == [1, 6, 18]
     assert total == 18
     warm = int(np.ceil(0.1 * total))
     rates = [0.0, 1e-2 * (total - 5) / (total - warm), 1e-2 * (total - 17) / (total - warm)]
-    assert [moment.lr for moment in moments] == pytest.approx(rates)
-    assert [moment.epoch for moment in moments] == pytest.approx([1 / 7, 6 / 7, 18 / 7])
-    assert all(torch.equal(moments[-1].states[0][name], final[name]) for name in final)
-    assert not all(torch.equal(moments[1].states[0][name], final[name]) for name in final)
+    assert [snapshot.lr for snapshot in taken] == pytest.approx(rates)
+    assert [snapshot.epoch for snapshot in taken] == pytest.approx([1 / 7, 6 / 7, 18 / 7])
+    assert all(torch.equal(taken[-1].states[0][name], final[name]) for name in final)
+    assert not all(torch.equal(taken[1].states[0][name], final[name]) for name in final)
 
 
 def test_logits_are_those_of_the_module_without_dropout():

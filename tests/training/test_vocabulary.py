@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.tokens import Tokens, tokenise
 from thresher.training import fit as fitting
 from thresher.training.fit import fit
 from thresher.training.predict import predict_logits

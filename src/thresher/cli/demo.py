@@ -50,10 +50,10 @@ def demo(
         f" {len(planted):,} of them wrong"
     )
     result = whole_job(settings(files.train, files.test, seed), out, force)
-    facts = planted_facts(out, planted)
+    facts = planted_facts(result.run, planted)
     say(f"demo: {time.monotonic() - started:,.0f} s in all")
     if json:
-        terminal.as_json({**result, "planted": facts})
+        terminal.as_json({**result.to_dict(), "planted": facts})
         return
     show(result)
     for text in planted_lines(facts):
@@ -63,12 +63,12 @@ def demo(
 def data_of(out: Path, seed: int, force: bool) -> DemoFiles:
     """The demo's data, made where it is not there yet; another run's folder is refused before anything is written."""
     from thresher.demo import DemoFiles, generate
-    from thresher.run_folder import read_manifest
+    from thresher.run import Run
 
     folder = out / f"data-{seed}"
     files = DemoFiles(*(folder / f"{name}.jsonl" for name in ("train", "test", "planted")))
-    if not force and (out / "run.yaml").is_file():
-        there = read_manifest(out)["config"]["data"]["train"]
+    if not force and Run.exists(out):
+        there = Run.open(out).config.data.train
         if there != str(files.train):
             raise UserError(f"{out}: holds a run on {there}; choose another --out, or --force to start over")
     whole = all(path.is_file() for path in (files.train, files.test, files.planted))

@@ -19,7 +19,12 @@ Text = Annotated[
 Label = Annotated[str | None, typer.Option("--label", metavar="CLASS", help="the class of --text")]
 Top = Annotated[int, typer.Option("--top", metavar="N", help="rows to list on each side")]
 LayerName = Annotated[
-    str, typer.Option("--layer", metavar="encoder|classifier", help="whose last layer's gradients count")
+    str,
+    typer.Option(
+        "--layer",
+        metavar="encoder|classifier",
+        help="take gradients of the last layer of this part",
+    ),
 ]
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet")
@@ -47,14 +52,15 @@ def explain(
 ) -> None:
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
     terminal.start(quiet)
+    from thresher.experiments.explain import SIDES, as_table, explanations
     from thresher.rows.export import check_ending, export
-    from thresher.steps.explain import SIDES, as_table, explanations
+    from thresher.run import Run
     from thresher.wording import shown
 
     if out is not None:
         check_ending(out)
     found = explanations(
-        run,
+        Run.open(run),
         test_rows=test_row or (),
         rows=row or (),
         text=text,

@@ -1,4 +1,4 @@
-"""`thresher how-much`: the largest share of the rows that can go."""
+"""`thresher how-much`: the largest share of the rows that can be dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thresher.cli.options import (
     RunFolder,
     takes,
 )
-from thresher.cli.settings import changes
+from thresher.cli.settings import options_of
 from thresher.wording import interval_text
 
 
@@ -36,23 +36,19 @@ def how_much(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the largest share of the rows that can go, on rows cut from the training rows, and confirm it on the test rows."""
+    """Find the largest share of the rows that can be dropped, on held-out training rows, and confirm it on the test rows."""
     terminal.start(quiet)
-    ours, proof = (
-        [text for text in set or () if text.strip().startswith(section)]
-        for section in ("how_much.", "compare.")
-    )
-    rest = [text for text in set or () if text not in (*ours, *proof)]
-    settings = changes(run, "how_much", HOW_MUCH, context.params, ours)
-    settings |= changes(run, "compare", SEARCHING, context.params, proof)
-    settings |= changes(run, "select", (*CHOICE, *FLOOR_GROUP), context.params, rest)
     from thresher import api
+    from thresher.run import Run
 
-    entry = api.how_much(run, force=force, **settings)
+    opened = Run.open(run)
+    sections = {"how_much": HOW_MUCH, "compare": SEARCHING, "select": (*CHOICE, *FLOOR_GROUP)}
+    _, named = options_of(opened.config, sections, context.params, set)
+    entry = api.how_much(opened, force=force, **named["how_much"], **named["compare"], **named["select"])
     if json:
-        terminal.as_json({"run": str(run), **entry})
+        terminal.as_json({"run": str(run), **entry.to_dict()})
         return
-    from thresher.study.how_much import percent
+    from thresher.experiments.share_search import percent
 
     head = ("prune", "dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
     lines = [
@@ -63,7 +59,7 @@ def how_much(
             interval_text(one),
             one["shown"],
         )
-        for one in entry["looks"]
+        for one in entry.looks
     ]
     terminal.table(head, lines)
-    terminal.line(entry["sentence"])
+    terminal.line(entry.sentence)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +30,9 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import resolve
 from thresher.config import RunConfig
+
+if TYPE_CHECKING:
+    from thresher.results import WholeRun
 
 Train = Annotated[
     str | None,
@@ -59,31 +63,32 @@ def run(
 ) -> None:
     """From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.
 
-    Finished steps are skipped: the same command goes on where it was, and another --prune redoes only what follows it.
+    Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
     terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
     resolved = resolve(RUN, context.params, config, set, score_option, more)
     result = whole_job(resolved, out, force)
     if json:
-        terminal.as_json(result)
+        terminal.as_json(result.to_dict())
     else:
         show(result)
 
 
-def whole_job(config: RunConfig, out: Any, force: bool) -> dict[str, Any]:
+def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     """The rows that a configuration names, and everything on them."""
     from thresher import api
-    from thresher.steps.selection_settings import check_selection
+    from thresher.pipeline.selection_settings import check_selection
 
-    check_selection(config.select, config.data.groups, config.data.label)
+    if not api.has_record(out, "score"):
+        check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)
-    return api.run(rows, out=out, test=test, config=config, force=force)
+    return api.whole_job(rows, out, test, config, force=force)
 
 
 def loaded(config: RunConfig) -> tuple[Any, Any]:
     """Training rows and test rows, checked before anything is trained or written."""
-    from thresher.begin import load_test
+    from thresher.pipeline.test_rows import load_test
     from thresher.rows import load
 
     data = config.data
@@ -91,13 +96,13 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
     return rows, load_test(data.test, rows, data.id) if data.test else None
 
 
-def show(result: dict[str, Any]) -> None:
+def show(result: WholeRun) -> None:
     """The end of a run: what was proved, and where the files are."""
-    if result["compare"]:
-        terminal.proof(result["compare"])
+    if result.compare:
+        terminal.proof(result.compare.to_dict())
     else:
-        terminal.unproved(result["run"])
-    n_kept, n_rows = result["n_kept"], result["n_rows"]
-    terminal.line(f"kept rows ({n_kept:,} of {n_rows:,}): {result['kept']}")
-    terminal.line(f"dropped rows ({n_rows - n_kept:,}): {result['dropped']}")
-    terminal.line(f"report: {result['report']}")
+        terminal.unproved(result.run)
+    n_kept, n_rows = result.n_kept, result.n_rows
+    terminal.line(f"kept rows ({n_kept:,} of {n_rows:,}): {result.kept}")
+    terminal.line(f"dropped rows ({n_rows - n_kept:,}): {result.dropped}")
+    terminal.line(f"report: {result.report}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -13,17 +14,29 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from thresher.cli import demo, doctor, explain, how_much, job, map, nlu, noise, steps, suspects, sweep
+from thresher.cli import (
+    demo,
+    doctor,
+    explain,
+    how_much,
+    interruption,
+    job,
+    map,
+    nlu,
+    noise,
+    steps,
+    suspects,
+    sweep,
+)
 from thresher.errors import UserError
+from thresher.execution import torchrun
 from thresher.progress import warn
-from thresher.training import processes
 from thresher.wording import printable
 
 # Where typer keeps it depends on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]
 USER_MISTAKE = 2
 OURS = Path(__file__).parents[1]
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="thresher",
@@ -44,7 +57,7 @@ def thresher(
     if version:
         print(installed("thresher"))
         raise typer.Exit
-    if processes.world() > 1 and context.invoked_subcommand not in (None, "train"):
+    if torchrun.world() > 1 and context.invoked_subcommand not in (None, "train"):
         raise UserError("torchrun is for `thresher train`; run the other steps once, without it")
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -52,45 +65,56 @@ def thresher(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake in what was given, 130 interrupted.
+    """Run the command line and exit: 0 done, 2 a mistake in what was given, 130, 143 or 129 interrupted.
 
     Anything else is a defect of thresher; it keeps its traceback and exits with 1.
     """
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to end.
+        # A terminal that cannot show a character must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # torchrun ends its processes with SIGTERM. One that waits for the others would not get to run a handler.
+    with contextlib.nullcontext() if torchrun.world() > 1 else interruption.signals_raise():
+        code = _outcome(arguments)
+    if code in interruption.CODES:
+        if torchrun.rank() == 0:
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
+        interruption.leave(code)
+    sys.exit(code)
+
+
+def _outcome(arguments: Sequence[str] | None) -> int:
+    """Run the command line; the exit code."""
     try:
-        if processes.rank() > 0:
+        if torchrun.rank() > 0:
             from thresher.training.train import train_job
 
-            processes.follow(train_job)
-            code = 0
-        else:
-            code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
-            processes.dismiss()
+            torchrun.follow(train_job)
+            return 0
+        code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
+        torchrun.dismiss()
+        return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+        return interruption.CTRL_C
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except UserError as error:
-        _fail(str(error))
+        return _fail(str(error))
     except Exception as error:
         if not isinstance(error, UsageError):
             raise
-        _fail(_usage(error))
-    if code == INTERRUPTED and processes.rank() == 0:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(_usage(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> int:
     print(f"error: {printable(message)}", file=sys.stderr)
-    sys.exit(USER_MISTAKE)
+    return USER_MISTAKE
 
 
 def _usage(error: Any) -> str:
-    """A mistake in the options on one line, with the command whose help tells more."""
+    """A mistake in the options on one line, with the command for more help."""
     message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "thresher"
     return f"{message}; `{command} --help` lists what there is"

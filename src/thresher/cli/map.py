@@ -29,9 +29,11 @@ def map_rows(
     """Place rows on a plane by what their texts mean; the report shows them, with and without the hard end."""
     terminal.start(quiet)
     from thresher import api
+    from thresher.run import Run
 
-    found = api.map_rows(run, rows=rows, seed=seed, force=force)
+    opened = Run.open(run)
+    found = api.map_rows(opened, rows=rows, seed=seed, force=force)
     if json:
-        terminal.as_json({"run": str(run), "map": str(run / "map.parquet"), "n_rows": found.height})
+        terminal.as_json({"run": str(run), "map": str(opened.map_file), "n_rows": found.height})
     else:
-        terminal.line(f"map ({found.height:,} rows): {run / 'map.parquet'}")
+        terminal.line(f"map ({found.height:,} rows): {opened.map_file}")

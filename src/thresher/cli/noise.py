@@ -8,7 +8,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import NOISE, Force, Json, Overrides, Quiet, RunFolder, takes
-from thresher.cli.settings import changes
+from thresher.cli.settings import options_of
 
 ABSENT = "–"
 
@@ -30,10 +30,12 @@ def noise(
 ) -> None:
     """Plant label noise: what pruning does then, and which scores find the wrong labels."""
     terminal.start(quiet)
-    settings = changes(run, "noise", NOISE, context.params, set)
     from thresher import api
+    from thresher.run import Run
 
-    entry = api.noise(run, force=force, **settings)
+    opened = Run.open(run)
+    _, named = options_of(opened.config, {"noise": NOISE}, context.params, set)
+    entry = api.noise(opened, force=force, **named["noise"]).to_dict()
     if json:
         terminal.as_json({"run": str(run), **entry})
         return

@@ -14,7 +14,7 @@ import yaml
 from thresher.cli.options import Option, flag_of, given
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.settings import checked, read_config, setting
+from thresher.settings import changed, checked, read_config, setting
 
 NOTHING = ("null", "none", "~")
 
@@ -42,36 +42,39 @@ def resolve(
         put(settings, place, value)
     for name, values in scores_of(score_options).items():
         for option, value in values.items():
-            put(settings, f"scores.{name}.{option}", value)
+            put(settings, f"score.options.{name}.{option}", value)
     now = checked(settings, named(options, by_set, config, by_option))
-    if now.scores:
+    if now.score.options:
         from thresher.scores import check_options
 
-        check_options(now.scores)
+        check_options(now.score.options)
     return now
 
 
-def changes(
-    run: Path, section: str, options: tuple[Option, ...], parameters: Mapping[str, Any], overrides: Any
-) -> dict[str, Any]:
-    """The settings of one section that a step on a run folder was given.
+def options_of(
+    config: RunConfig,
+    options: Mapping[str, tuple[Option, ...]],
+    parameters: Mapping[str, Any],
+    overrides: Iterable[str] | None,
+) -> tuple[RunConfig, dict[str, dict[str, Any]]]:
+    """The configuration of a run, changed by the options of a command; and what was given, by section.
 
     Raises
     ------
     UserError
-        not a run folder, or a setting of another section, unknown or not what it takes.
+        a setting of another section, an unknown one, or a value that it does not take.
     """
-    from thresher.begin import changed
-
     by_set = parsed(overrides or ())
-    places: dict[str, Any] = {section: {}}
-    for place, value in (given(options, parameters) | by_set).items():
-        if place.partition(".")[0] != section:
-            raise UserError(f"--set {place}: this step takes settings of '{section}' only")
-        put(places, place, value)
-    changed(run, section, places[section], named(options, by_set))
-    found: dict[str, Any] = places[section]
-    return found
+    found: dict[str, dict[str, Any]] = {section: {} for section in options}
+    values = [given(own, parameters) for own in options.values()]
+    for place, value in [item for one in (*values, by_set) for item in one.items()]:
+        if place.partition(".")[0] not in options:
+            takes = " and ".join(f"'{section}'" for section in options)
+            raise UserError(f"--set {place}: this step takes settings of {takes} only")
+        put(found, place, value)
+    for section, named_here in found.items():
+        config = changed(config, section, named_here, named(options[section], by_set))
+    return config, found
 
 
 def named(
@@ -141,7 +144,7 @@ def _value(text: str, annotation: Any) -> Any:
         try:
             return yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"'{text}' is no mapping: {' '.join(str(error).split())}") from error
+            raise UserError(f"'{text}' is not a mapping: {' '.join(str(error).split())}") from error
     return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +30,7 @@ from thresher.cli.options import (
     ScoreOptions,
     takes,
 )
-from thresher.cli.settings import changes, parsed, resolve, scores_of
+from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
@@ -76,11 +75,10 @@ def train(
     resolved = resolve(TRAINING, context.params, config, set, more=more)
     rows, test = loaded(resolved)
     from thresher import api
-    from thresher.run_folder import require
 
-    folder = api.train(rows, out=out, test=test, config=resolved, force=force)
-    result = {"run": str(folder), "n_rows": len(rows), **require(folder, "train")["trained"]}
-    show(result, json, f"trained; next: thresher measure {folder}")
+    opened = api.train(rows, out=out, test=test, config=resolved, force=force)
+    result = {"run": str(opened), "n_rows": len(rows), **opened.require("train").facts}
+    show(result, json, f"trained; next: thresher measure {opened}")
 
 
 @takes(*MEASURING)
@@ -95,10 +93,12 @@ def measure(
 ) -> None:
     """Measure what the scores need, in one pass over the rows."""
     terminal.start(quiet)
-    settings = changes(run, "measure", MEASURING, context.params, set)
-    from thresher import api
+    from thresher.pipeline.measure import measure as step
+    from thresher.run import Run
 
-    facts = api.measure(run, force=force, **settings)
+    opened = Run.open(run)
+    config, _ = options_of(opened.config, {"measure": MEASURING}, context.params, set)
+    facts = step(opened, config.measure, force=force)
     show({"run": str(run), **facts}, json, f"measured; next: thresher score {run}")
 
 
@@ -112,11 +112,12 @@ def score(
     """Compute every score that was measured, raw and normalised."""
     terminal.start(quiet)
     from thresher import api
+    from thresher.run import Run
 
-    api.score(run, options=scores_of(score_option) if score_option else None, force=force)
-    about = json_format.loads((run / "scores.json").read_text(encoding="utf-8"))
-    result = {"run": str(run), "file": str(run / "scores.parquet"), **about}
-    show(result, json, f"scores: {run / 'scores.parquet'}")
+    opened = Run.open(run)
+    api.score(opened, options=scores_of(score_option) if score_option else None, force=force)
+    about, path = opened.require("score").facts, opened.scores_file
+    show({"run": str(run), "file": str(path), **about}, json, f"scores: {path}")
 
 
 @takes(*SELECT_ALONE)
@@ -157,17 +158,16 @@ def select(
             f"{'--id' if hard is None else '--hard'} is for a table of scores and --out; a run knows its ids, and which end of a"
             " score is hard"
         )
-    settings = changes(run, "select", SELECT_ALONE, context.params, set)
     from thresher import api
-    from thresher.run_folder import require
+    from thresher.run import Run
 
-    api.select(run, force=force, **settings)
-    done = require(run, "select")
-    facts = json_format.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+    opened = Run.open(run)
+    config, named = options_of(opened.config, {"select": SELECT_ALONE}, context.params, set)
+    facts = dict(api.selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
     n_kept, n_rows = facts["n_kept"], facts["n_rows"]
     show(
-        {"run": str(run), "selection": done["name"], **facts},
+        {"run": str(run), "selection": facts["name"], **facts},
         json,
         f"kept rows ({n_kept:,} of {n_rows:,}): {facts['kept']}",
         f"dropped rows ({n_rows - n_kept:,}): {facts['dropped']}",
@@ -221,14 +221,16 @@ def compare(
 ) -> None:
     """Prove the selection: retrain on the kept rows and on as many random ones, beside all rows."""
     terminal.start(quiet)
-    settings = changes(run, "compare", COMPARING, context.params, set)
     from thresher import api
+    from thresher.run import Run
 
-    entry = api.compare(run, test=test, force=force, **settings)
+    opened = Run.open(run)
+    _, named = options_of(opened.config, {"compare": COMPARING}, context.params, set)
+    entry = api.compare(opened, test=test, force=force, **named["compare"])
     if json:
-        terminal.as_json({"run": str(run), **entry})
+        terminal.as_json({"run": str(run), **entry.to_dict()})
     else:
-        terminal.proof(entry)
+        terminal.proof(entry.to_dict())
 
 
 def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:
@@ -241,7 +243,7 @@ def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quie
 
 
 def show(result: dict[str, Any], json: bool, *lines: str) -> None:
-    """The result of a step: its facts as JSON, or the line that tells where it is."""
+    """The result of a step: its facts as JSON, or lines that say where it is."""
     if json:
         terminal.as_json(result)
         return

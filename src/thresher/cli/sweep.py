@@ -8,8 +8,8 @@ from typing import Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
-from thresher.cli.settings import changes
+from thresher.cli.options import FLOOR_GROUP, KEEP, SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
+from thresher.cli.settings import options_of
 
 
 def add_to(app: typer.Typer) -> None:
@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(sweep)
 
 
-@takes(*SWEEP)
+@takes(*SWEEP, *KEEP, *FLOOR_GROUP)
 def sweep(
     context: typer.Context,
     *,
@@ -29,10 +29,13 @@ def sweep(
 ) -> None:
     """Try every score, from either end, at several fractions: trainings on what is kept, beside all and random rows."""
     terminal.start(quiet)
-    settings = changes(run, "sweep", SWEEP, context.params, set)
     from thresher import api
+    from thresher.run import Run
 
-    entry = api.sweep(run, force=force, **settings)
+    opened = Run.open(run)
+    sections = {"sweep": SWEEP, "select": (*KEEP, *FLOOR_GROUP)}
+    _, named = options_of(opened.config, sections, context.params, set)
+    entry = api.sweep(opened, force=force, **named["sweep"], **named["select"]).to_dict()
     if json:
         terminal.as_json({"run": str(run), **entry})
         return

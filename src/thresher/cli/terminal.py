@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from thresher.progress import be_quiet
@@ -22,7 +21,7 @@ def start(quiet: bool) -> None:
 
 
 def as_json(result: Any) -> None:
-    """One JSON document on stdout; what is no number is null, as JSON has no word for it."""
+    """One JSON document on stdout; NaN and infinity become null, as JSON has neither."""
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
     print(json.dumps(_plain(result), ensure_ascii=not wide, default=str, allow_nan=False))
 
@@ -72,14 +71,14 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for index, name in enumerate(head):
         ruled.add_column(Text(printable(name)), justify="right" if index else "left")
     for row in rows:
-        # Text is taken as it is: brackets in data are no markup.
+        # Plain text: brackets in data are not markup.
         ruled.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(ruled)
 
 
 def proof(entry: dict[str, Any]) -> None:
     """What `compare` found: the arms, the recipe that all of them had, the verdict."""
-    from thresher.study.wording import arm_lines
+    from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
     facts = entry["settings"]
@@ -91,7 +90,7 @@ def proof(entry: dict[str, Any]) -> None:
     line(entry["verdict"])
 
 
-def unproved(run: str | Path) -> None:
+def unproved(run: object) -> None:
     """What is said where there was nothing to test on."""
     line(
         "Nothing is proved: there are no test rows. Give --test FILE with labelled rows that are not in the training"

@@ -1,4 +1,4 @@
-"""A set of voice commands to try thresher on, made on the spot from Home Assistant's sentence templates."""
+"""Generate the data of `thresher demo`: voice commands from Home Assistant's sentence templates, with planted label noise."""
 
 from thresher.demo.commands import DemoFiles, generate
 

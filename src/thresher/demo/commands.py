@@ -1,7 +1,7 @@
-"""The demo's data: some thousand voice commands, a test set of unseen templates, planted label noise.
+"""Generate the files of the demo: a few thousand voice commands with planted label noise, and a test set of unseen templates.
 
-The sentences come from the English templates of `home-assistant-intents` (by the Home Assistant authors,
-Apache-2.0), written out with `hassil` (Apache-2.0); the names and places in them are thresher's own.
+The sentences come from the English templates of `home-assistant-intents` (by the Home Assistant authors, Apache-2.0),
+expanded with `hassil` (Apache-2.0). The names and places in them are part of thresher.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.rows.noise import isotropic
+from thresher.run.files import write
 
 if TYPE_CHECKING:
     from thresher.demo.templates import Command, Template
@@ -25,16 +25,16 @@ TRAIN_PER_INTENT = 120
 TEST_PER_INTENT = 36
 TEST_SHARE = 0.2  # of the templates of each intent
 NOISE_SHARE = 0.04
-FEWEST_TEMPLATES = 3  # one for test, several for train
-FEWEST_ROWS = 40
-TRIES = 20  # draws for one more new sentence before a template counts as used up
+MIN_TEMPLATES = 3  # one for test, at least two for training
+MIN_ROWS = 40
+TRIES = 20  # draws for one more new sentence before a template counts as exhausted
 
 Row = dict[str, str]
 
 
 @dataclass(frozen=True)
 class DemoFiles:
-    """The three files of the demo's data."""
+    """The three files of the demo."""
 
     train: Path
     test: Path
@@ -42,18 +42,17 @@ class DemoFiles:
 
 
 def generate(folder: Path, seed: int = 0) -> DemoFiles:
-    """Write the demo's data: `train.jsonl`, `test.jsonl` and `planted.jsonl`.
+    """Write `train.jsonl`, `test.jsonl` and `planted.jsonl`.
 
-    Rows have `id`, `text`, `intent` (the label), `domain` (what the command is about: light, timer, ...) and
-    `template` (the sentence template the text is drawn from). A fifth of every intent's templates is held out
-    for the test set: no template, no wording (the text with its slots blanked) and no text of the test set
-    is in train. Intents with fewer than 3 templates or fewer than 40 train rows are left out, for a test of
-    unseen wording says nothing about them. Every intent has at most 120 train rows and 36 test rows, drawn
-    from its templates in turn.
+    Rows have `id`, `text`, `intent` (the label), `domain` (what the command is about: light, timer, ...) and `template`
+    (the sentence template of the text). A fifth of the templates of every intent is held out for the test set: no
+    template, no wording (the text with its slots blanked) and no text of the test set occurs in the training set. Intents
+    with fewer than 3 templates or fewer than 40 training rows are left out. Every intent has at most 120 training rows
+    and 36 test rows, drawn from its templates in turn.
 
-    In train, the labels of 4 % of the rows are redrawn over all intents (`thresher.rows.isotropic`), which leaves
-    about 1 in 29 of them as they were. Which rows are wrong is told in `planted.jsonl` (`id`, `given`, `true`) and
-    nowhere else. The same seed and the same versions of the two packages give the same bytes.
+    The labels of 4 % of the training rows are redrawn over all intents (`thresher.rows.isotropic`); about 1 in 29 of these
+    keeps its label. `planted.jsonl` lists the wrong labels (`id`, `given`, `true`). The same seed and the same versions of
+    the two packages give the same bytes.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
     test = sample(held_out, TEST_PER_INTENT, lambda t: draw(t, intents, rng), seen, frozenset())
     unseen_wordings = frozenset(command.wording for _, command in chain(*test.values()))
     train = sample(learned, TRAIN_PER_INTENT, lambda t: draw(t, intents, rng), seen, unseen_wordings)
-    kept = [intent for intent, rows in train.items() if len(rows) >= FEWEST_ROWS and test[intent]]
+    kept = [intent for intent, rows in train.items() if len(rows) >= MIN_ROWS and test[intent]]
     train_rows = as_rows("train", (pair for intent in kept for pair in train[intent]), rng)
     test_rows = as_rows("test", (pair for intent in kept for pair in test[intent]), rng)
     train_rows, planted = plant(train_rows, NOISE_SHARE, seed)
@@ -91,11 +90,11 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
 def split(
     templates: list[Template], rng: random.Random
 ) -> tuple[dict[str, list[Template]], dict[str, list[Template]]]:
-    """Templates of each intent for test and for train; intents with too few of them are left out."""
+    """The templates of each intent for test and for training; intents with too few templates are left out."""
     held_out, learned = {}, {}
     for intent in dict.fromkeys(template.intent for template in templates):
         own = [template for template in templates if template.intent == intent]
-        if len(own) >= FEWEST_TEMPLATES:
+        if len(own) >= MIN_TEMPLATES:
             rng.shuffle(own)
             cut = max(1, round(TEST_SHARE * len(own)))
             held_out[intent], learned[intent] = own[:cut], own[cut:]
@@ -109,9 +108,9 @@ def sample(
     seen: set[str],
     unseen_wordings: frozenset[str],
 ) -> dict[str, list[tuple[Template, Command]]]:
-    """Up to `per_intent` new sentences of each intent, one from each of its templates in turn.
+    """Up to `per_intent` new sentences per intent, drawn from its templates in turn.
 
-    `seen` is added to; sentences of `unseen_wordings` are passed over.
+    New sentences are added to `seen`; sentences with a wording in `unseen_wordings` are skipped.
     """
     drawn: dict[str, list[tuple[Template, Command]]] = {}
     for intent, own in templates.items():
@@ -131,7 +130,7 @@ def sample(
 
 
 def as_rows(name: str, pairs: Iterable[tuple[Template, Command]], rng: random.Random) -> list[Row]:
-    """The rows of a file, in random order."""
+    """The rows of a file in random order."""
     shuffled = list(pairs)
     rng.shuffle(shuffled)
     return [
@@ -147,7 +146,7 @@ def as_rows(name: str, pairs: Iterable[tuple[Template, Command]], rng: random.Ra
 
 
 def plant(rows: list[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
-    """Redraw the label of a `share` of the rows; the rows, and the truth about those whose label is now wrong."""
+    """Redraw the labels of a `share` of the rows; returns the rows, and the true labels of those that are now wrong."""
     intents = sorted({row["intent"] for row in rows})
     labels = [intents.index(row["intent"]) for row in rows]
     noisy = isotropic(labels, len(intents), share, ids=[row["id"] for row in rows], seed=seed)

@@ -1,42 +1,62 @@
-"""Where the demo's planted label noise ended up: which scores put it among the hardest rows, and what pruning did."""
+"""Report what happened to the planted label noise: which scores rank it as hardest, and how much of it pruning drops."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import polars as pl
 
-from thresher import parquet
+from thresher.run import Run
 from thresher.scores import column
 from thresher.selection import select
 
 
+class Kept(TypedDict):
+    """Planted rows that are kept when the easy, the hard or (expected) random rows are dropped by cut-off."""
+
+    easy: int
+    hard: int
+    random: float
+
+
+class PlantedFacts(TypedDict):
+    """What `planted_facts` returns, JSON-able."""
+
+    rows: int
+    planted: int
+    column: str  # the score column of the selection
+    prune: float
+    kept: Kept
+    precision: dict[str, float]  # by score
+    chance: float
+
+
 def planted_ids(path: Path) -> list[str]:
-    """The ids of the rows with a planted label."""
+    """The ids of the rows with a wrong label."""
     return [json.loads(text)["id"] for text in path.read_text(encoding="utf-8").splitlines()]
 
 
-def precision(scores: pl.DataFrame, about: Mapping[str, Any], planted: list[str]) -> pl.DataFrame:
-    """How much of the planted noise stands among the hardest rows by each score.
+def precision(scores: pl.DataFrame, about: Iterable[str], planted: list[str]) -> pl.DataFrame:
+    """The share of planted rows among the hardest rows of each score.
 
-    Of the n hardest rows by a score, n the number of planted ones, precision is the share that is planted; of n rows
-    drawn at random that share is n / N on average.
+    Precision is the share of planted rows among the n hardest rows of N, with n the number of planted rows. For random
+    rows it is n / N on average (`chance`).
 
     Parameters
     ----------
     scores
         the table of `scores.parquet`.
     about
-        what `scores.json` says of each score.
+        the names of the scores, such as the keys of `scores.json`.
     planted
         ids of the planted rows.
 
     Returns
     -------
-    one line per score, best first: score, column, found (planted rows among the n hardest), precision, chance.
+    one row per score, best first: score, column, found (planted rows among the n hardest), precision, chance.
 
     >>> scores = pl.DataFrame({"id": ["a", "b", "c", "d"], "el2n": [0.1, 0.9, 0.2, 0.3]})
     >>> precision(scores, {"el2n": {}}, ["b"]).rows()
@@ -55,24 +75,15 @@ def precision(scores: pl.DataFrame, about: Mapping[str, Any], planted: list[str]
     )
 
 
-def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
-    """What became of the planted noise in a run.
-
-    Returns
-    -------
-    {"rows", "planted", "column", "prune", "kept": {"easy", "hard", "random"}, "precision": {score: share}, "chance"}:
-    `kept` is the number of planted rows that are left when that end of the column is pruned by cut-off, or, expected,
-    when random rows are.
-    """
-    scores = parquet.read(run / "scores.parquet")
-    about = json.loads((run / "scores.json").read_text(encoding="utf-8"))["scores"]
-    done = json.loads((run / "steps" / "select.json").read_text(encoding="utf-8"))
-    chosen = json.loads((run / "selections" / f"{done['name']}.json").read_text(encoding="utf-8"))
+def planted_facts(run: Run, planted: list[str]) -> PlantedFacts:
+    """What the scores and the selection of a run did with the planted noise."""
+    scores, chosen = run.scores(), run.require("select").facts
+    about = run.require("score").facts["scores"]
     by, hard, prune = chosen["column"], chosen["hard"], chosen["prune"]
 
-    def left(end: Literal["easy", "hard"]) -> int:
-        kept = select(scores, by=by, hard=hard, prune=prune, end=end).filter("kept")
-        return int(kept["id"].is_in(planted).sum())
+    def kept(end: Literal["easy", "hard"]) -> int:
+        rows = select(scores, by=by, hard=hard, prune=prune, end=end).filter("kept")
+        return int(rows["id"].is_in(planted).sum())
 
     found = precision(scores, about, planted)
     return {
@@ -80,19 +91,19 @@ def planted_facts(run: Path, planted: list[str]) -> dict[str, Any]:
         "planted": len(planted),
         "column": by,
         "prune": prune,
-        "kept": {"easy": left("easy"), "hard": left("hard"), "random": (1 - prune) * len(planted)},
+        "kept": {"easy": kept("easy"), "hard": kept("hard"), "random": (1 - prune) * len(planted)},
         "precision": dict(found.select("score", "precision").iter_rows()),
         "chance": len(planted) / scores.height,
     }
 
 
-def planted_lines(facts: dict[str, Any]) -> list[str]:
-    """`planted_facts` in sentences."""
+def planted_lines(facts: PlantedFacts) -> list[str]:
+    """`planted_facts` as sentences."""
     n, kept = facts["planted"], facts["kept"]
     shares = ", ".join(f"{score} {share:.0%}" for score, share in facts["precision"].items())
     return [
-        f"Planted noise: {n:,} of {facts['rows']:,} rows carry a wrong label. Pruning {facts['prune']:.0%} by"
-        f" {facts['column']} keeps {kept['easy']:,} of them from the easy end and {kept['hard']:,} from the hard end;"
-        f" random pruning keeps {kept['random']:,.0f}.",
-        f"Of the {n:,} hardest rows by each score, this share is planted: {shares} (chance {facts['chance']:.0%}).",
+        f"Planted noise: {n:,} of {facts['rows']:,} rows have a wrong label. Pruning {facts['prune']:.0%} by"
+        f" {facts['column']} keeps {kept['easy']:,} of them when easy rows are dropped, {kept['hard']:,} when hard rows are"
+        f" dropped and {kept['random']:,.0f} when random rows are dropped.",
+        f"Share of wrong labels among the {n:,} hardest rows of each score: {shares} (chance {facts['chance']:.0%}).",
     ]

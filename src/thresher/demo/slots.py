@@ -1,7 +1,7 @@
-"""What the commands talk about: plausible names, rooms, songs and numbers for the slots of the templates.
+"""Values for the slots of the templates: names, rooms, songs and numbers.
 
-`WORDS` and `NUMBERS` go by list name, `NAMES` by the domain of the named device. Colours, fan modes, kinds of
-covers and the like come with the templates.
+`WORDS` and `NUMBERS` are indexed by list name, `NAMES` by the domain of the device. Colours, fan modes, kinds of covers and
+the like are part of the templates.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "input_button": ("reset filter", "snooze", "refresh", "start backup"),
 }  # fmt: skip
 
-# For templates that say "light" after the name themselves.
+# For templates in which the word "light" follows the name.
 LIGHTS_WITHOUT_THE_WORD = (
     "bedside",
     "desk",

@@ -1,8 +1,8 @@
-"""Home Assistant's English sentence templates, and one random sentence out of a template.
+"""Read Home Assistant's English sentence templates, and draw random sentences from them.
 
-A template such as ``<turn> on [<the>] {name} <in> [<the>] {area}`` stands for up to billions of sentences,
-which hassil's `sample_expression` would write out in order. So a template is first thinned to one random path
-through its alternatives, and hassil writes out that one.
+A template such as ``<turn> on [<the>] {name} <in> [<the>] {area}`` stands for up to billions of sentences, which hassil's
+`sample_expression` would enumerate in order. So a template is first reduced to one random path through its alternatives,
+and hassil expands only that path.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Expression = Any  # a node of hassil's parse tree
 
 @dataclass(frozen=True)
 class Template:
-    """One sentence template of an intent, with the domains its device may be of."""
+    """A sentence template of an intent, with the possible domains of its device."""
 
     intent: str
     text: str
@@ -36,20 +36,19 @@ class Template:
 
 @dataclass(frozen=True)
 class Command:
-    """One sentence: its words, the same with every slot blanked, the domain of what it talks about, and the words with every
-    slot in brackets, `[name : kitchen lights]`."""
+    """One sentence, and what it is about."""
 
     text: str
-    wording: str
+    wording: str  # the text with every slot blanked
     domain: str
-    annotated: str
+    annotated: str  # the text with every slot in brackets, `[name : kitchen lights]`
 
 
 def read_templates() -> tuple[list[Template], Intents]:
-    """All templates of the installed `home-assistant-intents`, and the lists and rules they use.
+    """All templates of the installed `home-assistant-intents`, and the lists and rules that they use.
 
-    The domain is the one that a block of templates names, itself or for its device; else that of the intent,
-    where Home Assistant files timers under its core domain and this function under `timer`.
+    The domain is that of the block of templates or of its device if given, else that of the intent. Home Assistant files
+    timers under its core domain; here their domain is `timer`.
 
     >>> templates, _ = read_templates()
     >>> next(t for t in templates if t.intent == "HassFanSetSpeed").domains
@@ -64,7 +63,7 @@ def read_templates() -> tuple[list[Template], Intents]:
             asked = block.slots.get("domain") or block.requires_context.get("domain") or own
             domains = (asked,) if isinstance(asked, str) else tuple(asked)
             for sentence in block.sentences:
-                # Covers and valves share some templates: one template, either domain.
+                # Covers and valves share some templates; these have both domains.
                 before = found.get((intent.name, sentence.text))
                 domains = tuple(dict.fromkeys((*(before.domains if before else ()), *domains)))
                 template = Template(intent.name, sentence.text, sentence.expression, domains)
@@ -75,9 +74,8 @@ def read_templates() -> tuple[list[Template], Intents]:
 def draw(template: Template, intents: Intents, rng: random.Random) -> Command:
     """One random sentence of a template.
 
-    Of alternatives the first is taken most often, with weight 1 / rank: the templates name the usual wording
-    first, and speech has a head and a tail. An optional part is there half of the time. Names, rooms and
-    numbers are equally likely; numbers are digits or words, digits before a sign.
+    Alternatives have weight 1 / rank, because templates list the usual wording first. An optional part is included half of
+    the time. Names, rooms and numbers are uniform; numbers are in digits or in words, and in digits before % and °.
 
     >>> templates, intents = read_templates()
     >>> template = next(t for t in templates if t.text == "<timer_cancel> all [[of ](the|my)] timers")
@@ -102,10 +100,10 @@ def draw(template: Template, intents: Intents, rng: random.Random) -> Command:
 
 
 def _path(expression: Expression, intents: Intents, rng: random.Random) -> Iterator[Expression]:
-    """One way through an expression: its text chunks and list references, in order."""
+    """A random path through an expression: its text chunks and list references in order."""
     match expression:
         case Alternative(items=items, is_optional=optional):
-            last = len(items) - 1  # of an optional part: to leave it out
+            last = len(items) - 1  # the last alternative of an optional part is to omit it
             if not optional or rng.random() < 0.5:
                 choices = items[:last] if optional else items
                 weights = [1 / rank for rank in range(1, len(choices) + 1)]
@@ -125,7 +123,7 @@ def _path(expression: Expression, intents: Intents, rng: random.Random) -> Itera
 def _fill(
     slot: Expression, names: tuple[str, ...], spelled: bool, intents: Intents, rng: random.Random
 ) -> Expression:
-    """A value for a slot, as text; numbers in words where `spelled`."""
+    """A value for a slot as text; numbers are in words if `spelled`."""
     name = slot.list_name
     if name == "name":
         return TextChunk(rng.choice(names))
@@ -139,6 +137,6 @@ def _fill(
 
 
 def _write(parts: list[Expression]) -> str:
-    """The one sentence of a path; an open slot is written as the name of its list, `{area}`."""
+    """The sentence of a path; an open slot is written as the name of its list, `{area}`."""
     (text,) = sample_expression(Sequence(items=parts), expand_lists=False)
     return str(text).strip()

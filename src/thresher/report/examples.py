@@ -23,13 +23,13 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
     """
     if files.scores is None:
         return []
-    data = files.manifest["config"]["data"]
+    data = files.manifest.config.data
     table = files.scores.select("id", "label", *_score_columns(files))
     if files.rows is not None:
         texts = files.rows.select(
             "id",
-            *(pl.col(name).alias(f"text:{name}") for name in data["text"] if name in files.rows.columns),
-            *(pl.col(name).alias(f"group:{name}") for name in data["groups"] if name in files.rows.columns),
+            *(pl.col(name).alias(f"text:{name}") for name in data.text if name in files.rows.columns),
+            *(pl.col(name).alias(f"group:{name}") for name in data.groups if name in files.rows.columns),
         )
         table = table.join(texts, on="id", how="left", maintain_order="left")
     if selection is not None:

@@ -47,7 +47,7 @@ def groups(
     return {
         "lines": lines,
         "names": list(found),
-        "label": files.manifest["config"]["data"]["label"],
+        "label": files.manifest.config.data.label,
         "omitted": omitted,
         "small": sum(line["small"] for line in lines),
         "measured": intervals,
@@ -59,8 +59,8 @@ def groups(
 
 
 def _columns(files: RunFiles) -> dict[str, str]:
-    data = files.manifest["config"]["data"]
-    return {"label": data["label"], **{name: name for name in data["groups"]}}
+    data = files.manifest.config.data
+    return {"label": data.label, **{name: name for name in data.groups}}
 
 
 def removed_shares(

@@ -14,7 +14,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from thresher import files
 from thresher.report import arms, findings, settings
 from thresher.report.distributions import distributions
 from thresher.report.examples import examples
@@ -32,17 +31,17 @@ from thresher.report.read import (
     to_compare,
 )
 from thresher.report.verdict import selection_words, verdict
+from thresher.run import Run, files
 from thresher.scores.registry import FORMS
 
 TEMPLATE = Path(__file__).with_name("template")
 
 
-def write(run: Path) -> Path:
+def write(run: Run) -> Path:
     """Write RUN/report.html, one page with everything inside, and return its path.
 
-    Reads run.yaml, audit.json, rows.parquet, scores.parquet, scores.json, selections/, results.json,
-    map.parquet, signals/ and steps/; what is not there
-    yet is named on the page with the command that makes it. The same files give the same bytes.
+    It reads the files of a run; what is not there yet is named on the page with the command that makes it. The same files give
+    the same bytes.
 
     Text from the data is escaped for HTML and for the JSON inside the page, its control characters are made visible and
     its direction is isolated. A content security policy in the page lets no script run but its own two, and nothing be
@@ -51,10 +50,9 @@ def write(run: Path) -> Path:
     Raises
     ------
     UserError
-        not a run folder, one of another format, a damaged file in it, or a place that cannot be written.
+        a damaged file in the run, or a place that cannot be written.
     """
-    run = Path(run)
-    path = run / "report.html"
+    path = run.folder / "report.html"
     files.write(path, render(read_run(run)))
     return path
 
@@ -88,8 +86,8 @@ def content(files: RunFiles) -> dict[str, Any]:
     )
     return {
         "files": files,
-        "config": files.manifest["config"],
-        "source": Path(files.manifest["config"]["data"]["train"]).name or "rows",
+        "config": files.manifest.config,
+        "source": Path(files.manifest.config.data.train).name or "rows",
         "selection": selection,
         "words": _words(selection),
         "verdict": verdict(selection, entry) if selection and entry else None,
@@ -132,7 +130,7 @@ def _words(selection: Selection | None) -> dict[str, Any] | None:
 
 def _newer(files: RunFiles, shown: Selection | None) -> str | None:
     """The last selection, where the page shows an older one because that one was compared."""
-    chosen = files.stamps.get("select", {}).get("name")
+    chosen = files.records["select"].facts["name"] if "select" in files.records else None
     return chosen if shown and chosen in files.selections and chosen != shown.name else None
 
 

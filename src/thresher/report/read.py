@@ -11,9 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from thresher import parquet
 from thresher.errors import UserError
-from thresher.run_folder import STEPS, read_manifest
+from thresher.run import Run, parquet
+from thresher.run.integrity import read_json
+from thresher.run.manifest import Manifest
+from thresher.run.run import JOB, Record, command
 
 # The paper's scores come first and keep their colours, whatever else was computed.
 USUAL = ("vog", "el2n", "forgetting", "pvi", "tracin")
@@ -32,8 +34,7 @@ class Selection:
 class RunFiles:
     """The files of a run folder as tables and plain values; None or empty where a step has not been run yet."""
 
-    run: Path
-    manifest: dict[str, Any]
+    run: Run
     audit: dict[str, Any] | None
     rows: pl.DataFrame | None
     scores: pl.DataFrame | None
@@ -41,13 +42,18 @@ class RunFiles:
     selections: dict[str, Selection]
     compared: dict[str, dict[str, Any]]
     similarity: list[dict[str, Any]]
-    stamps: dict[str, dict[str, Any]]  # of every step but the report's own
+    records: dict[str, Record]  # of every finished step but the report's own
     encoder: dict[str, Any]  # its Hugging Face configuration
     sweep: dict[str, Any] | None = None
     plane: pl.DataFrame | None = None  # id, x, y
 
+    @property
+    def manifest(self) -> Manifest:
+        """What describes the run."""
+        return self.run.manifest
 
-def read_run(run: Path) -> RunFiles:
+
+def read_run(run: Run) -> RunFiles:
     """Read what is there.
 
     Raises
@@ -55,46 +61,58 @@ def read_run(run: Path) -> RunFiles:
     UserError
         not a run folder, one of another format, or a damaged file in it.
     """
-    manifest = read_manifest(run)
-    results = _json(run / "results.json") or {}
-    facts = {path.stem: _json(path) or {} for path in sorted((run / "selections").glob("*.json"))}
-    stamps = {step: found for step in STEPS[:-1] if (found := _json(run / "steps" / f"{step}.json"))}
-    now = stamps.get("score", {}).get("hash")
-    facts = {name: found for name, found in facts.items() if found.get("score", now) == now}
-    tables = {name: _parquet(run / "selections" / f"{name}.parquet") for name in facts}
+    records = {step: found for step in JOB[:-1] if (found := run.record(step))}
+    scored = records["score"].key if "score" in records else None
+    folder = run.step_folder("select")
+    facts = {
+        path.stem: _json(path) or {}
+        for path in sorted(folder.glob("*.json"))
+        if path != run.record_file("select")
+    }
+    facts = {name: found for name, found in facts.items() if found.get("score", scored) == scored}
+    tables = {name: _parquet(run.selection_file(name)) for name in facts}
+    compared = {name: _checked(run.comparison_file(name)) for name in facts}
+    proof, swept, placed = run.current("compare"), run.current("sweep"), run.current("map")
     return RunFiles(
         run=run,
-        manifest=manifest,
-        audit=_json(run / "audit.json"),
-        rows=_parquet(run / "rows.parquet"),
-        scores=_parquet(run / "scores.parquet"),
-        about=_about(_json(run / "scores.json")),
+        audit=_json(run.audit_file),
+        rows=_parquet(run.rows_file),
+        scores=_parquet(run.scores_file) if scored else None,
+        about=_about(records["score"].facts if "score" in records else None),
         selections={
             name: Selection(name, facts[name], table) for name, table in tables.items() if table is not None
         },
         compared={
             name: entry
-            for name, entry in (results.get("compare") or {}).items()
-            if name in facts and _of(entry, facts[name])
+            for name, entry in compared.items()
+            if entry and entry["select"] == facts[name].get("key") and entry["test"] == run.manifest.test_hash
         },
-        similarity=results.get("similarity") or [],
-        stamps=stamps,
-        encoder=_json(run / "checkpoints" / "model" / "config.json") or {},
-        sweep=results.get("sweep"),
-        plane=_parquet(run / "map.parquet"),
+        similarity=proof.facts["similarity"] if proof else [],
+        records=records,
+        encoder=_json(run.model_folder / "config.json") or {},
+        sweep=_checked(run.step_folder("sweep") / "result.json") if swept else None,
+        plane=_parquet(run.map_file) if placed else None,
     )
 
 
-def _of(entry: dict[str, Any], facts: dict[str, Any]) -> bool:
-    """Whether a comparison is of the selection that has its name now, and not of a former one."""
-    return entry.get("select", facts.get("select")) == facts.get("select", entry.get("select"))
+def _checked(path: Path) -> dict[str, Any] | None:
+    """The facts of a JSON file with a checksum; None if there is no such file."""
+    try:
+        return read_json(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path}: damaged ({error}); run the step that writes it again with --force"
+        ) from error
 
 
 def shown_selection(files: RunFiles) -> Selection | None:
     """The selection that the page is about: the last one chosen if it was compared, else the last one compared, else the last
     one chosen."""
-    chosen = files.stamps.get("select", {}).get("name")
-    proved = files.stamps.get("compare", {}).get("name")
+    chosen, proved = (
+        files.records[step].facts["name"] if step in files.records else None for step in ("select", "compare")
+    )
     compared = [name for name in files.compared if name in files.selections]
     wanted = [chosen] if chosen in compared else [proved if proved in compared else None, *compared[::-1]]
     for name in [*wanted, chosen, *list(files.selections)[::-1]]:
@@ -108,32 +126,32 @@ def next_command(files: RunFiles, step: str) -> str:
 
     A comparison of a run without test rows asks for them. That of a watched training is the user's own, so it is Python.
     """
-    if step == "compare" and "watched" in files.manifest and files.selections:
-        kept = json.dumps(str(files.run / "kept.parquet"))
+    if step == "compare" and files.manifest.source == "recorded" and files.selections:
+        kept = json.dumps(str(files.run.folder / "kept.parquet"))
         return f'kept = pl.read_parquet({kept})["index"]\nTrainer(..., train_dataset=dataset.select(kept)).train()'
     run = shlex.quote(str(files.run))
     done = {
-        "train": "train" in files.stamps,
-        "measure": "measure" in files.stamps,
+        "train": "train" in files.records,
+        "measure": "measure" in files.records,
         "score": files.scores is not None,
         "select": bool(files.selections),
     }
-    first = next((name for name in STEPS[: STEPS.index(step)] if not done[name]), step)
-    test = " --test FILE" if first == "compare" and not files.manifest.get("test_hash") else ""
+    first = next((name for name in JOB[: JOB.index(step)] if not done[name]), step)
+    test = " --test FILE" if first == "compare" and not files.manifest.test_hash else ""
     if first == "train":
         # The settings stand in run.yaml: the model, the recipe, the columns.
-        return f"thresher train --config {shlex.quote(str(files.run / 'run.yaml'))} --out {run}"
-    return f"thresher {first} {run}{test}"
+        return f"thresher train --config {shlex.quote(str(files.run.folder / 'run.yaml'))} --out {run}"
+    return f"thresher {command(first)} {run}{test}"
 
 
 def to_compare(files: RunFiles) -> str:
     """What stands before the command that compares."""
-    if "watched" in files.manifest:
+    if files.manifest.source == "recorded":
         return (
-            "This training was watched and cannot be started from here. To prove the selection, train on the kept rows, and on as"
-            " many random ones:"
+            "This training was recorded and cannot be repeated from here. To prove the selection, train on the kept rows, and on"
+            " as many random ones:"
         )
-    if files.manifest.get("test_hash"):
+    if files.manifest.test_hash:
         return "To retrain on the kept rows and on as many random ones:"
     return "The proof needs test rows, and this run was given none. To retrain and test on some:"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from thresher.config import frozen_layers
+from thresher.config import RunConfig, frozen_layers
 from thresher.report.format import count, duration, score_value
 from thresher.report.read import RunFiles
-from thresher.run_folder import STEPS
+from thresher.run.manifest import Recorded
+from thresher.run.run import JOB
 
 # What encoders call their number of layers.
 LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
@@ -17,19 +18,19 @@ Facts = list[tuple[str, str]]
 
 def facts(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, Facts]:
     """Name and value pairs, by subject."""
-    manifest = files.manifest
-    stamp, watched = files.stamps.get("train", {}), manifest.get("watched")
+    manifest, recorded = files.manifest, files.manifest.recorded
     return {
         "Data": _data(files),
-        "Model": _watched_model(watched) if watched else _model(files),
-        "Training": _watched_training(watched, stamp)
-        if watched
+        "Model": _recorded_model(recorded) if recorded else _model(files),
+        "Training": _recorded_training(recorded, _steps(files))
+        if recorded
         else [*_training(files, entry), *_compared(entry)],
-        "Versions": [
-            ("thresher", str(manifest.get("thresher", ""))),
-            *((name, str(number)) for name, number in manifest.get("versions", {}).items()),
-        ],
+        "Versions": [("thresher", manifest.thresher), *manifest.versions.items()],
     }
+
+
+def _steps(files: RunFiles) -> int | None:
+    return files.records["train"].facts.get("steps") if "train" in files.records else None
 
 
 def moment(written: Any) -> str:
@@ -42,38 +43,40 @@ def moment(written: Any) -> str:
 
 
 def _data(files: RunFiles) -> Facts:
-    manifest, data = files.manifest, files.manifest["config"]["data"]
+    manifest, data = files.manifest, files.manifest.config.data
     return [
-        ("Training rows", f"{data['train']} ({count(manifest['n_rows'], 'row')})"),
+        ("Training rows", f"{data.train} ({count(manifest.n_rows, 'row')})"),
         ("Test rows", _test_rows(files)),
-        ("Text", ", ".join(data["text"])),
-        ("Label", f"{data['label']} ({count(len(manifest['classes']), 'class')})"),
-        ("Groups", ", ".join(data["groups"]) or "none given"),
-        ("Hash of the rows", str(manifest.get("rows_hash", ""))),
-        ("Started", moment(manifest.get("created", ""))),
+        ("Text", ", ".join(data.text)),
+        ("Label", f"{data.label} ({count(len(manifest.classes), 'class')})"),
+        ("Groups", ", ".join(data.groups) or "none given"),
+        ("Hash of the rows", manifest.rows_hash),
+        ("Started", moment(manifest.created)),
     ]
 
 
 def _test_rows(files: RunFiles) -> str:
-    if not files.manifest.get("test_hash"):
+    if not files.manifest.test_hash:
         return "none given"
-    number = files.manifest.get("n_test") or ((files.audit or {}).get("test") or {}).get("n")
-    name = files.manifest["config"]["data"].get("test") or "given in memory"
+    number = files.manifest.n_test or ((files.audit or {}).get("test") or {}).get("n")
+    name = files.manifest.config.data.test or "given in memory"
     return f"{name} ({count(number, 'row')})" if number else name
 
 
 def _model(files: RunFiles) -> Facts:
-    model = files.manifest["config"]["model"]
-    proxy = scored_by(files.manifest["config"])
+    model = files.manifest.config.model
+    proxy = scored_by(files.manifest.config)
     # Of a proxied run what was trained is the proxy.
-    parameters = None if proxy else files.stamps.get("train", {}).get("trained", {}).get("parameters")
-    measured = files.stamps.get("measure", {}).get("measured", {})
+    parameters = (
+        None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
+    )
+    measured = files.records["measure"].facts if "measure" in files.records else {}
     pairs = [
-        ("Encoder", str(model["name"]) + (FROZEN if model.get("freeze") else "")),
+        ("Encoder", model.name + (FROZEN if model.freeze else "")),
         ("Layers", _layers(files)),
-        ("Pooling", str(model["pooling"])),
-        ("Head", f"{' and '.join(map(str, model['head_hidden']))} hidden, dropout {model['dropout']:g}"),
-        ("Longest row", count(model["max_length"], "token")),
+        ("Pooling", model.pooling),
+        ("Head", f"{' and '.join(map(str, model.head_hidden))} hidden, dropout {model.dropout:g}"),
+        ("Longest row", count(model.max_length, "token")),
     ]
     if proxy is not None:
         pairs.append(("Scores from", proxy))
@@ -84,20 +87,20 @@ def _model(files: RunFiles) -> Facts:
     return pairs
 
 
-def scored_by(config: dict[str, Any]) -> str | None:
+def scored_by(config: RunConfig) -> str | None:
     """The proxy that scored the rows, None where it was the model itself."""
-    encoder = config.get("proxy", {}).get("encoder", "none")
+    encoder = config.proxy.encoder
     if encoder == "none":
         return None
     layers = frozen_layers(encoder)
     if layers is None:
-        return f"its first {count(encoder, 'layer')}"
+        return f"its first {count(int(encoder), 'layer')}"
     part = "" if layers == "all" else f"the first {count(layers, 'layer')} of "
     return f"a head on {part}the encoder as it is"
 
 
 def _layers(files: RunFiles) -> str:
-    asked = str(files.manifest["config"]["model"]["layers"])
+    asked = str(files.manifest.config.model.layers)
     used = next((files.encoder[key] for key in LAYER_KEYS if key in files.encoder), None)
     width = files.encoder.get("hidden_size") or files.encoder.get("dim")
     return (
@@ -108,42 +111,40 @@ def _layers(files: RunFiles) -> str:
 
 
 def _training(files: RunFiles, entry: dict[str, Any] | None) -> Facts:
-    train = files.manifest["config"]["train"]
-    length = f"{count(train['max_steps'])} steps" if train.get("max_steps") else f"{train['epochs']:g} epochs"
-    steps = files.stamps.get("train", {}).get("trained", {}).get("steps")
-    runs = train["runs"]
-    if scored_by(files.manifest["config"]) is not None:
+    train = files.manifest.config.train
+    length = f"{count(train.max_steps)} steps" if train.max_steps else f"{train.epochs:g} epochs"
+    steps, runs = _steps(files), train.runs
+    if scored_by(files.manifest.config) is not None:
         steps = entry["settings"]["steps_full"] if entry else None
         runs = max((one.get("runs_used", runs) for one in files.about["scores"].values()), default=runs)
-    every = train.get("checkpoint_every")
+    every = train.checkpoint_every
     return [
-        ("Length", f"{length} ({count(steps)} steps)" if steps and not train.get("max_steps") else length),
-        ("Batch", count(train["batch_size"], "row")),
-        ("Learning rates", f"encoder {train['encoder_lr']:g}, head {train['head_lr']:g}"),
-        ("Schedule", f"{train['schedule']}, {100 * train['warmup']:g}% warm-up"),
-        ("Weight decay", f"{train['weight_decay']:g}"),
-        ("Checkpoints", f"every {count(every)} steps" if every else f"{train['checkpoints']}, evenly spaced"),
-        ("Scored runs", f"{count(runs, 'training')}, first seed {train['seed']}"),
+        ("Length", f"{length} ({count(steps)} steps)" if steps and not train.max_steps else length),
+        ("Batch", count(train.batch_size, "row")),
+        ("Learning rates", f"encoder {train.encoder_lr:g}, head {train.head_lr:g}"),
+        ("Schedule", f"{train.schedule}, {100 * train.warmup:g}% warm-up"),
+        ("Weight decay", f"{train.weight_decay:g}"),
+        ("Checkpoints", f"every {count(every)} steps" if every else f"{train.checkpoints}, evenly spaced"),
+        ("Scored runs", f"{count(runs, 'training')}, first seed {train.seed}"),
     ]
 
 
-def _watched_model(watched: dict[str, Any]) -> Facts:
+def _recorded_model(recorded: Recorded) -> Facts:
     """Of a model that was trained elsewhere: its class, and the name or folder that it was loaded from."""
-    return [("Model", watched["model"]), *([("Loaded from", watched["name"])] if watched.get("name") else [])]
+    return [("Model", recorded.model), *([("Loaded from", recorded.name)] if recorded.name else [])]
 
 
-def _watched_training(watched: dict[str, Any], stamp: dict[str, Any]) -> Facts:
-    """Of a training that was watched: what the trainer said of it."""
-    steps = stamp.get("trained", {}).get("steps")
-    length = f"{watched['epochs']:g} epochs" + (f" ({count(steps)} steps)" if steps else "")
+def _recorded_training(recorded: Recorded, steps: int | None) -> Facts:
+    """Of a training that was recorded: what the trainer reported."""
+    length = f"{recorded.epochs:g} epochs" + (f" ({count(steps)} steps)" if steps else "")
     return [
-        ("Watched", f"a {watched['trainer']}; every row at its visits, in training mode"),
+        ("Recorded", f"a {recorded.trainer}; every row at its visits, in training mode"),
         ("Length", length),
         (
             "Batch",
-            f"{count(watched['batch_size'], 'row')} in each of {count(watched['processes'], 'process')}",
+            f"{count(recorded.batch_size, 'row')} in each of {count(recorded.processes, 'process')}",
         ),
-        ("Seed", str(watched["seed"])),
+        ("Seed", str(recorded.seed)),
     ]
 
 
@@ -156,9 +157,9 @@ def _compared(entry: dict[str, Any] | None) -> Facts:
 def times(files: RunFiles) -> list[dict[str, str]]:
     """The finished steps, with the time that each took where it was taken."""
     return [
-        {"step": step, "took": duration(found.get("seconds")), "finished": moment(found.get("finished", ""))}
-        for step in STEPS
-        if (found := files.stamps.get(step))
+        {"step": step, "took": duration(found.seconds or None), "finished": moment(found.finished)}
+        for step in JOB
+        if (found := files.records.get(step))
     ]
 
 

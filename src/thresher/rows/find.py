@@ -1,4 +1,4 @@
-"""From a path to files: one file, a folder of shards or a glob, in natural order."""
+"""Find the files behind a path: a single file, a folder of shards or a glob, in natural order."""
 
 from __future__ import annotations
 
@@ -18,43 +18,39 @@ FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-
-
 _TRAIN = ("train", "training")
 _HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
 
 
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
-    """Format and files of a path, and whether it stands for shards (a folder or a glob) rather than one file.
+    """The format and the files of a path, and whether they are shards (a folder or a glob) rather than one file.
 
-    Files whose name starts with a dot or an underscore are no shards.
+    Files whose name starts with a dot or an underscore are not shards.
 
     Raises
     ------
     UserError
-        nothing there, an ending that is not known, shards of several formats, or a folder of splits.
+        no file, an unknown extension, shards of several formats, or a folder with training and held-out splits.
     """
     path = Path(source).expanduser()
     name = shown(path, 1000)
     if path.is_file():
         return format_of(path), [path], False
     if path.is_dir():
-        found = sorted((one for one in path.iterdir() if _is_shard(one)), key=natural)
-        if not found:
-            raise UserError(
-                f"{name}: no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
-            )
-        _refuse_splits(path, found)
+        found = [one for one in path.iterdir() if one.suffix.lower() in FORMATS]
+        missing = f"no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
     elif glob.has_magic(str(path)):
         # Path.glob refuses absolute patterns.
-        matches = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
-        found = sorted((one for one in matches if one.is_file()), key=natural)
-        found = [one for one in found if not one.name.startswith((".", "_"))]
-        if not found:
-            raise UserError(f"{name}: no file matches; check the pattern and the folder")
+        found = list(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207
+        missing = "no file matches; check the pattern and the folder"
     else:
         beside = [one.name for one in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"{name}: no such file{did_you_mean(path.name, beside) or '; check the path'}")
+    found = sorted((one for one in found if one.is_file() and one.name[0] not in "._"), key=natural)
+    if not found:
+        raise UserError(f"{name}: {missing}")
+    if path.is_dir():
+        _refuse_splits(path, found)
     formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
         raise UserError(
@@ -64,37 +60,32 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
 
 
 def _refuse_splits(folder: Path, found: list[Path]) -> None:
-    """Training rows and held-out rows in one folder are no shards of one set: to train on both would prove nothing."""
+    """Refuse a folder that holds both a training and a held-out split: trained on both, no test would be valid."""
     words = {re.split(r"[^a-z]", one.name.casefold())[0]: one.name for one in reversed(found)}
-    train, held = (
+    train, held_out = (
         next((words[word] for word in some if word in words), None) for some in (_TRAIN, _HELD_OUT)
     )
-    if train and held:
+    if train and held_out:
         raise UserError(
-            f"{shown(folder, 1000)}: holds splits ({listed([train, held])}), not shards of one set; give one, e.g. {shown(train)}"
+            f"{shown(folder, 1000)}: contains splits ({listed([train, held_out])}), not shards of one set; give one of"
+            f" them, e.g. {shown(train)}"
         )
 
 
-def _is_shard(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in FORMATS and not path.name.startswith((".", "_"))
-
-
 def format_of(path: Path) -> str:
-    """The format that a file's ending names.
+    """The format that a file extension names.
 
     >>> format_of(Path("train.NDJSON"))
     'jsonl'
     """
     found = FORMATS.get(path.suffix.lower())
     if found is None:
-        raise UserError(
-            f"{path}: format not known from the ending '{path.suffix}'; use one of {listed(FORMATS)}"
-        )
+        raise UserError(f"{path}: unknown file extension '{path.suffix}'; use one of {listed(FORMATS)}")
     return found
 
 
 def natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sort key that reads digits as numbers.
+    """A sort key that compares digits as numbers.
 
     >>> [one.name for one in sorted([Path("part-10.csv"), Path("part-9.csv")], key=natural)]
     ['part-9.csv', 'part-10.csv']
@@ -104,7 +95,7 @@ def natural(path: Path) -> list[tuple[bool, int, str]]:
 
 
 def names_of(paths: list[Path]) -> list[str]:
-    """Names of the shards below their common folder.
+    """The paths of shards relative to their common folder.
 
     >>> names_of([Path("/data/a/part-0.csv"), Path("/data/b/part-0.csv")])
     ['a/part-0.csv', 'b/part-0.csv']

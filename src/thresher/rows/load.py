@@ -1,14 +1,15 @@
-"""Rows in: any source to one checked table."""
+"""Load labelled texts from any supported source into one checked table."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
+import pyarrow as pa
 
 from thresher.errors import UserError
 from thresher.rows import validate
@@ -20,6 +21,14 @@ from thresher.rows.read.sheet import Sheet
 from thresher.rows.table import ID, Rows, Source
 from thresher.wording import did_you_mean, listed, shown
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from pandas import DataFrame
+
+    Data: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | DataFrame | pa.Table | Dataset
+
+Places = Callable[[int], str]  # from the number of a row to its location, for messages
+
 _READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
     "jsonl": json_lines.read,
     "json": json_array.read,
@@ -30,12 +39,12 @@ _READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
 
 
 def load(
-    source: Any,
+    source: Data,
     *,
-    text: str | Sequence[str],
+    text: str | Iterable[str] | None,
     label: str,
     id: str | None = None,
-    groups: str | Sequence[str] = (),
+    groups: str | Iterable[str] | None = (),
     classes: Sequence[str] | None = None,
 ) -> Rows:
     """Read and check labelled texts.
@@ -44,23 +53,23 @@ def load(
     ----------
     source
         a path to a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file; a folder or a glob of such files (read in
-        natural order, part-2 before part-10); a folder saved by `datasets`; a `datasets.Dataset`; a frame of pandas or
-        polars; an Arrow table.
+        natural order, part-2 before part-10); a folder saved by `datasets`; a `datasets.Dataset`; a pandas or polars
+        frame; an Arrow table.
     text
-        the name of the text column, or of two.
+        the name of the text column, or of two for pairs of texts.
     label
         the name of the label column: strings, integers or booleans (a `datasets` ClassLabel becomes its names).
     id
-        the name of an id column; without it ids are made from the content (`content_ids`).
+        the name of an id column; without it, ids are made from the content (`content_ids`).
     groups
-        names of columns to report by (source, domain, ...); a missing value is the empty string.
+        the names of columns to report by (source, domain, ...); a missing value is the empty string.
     classes
-        the class names of the training rows, where these are test rows: other labels are then an error.
+        for test rows, the class names of the training rows: other labels are an error.
 
     Returns
     -------
     Rows
-        in input order. An empty text is let through, for the audit to count.
+        in input order. Empty texts are kept; the audit counts them.
 
     Raises
     ------
@@ -79,20 +88,23 @@ def load(
     _check_names(texts, label, id, names)
     wanted = list(dict.fromkeys((*texts, label, *names, *([id] if id else []))))
     sheets, origin = _read(source, wanted)
-    if not any(map(len, sheets)):
-        raise UserError(f"{origin.name}: no rows in it; give a source that holds labelled rows")
     sheets = [sheet for sheet in sheets if len(sheet)]
+    if not sheets:
+        raise UserError(f"{origin.name}: no rows; give a source with labelled rows")
     place = _places(sheets)
 
     columns = {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in texts}
-    columns[label], kind = _labels(sheets, label)
+    columns[label], kind = _labels(sheets, label, place)
     columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
-    known = _classes(columns[label], kind, classes, origin.name, place)
-    ids = (
-        _unique(pl.concat([validate.given_ids(sheet, id) for sheet in sheets]).to_list(), place)
-        if id
-        else content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
-    )
+    if classes is None:
+        known = _classes(columns[label], kind, origin.name)
+    else:
+        known = _given_classes(columns[label], classes, origin.name, place)
+    if id is None:
+        ids = content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
+    else:
+        ids = pl.concat([validate.given_ids(sheet, id) for sheet in sheets]).to_list()
+        _check_unique(ids, place)
     if origin.format == "frame":
         origin = Source("frame", memory=memory.as_arrow(origin.memory))
     return Rows(
@@ -106,8 +118,8 @@ def load(
     )
 
 
-def _names(given: Any, what: str) -> tuple[str, ...]:
-    """One name or several as a tuple; none where there is None."""
+def _names(given: str | Iterable[str] | None, what: str) -> tuple[str, ...]:
+    """One or several column names as a tuple."""
     if given is None or isinstance(given, str):
         return () if given is None else (given,)
     try:
@@ -127,40 +139,42 @@ def _check_names(texts: tuple[str, ...], label: str, id: str | None, groups: tup
     for name in (*names, *([] if id is None else [id])):
         if not isinstance(name, str):
             raise UserError(
-                f"a column is given as {shown(name)}, of type {type(name).__name__}; give its name as text, '{shown(name)}'"
+                f"a column is given as {shown(name)}, of type {type(name).__name__}; give its name as a string,"
+                f" '{shown(name)}'"
             )
     if ID in names:
         raise UserError(
-            f"column '{ID}' cannot be text, label or group: the row ids are called so; rename it in the data"
+            f"column '{ID}' cannot be text, label or group: this name is used for the row ids; rename it in the data"
         )
     for name in names:
         if names.count(name) > 1:
-            rest = "; the label is reported as a group anyway" if name == label and name in groups else ""
+            rest = "; results are reported by label anyway" if name == label and name in groups else ""
             raise UserError(f"column '{shown(name)}' is given twice; name it once{rest}")
     if id in names:
         raise UserError(
-            f"column '{shown(id)}' is given as id and as something else; give the id a column of its own"
+            f"column '{shown(id)}' is given both as id and as text, label or group; use another id column"
         )
 
 
-def _read(source: Any, wanted: list[str]) -> tuple[list[Sheet], Source]:
-    """The wanted columns, a sheet per file, and where they came from."""
-    kind = memory.kind(source)
-    if kind == "splits":
-        raise UserError(
-            f"the dataset: holds the splits {listed(source)}; give one of them, e.g. ['{next(iter(source))}']"
-        )
-    if kind == "dataset":
-        return [memory.read_dataset(source, wanted)], Source("dataset", memory=source)
-    if kind == "arrow":
-        return [arrow.read_table(source, "the table", wanted)], Source("frame", memory=source)
-    if kind is not None:
-        frame = _collected(source) if isinstance(source, pl.LazyFrame) else source
-        return [memory.read_frame(frame, wanted)], Source("frame", memory=frame)
+def _read(source: Data, wanted: list[str]) -> tuple[list[Sheet], Source]:
+    """The wanted columns, one sheet per file, and the source."""
+    match memory.kind(source):
+        case "splits":
+            splits = list(source)  # type: ignore[arg-type]
+            raise UserError(
+                f"the dataset: contains the splits {listed(splits)}; give one of them, e.g. ['{splits[0]}']"
+            )
+        case "dataset":
+            return [memory.read_dataset(source, wanted)], Source("dataset", memory=source)
+        case "arrow":
+            return [arrow.read_table(source, "the table", wanted)], Source("frame", memory=source)
+        case "polars" | "pandas":
+            frame = _collected(source) if isinstance(source, pl.LazyFrame) else source
+            return [memory.read_frame(frame, wanted)], Source("frame", memory=frame)
     if not isinstance(source, (str, Path)):
         raise UserError(
             f"rows cannot be read from an object of type {type(source).__name__}; give a path, a datasets.Dataset, or a"
-            " frame of pandas or polars"
+            " pandas or polars frame"
         )
     try:
         return _read_path(source, wanted)
@@ -192,8 +206,8 @@ def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Sour
     return sheets, Source(form, str(source), sharded, tuple(parts))
 
 
-def _places(sheets: list[Sheet]) -> Callable[[int], str]:
-    """Where the n-th row of all sheets together stands."""
+def _places(sheets: list[Sheet]) -> Places:
+    """The location of the n-th row of all sheets together."""
     starts = [0, *accumulate(map(len, sheets))]
 
     def place(row: int) -> str:
@@ -203,8 +217,8 @@ def _places(sheets: list[Sheet]) -> Callable[[int], str]:
     return place
 
 
-def _labels(sheets: list[Sheet], column: str) -> tuple[pl.Series, str]:
-    """The labels of all sheets, and what they are: string, integer or boolean."""
+def _labels(sheets: list[Sheet], column: str, place: Places) -> tuple[pl.Series, validate.LabelKind]:
+    """The labels of all sheets, and their kind."""
     found = [validate.labels(sheet, column) for sheet in sheets]
     kind = found[0][1]
     for sheet, (_, other) in zip(sheets, found, strict=True):
@@ -218,50 +232,51 @@ def _labels(sheets: list[Sheet], column: str) -> tuple[pl.Series, str]:
         kind, decimal = validate.untyped_kind(set(labels.unique().to_list()))
         if decimal is not None:
             raise UserError(
-                f"{_places(sheets)(labels.to_list().index(decimal))}: label {decimal} (column '{shown(column)}') is a"
-                " decimal number; labels are strings or integers"
+                f"{place(labels.to_list().index(decimal))}: label {decimal} (column '{shown(column)}') is a decimal"
+                " number; labels are strings or integers"
             )
     return labels, kind
 
 
-def _classes(
-    labels: pl.Series, kind: str, given: Sequence[str] | None, name: str, place: Callable[[int], str]
-) -> tuple[str, ...]:
-    """The class names, sorted (integers as numbers), or those given."""
+def _classes(labels: pl.Series, kind: validate.LabelKind, name: str) -> tuple[str, ...]:
+    """The class names, sorted (integers as numbers)."""
     found = labels.unique().to_list()
-    if given is not None:
-        known = tuple(map(str, given))
-        if len(set(known)) < len(known):
-            twice = next(one for one in known if known.count(one) > 1)
-            raise UserError(f"{name}: class '{shown(twice)}' is given twice in classes; name it once")
-        unseen = sorted(set(found) - set(known))
-        if unseen:
-            first = labels.is_in(unseen).arg_max() or 0
-            near = did_you_mean(unseen[0], known)
-            raise UserError(
-                f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} never seen in the training rows:"
-                f" {listed(unseen, 5)}{near or '; drop those test rows, or add training rows'}"
-            )
-        return known
     if len(found) == 1:
         raise UserError(
             f"{name}: every label is '{shown(found[0])}' (column '{shown(labels.name)}'); a classifier needs two"
         )
     if len(found) == len(labels):
         raise UserError(
-            f"{name}: each of the {len(found):,} rows has a label of its own (column '{shown(labels.name)}'), as ids or"
-            " a regression target have; name the column of the classes"
+            f"{name}: each of the {len(found):,} rows has a different label (column '{shown(labels.name)}'), like an id"
+            " or a regression target; name the column with the classes"
         )
-    return tuple(sorted(found, key=int) if kind == "integer" else sorted(found))
+    return tuple(sorted(found, key=int if kind == "integer" else None))
 
 
-def _unique(ids: list[str], place: Callable[[int], str]) -> list[str]:
-    if len(set(ids)) < len(ids):
-        first: dict[str, int] = {}
-        for row, one in enumerate(ids):
-            if first.setdefault(one, row) != row:
-                raise UserError(
-                    f"{place(row)}: id '{shown(one)}' was given already ({place(first[one])}); make the ids unique, or"
-                    " leave --id out"
-                )
-    return ids
+def _given_classes(labels: pl.Series, given: Sequence[str], name: str, place: Places) -> tuple[str, ...]:
+    """The given class names; labels that are not among them are refused."""
+    known = tuple(map(str, given))
+    if len(set(known)) < len(known):
+        twice = next(one for one in known if known.count(one) > 1)
+        raise UserError(f"{name}: class '{shown(twice)}' is given twice in classes; name it once")
+    unseen = sorted(set(labels.unique().to_list()) - set(known))
+    if unseen:
+        first = labels.is_in(unseen).arg_max() or 0
+        near = did_you_mean(unseen[0], known)
+        raise UserError(
+            f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} not in the training rows:"
+            f" {listed(unseen, 5)}{near or '; drop these test rows, or add training rows'}"
+        )
+    return known
+
+
+def _check_unique(ids: list[str], place: Places) -> None:
+    if len(set(ids)) == len(ids):
+        return
+    first: dict[str, int] = {}
+    for row, one in enumerate(ids):
+        if first.setdefault(one, row) != row:
+            raise UserError(
+                f"{place(row)}: duplicate id '{shown(one)}' (first at {place(first[one])}); make the ids unique, or"
+                " leave out --id"
+            )

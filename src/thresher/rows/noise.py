@@ -1,4 +1,4 @@
-"""Label noise with a seed: which rows it hits depends on their ids, never on their order."""
+"""Plant label noise: which labels change depends on the row ids and a seed, never on the row order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thresher.row_hash import purpose_hashes, uniform
 
 
 class Noisy(NamedTuple):
-    """Labels after noise, and which of them differ from before."""
+    """The labels after noise (N,), and which of them changed (N,)."""
 
     labels: NDArray[np.int64]
     changed: NDArray[np.bool_]
@@ -21,8 +21,8 @@ class Noisy(NamedTuple):
 def isotropic(labels: ArrayLike, n_classes: int, share: float, *, ids: Sequence[str], seed: int = 0) -> Noisy:
     """Redraw the labels of a share of the rows uniformly over ALL classes.
 
-    Exactly round(share * N) rows are redrawn, and each draws its old label again with probability 1 / n_classes. So the
-    expected share of wrong labels is share * (1 - 1 / n_classes): 2/3 of the share with three classes.
+    Exactly round(share * N) rows are redrawn, and each keeps its label with probability 1 / n_classes. So the expected
+    share of wrong labels is share * (1 - 1 / n_classes): 2/3 of the share with three classes.
 
     Parameters
     ----------
@@ -31,17 +31,15 @@ def isotropic(labels: ArrayLike, n_classes: int, share: float, *, ids: Sequence[
     share
         of the rows, 0..1.
     ids
-        row ids, N of them; a row's fate depends on its id and the seed (and, through the exact count, on which other
-        rows there are), not on the order.
+        row ids, (N,). Whether a row is redrawn depends on its id, the seed and, because the count is exact, on which
+        other rows there are; not on the order.
 
     Raises
     ------
     ValueError
         share outside [0, 1], or lengths that differ.
 
-    References
-    ----------
-    Anand et al., EMNLP 2023 (arXiv 2311.16298), section 2.4 and table 4.
+    Source: Anand et al., EMNLP 2023 (arXiv 2311.16298), section 2.4 and table 4.
 
     >>> ids = [str(row) for row in range(9000)]
     >>> noisy = isotropic(np.arange(9000) % 3, 3, 0.3, ids=ids)
@@ -63,9 +61,9 @@ def group_conditional(
     ids: Sequence[str],
     seed: int = 0,
 ) -> Noisy:
-    """Isotropic noise whose share differs by group: in group g exactly round(shares[g] * N_g) rows are redrawn.
+    """Isotropic noise with a different share per group: in group g exactly round(shares[g] * N_g) rows are redrawn.
 
-    Groups that `shares` does not name keep their labels.
+    Groups that are not in `shares` keep their labels.
 
     >>> ids = ["a", "b", "c", "d"]
     >>> noisy = group_conditional([0, 0, 0, 0], ["live", "live", "lab", "lab"], 1000, {"live": 1.0}, ids=ids)
@@ -91,10 +89,10 @@ def group_conditional(
 def class_conditional(
     labels: ArrayLike, transition: ArrayLike, *, ids: Sequence[str], seed: int = 0
 ) -> Noisy:
-    """Replace every label y by a draw from row y of a transition matrix.
+    """Replace every label i by a draw from row i of a transition matrix.
 
-    P(new = j | old = i) = transition[i, j], shape (n_classes, n_classes), rows sum to 1. Each row of the data draws for
-    itself, so the realised shares vary around the matrix.
+    P(new = j | old = i) = transition[i, j], shape (n_classes, n_classes), rows sum to 1. Rows are drawn independently, so
+    the realised shares vary around the matrix.
 
     Raises
     ------
@@ -107,9 +105,9 @@ def class_conditional(
     """
     matrix = np.asarray(transition, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"the transition matrix has shape {matrix.shape}, it must be square")
+        raise ValueError(f"the transition matrix has shape {matrix.shape}; it must be square")
     if (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1):
-        raise ValueError("every row of the transition matrix holds probabilities that sum to 1")
+        raise ValueError("every row of the transition matrix must contain probabilities that sum to 1")
     before = _checked(labels, ids, len(matrix))
     below = np.cumsum(matrix, axis=1)
     below[:, -1] = 1.0
@@ -123,5 +121,5 @@ def _checked(labels: ArrayLike, ids: Sequence[str], n_classes: int) -> NDArray[n
     if len(ids) != len(before):
         raise ValueError(f"{len(ids)} ids for {len(before)} labels")
     if len(before) and not (before.min() >= 0 and before.max() < n_classes):
-        raise ValueError(f"labels must lie in 0..{n_classes - 1}")
+        raise ValueError(f"labels must be in 0..{n_classes - 1}")
     return before

@@ -1,4 +1,4 @@
-"""The files behind rows: as they were when read, and whether they still are."""
+"""Record the files that rows were read from, and check that they are unchanged."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.files import digest, file_digest
 from thresher.rows.table import Part, Source
+from thresher.run.files import digest, file_digest
 
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
-    """One file of a source."""
+    """The record of one source file with content `raw`."""
     return Part(str(path.absolute()), name, len(raw), hashlib.blake2b(raw, digest_size=12).hexdigest(), rows)
 
 
 def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:
-    """The data files of a saved dataset folder. They are read together, so the first one counts all rows."""
-    # Beside its data a dataset may have cached what was made of it.
+    """The data files of a saved dataset folder. They are read as one, so the first part counts all rows."""
+    # state.json names the data files; the folder may also contain cache files of `datasets`.
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     files = [folder / one["filename"] for one in state["_data_files"]]
     return tuple(
@@ -28,7 +28,7 @@ def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:
 
 
 def content_of(source: Source) -> str:
-    """A digest of the files of a source, wherever they stand.
+    """A digest of the files of a source that does not depend on where they are.
 
     >>> one = Part("/here/a.csv", "a.csv", 20, "12ab", 2)
     >>> two = Part("/there/a.csv", "a.csv", 20, "12ab", 2)
@@ -39,15 +39,15 @@ def content_of(source: Source) -> str:
 
 
 def check_unchanged(part: Part) -> None:
-    """The file is what it was when the rows were read: row numbers mean nothing otherwise.
+    """Check that a file has not changed since its rows were read: row numbers would no longer match.
 
     Raises
     ------
     UserError
-        it is gone or has changed.
+        it is missing or has changed.
     """
     path = Path(part.path)
     if not path.is_file():
-        raise UserError(f"{path}: gone since its rows were read; put it back, or load the rows anew")
+        raise UserError(f"{path}: missing since its rows were read; restore it, or load the rows again")
     if path.stat().st_size != part.size or file_digest(path) != part.digest:
-        raise UserError(f"{path}: changed since its rows were read; put it back, or load the rows anew")
+        raise UserError(f"{path}: changed since its rows were read; restore it, or load the rows again")

@@ -1,37 +1,55 @@
-"""Rows in the run folder: a Parquet file that a later process reads, and can write kept rows back from."""
+"""Save rows to a run folder as Parquet, and read them back."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
-from thresher.sealed import about, check, write_table
+from thresher.run.files import write, write_folder
+from thresher.run.integrity import check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
 GROUP_ROWS = 16384
 
 
-def save_rows(rows: Rows, path: str | Path) -> None:
-    """Write rows as Parquet, with what they are and where they came from in the file's metadata.
+class _SavedSource(TypedDict):
+    format: str
+    path: str
+    sharded: bool
+    parts: list[dict[str, object]]
 
-    Rows that came from memory have no file to go back to. For them all columns of the frame are written beside it
-    (rows.original.parquet), or the dataset (folder rows.original).
+
+class _Saved(TypedDict):
+    """What the metadata of the file says about its rows."""
+
+    text: tuple[str, ...]
+    label: str
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
+    integer_labels: bool
+    source: _SavedSource
+
+
+def save_rows(rows: Rows, path: str | Path) -> None:
+    """Write rows as Parquet, with a description of the rows and their source in the metadata of the file.
+
+    Rows that were loaded from memory have no file to write back from, so the whole frame is saved beside them
+    (rows.original.parquet), or the whole dataset (folder rows.original).
 
     Raises
     ------
     UserError
-        the place cannot be written, or the disk is full.
+        the file cannot be written, or the disk is full.
 
     >>> import tempfile
     >>> from thresher.rows import load
@@ -44,10 +62,8 @@ def save_rows(rows: Rows, path: str | Path) -> None:
     (True, ('0', '1'))
     """
     path = Path(path)
-    source = rows.source
-    if source.memory is not None:
-        source = _save_memory(rows, path)
-    facts = {
+    source = rows.source if rows.source.memory is None else _save_memory(rows, path)
+    saved: _Saved = {
         "text": rows.text,
         "label": rows.label,
         "groups": rows.groups,
@@ -61,38 +77,38 @@ def save_rows(rows: Rows, path: str | Path) -> None:
         },
     }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    # Small row groups, so that who reads some of the rows decodes little more than those.
-    write_table(path, table, {_KEY: json.dumps(facts).encode()}, GROUP_ROWS)
+    # Small row groups: reading some of the rows decodes little more than those.
+    write_table(path, table, {_KEY: json.dumps(saved).encode()}, GROUP_ROWS)
+
+
+def _save_memory(rows: Rows, path: Path) -> Source:
+    """Save data from memory beside the rows. Paths are relative, so that the run folder can be moved."""
+    memory = rows.source.memory
+    if rows.source.format == "dataset":
+        folder = path.with_suffix(".original")
+        write_folder(folder, lambda temporary: write_dataset(memory, temporary))
+        parts = dataset_parts(folder, len(rows))
+        return Source(
+            "dataset",
+            folder.name,
+            True,
+            tuple(replace(part, path=f"{folder.name}/{part.name}") for part in parts),
+        )
+    original = path.with_suffix(f".original{path.suffix}")
+    write(original, lambda temporary: pq.write_table(memory, temporary, compression="zstd"))
+    part = part_of(original, original.name, original.read_bytes(), len(rows))
+    return Source("parquet", original.name, False, (replace(part, path=original.name),))
 
 
 def check_rows(path: str | Path) -> None:
-    """Refuse rows that are not as `save_rows` wrote them, without reading them into memory.
+    """Verify the checksum of a file that `save_rows` wrote, without loading it.
 
     Raises
     ------
     UserError
         one line that names the file, what is wrong with it, and the remedy.
     """
-    check(Path(path), "the `thresher train` command that made it writes it again")
-
-
-def _save_memory(rows: Rows, path: Path) -> Source:
-    """Write what stands in memory beside the rows; paths are relative, so that a run folder can be moved."""
-    memory = rows.source.memory
-    if rows.source.format == "dataset":
-        folder = path.with_suffix(".original")
-        write_folder(folder, lambda temporary: write_dataset(memory, temporary))
-        parts = dataset_parts(folder, len(rows))
-        relative = tuple(
-            Part(f"{folder.name}/{one.name}", one.name, one.size, one.digest, one.rows) for one in parts
-        )
-        return Source("dataset", folder.name, True, relative)
-    original = path.with_suffix(f".original{path.suffix}")
-    write(original, lambda temporary: pq.write_table(memory, temporary, compression="zstd"))
-    one = part_of(original, original.name, original.read_bytes(), len(rows))
-    return Source(
-        "parquet", original.name, False, (Part(original.name, one.name, one.size, one.digest, one.rows),)
-    )
+    check_table(Path(path), "rerun the `thresher train` command that made it")
 
 
 def read_rows(path: str | Path) -> Rows:
@@ -101,34 +117,36 @@ def read_rows(path: str | Path) -> Rows:
     Raises
     ------
     UserError
-        no such file, a damaged one, or not one of `save_rows`.
+        the file is missing or damaged, or was not written by `save_rows`.
     """
     path = Path(path)
     check_rows(path)
     try:
         table = pq.read_table(path)
-        facts = json.loads((table.schema.metadata or {})[_KEY])
+        saved: _Saved = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not rows that thresher wrote; start anew with --out") from error
+        raise UserError(f"{path}: not rows that thresher wrote; start again with another --out") from error
     frame = pl.from_arrow(table.replace_schema_metadata(None))
     assert isinstance(frame, pl.DataFrame)
     return Rows(
         table=frame,
-        text=tuple(facts["text"]),
-        label=facts["label"],
-        groups=tuple(facts["groups"]),
-        classes=tuple(facts["classes"]),
-        source=_source(facts["source"], path.parent),
-        integer_labels=facts["integer_labels"],
+        text=tuple(saved["text"]),
+        label=saved["label"],
+        groups=tuple(saved["groups"]),
+        classes=tuple(saved["classes"]),
+        source=_source(saved["source"], path.parent),
+        integer_labels=saved["integer_labels"],
     )
 
 
 def source_of(path: Path) -> Source:
-    """Where rows that `save_rows` wrote, and that have been checked, came from, without reading them."""
-    return _source(json.loads(about(path)[_KEY])["source"], path.parent)
+    """The source of saved rows, without loading the rows. The file must have been checked."""
+    saved: _Saved = json.loads(metadata(path)[_KEY])
+    return _source(saved["source"], path.parent)
 
 
-def _source(facts: dict[str, Any], folder: Path) -> Source:
+def _source(saved: _SavedSource, folder: Path) -> Source:
+    parts = [Part(**part) for part in saved["parts"]]  # type: ignore[arg-type]
     # Joining an absolute path to a folder gives the absolute path.
-    parts = [{**part, "path": str(folder.resolve() / part["path"])} for part in facts["parts"]]
-    return Source(facts["format"], facts["path"], facts["sharded"], tuple(Part(**part) for part in parts))
+    placed = tuple(replace(part, path=str(folder.resolve() / part.path)) for part in parts)
+    return Source(saved["format"], saved["path"], saved["sharded"], placed)

@@ -1,24 +1,28 @@
-"""The rows in memory: one table, and where it came from."""
+"""`Rows`: the loaded rows as one table, and the source they came from."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 ID = "id"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of the source, as it was when it was read."""
+    """One file of a source, as it was when it was read."""
 
     path: str
-    name: str  # below the shards' common folder
+    name: str  # relative to the common folder of the shards
     size: int  # bytes
     digest: str
     rows: int
@@ -26,30 +30,30 @@ class Part:
 
 @dataclass(frozen=True)
 class Source:
-    """Where rows came from, which is all that writing them back takes.
+    """Where rows came from; all that is needed to write them back.
 
     `format` is jsonl, json, csv, tsv, parquet, dataset (a saved dataset folder or a `datasets.Dataset`) or frame.
-    Files are named in `parts`; what came from memory stands in `memory`: a `pyarrow.Table` or a `datasets.Dataset`.
+    Files are listed in `parts`; data from memory is in `memory`.
     """
 
     format: str
     path: str = ""
     sharded: bool = False
     parts: tuple[Part, ...] = ()
-    memory: Any = None
+    memory: pa.Table | Dataset | None = None
 
     @property
     def name(self) -> str:
-        """The source as the user named it."""
+        """The source as the user gave it."""
         return self.path or f"the {self.format}"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled texts: a table with the columns id, the text column(s), the label and the groups, in input order.
+    """Labelled texts: a table with the columns id, text(s), label and groups, in input order.
 
-    All columns are strings and the names are the user's, except `id`. `classes` holds the class names; the place of a
-    name in it is the integer label.
+    All columns are strings and have the user's names, except `id`. `classes` holds the class names; the position of a
+    name is its integer label.
     """
 
     table: pl.DataFrame
@@ -64,7 +68,7 @@ class Rows:
         return self.table.height
 
     def labels(self) -> NDArray[np.int64]:
-        """The integer label of every row, shape (N,): the place of its class in `classes`.
+        """The integer label of every row, shape (N,).
 
         >>> import polars as pl, thresher.rows
         >>> frame = pl.DataFrame({"text": ["hi", "bye", "hello"], "label": ["greet", "leave", "greet"]})
@@ -74,7 +78,7 @@ class Rows:
         return self.table[self.label].cast(pl.Enum(self.classes)).to_physical().to_numpy().astype(np.int64)
 
     def hash(self) -> str:
-        """Hash of the content in order: ids, texts, labels, groups; not of names, paths or formats.
+        """A hash of ids, texts, labels and groups in order; independent of column names, paths and formats.
 
         >>> import polars as pl, thresher.rows
         >>> frame = pl.DataFrame({"text": ["hi", "bye", "hello"], "label": ["greet", "leave", "greet"]})
@@ -87,7 +91,7 @@ class Rows:
         hasher = hashlib.blake2b(f"{len(self)} {len(self.text)} {len(self.groups)}".encode(), digest_size=12)
         for column in (ID, *self.text, self.label, *self.groups):
             values = self.table[column]
-            # The lengths keep "ab", "c" apart from "a", "bc".
+            # The lengths distinguish "ab", "c" from "a", "bc".
             hasher.update(values.str.len_bytes().to_numpy().astype("<i8").tobytes())
             hasher.update("".join(values.to_list()).encode())
         return hasher.hexdigest()

@@ -1,10 +1,10 @@
-"""What a column must hold. Every function takes one sheet and answers with clean strings, or names the row."""
+"""Check the values of one column and convert them to strings; errors name the row."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -12,7 +12,9 @@ from thresher.errors import UserError
 from thresher.rows.read.sheet import Sheet
 from thresher.wording import shown
 
-_WORDS = {
+LabelKind = Literal["string", "integer", "boolean", "untyped"]  # untyped: from CSV or TSV
+
+_WORDS: dict[type, str] = {
     bool: "a boolean",
     int: "an integer",
     float: "a decimal number",
@@ -20,55 +22,10 @@ _WORDS = {
     list: "a list",
     dict: "an object",
 }
-_KINDS = {str: "string", int: "integer", bool: "boolean"}
-# Python reads no integer of more than 4,300 digits; one of a hundred is a name.
+_LABELS: dict[type, LabelKind] = {str: "string", int: "integer", bool: "boolean"}
+# Python parses integers of at most 4,300 digits; a label of more than a hundred is treated as a name.
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-
-
-def is_missing(value: Any) -> bool:
-    """None, NaN, and what pandas writes for them."""
-    return (
-        value is None
-        or (isinstance(value, float) and value != value)
-        or type(value).__name__ in ("NAType", "NaTType")
-    )
-
-
-def _word(value: Any) -> str:
-    return next((word for one, word in _WORDS.items() if isinstance(value, one)), f"a {type(value).__name__}")
-
-
-def _first(sheet: Sheet, column: str, wrong: Callable[[Any], bool]) -> tuple[str, Any]:
-    row, value = next((row, value) for row, value in enumerate(sheet.columns[column]) if wrong(value))
-    return sheet.place(row), value
-
-
-def _reject_missing(sheet: Sheet, column: str, role: str) -> None:
-    if any(map(is_missing, sheet.columns[column])):
-        place, _ = _first(sheet, column, is_missing)
-        raise UserError(
-            f"{place}: no {role} (column '{shown(column)}' is null or absent); fill it in or drop the row"
-        )
-
-
-def series(sheet: Sheet, column: str, values: list[str]) -> pl.Series:
-    """Strings as a column.
-
-    Raises
-    ------
-    UserError
-        half a surrogate pair, which JSON can spell and no encoding of Unicode holds.
-    """
-    try:
-        "".join(values).encode()
-    except UnicodeEncodeError as error:
-        row = next(row for row, value in enumerate(values) if re.search("[\ud800-\udfff]", value))
-        raise UserError(
-            f"{sheet.place(row)}: column '{shown(column)}' holds half a surrogate pair (\\ud800-\\udfff), which is not"
-            " valid Unicode; mend or drop the row"
-        ) from error
-    return pl.Series(column, values, dtype=pl.String)
 
 
 def texts(sheet: Sheet, column: str) -> pl.Series:
@@ -84,14 +41,14 @@ def texts(sheet: Sheet, column: str) -> pl.Series:
         _reject_missing(sheet, column, "text")
         place, value = _first(sheet, column, lambda value: not isinstance(value, str))
         raise UserError(
-            f"{place}: column '{shown(column)}' holds {_word(value)} ({shown(value)}), not text;"
+            f"{place}: column '{shown(column)}' contains {_word(value)} ({shown(value)}), not text;"
             " name the text column, or write the values as strings"
         )
-    return series(sheet, column, values)
+    return _series(sheet, column, values)
 
 
-def labels(sheet: Sheet, column: str) -> tuple[pl.Series, str]:
-    """A label column as strings, and what the labels are: string, integer, boolean, or untyped (CSV, TSV).
+def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
+    """A label column as strings, and the kind of the labels.
 
     Raises
     ------
@@ -99,69 +56,60 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, str]:
         a missing or empty label, a decimal number, a list, or labels of mixed types.
     """
     values = sheet.columns[column]
-    types = set(map(type, values))
-    if not (len(types) == 1 and types <= _KINDS.keys()):
+    kinds = {_LABELS.get(type(value)) for value in values}
+    if None in kinds or len(kinds) > 1:
         _reject_missing(sheet, column, "label")
-        kinds = [next((kind for one, kind in _KINDS.items() if type(value) is one), "") for value in values]
-        odd = next((row for row, kind in enumerate(kinds) if kind != kinds[0] or not kind), 0)
-        value = values[odd]
-        if not kinds[odd]:
-            raise UserError(
-                f"{sheet.place(odd)}: label {shown(value)} (column '{shown(column)}') is {_word(value)};"
-                " labels are strings or integers"
-            )
-        raise UserError(
-            f"{sheet.place(odd)}: label {shown(value)} (column '{shown(column)}') is {_word(value)}, the labels before it"
-            f" are {kinds[0]}s; write all labels as one type"
+        first = type(values[0])
+        place, value = _first(
+            sheet, column, lambda value: type(value) not in _LABELS or type(value) is not first
         )
-    if types == {str}:
-        if not all(map(str.strip, values)):
-            place, _ = _first(sheet, column, lambda value: not value.strip())
-            raise UserError(f"{place}: empty label (column '{shown(column)}'); fill it in or drop the row")
-        return series(sheet, column, values), "string" if sheet.typed else "untyped"
-    if types == {bool}:
-        return pl.Series(
-            column, ["true" if value else "false" for value in values], dtype=pl.String
-        ), "boolean"
-    return pl.Series(column, list(map(str, values)), dtype=pl.String), "integer"
+        wrong = f"{place}: label {shown(value)} (column '{shown(column)}') is {_word(value)}"
+        if type(value) not in _LABELS:
+            raise UserError(f"{wrong}; labels are strings or integers")
+        raise UserError(f"{wrong}, the labels before it are {_LABELS[first]}s; write all labels as one type")
+    kind = _LABELS[type(values[0])]
+    if kind != "string":
+        return pl.Series(column, [str(value).lower() for value in values], dtype=pl.String), kind
+    if not all(map(str.strip, values)):
+        place, _ = _first(sheet, column, lambda value: not value.strip())
+        raise UserError(f"{place}: empty label (column '{shown(column)}'); fill it in or drop the row")
+    return _series(sheet, column, values), kind if sheet.typed else "untyped"
 
 
-def untyped_kind(distinct: set[str]) -> tuple[str, str | None]:
-    """What labels are that a format without types gave, and the first that cannot be a label, if any.
+def untyped_kind(distinct: set[str]) -> tuple[LabelKind, str | None]:
+    """The kind of labels from a format without types, and the first decimal number if all labels are numbers.
 
     >>> untyped_kind({"0", "1"}), untyped_kind({"1", "2.5"}), untyped_kind({"1", "a"})
-    (('integer', None), ('decimal', '2.5'), ('string', None))
+    (('integer', None), ('string', '2.5'), ('string', None))
     """
     if all(map(_INTEGER.fullmatch, distinct)):
         return "integer", None
-    decimal = sorted(label for label in distinct if re.search("[.eE]", label))
-    if decimal and all(map(_NUMBER.fullmatch, distinct)):
-        return "decimal", decimal[0]
+    if all(map(_NUMBER.fullmatch, distinct)):
+        return "string", min((label for label in distinct if re.search("[.eE]", label)), default=None)
     return "string", None
 
 
 def given_ids(sheet: Sheet, column: str) -> pl.Series:
-    """An id column of strings or integers, as strings. That no two are equal is for the caller: shards come together.
+    """An id column of strings or integers, as strings. Uniqueness is checked by the caller, over all shards.
 
     Raises
     ------
     UserError
-        a missing or empty id, or one that is neither string nor integer.
+        a missing or empty id, or one that is neither a string nor an integer.
     """
     values = sheet.columns[column]
-    types = set(map(type, values))
-    if not types <= {str, int}:
+    if not set(map(type, values)) <= {str, int}:
         _reject_missing(sheet, column, "id")
         place, value = _first(sheet, column, lambda value: type(value) not in (str, int))
         raise UserError(
             f"{place}: id {shown(value)} (column '{shown(column)}') is {_word(value)}; ids are strings or integers"
         )
-    found = list(map(str, values)) if types != {str} else values
+    found = list(map(str, values))
     if "" in found:
         raise UserError(
-            f"{sheet.place(found.index(''))}: empty id (column '{shown(column)}'); fill it in or leave --id out"
+            f"{sheet.place(found.index(''))}: empty id (column '{shown(column)}'); fill it in, or leave out --id"
         )
-    return series(sheet, column, found)
+    return _series(sheet, column, found)
 
 
 def group(sheet: Sheet, column: str) -> pl.Series:
@@ -173,20 +121,60 @@ def group(sheet: Sheet, column: str) -> pl.Series:
         a list or an object.
     """
     values = sheet.columns[column]
-    if set(map(type, values)) <= {str}:
-        return series(sheet, column, values)
-    for row, value in enumerate(values):
-        if isinstance(value, (list, dict, tuple)):
-            raise UserError(
-                f"{sheet.place(row)}: group '{shown(column)}' is {_word(value)}; a group is one value"
-            )
-    return series(sheet, column, list(map(_group_name, values)))
+    if not set(map(type, values)) <= {str}:
+        if any(isinstance(value, (list, dict, tuple)) for value in values):
+            place, value = _first(sheet, column, lambda value: isinstance(value, (list, dict, tuple)))
+            raise UserError(f"{place}: group '{shown(column)}' is {_word(value)}; a group is a single value")
+        values = list(map(_group_name, values))
+    return _series(sheet, column, values)
 
 
-def _group_name(value: Any) -> str:
-    if is_missing(value):
+def _group_name(value: object) -> str:
+    if _is_missing(value):
         return ""
     if isinstance(value, bool):
-        return "true" if value else "false"
+        return str(value).lower()
     # pandas turns a column of integers with gaps into decimals.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _is_missing(value: object) -> bool:
+    """None, NaN, and the missing values of pandas."""
+    return (
+        value is None
+        or (isinstance(value, float) and value != value)
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
+
+
+def _word(value: object) -> str:
+    return next(
+        (word for kind, word in _WORDS.items() if isinstance(value, kind)), f"a {type(value).__name__}"
+    )
+
+
+def _first(sheet: Sheet, column: str, wrong: Callable[[Any], bool]) -> tuple[str, Any]:
+    """The place and the value of the first wrong cell."""
+    row, value = next((row, value) for row, value in enumerate(sheet.columns[column]) if wrong(value))
+    return sheet.place(row), value
+
+
+def _reject_missing(sheet: Sheet, column: str, role: str) -> None:
+    if any(map(_is_missing, sheet.columns[column])):
+        place, _ = _first(sheet, column, _is_missing)
+        raise UserError(
+            f"{place}: no {role} (column '{shown(column)}' is null or missing); fill it in or drop the row"
+        )
+
+
+def _series(sheet: Sheet, column: str, values: list[str]) -> pl.Series:
+    """Strings as a column; refuses half of a surrogate pair, which JSON can spell and UTF-8 cannot encode."""
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError as error:
+        place, _ = _first(sheet, column, lambda value: bool(re.search("[\ud800-\udfff]", value)))
+        raise UserError(
+            f"{place}: column '{shown(column)}' contains half of a surrogate pair (\\ud800-\\udfff), which is not valid"
+            " Unicode; fix or drop the row"
+        ) from error
+    return pl.Series(column, values, dtype=pl.String)

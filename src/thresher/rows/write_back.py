@@ -1,11 +1,10 @@
-"""The kept rows and the dropped ones, in the format they came in."""
+"""Write kept and dropped rows in the format, columns and order of the input."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,12 +13,15 @@ from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.files import write, write_folder
 from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
 from thresher.rows.read.sheet import Pieces
 from thresher.rows.table import ID, Part, Rows, Source
+from thresher.run.files import write, write_folder
 from thresher.wording import listed, shown
+
+Keep = set[str] | frozenset[str] | NDArray[np.bool_] | Sequence[bool] | pl.Series
+Mask = NDArray[np.bool_]
 
 _SPLITTERS: dict[str, Callable[[bytes, str], Pieces]] = {
     "jsonl": json_lines.split,
@@ -27,28 +29,24 @@ _SPLITTERS: dict[str, Callable[[bytes, str], Pieces]] = {
     "csv": delimited.split_csv,
     "tsv": delimited.split_tsv,
 }
-# What `datasets` writes as it saves and as it maps.
+# Files that `datasets` writes when it saves a dataset or caches a map.
 _OF_DATASETS = re.compile(r"data-\d+-of-\d+\.arrow|cache-\w+\.arrow|dataset_info\.json|state\.json")
 
 
-def write_back(
-    rows: Rows,
-    keep: set[str] | frozenset[str] | NDArray[np.bool_] | Sequence[bool] | pl.Series,
-    kept_path_stem: str | Path,
-) -> tuple[Path, Path]:
+def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path, Path]:
     """Write the kept rows and the dropped rows in the format, columns and order of the input.
 
     Text formats (JSONL, JSON, CSV, TSV) keep the bytes of every record, the header and the byte order mark; blank lines
-    between records go. Parquet keeps schema, metadata and compression. Shards give a folder of shards of the same names,
-    a dataset gives a saved dataset folder, a frame gives a Parquet file.
+    between records are dropped. Parquet keeps schema, metadata and compression. Shards become a folder of shards with
+    the same names, a dataset becomes a saved dataset folder, a frame becomes a Parquet file.
 
     Parameters
     ----------
     keep
-        the ids to keep, or a truth value per row.
+        the ids to keep, or one boolean per row.
     kept_path_stem
-        where to write the kept rows, without an ending, e.g. RUN/kept. The dropped ones stand beside it: "kept" in the
-        name becomes "dropped", and a name without it gets "-dropped" after it.
+        the path of the kept rows without an extension, e.g. RUN/kept. The dropped rows are written beside it: "kept" in
+        the name becomes "dropped"; a name without "kept" gets the suffix "-dropped".
 
     Returns
     -------
@@ -58,8 +56,8 @@ def write_back(
     Raises
     ------
     UserError
-        the source is gone or has changed since it was read, an id is unknown, a path would overwrite the source or a
-        folder with files of somebody else, or the place cannot be written. Nothing is half written.
+        the source is missing or has changed since it was read, an id is unknown, a path would overwrite the source or a
+        folder that contains other files, or a file cannot be written. No partial file is left behind.
 
     >>> import tempfile
     >>> from thresher.rows import load
@@ -80,25 +78,25 @@ def write_back(
     other = stem.name.replace("kept", "dropped") if "kept" in stem.name else f"{stem.name}-dropped"
     kept, dropped = stem.with_name(stem.name + ending), stem.with_name(other + ending)
     for path in (kept, dropped):
-        _spare_source(path, source)
-        _spare_others(path, source)
+        _protect_source(path, source)
+        _protect_others(path, source)
     for path, chosen in ((kept, mask), (dropped, ~mask)):
         _write(source, chosen, path)
     return kept, dropped
 
 
-def _mask(rows: Rows, keep: Any) -> NDArray[np.bool_]:
+def _mask(rows: Rows, keep: Keep) -> Mask:
     if isinstance(keep, (set, frozenset)):
         unknown = sorted(keep - set(rows.table[ID].to_list()))
         if unknown:
             raise UserError(
-                f"{rows.source.name}: no rows of the ids {listed(unknown, 5)}; take ids from these rows"
+                f"{rows.source.name}: no rows with the ids {listed(unknown, 5)}; use the ids of these rows"
             )
         return rows.table[ID].is_in(list(keep)).to_numpy()
     mask = np.asarray(keep)
     if mask.shape != (len(rows),) or mask.dtype != np.bool_:
         raise UserError(
-            f"{rows.source.name}: keep has shape {mask.shape} and type {mask.dtype}; give a truth value for each of the"
+            f"{rows.source.name}: keep has shape {mask.shape} and type {mask.dtype}; give one boolean for each of the"
             f" {len(rows):,} rows, or a set of ids"
         )
     return mask
@@ -112,16 +110,16 @@ def _ending(source: Source) -> str:
     return Path(source.parts[0].path).suffix
 
 
-def _spare_source(path: Path, source: Source) -> None:
-    """Writing the result must not destroy what it is made from."""
+def _protect_source(path: Path, source: Source) -> None:
+    """Refuse to overwrite the files that the rows came from."""
     target = path.resolve()
     for part in source.parts:
         if target in (origin := Path(part.path).resolve(), *origin.parents):
-            raise UserError(f"{path}: would overwrite the rows' own source; choose another place")
+            raise UserError(f"{path}: would overwrite the source of the rows; choose another path")
 
 
-def _spare_others(path: Path, source: Source) -> None:
-    """A folder takes the place of one that was written before, never of one with files of somebody else."""
+def _protect_others(path: Path, source: Source) -> None:
+    """Refuse to replace a folder that contains files other than those of an earlier `write_back`."""
     if not path.is_dir() or _ending(source):
         return
     written = {part.name for part in source.parts}
@@ -130,11 +128,11 @@ def _spare_others(path: Path, source: Source) -> None:
         ours = _OF_DATASETS.fullmatch(name) if source.format == "dataset" else name in written
         if not ours and not file.name.startswith("."):
             raise UserError(
-                f"{path}: holds '{shown(name)}', which is none of these rows' files; choose another place"
+                f"{path}: contains '{shown(name)}', which is not a file of these rows; choose another path"
             )
 
 
-def _write(source: Source, mask: NDArray[np.bool_], path: Path) -> None:
+def _write(source: Source, mask: Mask, path: Path) -> None:
     if source.format == "dataset":
         write_folder(path, lambda temporary: _write_dataset(source, mask, temporary))
     elif source.format == "frame":
@@ -145,27 +143,22 @@ def _write(source: Source, mask: NDArray[np.bool_], path: Path) -> None:
         write(path, lambda temporary: _write_file(source.format, source.parts[0], mask, temporary))
 
 
-def _write_dataset(source: Source, mask: NDArray[np.bool_], folder: Path) -> None:
-    dataset = (
-        source.memory if source.memory is not None else memory.open_dataset(Path(source.parts[0].path).parent)
-    )
+def _write_dataset(source: Source, mask: Mask, folder: Path) -> None:
+    dataset = source.memory
+    if dataset is None:
+        dataset = memory.open_dataset(Path(source.parts[0].path).parent)
     memory.write_dataset(dataset.select(np.flatnonzero(mask)), folder)
 
 
-def _write_shards(source: Source, mask: NDArray[np.bool_], folder: Path) -> None:
-    for part, chosen in _slices(source.parts, mask):
-        (folder / part.name).parent.mkdir(parents=True, exist_ok=True)
-        _write_file(source.format, part, chosen, folder / part.name)
-
-
-def _slices(parts: tuple[Part, ...], mask: NDArray[np.bool_]) -> Iterator[tuple[Part, NDArray[np.bool_]]]:
+def _write_shards(source: Source, mask: Mask, folder: Path) -> None:
     start = 0
-    for part in parts:
-        yield part, mask[start : start + part.rows]
+    for part in source.parts:
+        (folder / part.name).parent.mkdir(parents=True, exist_ok=True)
+        _write_file(source.format, part, mask[start : start + part.rows], folder / part.name)
         start += part.rows
 
 
-def _write_file(form: str, part: Part, mask: NDArray[np.bool_], path: Path) -> None:
+def _write_file(form: str, part: Part, mask: Mask, path: Path) -> None:
     if form == "parquet":
         arrow.write_parquet(Path(part.path), mask, path)
     else:

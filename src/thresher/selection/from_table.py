@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.files import write
+from thresher.run.files import write
 from thresher.selection.decide import decide
 from thresher.selection.read import read
 from thresher.selection.request import check

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import FrozenClassifier
 from thresher.signals.capture import embedding_leaf, layer_flow
 from thresher.signals.ghost import rule_for
 

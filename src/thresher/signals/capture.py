@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import embedding_layer, layer_stack
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import embedding_layer, layer_stack
+from thresher.models.frozen import FrozenClassifier
 from thresher.signals.ghost import supported_modules
 
 

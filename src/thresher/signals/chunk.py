@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,34 +13,40 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from thresher import parquet
-from thresher.config import SIGNALS, MeasureConfig
+from thresher.config import SIGNALS
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.frozen import Features, FrozenClassifier
-from thresher.model.tokens import Tokens, tokenise
-from thresher.run_folder import features_file, read_manifest
+from thresher.models.classifier import Classifier
+from thresher.models.frozen import Features, FrozenClassifier
+from thresher.models.tokens import Tokens, tokenise
+from thresher.run import parquet
+from thresher.run.layout import Layout
+from thresher.run.training import Training
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
-from thresher.training.checkpoints import build_classifier, list_checkpoints, load_weights
+from thresher.training.checkpoints import build_classifier, load_weights
 from thresher.training.features import read_features
+from thresher.training.finished import list_checkpoints
 
 Model = Classifier | FrozenClassifier
 Inputs = Tokens | Features
 
 
-@lru_cache(maxsize=1)
-def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
-    """Model, tokenizer and the weights of all checkpoints, kept by the process from chunk to chunk.
+def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
+    """Model, tokenizer and the weights of all checkpoints of a plan, kept by the process from chunk to chunk.
 
     With bfloat16 the weights stay in float32; matrix products run in bfloat16 (autocast).
     """
+    return _loaded(plan.run, plan.training, plan.dtype, plan.hash)
+
+
+@lru_cache(maxsize=1)
+def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = build_classifier(run / "checkpoints" / "model")
+    model, tokenizer = build_classifier(run.model_folder)
     precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)
     model = model.to(device=device, dtype=precision).eval().requires_grad_(False)
     if device.type == "cpu" and tokenizer is not None:
@@ -53,7 +58,7 @@ def loaded(run: Path, name: str, dtype: str, plan_hash: str) -> tuple[Model, Any
             key: value.to(precision) if value.is_floating_point() else value
             for key, value in load_weights(path, device).items()
         }
-        for path in list_checkpoints(run / "checkpoints" / name)
+        for path in list_checkpoints(run.checkpoints(training))
     ]
     return model, tokenizer, weights
 
@@ -153,39 +158,36 @@ def signal_frame(
 def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
     """The rows of one chunk of the run folder, without reading the others into memory."""
     first, count = plan.rows_of(chunk)
-    return parquet.scan(plan.run / "rows.parquet").slice(first, count).collect()
+    return parquet.scan(plan.run.rows_file).slice(first, count).collect()
 
 
-def class_numbers(rows: pl.DataFrame, manifest: dict[str, Any]) -> NDArray[np.int64]:
+def class_numbers(plan: Plan, rows: pl.DataFrame) -> NDArray[np.int64]:
     """The place of each row's label among the classes, (N,)."""
-    classes = manifest["classes"]
-    labels = rows[manifest["config"]["data"]["label"]]
+    classes, labels = plan.inputs.classes, rows[plan.inputs.label]
     return labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
 
 
-def tokens_of(rows: pl.DataFrame, manifest: dict[str, Any], tokenizer: Any) -> Tokens:
-    """Token ids of rows, as the model of a run takes them."""
-    config = manifest["config"]
-    texts = [rows[column].to_list() for column in config["data"]["text"]]
-    return tokenise(texts, tokenizer, config["model"]["max_length"])
+def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: Any) -> Tokens:
+    """Token ids of rows, as the model of a plan takes them."""
+    texts = [rows[column].to_list() for column in plan.inputs.text]
+    return tokenise(texts, tokenizer, plan.inputs.max_length)
 
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
     """Measure one chunk of the run folder and write its part; returns the number of rows."""
-    return measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    table = measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    write_part(plan, chunk, table)
+    return table.height
 
 
-def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
-    """Measure the rows of one chunk and write its part; returns their number."""
-    manifest = read_manifest(plan.run)
-    model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    labels, (first, _) = class_numbers(rows, manifest), plan.rows_of(chunk)
+def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The signals table of the rows of one chunk."""
+    model, tokenizer, weights = loaded(plan)
+    labels, (first, _) = class_numbers(plan, rows), plan.rows_of(chunk)
     inputs: Inputs = (
-        tokens_of(rows, manifest, tokenizer)
+        tokens_of(plan, rows, tokenizer)
         if tokenizer is not None
-        else read_features(features_file(plan.run)).take(first + np.arange(rows.height))
+        else read_features(plan.run.features_file()).take(first + np.arange(rows.height))
     )
-    signals = MeasureConfig(**manifest["config"]["measure"]).signals if plan.gradients else ()
-    values = measure_tokens(model, weights, inputs, labels, signals, plan.batch_tokens)
-    write_part(plan, chunk, signal_frame(rows["id"], labels, inputs, values))
-    return rows.height
+    values = measure_tokens(model, weights, inputs, labels, plan.signals, plan.batch_tokens)
+    return signal_frame(rows["id"], labels, inputs, values)

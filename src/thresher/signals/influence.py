@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,16 +11,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
-from thresher.run_folder import read_manifest
+from thresher.execution.cores import share_cores
+from thresher.execution.engines import run_tasks
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.run import Run, Training
 from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
 from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
 from thresher.signals.ghost import Flow, rule_for
 from thresher.signals.plan import Plan, make_plan
-from thresher.training.parallel import run_jobs, share_cores
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -123,8 +123,8 @@ def merged(tops: Sequence[Top], k: int) -> Top:
 
 
 def influence(
-    run: Path,
-    name: str,
+    run: Run,
+    training: Training,
     texts: Sequence[Sequence[str]],
     labels: Sequence[str],
     *,
@@ -141,8 +141,8 @@ def influence(
 
     Parameters
     ----------
-    run, name
-        the run folder, and the training run in it whose checkpoints count.
+    run, training
+        the run, and the training in it whose checkpoints count.
     texts, labels
         one or two columns of M texts, and their classes.
     layer
@@ -159,15 +159,15 @@ def influence(
     UserError
         the layer holds a module that has no rule.
     """
-    manifest = read_manifest(run)
-    plan = make_plan(run, name, manifest, gradients=True)
-    workers = share_cores(plan.n_rows, workers or manifest["config"]["measure"]["workers"])[0]
+    measure = run.config.measure
+    plan = make_plan(run, training, measure, gradients=True)
+    workers = share_cores(plan.n_rows, workers or measure.workers)[0]
     few, many = JOB_ROWS
     plan = replace(plan, chunk_rows=min(many, max(few, -(-plan.n_rows // (4 * workers)))))
-    model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
-    classes = {name: place for place, name in enumerate(manifest["classes"])}
+    model, tokenizer, weights = loaded(plan)
+    classes = {name: place for place, name in enumerate(run.manifest.classes)}
     targets = Targets(
-        tokenise(texts, tokenizer, manifest["config"]["model"]["max_length"]),
+        tokenise(texts, tokenizer, run.config.model.max_length),
         np.array([classes[label] for label in labels], np.int64),
     )
     refused = usable_layers(model, weights[0], targets.tokens)[1].get(f"{layer}_sq_norm")
@@ -180,7 +180,7 @@ def influence(
         for chunk in range(plan.chunks)
     ]
     found: list[list[tuple[Top, Top]]] = [[] for _ in blocks]
-    for job, (count, tops) in run_jobs(influence_job, jobs, workers):
+    for job, (count, tops) in run_tasks(influence_job, jobs, workers):
         block = found[job // plan.chunks]
         block.append(tops)
         # Merged as they come, so that what is held does not grow with the rows.
@@ -203,10 +203,10 @@ def influence_job(
     plan: Plan, chunk: int, targets: Targets, layer: str, rates: Sequence[float], k: int
 ) -> tuple[int, tuple[Top, Top]]:
     """One chunk of training rows with some targets: the number of rows, and the largest and the smallest values."""
-    model, tokenizer, weights = loaded(plan.run, plan.name, plan.dtype, plan.hash)
+    model, tokenizer, weights = loaded(plan)
     assert isinstance(model, Classifier)  # that of a frozen encoder is refused before
-    given, manifest = chunk_of_rows(plan, chunk), read_manifest(plan.run)
-    rows = Targets(tokens_of(given, manifest, tokenizer), class_numbers(given, manifest))
+    given = chunk_of_rows(plan, chunk)
+    rows = Targets(tokens_of(plan, given, tokenizer), class_numbers(plan, given))
     modules = usable_layers(model, weights[0], rows.tokens)[0][f"{layer}_sq_norm"]
     values = tracin_pairs(model, weights, rates, modules, targets, rows, plan.batch_tokens)
     first, count = plan.rows_of(chunk)

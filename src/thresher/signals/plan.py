@@ -1,43 +1,64 @@
-"""What one run's measurement is made of: chunks of rows, the hash that its parts must carry, and what is left to do."""
+"""What one training's measurement is made of: chunks of rows, the digest that its parts must carry, and what is left to do."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from thresher import parquet, sealed
-from thresher.config import MeasureConfig, RunConfig
+from thresher.config import MeasureConfig, Signal
 from thresher.errors import UserError
-from thresher.files import digest, file_digest, write
-from thresher.run_folder import features_file, read_manifest, words_file
-from thresher.training.sound import weights_digests
-from thresher.training.words import are_wanted
+from thresher.run import Run, Training, parquet
+from thresher.run.files import digest, file_digest
+from thresher.run.integrity import (
+    KEY,
+    metadata,
+    read_json,
+    read_table,
+    row_count,
+    table_problem,
+    write_json,
+    write_table,
+)
+from thresher.run.layout import Layout
+from thresher.training.finished import weights_digests
 
 PLAN_KEY = b"thresher.plan"
 CHUNK_KEY = b"thresher.chunk"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The measurement of one training run, cut in chunks of `chunk_rows` rows."""
+class Inputs:
+    """What the measuring of a chunk needs to know of the rows: columns, class names, and the longest row in tokens."""
 
-    run: Path
-    name: str
+    text: tuple[str, ...] = ()
+    label: str = "label"
+    classes: tuple[str, ...] = ()
+    max_length: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The measurement of one training, cut in chunks of `chunk_rows` rows.
+
+    `signals` are measured beside the logits. `hash` covers rows, model, weights and settings, and is carried by every part.
+    """
+
+    run: Layout
+    training: Training
     n_rows: int
     chunk_rows: int
     batch_tokens: int
     dtype: str
-    gradients: bool
+    signals: tuple[Signal, ...]
     hash: str
+    inputs: Inputs = Inputs()
 
     @property
     def folder(self) -> Path:
         """Where the parts go."""
-        return self.run / "signals" / self.name
+        return self.run.signals(self.training)
 
     @property
     def chunks(self) -> int:
@@ -54,33 +75,43 @@ class Plan:
         return first, min(self.chunk_rows, self.n_rows - first)
 
 
-def make_plan(run: Path, name: str, manifest: dict[str, Any], gradients: bool) -> Plan:
-    """The plan for one training run; its hash covers rows, model, every checkpoint's weights and settings.
+def make_plan(run: Run, training: Training, measure: MeasureConfig, *, gradients: bool) -> Plan:
+    """The plan for one training; with `gradients` it measures the signals of the settings, without them logits alone.
 
     `batch_tokens` and the number of workers are not in the hash: they may not change a score.
     """
-    config, measure = manifest["config"], manifest["config"]["measure"]
-    made_with = {
-        "rows": manifest["rows_hash"],
-        "text": config["data"]["text"],
-        "model": config["model"],
-        "checkpoints": weights_digests(run / "checkpoints" / name),
-        "chunk_rows": measure["chunk_rows"],
-        "dtype": measure["dtype"],
-        "gradients": gradients,
-        "signals": sorted(MeasureConfig(**measure).signals),
+    manifest, model = run.manifest, run.config.model
+    signals = measure.signals if gradients else ()
+    made_of = {
+        "rows": manifest.rows_hash,
+        "text": run.config.data.text,
+        "model": model.model_dump(mode="json"),
+        "checkpoints": weights_digests(run, training),
+        "chunk_rows": measure.chunk_rows,
+        "dtype": measure.dtype,
+        "signals": sorted(signals),
         "threads": 1,
     }
-    if config["model"].get("freeze"):
-        made_with["features"] = file_digest(features_file(run))
-    sizes = (manifest["n_rows"], measure["chunk_rows"], measure["batch_tokens"], measure["dtype"])
-    return Plan(run, name, *sizes, gradients, digest(made_with))
+    if model.freeze:
+        made_of["features"] = file_digest(run.features_file())
+    data = run.config.data
+    return Plan(
+        Layout(run.folder),
+        training,
+        manifest.n_rows,
+        measure.chunk_rows,
+        measure.batch_tokens,
+        measure.dtype,
+        signals,
+        digest(made_of),
+        Inputs(data.text, data.label, manifest.classes, model.max_length),
+    )
 
 
 def write_part(plan: Plan, chunk: int, table: pl.DataFrame) -> None:
-    """Write one part with its checksum, the hash of what it was made with, and the number of its chunk."""
+    """Write one part with its checksum, the hash of its plan, and the number of its chunk."""
     about = {PLAN_KEY: plan.hash.encode(), CHUNK_KEY: str(chunk).encode()}
-    sealed.write_table(plan.part(chunk), table, about)
+    write_table(plan.part(chunk), table, about)
 
 
 def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
@@ -89,90 +120,93 @@ def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
     Raises
     ------
     UserError
-        it is absent, damaged or another's.
+        it is missing, damaged or of another plan.
     """
-    fault = part_fault(plan, chunk)
-    if fault:
-        raise UserError(f"{plan.part(chunk)}: {fault}; {_measure_again(plan.run)}")
+    if problem := part_problem(plan, chunk):
+        raise UserError(f"{plan.part(chunk)}: {problem}; {_measure_again(plan.run)}")
     return parquet.read(plan.part(chunk))
 
 
-def part_fault(plan: Plan, chunk: int) -> str | None:
-    """Why a part cannot be used: None when it can, "absent" when there is none yet, else what is wrong with it."""
+def part_problem(plan: Plan, chunk: int) -> str | None:
+    """Why a part cannot be used: None if it can, "missing" if there is none yet, else what is wrong with it."""
     path = plan.part(chunk)
-    fault = sealed.fault(path)
-    if fault:
-        return fault
-    about = sealed.about(path)
-    if sealed.KEY not in about or about.get(PLAN_KEY) != plan.hash.encode():
+    if problem := table_problem(path):
+        return problem
+    about = metadata(path)
+    if KEY not in about or about.get(PLAN_KEY) != plan.hash.encode():
         return "made with other rows, model or settings"
     if about.get(CHUNK_KEY) != str(chunk).encode():
         return "holds the rows of another part"
-    return None if sealed.rows(path) == plan.rows_of(chunk)[1] else "incomplete"
+    return None if row_count(path) == plan.rows_of(chunk)[1] else "incomplete"
 
 
 def write_plan(plan: Plan, null_logits: list[float] | None) -> None:
     """Keep the plan, and the logits that the model trained on empty input gives to every row, beside the parts."""
-    facts = {name: value for name, value in asdict(plan).items() if name != "run"}
-    content = {"plan": facts, "null_logits": null_logits}
-    write(plan.folder / "plan.json", json.dumps({**content, "checksum": digest(content)}))
+    own = {"run", "training", "inputs"}
+    facts = {name: value for name, value in asdict(plan).items() if name not in own}
+    write_json(plan.folder / "plan.json", {"plan": facts, "null_logits": null_logits})
 
 
-def read_plan(run: Path, name: str) -> tuple[Plan, list[float] | None]:
-    """The plan that a run was measured by, and the logits of its model on empty input.
+def read_plan(run: Layout, training: Training) -> tuple[Plan, list[float] | None]:
+    """The plan that a training was measured by, and the logits of its model on empty input.
 
     Raises
     ------
     UserError
         it was not measured, or the file is damaged.
     """
-    path = run / "signals" / name / "plan.json"
+    path = run.signals(training) / "plan.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("checksum") != digest(content):
-            raise ValueError("its checksum is not that of its content")
-        return Plan(run=run, **content["plan"]), content["null_logits"]
+        content = read_json(path)
+        facts = {**content["plan"], "signals": tuple(content["plan"]["signals"])}
+        return Plan(run=Layout(run.folder), training=training, **facts), content["null_logits"]
     except FileNotFoundError as error:
-        raise UserError(f"{run}: no signals of {name}; {_measure_again(run)}") from error
+        raise UserError(f"{run.folder}: no signals of {training.name}; {_measure_again(run)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: damaged ({error}); {_measure_again(run)}") from error
 
 
-def read_parts(run: Path, name: str) -> tuple[pl.DataFrame, list[float] | None, pl.DataFrame]:
-    """What was measured of a run: its rows in order, the logits of its model on empty input, its checkpoints.
+def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[float] | None, pl.DataFrame]:
+    """What was measured of a training: its rows in order, the logits of its model on empty input, its checkpoints.
 
     Raises
     ------
     UserError
-        a file is absent, damaged or another's.
+        a file is missing, damaged or of another plan.
     """
-    plan, null_logits = read_plan(run, name)
+    plan, null_logits = read_plan(run, training)
     parts = [read_part(plan, chunk) for chunk in range(plan.chunks)]
-    checkpoints = sealed.read_table(plan.folder / "checkpoints.parquet", _measure_again(run))
+    checkpoints = read_table(plan.folder / "checkpoints.parquet", _measure_again(run))
     return pl.concat(parts), null_logits, checkpoints
 
 
-def signals_faults(run: Path) -> list[str]:
-    """What is wrong with the measurements of a run folder, the first fault of each, with the file's name."""
-    names = [path.name for path in sorted((run / "checkpoints").glob("run-*"))]
-    config = RunConfig.model_validate(read_manifest(run)["config"])
-    beside = {features_file(run): config.measure.features, words_file(run): are_wanted(config)}
-    return [
-        *(fault for name in names if (fault := signals_fault(run, name))),
-        *(f"{path}: {fault}" for path, kept in beside.items() if kept and (fault := sealed.fault(path))),
-    ]
-
-
-def signals_fault(run: Path, name: str) -> str | None:
-    """What is wrong with one measurement, with the file's name; None where nothing is."""
+def signals_problem(run: Layout, training: Training) -> str | None:
+    """The first thing that is wrong with a measurement, with the file's name; None if nothing is."""
     try:
-        plan, _ = read_plan(run, name)
+        plan, _ = read_plan(run, training)
     except UserError as error:
         return str(error)
-    files = {plan.folder / "checkpoints.parquet": sealed.fault(plan.folder / "checkpoints.parquet")}
-    files |= {plan.part(chunk): part_fault(plan, chunk) for chunk in range(plan.chunks)}
-    return next((f"{path}: {fault}" for path, fault in files.items() if fault), None)
+    path = plan.folder / "checkpoints.parquet"
+    if problem := table_problem(path):
+        return f"{path}: {problem}"
+    found = ((plan.part(chunk), part_problem(plan, chunk)) for chunk in range(plan.chunks))
+    return next((f"{path}: {problem}" for path, problem in found if problem), None)
 
 
-def _measure_again(run: Path) -> str:
-    return f"`thresher measure {run}` measures it again"
+def scored_trainings(run: Run) -> list[Training]:
+    """The trainings of a run that scores are made from."""
+    return [training for training in run.trainings() if training.kind == "run"]
+
+
+def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
+    """The first thing that is wrong with the signals of a run, with the file's name; None if nothing is."""
+    trainings = scored_trainings(run) or run.measured()
+    if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
+        return problem
+    beside = {run.features_file(): settings.features, run.words_file: bool(settings.words)}
+    checked = ((path, table_problem(path)) for path, kept in beside.items() if kept)
+    return next((f"{path}: {problem}" for path, problem in checked if problem), None)
+
+
+def _measure_again(run: Layout) -> str:
+    return f"`thresher measure {run.folder}` measures it again"

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.files import digest
 from thresher.logits import error_norm, log_probability, margin
-from thresher.sealed import write_table
+from thresher.run import FIRST
+from thresher.run.files import digest
+from thresher.run.integrity import write_table
+from thresher.run.layout import Layout
 from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.watch import store
 from thresher.training.watch.sketch import RunningMoments
@@ -21,7 +23,7 @@ CHUNK_ROWS = 8192
 PER_VISIT = ("logits", "loss", "margin", "error_norm", "classifier_sq_norm")
 
 
-def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[int], int]) -> dict[str, Any]:
+def write_signals(run: Layout, ids: pl.Series, hidden: int, label_of: Callable[[int], int]) -> dict[str, Any]:
     """Write RUN/signals/run-0 from the visits that a watched training recorded in RUN/watch.
 
     Every epoch in which anything was visited is one checkpoint. A row that an epoch did not visit keeps what its last visit
@@ -32,13 +34,13 @@ def write_signals(run: Path, ids: pl.Series, hidden: int, label_of: Callable[[in
     -------
     {"rows", "checkpoints", "visits", "unvisited", "per_token", and without that "label" (N,)}
     """
-    visits, ranks = store.scan_visits(run)
+    visits, ranks = store.scan_visits(run.home)
     table = checkpoint_table(visits, hidden)
     made_with = digest({"rows": len(ids), "epochs": table.to_dicts()})
-    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", False, made_with)
+    plan = Plan(run, FIRST, len(ids), CHUNK_ROWS, 0, "float32", (), made_with)
     epochs = table["epoch_number"].to_list()
     per_token = "label" not in visits.collect_schema().names()
-    sums = moments(run, ranks, len(ids))
+    sums = moments(run.home, ranks, len(ids))
     labels, seen, unvisited = [], 0, 0
     for chunk, first in enumerate(range(0, len(ids), CHUNK_ROWS)):
         count = min(CHUNK_ROWS, len(ids) - first)

@@ -1,4 +1,4 @@
-"""What of a recipe can be told to be wrong before anything is written or trained."""
+"""Check the schedule, loggers and diet of a recipe before anything is written or trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from thresher.errors import UserError
 
 
 def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
-    """Refuse a schedule, a logger or a diet that cannot be used; `section` is what the recipe is called in messages.
+    """Refuse a schedule, logger or diet that cannot be used; `section` is the name of the recipe in messages.
 
     Raises
     ------
@@ -20,7 +20,7 @@ def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
     ...
     thresher.errors.UserError: joint.diet: unknown diet 'fasting'; known diets: data-diet, infobatch, iterative
     """
-    # Each brings libraries that take seconds to import.
+    # Imported only if needed: these modules import libraries that take seconds to load.
     if recipe.schedule != TrainConfig().schedule:
         from thresher.training.schedule import check_schedule
 

@@ -1,38 +1,30 @@
-"""Checkpoints of a run: weights in safetensors, beside the step, epoch and learning rates they were saved at."""
+"""Save and load the checkpoints of a run: weights in safetensors, with step, epoch and learning rates."""
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.files import write, write_folder
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import build_encoder
-from thresher.model.frozen import FrozenClassifier
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import build_encoder
+from thresher.models.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
-from thresher.training.sound import (
-    TRAIN_AGAIN,
-    file_digests,
-    folder_fault,
-    list_checkpoints,
-    read_facts,
-    with_checksum,
-)
-
-__all__ = ["list_checkpoints"]
+from thresher.run.files import write_folder
+from thresher.run.integrity import file_digests, folder_problem, read_json, write_json
+from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
-    """`count` steps evenly spaced over `total`, the last one included; fewer where there are fewer steps.
+    """`count` evenly spaced steps up to `total`, including the last one; fewer if `total` is smaller.
 
     >>> evenly_spaced(4, 10)
     [2, 5, 8, 10]
@@ -41,47 +33,46 @@ def evenly_spaced(count: int, total: int) -> list[int]:
 
 
 def checkpoint_steps(config: TrainConfig, total: int) -> list[int]:
-    """The steps at which weights are saved: evenly spaced, or every `checkpoint_every` steps, the last one always."""
+    """The steps at which weights are saved: evenly spaced or every `checkpoint_every` steps, and always the last one."""
     if config.checkpoint_every is None:
         return evenly_spaced(config.checkpoints, total)
     return sorted({*range(config.checkpoint_every, total + 1, config.checkpoint_every), total})
 
 
 def evaluation_steps(config: TrainConfig, total: int, steps_per_epoch: int) -> list[int]:
-    """The steps of the whole-set evaluations that forgetting counts over."""
+    """The steps of the evaluations on all rows from which forgetting is counted."""
     end = min(total, math.ceil(config.forgetting_epochs * steps_per_epoch))
     if config.forgetting_every is not None:
         return list(range(config.forgetting_every, end + 1, config.forgetting_every))
     return evenly_spaced(config.forgetting_evaluations, end) if config.forgetting_evaluations else []
 
 
-def save_weights(folder: Path, state: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, digests}) as one folder."""
+def save_weights(folder: Path, state: dict[str, Tensor], facts: Mapping[str, float]) -> None:
+    """Write a folder with `model.safetensors` and `checkpoint.json` ({step, epoch, encoder_lr, head_lr, files: digests})."""
 
     def fill(temporary: Path) -> None:
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
         save_file(weights, temporary / "model.safetensors", metadata={"format": "pt"})
-        described = with_checksum({**facts, "files": file_digests(temporary)})
-        write(temporary / "checkpoint.json", json.dumps(described))
+        write_json(temporary / "checkpoint.json", {**facts, "files": file_digests(temporary)})
 
     write_folder(folder, fill)
 
 
 def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
-    """One line per checkpoint of a run: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
+    """The checkpoints of a run, one row each: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
 
     Raises
     ------
     UserError
-        no checkpoint, or one whose weights are missing or pickled.
+        there is no checkpoint, or the weights of one are missing or pickled.
     """
     rows = []
     for index, path in enumerate(list_checkpoints(folder)):
         if not (path / "model.safetensors").is_file():
             raise UserError(
-                f"{path}: no model.safetensors (pickled checkpoints are refused); run train again with --force"
+                f"{path}: no model.safetensors (pickled checkpoints are not supported); run train again with --force"
             )
-        facts = {key: value for key, value in read_facts(path / "checkpoint.json").items() if key != "files"}
+        facts = {key: value for key, value in read_json(path / "checkpoint.json").items() if key != "files"}
         rows.append({"index": index, **facts, "hidden": hidden})
     if not rows:
         raise UserError(f"{folder}: no checkpoints; run train first")
@@ -96,54 +87,51 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
 
 
 def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """The weights of one checkpoint.
+    """The weights of a checkpoint.
 
     Raises
     ------
     UserError
         the file is missing or damaged.
     """
-    fault = folder_fault(path, "checkpoint.json")
-    if fault:
-        raise UserError(f"{fault}; {TRAIN_AGAIN}")
+    if problem := folder_problem(path, "checkpoint.json"):
+        raise UserError(f"{problem}; {TRAIN_AGAIN}")
     return load_file(path / "model.safetensors", device=str(device))
 
 
 def save_architecture(
     folder: Path,
-    encoder: Any,
-    tokenizer: Any,
+    encoder: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
     config: ModelConfig,
     n_classes: int,
     head_width: int | None = None,
 ) -> None:
-    """What is needed beside weights to build the classifier again: encoder configuration, tokenizer, head.
+    """Save all that is needed besides weights to rebuild the classifier: encoder configuration, tokenizer, head.
 
-    `head_width`: the width of a head's input where the encoder is frozen.
+    `head_width` is the width of the head's input if the encoder is frozen.
     """
 
     def fill(temporary: Path) -> None:
         encoder.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         head = {"n_classes": n_classes, "head_width": head_width, "model": config.model_dump(mode="json")}
-        described = with_checksum({**head, "files": file_digests(temporary)})
-        write(temporary / "architecture.json", json.dumps(described, indent=1))
+        write_json(temporary / "architecture.json", {**head, "files": file_digests(temporary)})
 
     write_folder(folder, fill)
 
 
-def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, Any]:
-    """The classifier of a run, weights not loaded, and its tokenizer (None where the encoder is frozen).
+def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, PreTrainedTokenizerFast | None]:
+    """The classifier of a run without its weights, and its tokenizer (None if the encoder is frozen).
 
     Raises
     ------
     UserError
         a file is missing or damaged.
     """
-    fault = folder_fault(folder, "architecture.json")
-    if fault:
-        raise UserError(f"{fault}; {TRAIN_AGAIN}")
-    saved = read_facts(folder / "architecture.json")
+    if problem := folder_problem(folder, "architecture.json"):
+        raise UserError(f"{problem}; {TRAIN_AGAIN}")
+    saved = read_json(folder / "architecture.json")
     config = ModelConfig(**saved["model"])
     if config.freeze:
         return FrozenClassifier(saved["head_width"], saved["n_classes"], config), None

@@ -1,27 +1,27 @@
-"""The features of a run folder: what a frozen encoder gives to its rows, written beside them."""
+"""Compute the features of a run: the vectors that a frozen encoder gives for its rows, saved in the run folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from thresher import sealed
 from thresher.config import ModelConfig
-from thresher.files import digest
-from thresher.model.encode import LoadedEncoder, encode, loaded_encoder
-from thresher.model.feature_cache import add_vectors, read_vectors, text_key
-from thresher.model.frozen import Features, head_input
+from thresher.execution.engines import run_tasks
+from thresher.models.encode import LoadedEncoder, encode, loaded_encoder
+from thresher.models.feature_cache import add_vectors, read_vectors, text_key
+from thresher.models.frozen import Features, head_input
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import FeaturesOf, features_file, read_manifest
-from thresher.training.parallel import run_jobs, share_cores
+from thresher.run import Run
+from thresher.run.files import digest
+from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.run.layout import FeaturesOf
 
 SEGMENT = 2048
 _KEY = b"thresher.features"
@@ -30,10 +30,10 @@ _KEY = b"thresher.features"
 def text_vectors(
     config: ModelConfig, texts: Sequence[str], workers: int | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The encoder's vector of every text (N, H), and whether the text was cut (N,).
+    """The vector of every text (N, H), and whether the text was truncated (N,).
 
-    Texts that the cache does not hold are encoded, `SEGMENT` at a time, by processes of one thread each; every segment is
-    in the cache as soon as it is done, so an interrupted call goes on where it was.
+    Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded processes. Every finished
+    segment is cached at once, so an interrupted call resumes from there.
     """
     distinct = list(dict.fromkeys(texts))
     keys = [text_key(text) for text in distinct]
@@ -43,9 +43,7 @@ def text_vectors(
     segments = [missing[start : start + SEGMENT] for start in range(0, len(missing), SEGMENT)]
     jobs = [(config, encoder.key, [distinct[at] for at in segment]) for segment in segments]
     with track("encode", len(missing), "texts") as advance:
-        for segment, (values, truncated) in run_jobs(
-            encode_segment, jobs, share_cores(len(jobs), workers)[0]
-        ):
+        for segment, (values, truncated) in run_tasks(encode_segment, jobs, workers):
             found.values[segments[segment]] = values
             found.truncated[segments[segment]] = truncated
             advance(len(segments[segment]))
@@ -57,31 +55,29 @@ def text_vectors(
 def encode_segment(
     config: ModelConfig, key: str, texts: list[str]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Encode some texts and put them into the cache."""
+    """Encode some texts and add them to the cache."""
     values, truncated = encode(loaded_encoder(config, key), texts)
     add_vectors(key, [text_key(text) for text in texts], values, truncated)
     return values, truncated
 
 
-def write_features(run: Path, which: FeaturesOf = "rows") -> Path:
-    """Make sure that the features are there, made from these rows with this encoder; returns their file.
+def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
+    """Write the features of the rows unless they are up to date; returns their file.
 
-    A table `id, features Array(Float32, H), truncated`: of single texts the pooled last hidden state of the pretrained
-    encoder, of pairs both, their absolute difference and their product.
+    The file is a table `id, features Array(Float32, H), truncated`. The features are the pooled last hidden state of the
+    pretrained encoder; for pairs of texts, see `head_input`.
     """
-    manifest = read_manifest(run)
-    config = ModelConfig(**manifest["config"]["model"])
-    path = features_file(run, which)
+    config, path = run.config.model, run.features_file(which)
     if which == "empty":
-        ids, columns = ["empty"], [[""] for _ in manifest["config"]["data"]["text"]]
+        ids, columns = ["empty"], [[""] for _ in run.config.data.text]
     else:
-        rows = read_rows(run / f"{which}.parquet")
+        rows = read_rows(run.rows_file if which == "rows" else run.test_file)
         ids, columns = rows.table["id"].to_list(), [rows.table[name].to_list() for name in rows.text]
     encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling"})
     made_with = digest({"encoder": encoder, "ids": ids, "texts": columns}).encode()
-    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+    if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
         return path
-    workers = manifest["config"]["measure"]["workers"]
+    workers = run.config.measure.workers
     values, truncated = text_vectors(config, [text for column in columns for text in column], workers)
     parts = values.reshape(len(columns), len(ids), -1)  # (texts per row, N, H)
     table = pl.DataFrame(
@@ -92,23 +88,24 @@ def write_features(run: Path, which: FeaturesOf = "rows") -> Path:
         },
         schema_overrides={"id": pl.String},
     )
-    sealed.write_table(path, table, {_KEY: made_with})
+    write_table(path, table, {_KEY: made_with})
     return path
 
 
 def read_features(path: Path) -> Features:
-    """Features that `write_features` wrote, kept by the process."""
+    """Features that `write_features` wrote; cached per process."""
     about = path.stat()
     return _read(path, about.st_mtime_ns, about.st_size)
 
 
-def run_features(run: Path, which: FeaturesOf = "rows") -> Features:
-    """The features of a run folder, computed where they are not there."""
+def run_features(run: Run, which: FeaturesOf = "rows") -> Features:
+    """The features of a run, computed if they are missing."""
     return read_features(write_features(run, which))
 
 
 @lru_cache(maxsize=3)
 def _read(path: Path, changed: int, size: int) -> Features:
-    frame: Any = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
-    # Copied: torch takes no read-only memory.
+    frame = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
+    assert isinstance(frame, pl.DataFrame)
+    # Copied because torch does not accept read-only memory.
     return Features(frame["features"].rechunk().to_numpy().copy(), frame["truncated"].to_numpy())

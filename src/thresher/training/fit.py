@@ -16,14 +16,14 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
-from thresher.files import as_json, failed_to_write, unwritable, write
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, pad_batch
+from thresher.execution.torchrun import agreed, from_the_first, rank, world
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
+from thresher.run.files import as_json, failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
 from thresher.training.diet.run import put_on_diet
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.processes import agreed, from_the_first, rank, world
 from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, Record, Recorder, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of

@@ -1,11 +1,9 @@
-"""Cross-validation: trainings that leave a part of the rows out, and what each of them says about that part.
+"""Cross-validation: which rows each fold leaves out, and the held-out logits of these rows.
 
-Training `fold-i` of F folds and R runs belongs to repeat i // F and leaves out part i % F of that repeat's division.
+Training `fold-i` with F folds belongs to run i // F and leaves out part i % F of the partition of that run.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,14 +11,15 @@ from numpy.typing import NDArray
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.sealed import read_table, write_table
-from thresher.training.sound import TRAIN_AGAIN, finished
+from thresher.run import Run, Training
+from thresher.run.integrity import read_table, write_table
+from thresher.training.finished import TRAIN_AGAIN, finished
 
 FROZEN_FOLDS = 5
 
 
 def folds_of(model: ModelConfig, config: TrainConfig) -> int:
-    """How many parts the rows are divided into; 0 where there is no cross-validation.
+    """The number of folds; 0 without cross-validation.
 
     >>> folds_of(ModelConfig(freeze=True), TrainConfig()), folds_of(ModelConfig(), TrainConfig())
     (5, 0)
@@ -31,78 +30,76 @@ def folds_of(model: ModelConfig, config: TrainConfig) -> int:
 
 
 def check_folds(config: TrainConfig, n_rows: int) -> None:
-    """Refuse a number of parts that cannot be made.
+    """Refuse an impossible number of folds.
 
     Raises
     ------
     UserError
-        one part, or more parts than rows.
+        one fold, or more folds than rows.
     """
     if config.folds == 1:
-        raise UserError("folds is 1; cross-validation needs 2 or more, and 0 makes none")
+        raise UserError("folds is 1; give 2 or more, or 0 for no cross-validation")
     if config.folds != "auto" and config.folds > n_rows:
-        raise UserError(f"folds is {config.folds} and there are {n_rows} rows; every part needs one")
+        raise UserError(f"folds is {config.folds}, but there are only {n_rows} rows; every fold needs a row")
 
 
-def fold_names(run: int, folds: int) -> list[str]:
-    """The trainings that belong to a run, one for each part.
+def fold_trainings(run: int, folds: int) -> list[Training]:
+    """The trainings of the cross-validation of a run, one per fold.
 
-    >>> fold_names(1, 3)
+    >>> [training.name for training in fold_trainings(1, 3)]
     ['fold-3', 'fold-4', 'fold-5']
     """
-    return [f"fold-{run * folds + part}" for part in range(folds)]
+    return [Training("fold", run * folds + part) for part in range(folds)]
 
 
-def is_fold(name: str) -> bool:
-    """Whether a training leaves a part of the rows out."""
-    return name.startswith("fold-")
+def n_seen(training: Training, n_rows: int, folds: int) -> int:
+    """The number of rows that a training sees.
 
-
-def n_seen(name: str, n_rows: int, folds: int) -> int:
-    """How many of the rows a training sees.
-
-    >>> n_seen("run-1", 7, 3), n_seen("fold-3", 7, 3), n_seen("fold-4", 7, 3)
-    (7, 4, 5)
+    >>> [n_seen(one, 7, 3) for one in (Training("run", 1), Training("fold", 3), Training("fold", 4))]
+    [7, 4, 5]
     """
-    if not is_fold(name):
-        return n_rows
-    return n_rows - len(range(int(name.removeprefix("fold-")) % folds, n_rows, folds))
+    return n_rows if training.kind != "fold" else n_rows - len(range(training.index % folds, n_rows, folds))
 
 
 def left_out(
-    name: str, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
+    training: Training, ids: pl.Series, labels: NDArray[np.int64], folds: int, seed: int
 ) -> NDArray[np.bool_]:
-    """Which rows the training of that name does not see, (N,); of a training that is none of a fold, none.
+    """Which rows a training does not see, (N,): the held-out rows of a fold, none for other trainings.
 
-    Every class is dealt out evenly over the parts, in an order that depends on the ids and on the seed of the repeat and not on
-    the order of the rows; parts differ by one row at most.
+    Every class is distributed evenly over the folds, in an order that depends on the ids, the seed and the run, and not on
+    the order of the rows. Folds differ by at most one row.
 
     >>> rows = pl.Series(["a", "b", "c", "d"]), np.array([0, 0, 1, 1])
-    >>> [int(left_out(f"fold-{part}", *rows, folds=2, seed=0).sum()) for part in (0, 1)]
+    >>> [int(left_out(Training("fold", part), *rows, folds=2, seed=0).sum()) for part in (0, 1)]
     [2, 2]
     """
-    if not is_fold(name):
+    if training.kind != "fold":
         return np.zeros(len(ids), np.bool_)
-    repeat, part = divmod(int(name.removeprefix("fold-")), folds)
+    run, part = divmod(training.index, folds)
     drawn = np.empty(len(ids))
-    drawn[ids.arg_sort().to_numpy()] = np.random.default_rng((seed, repeat)).random(len(ids))
+    drawn[ids.arg_sort().to_numpy()] = np.random.default_rng((seed, run)).random(len(ids))
     parts = np.empty(len(ids), np.int64)
     parts[np.lexsort((drawn, labels))] = np.arange(len(ids)) % folds
     return parts == part
 
 
 def write_held_out(
-    run: Path, name: str, step: int, ids: pl.Series, out: NDArray[np.bool_], logits: NDArray[np.float32]
+    run: Run,
+    training: Training,
+    step: int,
+    ids: pl.Series,
+    out: NDArray[np.bool_],
+    logits: NDArray[np.float32],
 ) -> None:
-    """Write the logits (n, K) of the rows that were left out, in row order."""
+    """Write the logits (n, K) of the held-out rows, in row order."""
     table = pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
-    write_table(run / "evaluations" / name / f"step-{step:08d}.parquet", table)
+    write_table(run.evaluations(training) / f"step-{step:08d}.parquet", table)
 
 
-def read_held_out(run: Path, name: str, folds: int) -> pl.DataFrame | None:
-    """`id` and `held_out_logits` of every row, by the trainings that belong to `run-i`; None where one of them is absent."""
-    names = fold_names(int(name.removeprefix("run-")), folds)
-    if not folds or not all(finished(run, one) for one in names):
+def read_held_out(run: Run, training: Training, folds: int) -> pl.DataFrame | None:
+    """`id` and `held_out_logits` of every row, from the folds of a training; None if a fold is missing."""
+    own = fold_trainings(training.index, folds)
+    if not folds or not all(finished(run, one) for one in own):
         return None
-    files = [path for one in names for path in sorted((run / "evaluations" / one).glob("step-*.parquet"))]
+    files = [path for one in own for path in sorted(run.evaluations(one).glob("step-*.parquet"))]
     return pl.concat([read_table(path, TRAIN_AGAIN) for path in files])

@@ -1,8 +1,8 @@
-"""Classification heads on given features: several in one pass, each as if it were alone.
+"""Train classification heads on fixed features, several at once as one stack of matrices.
 
-Trainer spends more time between the steps of a head than in them. This is the same recipe as a plain loop: the same order of
-rows, schedule, optimiser and clipping. Heads that take equally many rows train side by side as one stack of matrices; what a head
-becomes depends on those beside it by rounding alone.
+For a head, Trainer's overhead between steps exceeds the steps themselves, so this is a plain loop with the same recipe: row
+order, schedule, optimiser and gradient clipping. Heads with the same number of rows train together, which takes two thirds
+of the time of one after the other; a head is the same as if trained alone, up to rounding.
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ from torch import Tensor, nn
 from transformers.optimization import get_scheduler
 
 from thresher.config import ModelConfig, TrainConfig
-from thresher.model.frozen import Features, FrozenClassifier
+from thresher.models.frozen import Features, FrozenClassifier
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 
 State = dict[str, Tensor]
-MAX_GRADIENT_NORM = 1.0  # what Trainer clips to by default
-# Rows that a head predicts at a time: its hidden layers need not stand in memory for all of them.
-BLOCK = 1 << 16
+MAX_GRADIENT_NORM = 1.0  # the default of Trainer
+BLOCK = 1 << 16  # rows per prediction, to bound the memory of the hidden layers
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A step of a training that is watched: `states` holds the weights of every head after it, `lr` its learning rate."""
+class Snapshot:
+    """The weights of every head after a step, and the learning rate of the step."""
 
     step: int
     epoch: float
@@ -46,10 +45,10 @@ def fit_heads(
     n_classes: int,
     model: ModelConfig,
     config: TrainConfig,
-    watch: Callable[[Moment], None] = lambda moment: None,
-    watched: Collection[int] = (),
+    on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None,
+    snapshots: Collection[int] = (),
 ) -> tuple[list[State], int]:
-    """Train S heads on S choices of the same rows; returns their weights and the number of steps.
+    """Train S heads, each on its own choice of rows; returns their weights and the number of steps.
 
     Parameters
     ----------
@@ -58,11 +57,11 @@ def fit_heads(
     labels
         of all N rows, one (N,) per head.
     choices
-        the row numbers that each head is trained on, in the order of the rows; all of the same length n.
+        the row numbers of each head in ascending order, all of the same length n.
     seeds
-        one per head: of its initial weights, its dropout and the order of its rows.
-    watch, watched
-        called after the steps named, and after no other.
+        one per head, for its initial weights, dropout and row order.
+    on_snapshot, snapshots
+        a function, and the steps after which it is called.
     """
     n, total = len(choices[0]), steps_of(config, len(choices[0]))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -70,7 +69,7 @@ def fit_heads(
     rows = torch.from_numpy(np.stack(choices)).to(device)  # (S, n)
     truth = torch.from_numpy(np.stack([one[at] for one, at in zip(labels, choices, strict=True)])).to(device)
     names, parameters = stacked_heads(features.values.shape[1], n_classes, model, seeds, device)
-    # Every head's own tensors, in the memory of the stacks: a vectorised update rounds by where a number stands in its tensor.
+    # Views of each head's parameters: a vectorised update may round differently at another offset in a tensor.
     parts = [stack.detach()[head] for head in range(len(seeds)) for stack in parameters]
     for part in parts:
         part.grad = torch.empty_like(part)
@@ -106,15 +105,15 @@ def fit_heads(
         rate = float(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-        if step + 1 in watched:
-            watch(Moment(step + 1, (step + 1) / per_epoch, rate, states(names, parameters)))
+        if step + 1 in snapshots:
+            on_snapshot(Snapshot(step + 1, (step + 1) / per_epoch, rate, states(names, parameters)))
     return states(names, parameters), total
 
 
 def stacked_heads(
     width: int, n_classes: int, model: ModelConfig, seeds: Sequence[int], device: torch.device
 ) -> tuple[list[str], list[Tensor]]:
-    """The names of a head's parameters, and their stacks (S, ...): weights (S, out, in), then biases (S, out), by layer."""
+    """The parameter names of a head, and the stacked parameters: per layer weights (S, out, in) and biases (S, out)."""
     drawn = []
     for seed in seeds:
         torch.manual_seed(seed)
@@ -125,7 +124,7 @@ def stacked_heads(
 
 
 def stack_logits(parameters: Sequence[Tensor], batch: Tensor, dropped: Sequence[Tensor | None]) -> Tensor:
-    """Logits (S, B, K) of inputs (S, B, H); `dropped` holds what every layer's input is multiplied by, or None."""
+    """Logits (S, B, K) of inputs (S, B, H); `dropped` holds the dropout mask of each layer's input, or None."""
     x = batch
     for layer, mask in enumerate(dropped):
         weight, bias = parameters[2 * layer], parameters[2 * layer + 1]
@@ -138,9 +137,9 @@ def stack_logits(parameters: Sequence[Tensor], batch: Tensor, dropped: Sequence[
 def masks(
     batch: int, parameters: Sequence[Tensor], dropout: float, generators: Sequence[torch.Generator]
 ) -> list[Tensor | None]:
-    """Dropout: for the input (S, B, width) of every layer 1 / (1 - p) or 0, the latter with probability p.
+    """Dropout masks (S, B, width) for the input of every layer: 0 with probability p, else 1 / (1 - p).
 
-    Each head draws from its own generator, 16 random bits per element: a quarter of the time of a Bernoulli draw.
+    Each head draws 16 random bits per element from its own generator, which is four times as fast as a Bernoulli draw.
     """
     widths = [parameter.shape[2] for parameter in parameters[::2]]
     if dropout == 0:
@@ -159,20 +158,20 @@ def masks(
 
 
 def give_clipped(parts: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Set the gradients of every head's parameters (head after head), scaled down to a norm of at most one by head."""
+    """Set the gradients of every head (`parts` lists head after head), scaled to a norm of at most one per head."""
     by_head = [gradient[head] for head in range(len(gradients[0])) for gradient in gradients]
     for first in range(0, len(parts), len(gradients)):
         mine = by_head[first : first + len(gradients)]
         norm = torch.stack([torch.linalg.vector_norm(gradient) for gradient in mine]).norm()
         scale = (MAX_GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0)
         for part, gradient in zip(parts[first:], mine, strict=False):
-            # Into memory of the parameter's layout: a transposed product's gradient is transposed, and the fused optimiser
-            # does not notice.
+            # Written into memory with the layout of the parameter: the gradient of a transposed product is transposed, and
+            # the fused optimiser does not check this.
             torch.mul(gradient, scale, out=part.grad)
 
 
 def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
-    """The weights of every head by name, as `FrozenClassifier` takes them."""
+    """The weights of every head, by the parameter names of `FrozenClassifier`."""
     return [
         {name: stack[head].detach().cpu().clone() for name, stack in zip(names, parameters, strict=True)}
         for head in range(len(parameters[0]))
@@ -180,7 +179,7 @@ def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
 
 
 def head_logits(state: State, features: Features) -> NDArray[np.float32]:
-    """Logits (N, K) of one head in float32, without dropout."""
+    """The logits (N, K) of one head in float32, without dropout."""
     blocks = []
     for x in torch.split(torch.from_numpy(features.values), BLOCK):
         for layer, name in enumerate(name for name in state if name.endswith("weight")):

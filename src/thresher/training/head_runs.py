@@ -1,105 +1,107 @@
-"""The trainings of a run with a frozen encoder: heads on the features of its rows, a few in one pass."""
+"""Run the trainings of a run with a frozen encoder: heads on the features of its rows, a few at once."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
+from thresher.execution.engines import run_tasks
 from thresher.progress import track
 from thresher.rows import read_rows
-from thresher.run_folder import features_file, read_manifest
-from thresher.sealed import write_table
+from thresher.run import Run, Training
+from thresher.run.integrity import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
 from thresher.training.features import read_features
-from thresher.training.folds import folds_of, is_fold, left_out, n_seen, write_held_out
-from thresher.training.head import Moment, fit_heads, head_logits
-from thresher.training.parallel import run_jobs, share_cores
-from thresher.training.recipe import configs, recipe, steps_of
-from thresher.training.sound import finished, mark_finished
+from thresher.training.finished import finished, mark_finished
+from thresher.training.folds import folds_of, left_out, n_seen, write_held_out
+from thresher.training.head import Snapshot, fit_heads, head_logits
+from thresher.training.recipe import recipe, steps_of
 
-HEADS = 4  # trained in one pass: a quarter faster on a core than one by one, and more would gain little
+HEADS = 4  # heads trained at once; more would gain little
 
 
-def train_head_runs(run: Path, names: list[str]) -> None:
-    """Train the heads of these names that are not finished; one that was cut off starts over, it takes seconds."""
-    manifest = read_manifest(run)
-    model, config = configs(manifest)
+def train_head_runs(run: Run, trainings: list[Training]) -> None:
+    """Train the heads that are not finished; an interrupted one starts again, because it takes seconds."""
+    n_rows, model, config = run.manifest.n_rows, run.config.model, run.config.train
     jobs = [
         (run, left[start : start + HEADS])
-        for alike in equally_many_rows(names, manifest["n_rows"], folds_of(model, config))
-        if (left := [name for name in alike if not finished(run, name)])
+        for group in same_size(trainings, n_rows, folds_of(model, config))
+        if (left := [training for training in group if not finished(run, training)])
         for start in range(0, len(left), HEADS)
     ]
-    total = sum(steps_of(recipe(config, name), manifest["n_rows"]) for _, group in jobs for name in group)
+    total = sum(steps_of(recipe(config, training), n_rows) for _, group in jobs for training in group)
     with track("train", total, "steps") as advance:
-        for _, steps in run_jobs(train_heads_job, jobs, share_cores(len(jobs), config.workers)[0]):
+        for _, steps in run_tasks(train_heads_job, jobs, config.workers):
             advance(steps)
 
 
-def equally_many_rows(names: list[str], n_rows: int, folds: int) -> list[list[str]]:
-    """The names of trainings in groups that can share a pass: on all rows, on empty input, on all but equally many rows.
+def same_size(trainings: list[Training], n_rows: int, folds: int) -> list[list[Training]]:
+    """Trainings in groups that can train at once: on all rows, on empty input, or with the same number of rows left out.
 
-    >>> equally_many_rows(["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"], 7, 3)
+    >>> names = ["run-0", "full-1", "null-0", "fold-0", "fold-1", "fold-2"]
+    >>> groups = same_size([Training.parse(name) for name in names], 7, 3)
+    >>> [[training.name for training in group] for group in groups]
     [['run-0', 'full-1'], ['null-0'], ['fold-0'], ['fold-1', 'fold-2']]
     """
-    groups: dict[tuple[str, int], list[str]] = {}
-    for name in names:
-        kind = "run" if name.startswith("full") else name.partition("-")[0]
-        groups.setdefault((kind, n_seen(name, n_rows, folds)), []).append(name)
+    groups: dict[tuple[str, int], list[Training]] = {}
+    for training in trainings:
+        kind = "run" if training.kind == "full" else training.kind
+        groups.setdefault((kind, n_seen(training, n_rows, folds)), []).append(training)
     return list(groups.values())
 
 
-def train_heads_job(run: Path, names: list[str]) -> int:
-    """Train some heads side by side and mark them as finished; returns the steps that they took together."""
-    manifest = read_manifest(run)
-    model, config = configs(manifest)
-    rows = read_rows(run / "rows.parquet")
+def train_heads_job(run: Run, trainings: list[Training]) -> int:
+    """Train some heads at once and mark them as finished; returns their total number of steps."""
+    model, config = run.config.model, run.config.train
+    rows = read_rows(run.rows_file)
     labels = rows.labels()
-    null = names[0].startswith("null")
-    features = read_features(features_file(run, "empty" if null else "rows"))
+    null = trainings[0].kind == "null"
+    features = read_features(run.features_file("empty" if null else "rows"))
     if null:
         features = features.repeated(len(rows))
-    seeds = [config.seed + int(name.partition("-")[2]) for name in names]
-    asked = [recipe(config, name) for name in names]
+    seeds = [config.seed + training.index for training in trainings]
+    asked = [recipe(config, training) for training in trainings]
     n, total = len(rows), steps_of(asked[0], len(rows))
     folds = folds_of(model, config)
-    out = [left_out(name, rows.table["id"], labels, folds, config.seed) for name in names]
+    out = [left_out(one, rows.table["id"], labels, folds, config.seed) for one in trainings]
     saves = [set(checkpoint_steps(one, total)) for one in asked]
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
 
-    def watch(moment: Moment) -> None:
-        for head, (name, state) in enumerate(zip(names, moment.states, strict=True)):
-            place = f"step-{moment.step:08d}"
-            if moment.step in evaluates[head]:
+    def save(snapshot: Snapshot) -> None:
+        step = f"step-{snapshot.step:08d}"
+        for head, (training, state) in enumerate(zip(trainings, snapshot.states, strict=True)):
+            if snapshot.step in evaluates[head]:
                 correct = head_logits(state, features).argmax(1) == labels
                 table = pl.DataFrame({"id": rows.table["id"], "correct": correct})
-                write_table(run / "evaluations" / name / f"{place}.parquet", table)
-            if moment.step in saves[head]:
-                rates: dict[str, Any] = {"encoder_lr": 0.0, "head_lr": moment.lr}
-                facts = {"step": moment.step, "epoch": moment.epoch, **rates}
-                save_weights(run / "checkpoints" / name / place, state, facts)
+                write_table(run.evaluations(training) / f"{step}.parquet", table)
+            if snapshot.step in saves[head]:
+                facts = {
+                    "step": snapshot.step,
+                    "epoch": snapshot.epoch,
+                    "encoder_lr": 0.0,
+                    "head_lr": snapshot.lr,
+                }
+                save_weights(run.checkpoints(training) / step, state, facts)
 
     started = time.monotonic()
     trained, steps = fit_heads(
         features,
-        [labels] * len(names),
+        [labels] * len(trainings),
         [np.flatnonzero(~one) for one in out],
         seeds,
         len(rows.classes),
         model,
         asked[0].model_copy(update={"max_steps": total}),
-        watch,
+        save,
         set().union(*saves, *evaluates),
     )
-    seconds = round((time.monotonic() - started) / len(names), 1)
-    for name, seed, state, unseen in zip(names, seeds, trained, out, strict=True):
-        if is_fold(name):
+    seconds = round((time.monotonic() - started) / len(trainings), 1)
+    for training, seed, state, unseen in zip(trainings, seeds, trained, out, strict=True):
+        if training.kind == "fold":
             logits = head_logits(state, features.take(np.flatnonzero(unseen)))
-            write_held_out(run, name, steps, rows.table["id"], unseen, logits)
-        mark_finished(run, name, steps=steps, seconds=seconds, seed=seed)
-    return steps * len(names)
+            write_held_out(run, training, steps, rows.table["id"], unseen, logits)
+        mark_finished(run, training, steps=steps, seconds=seconds, seed=seed)
+    return steps * len(trainings)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from thresher.model.frozen import Features
-from thresher.model.tokens import Tokens, length_sorted_batches
+from thresher.models.frozen import Features
+from thresher.models.tokens import Tokens, length_sorted_batches
 
 EVALUATION_TOKENS = 4096
 

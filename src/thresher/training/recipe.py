@@ -1,4 +1,4 @@
-"""What a training is asked for: its settings and its number of steps."""
+"""The recipe of a training: its settings, its number of steps and whether it uses bfloat16."""
 
 from __future__ import annotations
 
@@ -6,21 +6,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from thresher.config import ModelConfig, TrainConfig
-
-
-def configs(manifest: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-    """The model and training settings of a run folder."""
-    return ModelConfig(**manifest["config"]["model"]), TrainConfig(**manifest["config"]["train"])
+from thresher.config import TrainConfig
+from thresher.run import Training
 
 
-def recipe(config: TrainConfig, name: str) -> TrainConfig:
-    """The recipe of a training: a model on empty input takes its own number of epochs; only scored runs keep
-    checkpoints, and a training that leaves rows out not even its last weights.
+def recipe(config: TrainConfig, training: Training) -> TrainConfig:
+    """The recipe of a training.
+
+    The model on empty input has its own number of epochs. Only scored runs keep intermediate checkpoints; folds keep none.
     """
-    if name.startswith("run"):
+    if training.kind == "run":
         return config
     last_only = {
         "checkpoints": 1,
@@ -28,29 +23,32 @@ def recipe(config: TrainConfig, name: str) -> TrainConfig:
         "forgetting_evaluations": 0,
         "forgetting_every": None,
     }
-    kind = name.partition("-")[0]
-    diet = {} if kind == "full" else {"diet": "none"}
+    diet = {} if training.kind == "full" else {"diet": "none"}
     own: dict[str, dict[str, Any]] = {"null": {"epochs": config.null_epochs}, "fold": {"checkpoints": 0}}
-    return config.model_copy(update={**last_only, **diet, **own.get(kind, {})})
+    return config.model_copy(update={**last_only, **diet, **own.get(training.kind, {})})
 
 
 def steps_of(config: TrainConfig, n_rows: int) -> int:
-    """Optimiser steps of a training on `n_rows` rows."""
+    """The number of optimiser steps of a training on `n_rows` rows."""
     return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
 
 
 def trains_in_bf16(config: TrainConfig) -> bool:
-    """Whether matrix products of training run in bfloat16 (weights, optimiser and every measurement stay in float32)."""
+    """Whether training uses bfloat16 for matrix products; weights, optimiser and measurements stay in float32."""
     if config.bf16 != "auto":
         return config.bf16
+    # Imported here: the number of steps need not wait for torch.
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bf16_pays(torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {})
 
 
 def settled(config: TrainConfig, begun: TrainConfig | None = None) -> TrainConfig:
-    """The recipe with what `auto` means here, or meant where it was `begun`, written out: a run that is taken up on another
-    machine trains alike.
+    """The recipe with `auto` resolved for this machine, or as resolved when the run was `begun`.
+
+    A run that is resumed on another machine then trains in the same precision.
 
     >>> settled(TrainConfig(bf16="auto")).bf16 in (True, False)
     True
@@ -58,14 +56,14 @@ def settled(config: TrainConfig, begun: TrainConfig | None = None) -> TrainConfi
     return config.model_copy(update={"bf16": begun.bf16 if begun else trains_in_bf16(config)})
 
 
-def bf16_pays(processor: Mapping[str, Any]) -> bool:
-    """Whether a processor's matrix products are faster in bfloat16 than in float32, by `torch.cpu.get_capabilities()`.
+def bf16_pays(processor: Mapping[str, object]) -> bool:
+    """Whether matrix products are faster in bfloat16 than in float32; `processor` is `torch.cpu.get_capabilities()`.
 
-    With tiles (AMX) they are, and with AVX-512's bfloat16 on AMD; on an Intel Xeon without tiles a training took 1.5 times as
-    long as in float32.
+    They are with AMX tiles, and with AVX-512 bfloat16 on AMD. On an Intel Xeon without AMX, training took 1.5 times as long
+    as in float32.
 
     >>> bf16_pays({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon"})
     False
     """
-    products = processor.get("avx512_bf16") and "intel" not in str(processor.get("cpu_name")).lower()
-    return bool(processor.get("amx_bf16") or products)
+    avx512 = processor.get("avx512_bf16") and "intel" not in str(processor.get("cpu_name")).lower()
+    return bool(processor.get("amx_bf16") or avx512)

@@ -13,14 +13,13 @@ import polars as pl
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from thresher.model.tokens import Tokens
-from thresher.sealed import fault, write_table
+from thresher.execution.torchrun import gather, rank, world
+from thresher.models.tokens import Tokens
+from thresher.run.integrity import folder_problem, table_problem, write_table
 from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits
-from thresher.training.processes import gather, rank, world
 from thresher.training.resume import Recorded, mark_whole
 from thresher.training.shared import interleaved
-from thresher.training.sound import folder_fault
 from thresher.training.vocabulary import Weights
 
 
@@ -79,8 +78,8 @@ class Recorder(TrainerCallback):
         """Whether what was recorded is still there and sound."""
         checkpoints = [self.record.checkpoint(step) for step in recorded["checkpoints"]]
         evaluations = [self.record.evaluation(step) for step in recorded["evaluations"]]
-        faults = [folder_fault(path, "checkpoint.json") for path in checkpoints] + list(
-            map(fault, evaluations)
+        faults = [folder_problem(path, "checkpoint.json") for path in checkpoints] + list(
+            map(table_problem, evaluations)
         )
         return not any(faults)
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from thresher.errors import UserError
-from thresher.files import write
-from thresher.training.processes import world
-from thresher.training.sound import file_digests, read_facts, with_checksum
+from thresher.execution.torchrun import world
+from thresher.run.integrity import file_digests, read_json, write_json
 
 Recorded = dict[str, list[int]]
 
@@ -34,7 +32,7 @@ def mark_whole(state: Path, recorded: Recorded) -> None:
     remove those before the last one.
     """
     facts = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
-    write(state / WHOLE, json.dumps(with_checksum(facts)))
+    write_json(state / WHOLE, facts)
     for older in saved_states(state.parent)[KEPT:]:
         remove(older)
 
@@ -47,7 +45,7 @@ def remove(state: Path) -> None:
 
 def recorded_at(state: Path) -> Recorded:
     """The steps of what was recorded until a whole state was saved."""
-    recorded: Recorded = read_facts(state / WHOLE)["recorded"]
+    recorded: Recorded = read_json(state / WHOLE)["recorded"]
     return recorded
 
 
@@ -77,7 +75,7 @@ def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recor
 
 def _whole(state: Path) -> dict[str, Any] | None:
     try:
-        facts = read_facts(state / WHOLE)
+        facts = read_json(state / WHOLE)
         there = file_digests(state)
         return facts if "recorded" in facts and {**there, **facts["files"]} == there else None
     except (OSError, ValueError, KeyError):

@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,24 +14,27 @@ import torch
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
-from thresher.model.encoder import load_encoder
-from thresher.model.frozen import FrozenClassifier
-from thresher.model.tokens import tokenise
+from thresher.execution.cores import cores, share_cores
+from thresher.execution.engines import run_tasks
+from thresher.execution.local import counts_followed
+from thresher.execution.torchrun import agreed, rank, together, world
+from thresher.models.classifier import Classifier
+from thresher.models.encoder import load_encoder
+from thresher.models.frozen import FrozenClassifier
+from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.rows import read_rows
-from thresher.run_folder import read_manifest
+from thresher.run import FIRST, Run, Training
+from thresher.run.integrity import read_json
 from thresher.training.checkpoints import checkpoint_steps, save_architecture
 from thresher.training.features import run_features
+from thresher.training.finished import damaged_trainings, done_file, finished, mark_finished, model_problem
 from thresher.training.fit import fit
-from thresher.training.folds import fold_names, folds_of, is_fold, left_out, write_held_out
+from thresher.training.folds import fold_trainings, folds_of, left_out, write_held_out
 from thresher.training.head_runs import train_head_runs
-from thresher.training.parallel import cores, run_jobs, share_cores, steps_watched
 from thresher.training.predict import predict_logits
-from thresher.training.processes import agreed, rank, together, world
-from thresher.training.recipe import configs, recipe, steps_of, trains_in_bf16
+from thresher.training.recipe import recipe, steps_of, trains_in_bf16
 from thresher.training.record import Record, progress_file
-from thresher.training.sound import faults, finished, mark_finished, read_facts
 
 
 def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
@@ -42,7 +44,7 @@ def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Clas
     return Classifier(encoder, n_classes, config), tokenizer
 
 
-def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
+def train_runs(run: Run, proof_seeds: int = 0) -> dict[str, Any]:
     """Train every run that is not finished yet, side by side; an interrupted one goes on from its last checkpoint.
 
     Under torchrun all processes share one training after the other.
@@ -64,18 +66,16 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     UserError
         the model cannot be loaded, or the disk has no room for the checkpoints.
     """
-    manifest = read_manifest(run)
-    model_config, config = configs(manifest)
-    classes = len(manifest["classes"])
+    model_config, config = run.config.model, run.config.train
     remove_damaged(run)
-    parameters = prepare_model(run, model_config, classes)
-    names = [f"run-{i}" for i in range(config.runs)]
-    names += [f"full-{i}" for i in range(config.runs, proof_seeds)]
-    names += [f"null-{i}" for i in range(config.runs)]
-    names += [name for i in range(config.runs) for name in fold_names(i, folds_of(model_config, config))]
-    left = [name for name in names if not finished(run, name)]
-    for name in set(names) - set(left):
-        shutil.rmtree(run / "training" / name, ignore_errors=True)
+    parameters = prepare_model(run)
+    wanted = [Training("run", i) for i in range(config.runs)]
+    wanted += [Training("full", i) for i in range(config.runs, proof_seeds)]
+    wanted += [Training("null", i) for i in range(config.runs)]
+    wanted += [one for i in range(config.runs) for one in fold_trainings(i, folds_of(model_config, config))]
+    left = [training for training in wanted if not finished(run, training)]
+    for training in set(wanted) - set(left):
+        shutil.rmtree(run.progress(training.name), ignore_errors=True)
     check_disk(run, parameters, config, left)
     if model_config.freeze:
         if world() > 1:
@@ -86,11 +86,12 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
             )
         train_head_runs(run, left)
     else:
-        fine_tune_runs(run, config, names, left)
-    done = {path.parent.name: read_facts(path) for path in (run / "checkpoints").glob("*/done.json")}
+        fine_tune_runs(run, wanted, left)
+    done = {one.name: read_json(done_file(run, one)) for one in run.trainings() if finished(run, one)}
+    first = done[FIRST.name]
     return {
-        **({"diet": done["run-0"]["diet"]} if "diet" in done["run-0"] else {}),
-        "steps": done["run-0"]["steps"],
+        **({"diet": first["diet"]} if "diet" in first else {}),
+        "steps": first["steps"],
         "seconds": {name: facts["seconds"] for name, facts in sorted(done.items())},
         "parameters": parameters,
         "bf16": trains_in_bf16(config),
@@ -98,91 +99,94 @@ def train_runs(run: Path, proof_seeds: int = 0) -> dict[str, Any]:
     }
 
 
-def fine_tune_runs(run: Path, config: TrainConfig, names: Sequence[str], left: Sequence[str]) -> None:
-    """Fine-tune the models that are left of `names`: side by side, or one after the other where processes share each."""
-    n_rows = read_manifest(run)["n_rows"]
-    total = sum(steps_of(recipe(config, name), n_rows) for name in left)
-    files = [progress_file(run / "training" / name) for name in left]
-    with track("train", total, "steps") as advance, steps_watched(files, advance):
+def fine_tune_runs(run: Run, wanted: Sequence[Training], left: Sequence[Training]) -> None:
+    """Fine-tune the models that are left of those wanted: side by side, or one after the other where processes share each."""
+    config = run.config.train
+    total = sum(steps_of(recipe(config, training), run.manifest.n_rows) for training in left)
+    files = [progress_file(run.progress(training.name)) for training in left]
+    with track("train", total, "steps") as advance, counts_followed(files, advance):
         if world() > 1:
-            for name in left:
-                together(train_job, run, name)
+            for training in left:
+                together(train_job, run, training)
         else:
-            side_by_side(run, config, names, left)
+            side_by_side(run, config, len(wanted), left)
 
 
-def side_by_side(run: Path, config: TrainConfig, names: Sequence[str], left: Sequence[str]) -> None:
-    """Do the trainings that are left of `names`, as many at a time as there are cores for."""
+def side_by_side(run: Run, config: TrainConfig, wanted: int, left: Sequence[Training]) -> None:
+    """Do the trainings that are left of the number wanted, as many at a time as there are cores for."""
     # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
     threads = config.threads or share_cores(2 * config.runs)[1]
-    workers, _ = share_cores(len(names), config.workers or max(1, cores() // threads))
-    for _ in run_jobs(train_job, [(run, name) for name in left], workers, threads):
+    workers, _ = share_cores(wanted, config.workers or max(1, cores() // threads))
+    for _ in run_tasks(train_job, [(run, training) for training in left], workers, threads):
         pass
 
 
-def remove_damaged(run: Path) -> None:
-    """Remove the finished trainings that are not whole any more, each from its stamp on, and say so."""
-    for name, fault in list(faults(run)):
-        say(f"{fault}; {'saving' if name == 'model' else 'training'} it again")
-        (run / "checkpoints" / name / "done.json").unlink(missing_ok=True)
-        for kind in ("training", "evaluations", "checkpoints"):
-            shutil.rmtree(run / kind / name, ignore_errors=True)
+def remove_damaged(run: Run) -> None:
+    """Remove the finished trainings whose files are damaged, `done.json` first, and say so."""
+    for training, problem in list(damaged_trainings(run)):
+        say(f"{problem}; training it again")
+        done_file(run, training).unlink(missing_ok=True)
+        for folder in (run.progress(training.name), run.evaluations(training), run.checkpoints(training)):
+            shutil.rmtree(folder, ignore_errors=True)
+    if broken := model_problem(run):
+        say(f"{broken}; saving it again")
+        shutil.rmtree(run.model_folder)
 
 
-def prepare_model(run: Path, config: ModelConfig, classes: int) -> int:
+def prepare_model(run: Run) -> int:
     """Write what describes the model, and the features where its encoder is frozen; returns the trained parameters."""
+    config, classes = run.config.model, len(run.manifest.classes)
     model, tokenizer = new_classifier(config, classes, seed=0)
     trained, width = model.parameters(), None
     if config.freeze:
         width = run_features(run).values.shape[1]
         run_features(run, "empty")
         trained = FrozenClassifier(width, classes, config).parameters()
-    if not (run / "checkpoints" / "model").is_dir():
-        save_architecture(run / "checkpoints" / "model", model.encoder, tokenizer, config, classes, width)
+    if not run.model_folder.is_dir():
+        save_architecture(run.model_folder, model.encoder, tokenizer, config, classes, width)
     return sum(parameter.numel() for parameter in trained)
 
 
-def train_job(run: Path, name: str) -> None:
-    """Train one model and mark it as finished, with seed i: `run-i` and `full-i` on the rows, `null-i` on empty texts, and
-    `fold-i` on the rows but for a part of them, in as many steps as on all.
-    """
-    manifest = read_manifest(run)
-    model_config, config = configs(manifest)
-    kind, _, number = name.partition("-")
-    seed = config.seed + int(number)
+def train_job(run: Run, training: Training) -> None:
+    """Train one model and mark it as finished; a fold, which sees fewer rows, takes as many steps as a training on all."""
+    model_config, config = run.config.model, run.config.train
+    seed = config.seed + training.index
     if world() > 1:
         torch.set_num_threads(config.threads or max(1, cores() // int(os.environ["LOCAL_WORLD_SIZE"])))
     with agreed():
-        rows = read_rows(run / "rows.parquet")
+        rows = read_rows(run.rows_file)
         model, tokenizer = new_classifier(model_config, len(rows.classes), seed)
-        texts = [[""] * len(rows) if kind == "null" else rows.table[column].to_list() for column in rows.text]
+        texts = [
+            [""] * len(rows) if training.kind == "null" else rows.table[column].to_list()
+            for column in rows.text
+        ]
         tokens = tokenise(texts, tokenizer, model_config.max_length)
     ids, labels = rows.table["id"], rows.labels()
-    folder = run / "training" / name
-    record: Record | None = Record(run / "checkpoints" / name, run / "evaluations" / name, ids)
-    used, seen = recipe(config, name), tokens
-    out = left_out(name, ids, labels, folds_of(model_config, config), config.seed)
-    if is_fold(name):
+    folder = run.progress(training.name)
+    record: Record | None = Record(run.checkpoints(training), run.evaluations(training), ids)
+    used, seen = recipe(config, training), tokens
+    out = left_out(training, ids, labels, folds_of(model_config, config), config.seed)
+    if training.kind == "fold":
         used, record = used.model_copy(update={"max_steps": steps_of(used, len(rows))}), None
         seen = tokens.take(np.flatnonzero(~out))
     started = time.monotonic()
     steps = fit(model, seen, labels[~out], used, seed, folder, record)
     if rank() == 0:
-        if is_fold(name):
+        if training.kind == "fold":
             logits = predict_logits(model, tokens.take(np.flatnonzero(out)))
-            write_held_out(run, name, steps, ids, out, logits)
+            write_held_out(run, training, steps, ids, out, logits)
         facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
         if (folder / "diet.json").is_file():
             facts["diet"] = json.loads((folder / "diet.json").read_text())
-        mark_finished(run, name, **facts)
+        mark_finished(run, training, **facts)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_disk(run: Path, parameters: int, config: TrainConfig, names: list[str]) -> None:
+def check_disk(run: Run, parameters: int, config: TrainConfig, left: list[Training]) -> None:
     """Refuse to start where checkpoints and Trainer's own state (two copies of weights and two moments) will not fit."""
-    recipes, n_rows = [recipe(config, name) for name in names], read_manifest(run)["n_rows"]
+    recipes, n_rows = [recipe(config, training) for training in left], run.manifest.n_rows
     kept = sum(len(checkpoint_steps(one, steps_of(one, n_rows))) for one in recipes)
-    need = 4 * parameters * (kept + 6 * len(names))
+    need = 4 * parameters * (kept + 6 * len(left))
     free = shutil.disk_usage(run).free
     if need > free:
         raise UserError(

@@ -1,10 +1,10 @@
-"""Vocabulary trimming: train with the embeddings of those tokens alone that the training rows have.
+"""Train with a token table reduced to the tokens that occur in the training rows.
 
-The others have no gradient, so a step leaves them as they are, and yet every step clears their gradient, takes its norm and
-updates them. Of a small encoder's weights most are such embeddings; of a multilingual one's nearly all.
+Tokens that do not occur have no gradient and are not changed by a step, but every step still zeroes their gradients, takes
+their norm and updates them. They are most of the weights of a small encoder, and nearly all of a multilingual one.
 
 Source: Ushio, Zhou and Camacho-Collados (2023), "Efficient Multilingual Language Model Compression through Vocabulary
-Trimming", Findings of EMNLP, section 3; there the trimmed model is what is shipped, here it is whole again after the training.
+Trimming", Findings of EMNLP, section 3. There the trimmed model is the result; here the table is restored after training.
 """
 
 from __future__ import annotations
@@ -12,52 +12,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
-from thresher.model.tokens import Tokens
+from thresher.models.tokens import Tokens
 
 Weights = dict[str, Tensor]
-TRIED = 8  # rows on which the trimmed encoder must give the same hidden states
+PROBE_ROWS = 8  # rows on which the trimmed encoder must give the same hidden states
 
 
 @contextmanager
 def trimmed_vocabulary(
-    model: Any, tokens: Tokens, weight_decay: float = 0.0
+    model: nn.Module, tokens: Tokens, weight_decay: float = 0.0
 ) -> Iterator[tuple[Tokens, Callable[[Weights], Weights]]]:
-    """While it lasts, the token table of `model.encoder` holds the tokens of `tokens` and padding only.
+    """Inside the block, the token table of `model.encoder` holds only the tokens of `tokens` and padding.
 
-    Gives `tokens` with ids that count in that table, and a function from the model's weights to those of the whole vocabulary.
-    What is trained is the same but for rounding: the norm of the gradient adds up fewer zeros. Where it would not be, nothing
-    is trimmed: with weight decay, which moves tokens that no row has, too, and in a model that reads its ids elsewhere (tried
-    on a few rows, whose hidden states have to be the same bit for bit).
+    Yields `tokens` with ids for the reduced table, and a function that restores the full vocabulary in a state dict. The
+    training is the same up to rounding: the gradient norm sums fewer zeros. Nothing is trimmed if the training would differ:
+    with weight decay, which also changes tokens that do not occur, and in models that use the ids elsewhere (checked on a
+    few rows, whose hidden states must be equal bit for bit).
     """
-    found = None if weight_decay else _smaller(model.encoder, tokens)
+    encoder: PreTrainedModel = model.encoder
+    found = None if weight_decay else _trimming(encoder, tokens)
     if found is None:
         yield tokens, dict
         return
     table, used, small, fewer = found
-    (name,) = (f"encoder.{one}" for one, weight in model.encoder.named_parameters() if weight is table.weight)
+    (name,) = (f"encoder.{one}" for one, weight in encoder.named_parameters() if weight is table.weight)
 
     def whole(weights: Weights) -> Weights:
         filled = table.weight.detach().clone()
         filled[torch.from_numpy(used)] = weights[name].detach().to(filled)
         return {**weights, name: filled}
 
-    model.encoder.set_input_embeddings(small)
+    encoder.set_input_embeddings(small)
     try:
         yield fewer, whole
-        # Not after a failure, which may have left what was trained on a device that no longer answers.
+        # Not after an exception: the weights may be on a device that no longer responds.
         table.weight.data = whole({name: small.weight})[name].to(small.weight)
     finally:
-        model.encoder.set_input_embeddings(table)
+        encoder.set_input_embeddings(table)
 
 
-def token_table(encoder: Any) -> nn.Embedding | None:
-    """The encoder's token embeddings, where they are a plain table that nothing else shares."""
+def token_table(encoder: PreTrainedModel) -> nn.Embedding | None:
+    """The token embeddings of the encoder, or None if they are not a plain table or share their weights."""
     try:
         table = encoder.get_input_embeddings()
     except NotImplementedError:
@@ -70,9 +71,9 @@ def token_table(encoder: Any) -> nn.Embedding | None:
 
 
 def used_tokens(tokens: Tokens) -> np.ndarray:
-    """The ids that occur, and that of padding, (U,) int64; padding keeps its number where U reaches that far.
+    """The ids that occur, and the id of padding, (U,) int64.
 
-    (Some models count positions by what is not padding, and know it by its id.)
+    Padding keeps its id if U is large enough, because some models compute positions from the tokens that are not padding.
 
     >>> rows = [np.array([7, 4, 9]), np.array([4])]
     >>> used_tokens(Tokens(rows, None, np.zeros(2, bool), pad=1)).tolist()
@@ -84,7 +85,7 @@ def used_tokens(tokens: Tokens) -> np.ndarray:
 
 
 def trimmed(table: nn.Embedding, tokens: Tokens, used: np.ndarray) -> tuple[nn.Embedding, Tokens]:
-    """A table of the used tokens, in their order, and the rows with ids that count in it."""
+    """A table of the used tokens, in this order, and the rows with ids for it."""
     place = np.zeros(table.num_embeddings, np.int32)
     place[used] = np.arange(len(used))
     where = np.flatnonzero(used == table.padding_idx)
@@ -98,10 +99,10 @@ def trimmed(table: nn.Embedding, tokens: Tokens, used: np.ndarray) -> tuple[nn.E
     return small, replace(tokens, ids=[place[row] for row in tokens.ids], pad=int(place[tokens.pad]))
 
 
-def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, np.ndarray, nn.Embedding, Tokens] | None:
-    """The token table, the used tokens, the table of those and the rows for it, where both tables give the same hidden states
-    on rows of many lengths.
-    """
+def _trimming(
+    encoder: PreTrainedModel, tokens: Tokens
+) -> tuple[nn.Embedding, np.ndarray, nn.Embedding, Tokens] | None:
+    """The token table, the used tokens, their table and the rows with ids for it; None if the hidden states would differ."""
     table = token_table(encoder)
     if table is None:
         return None
@@ -110,20 +111,20 @@ def _smaller(encoder: Any, tokens: Tokens) -> tuple[nn.Embedding, np.ndarray, nn
         return None
     small, fewer = trimmed(table, tokens, used)
     order = np.argsort(tokens.lengths, kind="stable")
-    rows = order[np.linspace(0, len(order) - 1, min(TRIED, len(order))).astype(int)]
+    rows = order[np.linspace(0, len(order) - 1, min(PROBE_ROWS, len(order))).astype(int)]
     expected = _hidden(encoder, tokens, rows)
     encoder.set_input_embeddings(small)
     try:
         same = torch.equal(expected, _hidden(encoder, fewer, rows))
-    except (IndexError, RuntimeError):  # an id of its own, such as that of padding, is beyond the table
+    except (IndexError, RuntimeError):  # the model looks up a fixed id that is outside the reduced table
         same = False
     finally:
         encoder.set_input_embeddings(table)
     return (table, used, small, fewer) if same else None
 
 
-def _hidden(encoder: Any, tokens: Tokens, rows: np.ndarray) -> Tensor:
-    """The encoder's output for some rows, (rows, tokens, width), without dropout."""
+def _hidden(encoder: PreTrainedModel, tokens: Tokens, rows: np.ndarray) -> Tensor:
+    """The hidden states (B, T, H) of some rows, without dropout."""
     training = encoder.training
     encoder.eval()
     with torch.no_grad():

@@ -1,34 +1,37 @@
-"""What a row's words alone say of its label: held-out margins of a linear model on a bag of words."""
+"""Score rows by their words alone: held-out margins of a linear model on a bag of words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thresher import sealed
-from thresher.config import RunConfig, frozen_layers
-from thresher.files import digest
+from thresher.config import MeasureConfig, RunConfig, frozen_layers
 from thresher.rows import Rows, read_rows
-from thresher.run_folder import words_file
-from thresher.training.folds import fold_names, left_out
+from thresher.run import Run
+from thresher.run.files import digest
+from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.training.folds import fold_trainings, left_out
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 FOLDS = 5
 _KEY = b"thresher.words"
 
 
 def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
-    """Probability of the label less the largest other one, by models of the words that have not seen the row; -1 to 1, (N,).
+    """The held-out margin of every row: probability of its label minus the largest other probability, -1 to 1, (N,).
 
-    Texts are bags of words and pairs of neighbouring words that stand in two rows or more, tf-idf weighted. Of several texts of a
-    row each has a bag of its own, and every one after the first another of the words that no text before it has. For every
-    class a logistic regression against the rest is fitted by stochastic gradient descent (ten passes), on four of five parts of
-    the rows, and their probabilities are divided by their sum. Mean over `repeats` divisions, which depend on the ids and not on
-    the order of the rows. The same everywhere where there is one class, or no word that stands twice.
+    Features are the tf-idf weights of `bags_of_words`. One-against-rest logistic regressions are fitted by stochastic
+    gradient descent (ten passes) in 5-fold cross-validation, and their probabilities are normalised to sum to one. The
+    margin is the mean over `repeats` partitions into folds, which depend on the ids and not on the order of the rows. It is
+    zero for all rows if no word occurs in two rows.
 
     >>> import thresher as th
     >>> texts = {"text": ["turn it on", "turn this on", "play it", "play this"] * 5, "label": ["on", "on", "play", "play"] * 5}
@@ -47,8 +50,8 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     every, total = np.arange(len(label)), np.zeros(len(label))
     for repeat in range(repeats):
         found = np.zeros((len(label), len(rows.classes)))
-        for name in fold_names(repeat, FOLDS):
-            out = left_out(name, ids, label, FOLDS, seed=0)
+        for fold in fold_trainings(repeat, FOLDS):
+            out = left_out(fold, ids, label, FOLDS, seed=0)
             known = np.unique(label[~out])
             if not out.any() or len(known) < 2:
                 continue
@@ -65,9 +68,11 @@ def word_margins(rows: Rows, repeats: int = 2) -> NDArray[np.float64]:
     return values
 
 
-def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
-    """tf-idf weights of the words and pairs of words in each text of the rows, a sparse matrix (N, words); no columns where no
-    word stands in two rows.
+def bags_of_words(texts: Sequence[Sequence[str]]) -> csr_matrix:
+    """The tf-idf weights of words and of pairs of adjacent words that occur in at least two rows, sparse (N, words).
+
+    Each text column has its own columns in the matrix. For every text after the first there are further columns that count
+    only the words that do not occur in the texts before it.
 
     >>> bags_of_words([["a dog ran", "a cat ran"], ["the dog", "the dog slept"]]).shape  # a, ran | the, dog, the dog | the
     (2, 6)
@@ -75,12 +80,12 @@ def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
     from scipy.sparse import csr_matrix, hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    def counted() -> Any:
+    def vectorizer() -> TfidfVectorizer:
         return TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
 
-    split = counted().build_tokenizer()
+    split = vectorizer().build_tokenizer()
 
-    def new(at: int) -> Iterator[str]:
+    def new_words(at: int) -> Iterator[str]:
         for row in zip(*texts[: at + 1], strict=True):
             *before, words = (split(text.lower()) for text in row)
             known = set().union(*before)
@@ -88,33 +93,31 @@ def bags_of_words(texts: Sequence[Sequence[str]]) -> Any:
 
     bags = [csr_matrix((len(texts[0]), 0))]
     for at, column in enumerate(texts):
-        for kept in (column, new(at)) if at else (column,):
-            try:
-                bags.append(counted().fit_transform(kept))
-            except ValueError:  # no word is left
-                continue
+        for texts_of in (column, new_words(at)) if at else (column,):
+            with suppress(ValueError):  # no word occurs in two rows
+                bags.append(vectorizer().fit_transform(texts_of))
     return hstack(bags).tocsr()
 
 
-def are_wanted(config: RunConfig) -> bool:
-    """Whether a run's rows are to be scored by their words: where it is asked for, or a frozen encoder stands in for its model.
+def are_wanted(config: RunConfig, measure: MeasureConfig) -> bool:
+    """Whether to compute the word margins of a run: if configured, or if its scores come from a frozen proxy encoder.
 
     >>> from thresher.config import DataConfig, ProxyConfig
     >>> run = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
-    >>> are_wanted(run), are_wanted(run.model_copy(update={"proxy": ProxyConfig(encoder="frozen")}))
+    >>> proxied = run.model_copy(update={"proxy": ProxyConfig(encoder="frozen")})
+    >>> are_wanted(run, run.measure), are_wanted(proxied, run.measure)
     (False, True)
     """
-    asked = config.measure.words
-    return frozen_layers(config.proxy.encoder) is not None if asked == "auto" else asked
+    return frozen_layers(config.proxy.encoder) is not None if measure.words == "auto" else measure.words
 
 
-def write_words(run: Path) -> Path:
-    """Make sure that the margins of a run's rows are there, a table `id, word_margin`; returns their file."""
-    path, rows = words_file(run), read_rows(run / "rows.parquet")
+def write_words(run: Run) -> Path:
+    """Write the word margins of a run's rows, a table `id, word_margin`, unless they are up to date; returns their file."""
+    path, rows = run.words_file, read_rows(run.rows_file)
     ids, texts = rows.table["id"], [rows.table[name].to_list() for name in rows.text]
     made_with = digest({"ids": ids.to_list(), "texts": texts, "labels": rows.labels().tolist()}).encode()
-    if sealed.fault(path) is None and sealed.about(path).get(_KEY) == made_with:
+    if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
         return path
     table = pl.DataFrame({"id": ids, "word_margin": word_margins(rows)})
-    sealed.write_table(path, table, {_KEY: made_with})
+    write_table(path, table, {_KEY: made_with})
     return path

@@ -84,12 +84,12 @@ def replay(
     terminal.start(quiet)
     import polars as pl
 
-    from thresher.files import as_json, write
     from thresher.nlu.ab import Traffic
     from thresher.nlu.ab import replay as simulate
     from thresher.nlu.ab.replay import judged
     from thresher.nlu.stack.evaluate import answers_for
     from thresher.nlu.stack.folder import load_stack
+    from thresher.run.files import as_json, write
 
     rows = pl.concat(
         [read(one, None, skip_bad).with_columns(id=f"{at}:" + pl.col("id")) for at, one in enumerate(test)]

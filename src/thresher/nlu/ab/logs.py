@@ -7,8 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from thresher import parquet
 from thresher.errors import UserError
+from thresher.run import parquet
 from thresher.wording import did_you_mean, listed, shown
 
 NEEDED = ("user", "time", "domain_confidence", "recovered", "defect")

@@ -12,11 +12,11 @@ import polars as pl
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from thresher import files, parquet
 from thresher.errors import UserError
 from thresher.nlu.page import figures
 from thresher.report.format import duration, interval, percent, visible
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
+from thresher.run import files, parquet
 
 TEMPLATE = Path(__file__).with_name("template")
 

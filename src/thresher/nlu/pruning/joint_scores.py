@@ -16,8 +16,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import Tokens, length_sorted_batches, pad_batch
+from thresher.execution.engines import run_tasks
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch
 from thresher.nlu.rows.table import Labels, labels_of
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import IGNORED
@@ -25,9 +26,9 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
-from thresher.training.checkpoints import checkpoint_table, list_checkpoints, load_weights
+from thresher.training.checkpoints import checkpoint_table, load_weights
+from thresher.training.finished import list_checkpoints
 from thresher.training.fit import fit
-from thresher.training.parallel import run_jobs, share_cores
 from thresher.training.record import Record
 from thresher.training.vocabulary import trimmed_vocabulary
 from thresher.training.watch.visit import error_of
@@ -57,9 +58,8 @@ def joint_scores(rows: pl.DataFrame, config: StackConfig, *, workers: int | None
     domains = [name for name in labels.intents if needs_model(labels, name)]
     counts = dict(rows["domain"].value_counts().iter_rows())
     domains.sort(key=lambda name: -counts[name])
-    at_a_time, _ = share_cores(max(2, len(domains)), workers)
     jobs = [(rows.filter(domain=name), labels, name, config) for name in domains]
-    parts = [table for _, table in run_jobs(score_domain, jobs, at_a_time)]
+    parts = [table for _, table in run_tasks(score_domain, jobs, workers)]
     empty = pl.DataFrame(schema={"id": pl.String(), **dict.fromkeys(NAMES, pl.Float64())})
     found = rows.select("id").join(pl.concat([empty, *parts]), on="id", how="left", maintain_order="left")
     return found.with_columns(pl.col(NAMES).fill_null(0.0))

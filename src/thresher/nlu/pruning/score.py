@@ -7,13 +7,13 @@ from typing import Any
 
 import polars as pl
 
-from thresher import parquet
 from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.nlu.entropy import row_entropy
 from thresher.nlu.pruning.joint_scores import joint_scores
 from thresher.nlu.stack.config import StackConfig
+from thresher.run import parquet
+from thresher.run.files import write
 
 ROWS, SCORES = "nlu_rows.parquet", "nlu_scores.parquet"
 

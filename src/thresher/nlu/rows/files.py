@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.nlu.rows import conll, rasa, records
 from thresher.nlu.rows.table import BadRow, Labels, Read, collect, utterances
+from thresher.run.files import write
 
 ENDINGS = {".conll": "conll", ".bio": "conll", ".iob": "conll", ".yml": "rasa", ".yaml": "rasa"}
 FORMATS = (*records.FORMATS, "conll", "rasa")

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.model.classifier import Classifier
+from thresher.models.classifier import Classifier
 from thresher.nlu.rows.table import SLOTS, Labels, squeezed
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.joint import JointModel

@@ -10,9 +10,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from thresher import parquet
 from thresher.errors import UserError
-from thresher.files import digest, write
+from thresher.execution.engines import run_tasks
+from thresher.execution.local import counts_followed
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -28,10 +28,11 @@ from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
 from thresher.progress import say, track
-from thresher.run_folder import lock
+from thresher.run import parquet
+from thresher.run.files import digest, write
+from thresher.run.lock import lock
 from thresher.training.check_recipe import check_recipe
 from thresher.training.diet.registry import find
-from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
 
@@ -185,9 +186,8 @@ def _train(
     recipes = {name: config.domain if name is None else joint_recipe(config, counts[name]) for name in jobs}
     total = sum(steps_of(recipes[name], rows.height if name is None else counts[name]) for name in jobs)
     files = [progress_file(folder / "training" / model_name(labels, name)) for name in jobs]
-    at_a_time, _ = share_cores(len(labels.intents) + 1, workers)
-    with track("nlu train", total, "steps") as advance, steps_watched(files, advance):
-        for _ in run_jobs(train_one, [(folder, name) for name in jobs], at_a_time):
+    with track("nlu train", total, "steps") as advance, counts_followed(files, advance):
+        for _ in run_tasks(train_one, [(folder, name) for name in jobs], workers):
             pass
     shutil.rmtree(folder / "training", ignore_errors=True)
     say(f"nlu train: {len(jobs)} models on {rows.height:,} rows, {time.monotonic() - started:,.0f} s")

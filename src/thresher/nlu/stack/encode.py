@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thresher.model.tokens import Tokens, tokenise
+from thresher.models.tokens import Tokens, tokenise
 from thresher.nlu.rows.table import words
 
 IGNORED = -100  # what cross entropy passes over

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from thresher.config import ModelConfig
-from thresher.model.encoder import load_encoder
-from thresher.model.tokens import length_sorted_batches
+from thresher.models.encoder import load_encoder
+from thresher.models.tokens import length_sorted_batches
 
 KEPT_TOKENS = 2**18  # 2 x 384 numbers each: 0.8 GB
 BATCH_TOKENS = 4096

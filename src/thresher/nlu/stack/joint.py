@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from thresher.config import ModelConfig
 from thresher.errors import UserError
-from thresher.model.classifier import classification_head, pool, pooling_of
-from thresher.model.encoder import embedding_layer, layer_stack
+from thresher.models.classifier import classification_head, pool, pooling_of
+from thresher.models.encoder import embedding_layer, layer_stack
 from thresher.nlu.stack.encode import IGNORED
 
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import length_sorted_batches, pad_batch, tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import length_sorted_batches, pad_batch, tokenise
 from thresher.nlu.rows.bio import slots_of
 from thresher.nlu.rows.table import Slot
 from thresher.nlu.stack.encode import encode

@@ -13,8 +13,8 @@ import polars as pl
 import torch
 
 from thresher.config import TrainConfig
-from thresher.model.classifier import Classifier
-from thresher.model.tokens import tokenise
+from thresher.models.classifier import Classifier
+from thresher.models.tokens import tokenise
 from thresher.nlu.rows.bio import OUTSIDE, tags_of
 from thresher.nlu.rows.table import Labels, utterances, words
 from thresher.nlu.stack.config import StackConfig

@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.files import as_json, digest, write
 from thresher.nlu.pruning.synthetic import swapped
 from thresher.nlu.stack.build import check_stack, rows_hash, settled_stack
 from thresher.nlu.stack.config import StackConfig
@@ -20,7 +19,8 @@ from thresher.nlu.study.tables import study_tables
 from thresher.nlu.study.techniques import kept_ids, technique
 from thresher.progress import say
 from thresher.rows import normalised
-from thresher.run_folder import lock
+from thresher.run.files import as_json, digest, write
+from thresher.run.lock import lock
 
 # The paper's table 2, with random at every share so that each has its baseline.
 PLAN: dict[float, tuple[str, ...]] = {

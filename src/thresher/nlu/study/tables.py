@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher import parquet
 from thresher.nlu.entropy import domain_entropy
 from thresher.nlu.metrics import ERRORS, counts, relative_interval, sigma, slot_f1
 from thresher.nlu.metrics.counts import Parts
 from thresher.nlu.pruning.choose import removed_by
 from thresher.nlu.study.cells import Cell
 from thresher.nlu.study.techniques import TECHNIQUES
+from thresher.run import parquet
 
 SCORES = ("vog", "vog_class", "vog_dataset", "trail_entropy")
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from thresher import parquet
 from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
-from thresher.run_folder import scoring_run
+from thresher.run import parquet
 from thresher.scores.probability import error_norms
 from thresher.scores.read import by_index
 
@@ -25,7 +24,8 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
 
     Source: Paul et al. (2021), "Deep Learning on a Data Diet", section 4; the paper, section 4.2.
     """
-    folders = sorted((scoring_run(files.run) / "signals").glob("run-*"))
+    scored = files.run.scoring
+    folders = [scored.signals(training) for training in scored.measured()]
     found = [one for folder in folders if (one := el2n_by_checkpoint(folder)) is not None]
     if not found:
         return None

@@ -71,7 +71,7 @@ def data_map(files: RunFiles) -> dict[str, Any] | None:
 
 def details(files: RunFiles, table: pl.DataFrame) -> list[str]:
     """Label, text and id of each row, in the order of `table`."""
-    columns = files.manifest["config"]["data"]["text"]
+    columns = files.manifest.config.data.text
     if files.rows is None:
         return [f"{label} · {row}" for row, label in table.select("id", "label").iter_rows()]
     present = [name for name in columns if name in files.rows.columns]

@@ -1,1 +1,1 @@
-"""One file per format: bytes in, the wanted columns out; and for the text formats the raw bytes of each record."""
+"""One module per format: reads the requested columns and, for text formats, splits a file into the bytes of its records."""

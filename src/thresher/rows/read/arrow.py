@@ -1,11 +1,10 @@
-"""Arrow tables, and what is read through them: Parquet files and `datasets`."""
+"""Read Arrow tables, Parquet files and the tables of `datasets`; copy chosen rows of a Parquet file."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Sheet, need
+from thresher.rows.read.sheet import Cells, Sheet, need
 from thresher.wording import shown
 
-# A file names these codecs otherwise than the writer takes them.
+# Compression names as found in a file, where the writer has another name for them.
 _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
 
 
@@ -40,28 +39,34 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
 
 
 def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
-    """The wanted columns of an Arrow table; class numbers of a `datasets` ClassLabel become names."""
+    """The wanted columns of an Arrow table; the class numbers of a `datasets` ClassLabel become names."""
     need(wanted, table.column_names, name)
     columns = {column: _values(table, column, name) for column in wanted}
     for column, names in _class_names(table.schema).items():
         if column in columns and pa.types.is_integer(table.schema.field(column).type):
-            columns[column] = [_named(value, names) for value in columns[column]]
+            # -1 is a missing label in `datasets`.
+            columns[column] = [
+                None if value is None or not 0 <= value < len(names) else names[value]
+                for value in columns[column]
+            ]
     return Sheet(name, columns)
 
 
-def _values(table: pa.Table, column: str, name: str) -> list[Any]:
+def _values(table: pa.Table, column: str, name: str) -> Cells:
     try:
-        values: list[Any] = table[column].to_pylist()
+        values: Cells = table[column].to_pylist()
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{name}: column '{shown(column)}' holds strings that are not UTF-8; write them again as UTF-8"
+            f"{name}: column '{shown(column)}' contains strings that are not UTF-8; write them again as UTF-8"
         ) from error
     return values
 
 
 def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Names of the classes per column, from the metadata that `datasets` leaves in a schema."""
-    # Anybody may have written it, so nothing of its form is taken for granted.
+    """The class names per column, from the metadata that `datasets` writes into a schema.
+
+    Any tool may have written this metadata, so its structure is checked at every level.
+    """
     try:
         found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     except ValueError:
@@ -77,13 +82,8 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     }
 
 
-def _named(value: Any, names: list[str]) -> str | None:
-    """A class number's name. -1 is how `datasets` writes that there is no label."""
-    return None if value is None or not 0 <= value < len(names) else names[value]
-
-
 def write_parquet(source: Path, keep: NDArray[np.bool_], destination: Path) -> None:
-    """Copy a Parquet file's rows to keep: same schema, columns, metadata and compression, row group by row group."""
+    """Copy chosen rows of a Parquet file, one row group at a time, with its schema, metadata and compression."""
     with pq.ParquetFile(source) as file:
         codecs = {}
         if file.metadata.num_row_groups:
@@ -95,8 +95,8 @@ def write_parquet(source: Path, keep: NDArray[np.bool_], destination: Path) -> N
         with pq.ParquetWriter(destination, file.schema_arrow, compression=codecs or "snappy") as writer:
             start = 0
             for index in range(file.metadata.num_row_groups):
-                group_table = file.read_row_group(index)
-                kept = filtered(group_table, keep[start : start + group_table.num_rows])
-                start += group_table.num_rows
+                table = file.read_row_group(index)
+                kept = filtered(table, keep[start : start + table.num_rows])
+                start += table.num_rows
                 if kept.num_rows:
                     writer.write_table(kept)

@@ -1,4 +1,4 @@
-"""CSV and TSV: a header, then a record a line, or several lines where a quoted field holds line ends."""
+"""Read CSV and TSV: a header, then one record per line, or several lines if a quoted field contains line ends."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Pieces, Sheet, need, utf8, without_mark
+from thresher.rows.read.sheet import Cells, Pieces, Sheet, need, utf8, without_mark
 
 _NAMES = {",": "comma", "\t": "tab"}
 
 
 def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sheet:
-    """The wanted columns of a file with a header line. Blank lines are no rows, an empty cell is an empty string.
+    """The wanted columns of a file with a header line. Blank lines are skipped; an empty cell is an empty string.
 
     Raises
     ------
     UserError
-        a record of more or fewer fields than the header, a quote that is never closed, not UTF-8 (each with its
+        a record with more or fewer fields than the header, a quote that is never closed, not UTF-8 (each with its
         line), or a column that the header lacks.
     """
     _, body = without_mark(raw, name)
-    columns: dict[str, list[Any]] = {column: [] for column in wanted}
+    columns: dict[str, Cells] = {column: [] for column in wanted}
     lines: list[int] = []
     with _any_length():
         records = _records(body, name, delimiter, _quoting(body, name, delimiter))
@@ -42,7 +41,7 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
 
 
 def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
-    """The file's header and records, byte for byte, line ends included."""
+    """The header and the records of the file, byte for byte, including the line ends."""
     mark, body = without_mark(raw, name)
     lines = list(io.BytesIO(body))
     with _any_length():
@@ -56,7 +55,7 @@ read_tsv, split_tsv = partial(_read, delimiter="\t"), partial(_split, delimiter=
 
 
 def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[tuple[int, int, list[str]]]:
-    """Each record with the physical lines [start, end) that it takes, counted from 0."""
+    """Each record with its physical lines [start, end), counted from 0."""
     texts = (utf8(line, name, number) for number, line in enumerate(io.BytesIO(body), 1))
     reader = csv.reader(texts, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
     width = 0
@@ -73,7 +72,7 @@ def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[t
             if len(cells) != width:
                 raise UserError(
                     f"{name} line {start + 1}: {len(cells)} fields, the header has {width};"
-                    f' put fields that hold a {_NAMES[delimiter]} or a line end in "quotes"'
+                    f' put fields that contain a {_NAMES[delimiter]} or a line end in "quotes"'
                 )
             yield start, reader.line_num, cells
 
@@ -81,17 +80,17 @@ def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[t
 def _why(error: csv.Error, name: str, start: int, line: int) -> str:
     message = str(error)
     if "unexpected end of data" in message:
-        return f'{name} line {start}: a quote (") is opened and never closed; close it, or double it where it is text'
+        return f'{name} line {start}: a quote (") is opened and never closed; close it, or double it if it is text'
     if "expected after" in message:
         return f'{name} line {line}: text follows a closing quote ("); write "" for a quote inside a quoted field'
     return f"{name} line {line}: a bare carriage return outside quotes; end lines with \\n or \\r\\n"
 
 
 def _quoting(body: bytes, name: str, delimiter: str) -> int:
-    """Whether quotes quote. In many TSV files they are plain characters.
+    """Whether quotes are syntax or, as in many TSV files, plain characters.
 
-    They are taken for plain characters where every line of a TSV has as many tabs as the header, and reading them as
-    quotes fails or would swallow line ends.
+    They are plain characters if every line of a TSV has as many tabs as the header, and reading them as syntax fails or
+    would join lines.
     """
     if delimiter != "\t" or b'"' not in body:
         return csv.QUOTE_MINIMAL
@@ -106,16 +105,16 @@ def _quoting(body: bytes, name: str, delimiter: str) -> int:
 
 
 def _hint(header: list[str], delimiter: str) -> str:
-    """Why a column may be missing: the file is separated by something else."""
+    """A possible reason for a missing column: the file uses another delimiter."""
     for other, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "commas")):
         if len(header) == 1 and other != delimiter and other in header[0]:
             return f" (the header looks separated by {word}; a {_NAMES[delimiter]} is needed)"
-    return " (the first line is taken for the header)"
+    return " (the first line is read as the header)"
 
 
 @contextlib.contextmanager
 def _any_length() -> Iterator[None]:
-    """Texts of any length: the csv module stops at 131,072 characters otherwise."""
+    """Lift the csv module's limit of 131,072 characters per field."""
     before = csv.field_size_limit(sys.maxsize)
     try:
         yield

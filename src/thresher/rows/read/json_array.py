@@ -1,4 +1,4 @@
-"""JSON: an array of objects. A file named .json that holds one object a line is read as JSON Lines."""
+"""Read JSON arrays of objects. A .json file with one object per line is read as JSON Lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from thresher.errors import UserError
 from thresher.rows.read import json_lines
-from thresher.rows.read.sheet import Pieces, Sheet, need, utf8, without_mark
+from thresher.rows.read.sheet import Pieces, Sheet, sheet_of, utf8, without_mark
 from thresher.wording import shown
 
 _decode = json.JSONDecoder().raw_decode
@@ -22,34 +22,17 @@ def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     Raises
     ------
     UserError
-        broken JSON, no array, an element that is no object, not UTF-8 (each with its line), or a column that no
-        object has.
+        broken JSON, not an array, an element that is not an object, not UTF-8 (each with its line), or a column that
+        no object has.
     """
     text = _text(raw, name)
     if _holds_lines(text, name):
         return json_lines.read(raw, name, wanted)
-    columns: dict[str, list[Any]] = {column: [] for column in wanted}
-    lines: list[int] = []
-    seen: dict[str, Any] = {}
-    line, counted = 1, 0
-    for start, end, record in _elements(text, name):
-        line += text.count("\n", counted, start)
-        counted = start
-        if not isinstance(record, dict):
-            raise UserError(
-                f"{name} line {line}: {shown(text[start:end])} is not a JSON object; a row is an object"
-            )
-        seen.update(record)
-        lines.append(line)
-        for column, values in columns.items():
-            values.append(record.get(column))
-    if lines:
-        need(wanted, seen, name)
-    return Sheet(name, columns, lines)
+    return sheet_of(_records(text, name), name, wanted)
 
 
 def split(raw: bytes, name: str) -> Pieces:
-    """The array's elements, byte for byte, with the commas between them apart."""
+    """The elements of the array, byte for byte, with the commas between them."""
     text = _text(raw, name)
     if _holds_lines(text, name):
         return json_lines.split(raw, name)
@@ -66,6 +49,19 @@ def split(raw: bytes, name: str) -> Pieces:
     )
 
 
+def _records(text: str, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of the array with their line numbers."""
+    line, counted = 1, 0
+    for start, end, record in _elements(text, name):
+        line += text.count("\n", counted, start)
+        counted = start
+        if not isinstance(record, dict):
+            raise UserError(
+                f"{name} line {line}: {shown(text[start:end])} is not a JSON object; a row is an object"
+            )
+        yield line, record
+
+
 def _text(raw: bytes, name: str) -> str:
     _, body = without_mark(raw, name)
     try:
@@ -75,15 +71,22 @@ def _text(raw: bytes, name: str) -> str:
         return utf8(body[start:].split(b"\n", 1)[0], name, body.count(b"\n", 0, start) + 1)
 
 
+def _skip_space(text: str, at: int = 0) -> int:
+    """The position of the next character that is not white space."""
+    found = _space.match(text, at)
+    assert found is not None
+    return found.end()
+
+
 def _holds_lines(text: str, name: str) -> bool:
-    """Whether this is JSON Lines, or nothing at all.
+    """Whether the text is JSON Lines, or empty.
 
     Raises
     ------
     UserError
-        neither an array nor lines of objects.
+        it is neither an array nor lines of objects.
     """
-    start = _space.match(text).end()  # type: ignore[union-attr]
+    start = _skip_space(text)
     if start == len(text):
         return True
     if text[start] == "[":
@@ -94,32 +97,26 @@ def _holds_lines(text: str, name: str) -> bool:
     except (ValueError, RecursionError):
         pass
     raise UserError(
-        f"{name}: not an array of objects; write [{{...}}, {{...}}], or one object a line in a .jsonl file"
+        f"{name}: not an array of objects; write [{{...}}, {{...}}], or one object per line in a .jsonl file"
     )
 
 
 def _elements(text: str, name: str) -> Iterator[tuple[int, int, Any]]:
     """Start, end and value of each element of the outermost array."""
-
-    def skip(at: int) -> int:
-        return _space.match(text, at).end()  # type: ignore[union-attr]
-
     try:
-        at = skip(skip(0) + 1)
+        at = _skip_space(text, _skip_space(text) + 1)
         if not text.startswith("]", at):
             while True:
                 value, end = _decode(text, at)
                 yield at, end, value
-                at = skip(end)
+                at = _skip_space(text, end)
                 if not text.startswith(",", at):
                     break
-                at = skip(at + 1)
+                at = _skip_space(text, at + 1)
         if not text.startswith("]", at):
             raise json.JSONDecodeError("Expecting ',' delimiter or ']'", text, at)
-        if skip(at + 1) < len(text):
-            raise json.JSONDecodeError("Extra data", text, skip(at + 1))
+        if (after := _skip_space(text, at + 1)) < len(text):
+            raise json.JSONDecodeError("Extra data", text, after)
     except (ValueError, RecursionError) as error:
         line = error.lineno if isinstance(error, json.JSONDecodeError) else text.count("\n", 0, at) + 1
-        raise UserError(
-            f"{name} line {line}: broken JSON ({json_lines.why(error)}); mend the file"
-        ) from error
+        raise UserError(f"{name} line {line}: broken JSON ({json_lines.why(error)}); fix the file") from error

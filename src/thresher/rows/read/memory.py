@@ -1,10 +1,10 @@
-"""What is already in memory or in a saved dataset folder: frames of pandas and polars, Arrow tables, datasets."""
+"""Read data in memory (pandas and polars frames, Arrow tables, datasets) and saved dataset folders."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -13,14 +13,20 @@ import pyarrow.parquet as pq
 
 from thresher.errors import UserError
 from thresher.rows.read.arrow import read_table
-from thresher.rows.read.sheet import Sheet, need
+from thresher.rows.read.sheet import Cells, Sheet, need
 from thresher.wording import listed, shown
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from pandas import DataFrame
 
-def kind(source: Any) -> str | None:
-    """Which library an object is from: arrow, polars, pandas, dataset, splits; None for none of them.
+Kind = Literal["arrow", "polars", "pandas", "dataset", "splits"]
 
-    Told by the name of its module, so that neither pandas nor datasets is imported for it.
+
+def kind(source: object) -> Kind | None:
+    """The kind of an object, or None if it is not a table of rows.
+
+    Decided by the name of its module, so that neither pandas nor datasets is imported.
 
     >>> kind(pl.DataFrame()), kind("train.jsonl")
     ('polars', None)
@@ -37,61 +43,59 @@ def kind(source: Any) -> str | None:
     return "splits" if names & {("datasets", "DatasetDict"), ("datasets", "IterableDatasetDict")} else None
 
 
-def read_frame(frame: Any, wanted: Sequence[str]) -> Sheet:
+def read_frame(frame: pl.DataFrame | DataFrame, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a pandas or polars frame."""
     name = "the frame"
     names = [str(one) for one in frame.columns]
     need(wanted, names, name)
     if isinstance(frame, pl.DataFrame):
         return Sheet(name, {column: frame[column].to_list() for column in wanted})
-    # By place: pandas columns may be called 0 and 1 rather than "0" and "1".
+    # By position: pandas columns may be called 0 and 1 rather than "0" and "1".
     return Sheet(name, {column: _plain(frame.iloc[:, names.index(column)].tolist()) for column in wanted})
 
 
-def _plain(values: list[Any]) -> list[Any]:
-    """NumPy's scalars, which a pandas object column may hold, as Python's own."""
+def _plain(values: Cells) -> Cells:
+    """Convert NumPy scalars, which a pandas object column may contain, to Python values."""
     if any(issubclass(one, np.generic) for one in set(map(type, values))):
         return [value.item() if isinstance(value, np.generic) else value for value in values]
     return values
 
 
-def as_arrow(frame: Any) -> pa.Table:
-    """All columns of a frame, or of an Arrow table, as an Arrow table, so that they can be written as Parquet later.
+def as_arrow(frame: pl.DataFrame | DataFrame | pa.Table) -> pa.Table:
+    """All columns of a frame as an Arrow table that can be written as Parquet later.
 
     Raises
     ------
     UserError
-        a column that holds values of several types, or of one that Parquet does not have.
+        a column has values of several types, or of a type that Parquet does not support.
     """
-    if isinstance(frame, pl.DataFrame):
-        for name, dtype in frame.schema.items():
-            if dtype == pl.Object:
-                raise UserError(
-                    f"the frame: column '{shown(name)}' holds Python objects, which Parquet cannot store; drop the"
-                    " column, or turn it into strings"
-                )
     try:
-        table = _table(frame)
+        if isinstance(frame, pa.Table):
+            table = frame
+        elif isinstance(frame, pl.DataFrame):
+            for name, dtype in frame.schema.items():
+                if dtype == pl.Object:
+                    raise UserError(
+                        f"the frame: column '{shown(name)}' contains Python objects, which Parquet cannot store; drop"
+                        " the column, or convert it to strings"
+                    )
+            table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        else:
+            table = pa.Table.from_pandas(frame)
         pq.write_table(table.slice(0, 0), pa.BufferOutputStream())
     except (pa.ArrowException, TypeError, ValueError, OSError) as error:
-        text = (
-            "pl.col('column').cast(pl.String)" if kind(frame) == "polars" else "frame['column'].astype(str)"
+        cast = (
+            "pl.col('column').cast(pl.String)"
+            if isinstance(frame, pl.DataFrame)
+            else "frame['column'].astype(str)"
         )
         raise UserError(
-            f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type, e.g. {text}, or drop it"
+            f"the frame: cannot be stored as Parquet ({shown(error, 120)}); give the column one type, e.g. {cast}, or drop it"
         ) from error
     return table
 
 
-def _table(frame: Any) -> pa.Table:
-    if isinstance(frame, pa.Table):
-        return frame
-    if isinstance(frame, pl.DataFrame):
-        return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-    return pa.Table.from_pandas(frame)
-
-
-def read_dataset(dataset: Any, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
+def read_dataset(dataset: Dataset, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
     """The wanted columns of a `datasets.Dataset`."""
     need(wanted, dataset.column_names, name)
     part = dataset.select_columns(list(wanted))
@@ -99,16 +103,16 @@ def read_dataset(dataset: Any, wanted: Sequence[str], name: str = "the dataset")
     return read_table(table.replace_schema_metadata(part.features.arrow_schema.metadata), name, wanted)
 
 
-def write_dataset(dataset: Any, folder: Path) -> None:
-    """Save a dataset as a folder, without the bars that `datasets` draws even where nobody watches."""
+def write_dataset(dataset: Dataset, folder: Path) -> None:
+    """Save a dataset as a folder, without progress bars."""
     import datasets
 
-    drawn = not datasets.are_progress_bars_disabled()
+    bars = not datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         dataset.save_to_disk(str(folder))
     finally:
-        if drawn:
+        if bars:
             datasets.enable_progress_bars()
 
 
@@ -117,13 +121,13 @@ def is_dataset_folder(path: Path) -> bool:
     return (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
 
 
-def open_dataset(path: Path) -> Any:
+def open_dataset(path: Path) -> Dataset:
     """The dataset in a folder written by `Dataset.save_to_disk`.
 
     Raises
     ------
     UserError
-        the folder holds several splits, or is broken.
+        the folder contains several splits, or is broken.
     """
     import datasets
 
@@ -136,6 +140,6 @@ def open_dataset(path: Path) -> Any:
     if isinstance(found, datasets.DatasetDict):
         splits = list(found)
         raise UserError(
-            f"{path}: holds the splits {listed(splits)}; give one of them, e.g. {path / splits[0]}"
+            f"{path}: contains the splits {listed(splits)}; give one of them, e.g. {path / splits[0]}"
         )
     return found

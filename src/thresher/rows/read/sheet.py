@@ -1,4 +1,4 @@
-"""What every reader returns, and the mistakes that all formats share."""
+"""What every reader returns (`Sheet`, `Pieces`), and the errors that all formats share."""
 
 from __future__ import annotations
 
@@ -14,31 +14,35 @@ from numpy.typing import NDArray
 from thresher.errors import NoColumn, UserError
 from thresher.wording import did_you_mean, listed, shown
 
+Cells = list[Any]  # the values of a column, in the types that the format has
+
 
 @dataclass(frozen=True)
 class Sheet:
-    """The wanted columns of one file or frame as Python values; None where there is none."""
+    """The requested columns of one file or frame as Python values; missing values are None.
+
+    `lines` holds the line on which each row starts, or None for formats without lines. `typed` is false for formats
+    whose values are always strings.
+    """
 
     name: str
-    columns: dict[str, list[Any]]
-    lines: Sequence[int] | None = (
-        None  # the physical line on which each row starts; None where there are no lines
-    )
-    typed: bool = True  # False: every value is a string, because the format knows nothing else
+    columns: dict[str, Cells]
+    lines: Sequence[int] | None = None
+    typed: bool = True
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def place(self, row: int) -> str:
-        """Where a row stands: file and line, or file and row counted from 1."""
+        """The location of a row for messages: file and line, or file and row counted from 1."""
         return f"{self.name} row {row + 1}" if self.lines is None else f"{self.name} line {self.lines[row]}"
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A text file cut at its records, byte for byte: what stands before, the records, what stands after.
+    """A text file split into records, byte for byte.
 
-    `joints[i]` stands between record i - 1 and record i (a JSON array's commas).
+    `joints[i]` is what separates record i - 1 from record i (the commas of a JSON array).
     """
 
     head: bytes
@@ -47,23 +51,43 @@ class Pieces:
     joints: list[bytes] | None = None
 
     def pick(self, keep: NDArray[np.bool_]) -> bytes:
-        """The file with only the records to keep."""
+        """The file reduced to the records where `keep` is true."""
         records = list(compress(self.records, keep))
         if self.joints is not None:
-            records[1:] = [
-                joint + record
-                for joint, record in zip(list(compress(self.joints, keep))[1:], records[1:], strict=True)
-            ]
+            joints = list(compress(self.joints, keep))
+            records[1:] = [joint + record for joint, record in zip(joints[1:], records[1:], strict=True)]
         return self.head + b"".join(records) + self.tail
 
 
-def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
-    """A file's byte order mark (or nothing), and the rest.
+def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: Sequence[str]) -> Sheet:
+    """The wanted columns of JSON objects, each given with its line. A key that an object lacks is None there.
 
     Raises
     ------
     UserError
-        the mark says UTF-16.
+        no object has one of the columns.
+    """
+    columns: dict[str, Cells] = {column: [] for column in wanted}
+    appends = [(column, values.append) for column, values in columns.items()]
+    lines: list[int] = []
+    seen: dict[str, Any] = {}
+    for line, record in records:
+        lines.append(line)
+        seen.update(record)
+        for column, append in appends:
+            append(record.get(column))
+    if lines:
+        need(wanted, seen, name)
+    return Sheet(name, columns, lines)
+
+
+def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
+    """The byte order mark of a file (or nothing), and the rest.
+
+    Raises
+    ------
+    UserError
+        the file is UTF-16.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(
@@ -74,7 +98,7 @@ def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
 
 
 def utf8(line: bytes, name: str, number: int) -> str:
-    """A line as text.
+    """A line decoded as UTF-8.
 
     Raises
     ------
@@ -90,13 +114,15 @@ def utf8(line: bytes, name: str, number: int) -> str:
         ) from error
 
 
-def need(wanted: Iterable[str], known: Collection[Any], name: str, hint: str = "") -> None:
-    """Every wanted column is there, once.
+def need(wanted: Iterable[str], known: Collection[object], name: str, hint: str = "") -> None:
+    """Check that every wanted column exists exactly once.
 
     Raises
     ------
+    NoColumn
+        a column is missing; the message lists the columns and the closest name.
     UserError
-        names the first column that is not, what there is, and the nearest.
+        several columns have this name.
     """
     columns = [str(column) for column in known]
     for column in wanted:

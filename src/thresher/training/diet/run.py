@@ -20,8 +20,8 @@ from torch import nn
 from transformers import TrainerCallback
 
 from thresher.errors import UserError
-from thresher.files import write
 from thresher.progress import warn
+from thresher.run.files import write
 from thresher.training.diet import check_options, find
 from thresher.training.diet.ledger import Ledger
 from thresher.training.diet.moment import Moment, Portion

@@ -18,9 +18,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from thresher import parquet
 from thresher.errors import UserError
-from thresher.files import write
+from thresher.run import parquet
+from thresher.run.files import write
 
 GROUP_ROWS = 8192
 

@@ -1,0 +1,104 @@
+"""A cell: one training on one choice of rows with one seed, tested once; its file holds the predictions and the figures."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from thresher.config import TrainConfig
+from thresher.experiments.metrics import accuracy, macro_f1
+from thresher.rows import Rows
+from thresher.run import Run, Training
+from thresher.run.files import digest
+from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.training.finished import finished
+
+# {"arm", "selection", "seed", "max_steps", "kept": hash of the kept ids or "all", "rows": kept row numbers or None, "n"}
+Cell = dict[str, Any]
+_KEY = b"thresher.cell"
+
+
+def new_cell(
+    arm: str,
+    seed: int,
+    max_steps: int | None,
+    ids: pl.Series,
+    kept: NDArray[np.bool_] | None = None,
+    selection: str | None = None,
+) -> Cell:
+    """A training on the rows of which `kept` (N,) is true, or on all N, whose `ids` are given in row order.
+
+    Rows are known by the hash of their sorted ids: the same choice made in two ways is one cell.
+
+    >>> ids = pl.Series(["a", "b", "c"])
+    >>> one = new_cell("kept", 0, None, ids, np.array([True, False, True]))
+    >>> one["rows"].tolist(), one["n"], new_cell("full", 0, None, ids)["kept"]
+    ([0, 2], 2, 'all')
+    """
+    cell = {"arm": arm, "selection": selection, "seed": seed, "max_steps": max_steps}
+    if kept is None:
+        return {**cell, "kept": "all", "rows": None, "n": len(ids)}
+    rows = np.flatnonzero(kept).astype(np.int32)
+    return {**cell, "kept": digest(ids.gather(rows).sort().to_list()), "rows": rows, "n": len(rows)}
+
+
+def cell_key(run: Run, cell: Cell) -> str:
+    """The name of a cell: a hash of rows, test rows, model, recipe, choice of rows, steps and seed."""
+    same = {"runs", "folds", "seed", "report_to", "workers"}  # a training is the same whatever these are
+    made_of = {
+        "rows": run.manifest.rows_hash,
+        "test": run.manifest.test_hash,
+        "model": run.config.model.model_dump(mode="json"),
+        "train": run.config.train.model_dump(mode="json", exclude=same),
+    }
+    chosen = {name: cell[name] for name in ("kept", "seed", "max_steps")}
+    return digest({**made_of, **chosen})
+
+
+def same_training(run: Run, config: TrainConfig, cell: Cell) -> Training | None:
+    """The finished training on full data that is the very one a cell asks for, if there is one."""
+    if cell["rows"] is not None or cell["max_steps"] != config.max_steps:
+        return None
+    number = cell["seed"] - config.seed
+    own = (Training("run", number), Training("full", number))
+    return next((training for training in own if finished(run, training)), None)
+
+
+def write_cell(
+    run: Run,
+    key: str,
+    cell: Cell,
+    test: Rows,
+    logits: NDArray[np.float32],
+    steps: int,
+    seconds: float,
+    batch: int,
+) -> dict[str, Any]:
+    """Write the predicted classes of the test rows, and return the figures, which stand in the same file."""
+    predicted = logits.argmax(1).astype(np.int32)
+    truth = test.labels()
+    facts = {
+        "arm": cell["arm"],
+        "selection": cell["selection"],
+        "seed": cell["seed"],
+        "n_train": cell["n"],
+        "steps": steps,
+        "epochs": round(steps / -(-cell["n"] // batch), 2),
+        "seconds": round(seconds, 2),
+        "accuracy": accuracy(truth, predicted),
+        "macro_f1": macro_f1(truth, predicted),
+    }
+    table = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
+    write_table(run.cell_file(key), table, {_KEY: json.dumps(facts).encode()})
+    return facts
+
+
+def read_cell(run: Run, key: str) -> dict[str, Any] | None:
+    """The figures of a finished cell; None if there is none, or its file is damaged."""
+    path = run.cell_file(key)
+    found = None if table_problem(path) else metadata(path).get(_KEY)
+    return json.loads(found) if found else None

@@ -1,0 +1,96 @@
+"""Running cells: finished ones are never run again, the others are run side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from thresher.config import TrainConfig
+from thresher.execution.cores import share_cores
+from thresher.execution.engines import LOCAL, Place, run_tasks
+from thresher.experiments.cell import Cell, cell_key, read_cell
+from thresher.progress import track
+from thresher.run import Run, parquet
+from thresher.training.recipe import steps_of
+
+PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
+
+
+def run_cells(
+    run: Run, cells: Sequence[Cell], workers: int | None, place: Place = LOCAL
+) -> list[dict[str, Any]]:
+    """The results of cells in their order, training those that are not finished yet, at `place`: on this machine, or on a
+    cluster whose machines all see the run folder. Each cell has its file as soon as it is finished.
+    """
+    # Imported here: torch takes seconds, which finished cells need not wait for.
+    from thresher.execution.local import counts_followed
+    from thresher.experiments.head_cells import head_cell_job
+    from thresher.experiments.tuned_cells import tuned_cell_job
+    from thresher.training.features import write_features
+    from thresher.training.record import progress_file
+
+    keys = [cell_key(run, cell) for cell in cells]
+    wanted = dict(zip(keys, cells, strict=True))
+    known = {key: facts for key in wanted if (facts := read_cell(run, key))}
+    left = {key: cell for key, cell in wanted.items() if key not in known}
+    model, config = run.config.model, run.config.train
+    if model.freeze and left:
+        write_features(run)
+        write_features(run, "test")
+    groups = [{key: cell} for key, cell in left.items()] if not model.freeze else side_by_side(left)
+    total = sum(steps_of_cell(config, cell) for cell in left.values())
+    at_a_time, threads = share_cores(len(wanted), workers)
+    threads = config.threads or threads
+    if model.freeze:
+        at_a_time, threads = min(at_a_time, max(1, total // PROCESS_STEPS)), 1
+    files = [] if model.freeze else [progress_file(run.progress(key)) for key in left]
+    there = replace(run, folder=run.folder.absolute())
+    tasks = [(there, group) for group in groups]
+    if place.engine != "local":
+        # The cluster decides how many run at a time, so machines that join later get some, too.
+        at_a_time = workers or len(tasks)
+        place = replace(place, shared_file=there.folder / "run.yaml")
+    job = head_cell_job if model.freeze else tuned_cell_job
+    with track("retrain", total, "steps") as advance, counts_followed(files, advance):
+        for at, found in run_tasks(job, tasks, at_a_time, threads, place):
+            known |= found
+            if model.freeze:
+                advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))
+    return [{"key": key, **known[key], "arm": cell["arm"]} for key, cell in zip(keys, cells, strict=True)]
+
+
+def forget_cells(run: Run, cells: Sequence[Cell]) -> None:
+    """Remove what cells left, so that they are trained again."""
+    for cell in cells:
+        run.cell_file(cell_key(run, cell)).unlink(missing_ok=True)
+
+
+def side_by_side(cells: Mapping[str, Cell]) -> list[dict[str, Cell]]:
+    """Cells in groups of equally many rows and steps, at most `HEADS` in each, in their order."""
+    from thresher.training.head_runs import HEADS
+
+    groups: dict[tuple[int, int | None], list[dict[str, Cell]]] = {}
+    for key, cell in cells.items():
+        alike = groups.setdefault((cell["n"], cell["max_steps"]), [{}])
+        if len(alike[-1]) == HEADS:
+            alike.append({})
+        alike[-1][key] = cell
+    return [group for alike in groups.values() for group in alike]
+
+
+def steps_of_cell(config: TrainConfig, cell: Cell) -> int:
+    """Optimiser steps of a cell."""
+    return steps_of(config.model_copy(update={"max_steps": cell["max_steps"]}), cell["n"])
+
+
+def predictions(run: Run, results: Sequence[dict[str, Any]]) -> np.ndarray:
+    """Predicted classes (seeds, test rows) of some cells."""
+    return np.stack(
+        [
+            parquet.read(run.cell_file(result["key"]), columns=["predicted"])["predicted"].to_numpy()
+            for result in results
+        ]
+    )

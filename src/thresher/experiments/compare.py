@@ -1,0 +1,227 @@
+"""The proof: retrain on the kept rows and on as many random ones, and compare both with full data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.config import CompareConfig
+from thresher.errors import UserError
+from thresher.experiments.arms import RANDOM, kept_by
+from thresher.experiments.cell import Cell, new_cell
+from thresher.experiments.cells import forget_cells, predictions, run_cells
+from thresher.experiments.intervals import paired_interval
+from thresher.experiments.metrics import accuracy, macro_f1
+from thresher.experiments.similarity import similarity_table
+from thresher.experiments.wording import ARMS, caution, verdict
+from thresher.progress import say
+from thresher.rows import Rows, normalised, read_rows
+from thresher.run import Run, parquet
+from thresher.run.integrity import read_json, read_table, write_json
+from thresher.run.steps import Facts, require_test, step, test_hash
+from thresher.training.recipe import steps_of
+
+DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
+
+
+def comparable(run: Run, settings: CompareConfig) -> None:
+    """Refuse a run without the test rows it names, and a selection that keeps every row.
+
+    Raises
+    ------
+    UserError
+        one line that says what to do.
+    """
+    require_test(run)
+    if read_rows(run.test_file).hash() != run.manifest.test_hash:
+        # A command that gave other test rows was killed between writing and naming them.
+        raise UserError(f"{run}: other test rows than those that run.yaml names; give --test FILE again")
+    name = run.require("select").facts["name"]
+    if selection_of(run, name)["kept"].all():
+        raise UserError(
+            f"{run}: selection {name} keeps all {run.manifest.n_rows:,} rows, so there is nothing to prove; prune more"
+        )
+
+
+def intact(run: Run, facts: Facts) -> str | None:
+    """Why the comparison of a finished step cannot be used; None if it can."""
+    path = run.comparison_file(facts["name"])
+    try:
+        read_json(path)
+    except FileNotFoundError:
+        return f"{path}: missing"
+    except (OSError, ValueError) as error:
+        return f"{path}: damaged ({error})"
+    return None
+
+
+@step(
+    "compare",
+    after="select",
+    ignore=("workers",),
+    inputs=test_hash,
+    check=comparable,
+    problem=intact,
+    clear=lambda run, settings: forget_cells(
+        run, [cell for arm in arm_cells(run, settings).values() for cell in arm]
+    ),
+    own=True,
+)
+def compare(run: Run, settings: CompareConfig) -> Facts:
+    """Retrain S seeds on all rows, on the kept ones and on the same number of random ones; same recipe for all.
+
+    The seed of a training fixes the head's initialisation, dropout and data order, and is shared by the three arms; the
+    random arm also draws other rows for every seed. With `same_steps` the pruned trainings take as many steps as the full one
+    (and so more epochs); otherwise as many epochs (and so fewer steps).
+
+    The comparison is written beside those of other selections; see `comparison`.
+    """
+    selected = run.require("select")
+    name = selected.facts["name"]
+    rows, test = read_rows(run.rows_file), read_rows(run.test_file)
+    kept = kept_rows(rows.table["id"], selection_of(run, name))
+    cells = arm_cells(run, settings)
+    results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers)
+    by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
+    predicted = {arm: predictions(run, by_arm[arm]) for arm in ARMS}
+    facts = {
+        "seeds": [cell["seed"] for cell in cells["full"]],
+        "same_steps": settings.same_steps,
+        "epochs": run.config.train.epochs,
+        "steps_full": by_arm["full"][0]["steps"],
+        "steps_pruned": by_arm["kept"][0]["steps"],
+        "epochs_pruned": by_arm["kept"][0]["epochs"],
+        "n_full": len(rows),
+        "n_kept": int(kept.sum()),
+        "n_test": len(test),
+        "confidence": 0.95,
+        "seconds": round(sum(result["seconds"] for result in results), 1),
+    }
+    truth = test.labels()
+    entry = {
+        "selection": name,
+        "settings": facts,
+        **contrast(predicted, truth, settings.bootstrap),
+        "groups": group_contrast(rows, test, kept, predicted),
+        "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap),
+    }
+    entry["select"] = selected.key
+    entry["test"] = run.manifest.test_hash
+    entry["caution"] = caution(truth, predicted["full"])
+    for arm in ARMS:
+        entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
+    entry["verdict"] = verdict(entry)
+    write_json(run.comparison_file(name), entry)
+    similar = similarity_table(parquet.read(run.scores_file), selected.facts["prune"])
+    say(f"compare: {len(ARMS)} x {settings.seeds} trainings")
+    return {"name": name, "similarity": similar.to_dicts()}
+
+
+def comparison(run: Run, name: str) -> dict[str, Any]:
+    """What `compare` found for a selection: settings, arms, differences with 95% intervals, groups, unseen, verdict."""
+    return read_json(run.comparison_file(name))
+
+
+def selection_of(run: Run, name: str) -> pl.DataFrame:
+    """`id, key, kept` of a selection."""
+    return read_table(run.selection_file(name), f"`thresher select {run}` makes it again")
+
+
+def arm_cells(run: Run, settings: CompareConfig) -> dict[str, list[Cell]]:
+    """The trainings of the three arms, one per seed."""
+    name = run.require("select").facts["name"]
+    recipe, n = run.config.train, run.manifest.n_rows
+    steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
+    table = parquet.read(run.rows_file, columns=["id"])
+    ids = table["id"]
+    kept = kept_rows(ids, selection_of(run, name))
+    prune = 1 - kept.sum() / n
+
+    cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
+    for seed in range(recipe.seed, recipe.seed + settings.seeds):
+        drawn = kept_by(RANDOM, table, prune, seed)
+        cells["full"].append(new_cell("full", seed, recipe.max_steps, ids))
+        cells["kept"].append(new_cell("kept", seed, steps, ids, kept, name))
+        cells["random"].append(new_cell("random", seed, steps, ids, drawn))
+    return cells
+
+
+def kept_rows(ids: pl.Series, selection: pl.DataFrame) -> np.ndarray:
+    """Which rows a selection keeps, (N,), in the order of `ids`."""
+    table = pl.DataFrame({"id": ids}).join(selection, on="id", how="left", maintain_order="left")
+    return table["kept"].to_numpy()
+
+
+def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int) -> dict[str, Any]:
+    """Mean and standard deviation over seeds per arm, and the paired differences with their intervals.
+
+    Parameters
+    ----------
+    predicted
+        per arm, classes (S, n).
+    truth
+        (n,).
+    """
+    arms: dict[str, Any] = {}
+    for arm, classes in predicted.items():
+        arms[arm] = {}
+        for metric, measure in METRICS.items():
+            values = [float(measure(truth, row)) for row in classes]
+            arms[arm][metric] = {
+                "mean": float(np.mean(values)),
+                "std": float(np.std(values, ddof=1)),
+                "values": values,
+            }
+    differences = {
+        f"{a}-{b}": {
+            metric: dict(paired_interval(predicted[a], predicted[b], truth, measure, bootstrap=bootstrap))
+            for metric, measure in METRICS.items()
+        }
+        for a, b in DIFFERENCES
+    }
+    return {"arms": arms, "differences": differences}
+
+
+def unseen_contrast(
+    rows: Rows, test: Rows, predicted: dict[str, np.ndarray], bootstrap: int
+) -> dict[str, Any] | None:
+    """The same over the test rows whose text is not in the training rows; None if that is all of them or none."""
+    train_texts = set(wordings(rows))
+    seen = np.array([text in train_texts for text in wordings(test)])
+    if not seen.any() or seen.all():
+        return None
+    part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
+    return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap)}
+
+
+def wordings(rows: Rows) -> list[tuple[str, ...]]:
+    """The normalised text, or pair of texts, of every row."""
+    columns = [[normalised(text) for text in rows.table[column]] for column in rows.text]
+    return list(zip(*columns, strict=True))
+
+
+def group_contrast(
+    rows: Rows, test: Rows, kept: np.ndarray, predicted: dict[str, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """Per value of every group column, and of the label: share removed, accuracy per arm, and the change with its interval."""
+    result: dict[str, dict[str, Any]] = {}
+    truth = test.labels()
+    columns = [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
+    for name, column in columns:
+        train_values, test_values = rows.table[column].to_numpy(), test.table[column].to_numpy()
+        result[name] = {}
+        for value in sorted(set(train_values) | set(test_values)):
+            in_train, in_test = train_values == value, test_values == value
+            entry: dict[str, Any] = {"n_train": int(in_train.sum()), "n_test": int(in_test.sum())}
+            entry["removed"] = float(1 - kept[in_train].mean()) if in_train.any() else None
+            if in_test.any():
+                part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
+                for arm, classes in part.items():
+                    entry[arm] = float((classes == truth[in_test]).mean())
+                entry["kept-full"] = dict(paired_interval(part["kept"], part["full"], truth[in_test]))
+            result[name][str(value)] = entry
+    return result

@@ -1,0 +1,172 @@
+"""Tell which training rows a prediction comes from: the proponents and opponents of some rows, by TracIn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import UserError
+from thresher.progress import say, track
+from thresher.run import FIRST, Run, parquet
+from thresher.wording import did_you_mean, listed, shown
+
+LAYERS = ("encoder", "classifier")
+SIDES = {"proponent": 1, "opponent": -1}
+
+
+def as_table(found: dict[str, Any]) -> pl.DataFrame:
+    """What `explanations` found, a line per listed row."""
+    lines, targets = [], found["targets"]
+    for target in targets:
+        about = {"of": target["of"], "target": target["id"], "target_label": target["label"]}
+        about |= _numbered("target_text", target["text"])
+        for side in SIDES:
+            for rank, row in enumerate(target[f"{side}s"], 1):
+                line = {**about, "side": side, "rank": rank, **row, **_numbered("text", row["text"])}
+                lines.append(line)
+    texts = targets[0]["text"]
+    names = ["of", "target", "target_label", *_numbered("target_text", texts), "side", "rank", "value"]
+    names += ["id", "label", *_numbered("text", texts)]
+    kinds: dict[str, Any] = {"rank": pl.Int64, "value": pl.Float64}
+    return pl.DataFrame(lines, schema={name: kinds.get(name, pl.String) for name in names})
+
+
+def explanations(
+    run: Run,
+    *,
+    test_rows: str | Sequence[str] = (),
+    rows: str | Sequence[str] = (),
+    text: str | Sequence[str] | None = None,
+    label: str | None = None,
+    top: int = 10,
+    layer: str = "encoder",
+    workers: int | None = None,
+) -> dict[str, Any]:
+    """The proponents and opponents of each target.
+
+    Returns
+    -------
+    {"run", "layer", "checkpoints", "targets": [{"of", "id", "label", "text": [...], "proponents": [{"value", "id", "label",
+    "text": [...]}, ...], "opponents": [...]}, ...]}
+    """
+    run.require("train")
+    if run.manifest.source == "recorded":
+        raise UserError(f"{run}: was recorded and kept no checkpoints, from which explain takes gradients")
+    if run.config.model.freeze:
+        raise UserError(
+            f"{run}: its encoder was frozen; explain needs a model that was fine-tuned as a whole"
+        )
+    if run.manifest.source == "proxy":
+        raise UserError(
+            f"{run}: its rows were scored by a proxy, so its model has no checkpoints; train without --proxy to explain"
+        )
+    if layer not in LAYERS:
+        raise UserError(f"unknown layer '{shown(layer)}'; give {listed(LAYERS)}")
+    if top < 1:
+        raise UserError(f"top {top}: give at least 1 row")
+    targets = [
+        *_by_id(run, "test", test_rows),
+        *_by_id(run, "train", rows),
+        *_given(run, text, label),
+    ]
+    if not targets:
+        raise UserError(
+            "nothing to explain; give --test-row ID, --row ID (a training row), or --text TEXT --label CLASS"
+        )
+
+    from thresher.scores.read import by_index
+    from thresher.scores.tracin import RATES
+    from thresher.signals.influence import influence
+    from thresher.training.checkpoints import checkpoint_table
+
+    checkpoints = checkpoint_table(run.checkpoints(FIRST), hidden=0)
+    n_rows = run.manifest.n_rows
+    with track("explain", n_rows) as advance:
+        ends = influence(
+            run,
+            FIRST,
+            list(zip(*(target["text"] for target in targets), strict=True)),
+            [target["label"] for target in targets],
+            layer=layer,
+            rates=by_index(checkpoints, RATES[layer]).tolist(),
+            # One more than asked for: a training row comes out for itself, and is left out.
+            k=top + 1,
+            workers=workers,
+            advance=advance,
+        )
+    places = {int(place) for end in ends for place in end.rows.flat}
+    train = _rows(run, "train", pl.col("place:").is_in(places))
+    known = {row.pop("place"): row for row in train}
+    for target, *tops in zip(targets, *(zip(end.values, end.rows, strict=True) for end in ends), strict=True):
+        itself = target.pop("place") if target["of"] == "train" else None
+        for (side, sign), (values, rows_of_side) in zip(SIDES.items(), tops, strict=True):
+            target[f"{side}s"] = [
+                {"value": sign * float(value), **{key: known[place][key] for key in ("id", "label", "text")}}
+                for value, place in zip(values, rows_of_side.tolist(), strict=True)
+                if value > 0 and place != itself
+            ][:top]
+        target.pop("place", None)
+    say(f"explain: {n_rows:,} rows x {checkpoints.height} checkpoints, last {layer} layer")
+    return {"run": str(run), "layer": layer, "checkpoints": checkpoints.height, "targets": targets}
+
+
+def _file(run: Run, of: str) -> Path:
+    return run.test_file if of == "test" else run.rows_file
+
+
+def _rows(run: Run, of: str, which: pl.Expr) -> list[dict[str, Any]]:
+    """Some training or test rows, without reading the others into memory: place, of, id, label and text(s)."""
+    data, path = run.config.data, _file(run, of)
+    # A column of the user's may be called `place`, too.
+    found = parquet.scan(path).with_row_index("place:").filter(which)
+    columns = found.select("place:", "id", data.label, *data.text).collect().iter_rows()
+    return [
+        {"place": place, "of": of, "id": id, "label": label, "text": texts}
+        for place, id, label, *texts in columns
+    ]
+
+
+def _by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
+    """The targets that were named by id, one or a sequence or a column of them, in the order given."""
+    ids = [str(id) for id in ([ids] if isinstance(ids, str | int) else ids)]
+    if not ids:
+        return []
+    path = _file(run, of)
+    if not path.is_file():
+        raise UserError(
+            f"{run}: it has no test rows; run `thresher train` with --test FILE, or give --row or --text"
+        )
+    found = {row["id"]: row for row in _rows(run, of, pl.col("id").is_in(ids))}
+    missing = [id for id in ids if id not in found]
+    if missing:
+        first = parquet.scan(path).select("id").head(10_000).collect()["id"].to_list()
+        near = did_you_mean(missing[0], first) or f"; ids are like {listed(first[:3])}"
+        raise UserError(f"{path}: no row of id '{shown(missing[0])}'{near}")
+    return [found[id] for id in dict.fromkeys(ids)]
+
+
+def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> list[dict[str, Any]]:
+    """The target that was given as a text."""
+    if text is None or len(text) == 0:
+        if label is not None:
+            raise UserError("--label is the class of --text; give both or neither")
+        return []
+    texts = [text] if isinstance(text, str) else list(text)
+    columns, classes = run.config.data.text, run.manifest.classes
+    if len(texts) != len(columns):
+        raise UserError(
+            f"{len(texts)} text(s) given, the rows have {len(columns)} ({listed(columns)}); give --text once for each"
+        )
+    if label not in classes:
+        near = did_you_mean(str(label), classes) or f"; classes are {listed(classes)}"
+        what = "--label is missing, the class to explain" if label is None else f"no class '{shown(label)}'"
+        raise UserError(f"{what}{'' if label is None else near}")
+    return [{"of": "text", "id": "text", "label": label, "text": texts}]
+
+
+def _numbered(name: str, texts: Iterable[str]) -> dict[str, str]:
+    """Texts by column: name, name_2."""
+    return {name if i == 1 else f"{name}_{i}": text for i, text in enumerate(texts, 1)}

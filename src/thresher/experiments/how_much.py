@@ -1,0 +1,186 @@
+"""How much can be dropped: the largest share of the rows without which accuracy is not worse than with all rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from thresher.config import CompareConfig, HowMuchConfig, SelectConfig
+from thresher.errors import UserError
+from thresher.experiments.arms import Arm, scores_of
+from thresher.experiments.share_search import look, search, sentence, shares
+from thresher.pipeline.nested import as_scored, nested_run
+from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of, score_columns
+from thresher.progress import say
+from thresher.rows import Rows, read_rows
+from thresher.rows.split import split_off
+from thresher.run import Run, parquet
+from thresher.run.steps import Facts, step, test_hash
+from thresher.wording import shown
+
+
+class Search(BaseModel):
+    """What the search is asked for: how to search, how to select, how to train."""
+
+    how_much: HowMuchConfig
+    select: SelectConfig
+    compare: CompareConfig
+
+    def key(self) -> dict[str, Any]:
+        """What of it changes the answer."""
+        return {
+            "how_much": self.how_much.model_dump(mode="json"),
+            "select": self.select.model_dump(mode="json", exclude={"prune", "seed"}),
+            "compare": self.compare.model_dump(mode="json", include={"same_steps", "seeds"}),
+        }
+
+
+def inputs(run: Run, settings: Search) -> dict[str, Any]:
+    """The test rows, and what of the settings changes the answer."""
+    return {**test_hash(run, settings), **settings.key()}
+
+
+def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
+    """The training rows to train on, and those set aside to decide on.
+
+    Raises
+    ------
+    UserError
+        no row is set aside, no share drops rows, or a selection by a column that other rows do not have.
+    """
+    columns = list(parquet.scan(run.scores_file).collect_schema())
+    refuse_added(run, settings.select, columns)
+    rows = read_rows(run.rows_file)
+    seed = run.config.train.seed
+    arm = arm_of(run, settings.select, columns)
+    shares(arm, scores_of(run, rows.table["id"]), settings.how_much.step, seed)
+    stay, aside = split_off(rows, settings.how_much.validation, seed)
+    if not len(aside):
+        raise UserError(
+            f"{run}: --validation {settings.how_much.validation:g} sets none of the {len(rows):,} training rows aside to"
+            " decide on; give another share"
+        )
+    return stay, aside
+
+
+@step(
+    "how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=split, own=True
+)
+def how_much(run: Run, settings: Search) -> Facts:
+    """Search on rows cut from the training rows, and confirm the share on the test rows; see `thresher.api.how_much`."""
+    asked, compare, seed = settings.how_much, settings.compare, run.config.train.seed
+    columns = list(parquet.scan(run.scores_file).collect_schema())
+    arm = arm_of(run, settings.select, columns)
+    stay, aside = split(run, settings)
+    say(
+        f"how-much: {len(aside):,} of {run.manifest.n_rows:,} training rows decide, the others are trained on and scored"
+    )
+    folder = run.step_folder("how_much") / f"validation-{asked.validation:g}"
+    inner = nested_run(folder, stay, aside, as_scored(run), proof_seeds=asked.first_seeds)
+    rule = (compare.same_steps, compare.workers)
+    within = arm_within(inner, settings.select, columns)
+    if within.column != arm.column:
+        say(
+            f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own"
+        )
+    grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
+    entry = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
+    entry |= {
+        "margin": asked.margin,
+        "validation": asked.validation,
+        "same_steps": compare.same_steps,
+        "arm": within.facts(),
+        "confirmed": None,
+        "test": run.manifest.test_hash,
+    }
+    if entry["fraction"] and run.has_test:
+        seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
+        found = look(run, arm, entry["fraction"], max(seeds, compare.seeds), *rule)
+        entry["confirmed"] = {
+            **found.facts(asked.margin / 100),
+            "n_test": len(found.truth),
+            "arm": arm.facts(),
+        }
+    entry["sentence"] = sentence(entry)
+    say(f"how-much: {entry['sentence']}")
+    return entry
+
+
+def with_share(run: Run, settings: Search) -> SelectConfig:
+    """The selection settings with the share that `prune="auto"` finds.
+
+    Raises
+    ------
+    UserError
+        no share is shown to be free within the margin.
+    """
+    if settings.select.prune != "auto":
+        return settings.select
+    record = run.current("how_much")
+    same = settings.select.model_dump(mode="json", exclude={"prune", "seed"})
+    if (
+        record
+        and record.facts["test"] == run.manifest.test_hash
+        and chosen(record.settings["select"]) == same
+    ):
+        # Found before, with whatever margin and step were asked for then.
+        found = record.facts
+    else:
+        found = how_much(run, settings)
+    if not found["fraction"]:
+        raise UserError(
+            f"{found['sentence']} Give `thresher how-much --margin` more points, or --prune a share"
+        )
+    return settings.select.model_copy(update={"prune": found["fraction"]})
+
+
+def chosen(select: dict[str, Any]) -> dict[str, Any]:
+    """What of recorded selection settings a search depends on."""
+    return {name: value for name, value in select.items() if name not in ("prune", "seed")}
+
+
+def arm_of(run: Run, select: SelectConfig, columns: list[str]) -> Arm:
+    """The way to choose rows that the selection settings describe."""
+    from thresher.selection import find
+
+    names, ends = columns_for(select, columns)
+    several = find(select.strategy).several
+    request = request_of(select, run.config.data.label)
+    for name in ("prune", "end", "strategy", "options", "seed"):
+        del request[name]
+    by, hard = (tuple(names), tuple(ends)) if several else (names[0], ends[0])
+    return Arm(by, hard, select.end, select.strategy, select.options, request)
+
+
+def refuse_added(run: Run, select: SelectConfig, columns: list[str]) -> None:
+    """Refuse a selection by columns that someone added to the score table: a run on other rows does not have them.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    made = {*score_columns(), "id", "label", *run.config.data.groups}
+    for name in columns_for(select, columns)[0]:
+        if name not in made:
+            raise UserError(
+                f"{run}: column '{shown(name)}' was added to the score table, and rows that are scored again do not have it;"
+                " give --by a score, or --prune a share"
+            )
+    refuse_unloaded(select, [*(name for name in columns if name in made), run.config.data.label], run)
+
+
+def arm_within(inner: Run, select: SelectConfig, columns: list[str]) -> Arm:
+    """The way to choose rows in the nested run, by those `columns` of the outer one that it has too.
+
+    Raises
+    ------
+    UserError
+        it does not have the score that was asked for.
+    """
+    there = parquet.scan(inner.scores_file).collect_schema()
+    try:
+        return arm_of(inner, select, [name for name in columns if name in there])
+    except UserError as error:
+        raise UserError(f"{inner}: {error}") from None

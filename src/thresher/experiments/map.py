@@ -1,0 +1,58 @@
+"""Place rows on a plane by what their texts mean, for the report."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel
+
+from thresher.errors import UserError
+from thresher.progress import say
+from thresher.run import Run, parquet
+from thresher.run.integrity import table_problem, write_table
+from thresher.run.steps import Facts, step
+
+FEWEST = 10
+SEEDS = 1 << 32
+
+
+class MapSettings(BaseModel):
+    """How many rows are drawn at most, and the seed of the draw and of the map."""
+
+    rows: int = 3000
+    seed: int = 0
+
+
+def drawable(run: Run, settings: MapSettings) -> None:
+    """Refuse a seed that NumPy does not take, and too few rows to draw a map of."""
+    if not 0 <= settings.seed < SEEDS:
+        raise UserError(f"{run}: the seed of a map is 0 to {SEEDS - 1} (got {settings.seed})")
+    if min(settings.rows, run.manifest.n_rows) < FEWEST:
+        few = min(settings.rows, run.manifest.n_rows)
+        raise UserError(f"{run}: a map takes {FEWEST} rows at least (got {few})")
+
+
+@step(
+    "map",
+    after="train",
+    check=drawable,
+    problem=lambda run, facts: f"{run.map_file}: {found}" if (found := table_problem(run.map_file)) else None,
+    own=True,
+)
+def map_rows(run: Run, settings: MapSettings) -> Facts:
+    """Write `id, x, y` of some rows; see `thresher.api.map_rows`."""
+    from thresher.experiments.projection import tsne
+    from thresher.training.features import text_vectors
+
+    columns = run.config.data.text
+    table = parquet.read(run.rows_file, columns=["id", *columns])
+    if table.height > settings.rows:
+        chosen = np.random.default_rng(settings.seed).choice(table.height, settings.rows, replace=False)
+        table = table[np.sort(chosen)]
+    texts = [table[column].to_list() for column in columns]
+    vectors = np.concatenate([text_vectors(run.config.model, one)[0] for one in texts], axis=1)
+    plane = tsne(vectors, settings.seed)
+    found = table.select("id").with_columns(x=pl.Series(plane[:, 0]), y=pl.Series(plane[:, 1]))
+    write_table(run.map_file, found)
+    say(f"map: {found.height:,} rows; `thresher report {run}` shows it")
+    return {"rows": found.height}

@@ -1,0 +1,211 @@
+"""The rows that are most likely mislabelled: the label that the model would give, and which scores say so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import polars.selectors as cs
+from scipy.special import softmax
+from scipy.stats import rankdata
+
+from thresher.errors import UserError
+from thresher.experiments.suspects_files import check_place, write_suspects
+from thresher.progress import say
+from thresher.rows import read_rows
+from thresher.run import Run
+from thresher.run.lock import lock
+from thresher.scores import MissingSignal, column, scores
+from thresher.scores.read import array
+from thresher.wording import shown
+
+Numbers = npt.NDArray[np.float64]
+# A score speaks against a row that is among this share of the hardest.
+HARDEST = 0.05
+OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "score", "why")
+
+
+def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
+    """The suspects of a run, with their texts, written to `out` if one is given; see `thresher.api.suspects`."""
+    check_place(out, format)
+    if top is not None and top < 1:
+        raise UserError(f"top is {top}; it must be at least 1")
+    run.require("score")
+    with lock(run.folder):
+        from thresher.signals.measure import read_signals
+
+        columns = cs.by_name("id", "label", "logits", require_all=False)
+        scored = run.scoring
+        signals = [read_signals(scored, training)[0].select(columns) for training in scored.measured()]
+        try:
+            probabilities = mean_probabilities(signals)
+        except MissingSignal as error:
+            raise UserError(
+                f"{run}: suspects needs the logits of every row, which this run does not have (a recorded token classifier"
+                " keeps none); sort the scores by one of them instead"
+            ) from error
+        table = run.scores()
+        if table["id"].to_list() != signals[0]["id"].to_list():
+            raise UserError(
+                f"{run}: scores and signals are of other rows; run `thresher score {run} --force`"
+            )
+        texts, classes = run.config.data.text, run.manifest.classes
+        rows = read_rows(run.rows_file).table.select("id", *texts)
+        listed = suspects_table(table, probabilities, classes, by)
+        listed = with_texts(listed if top is None else listed.head(top), rows, texts)
+        if out is not None:
+            names = listed.columns[2 : 2 + len(texts)]
+            write_suspects(out, format, listed, names, signals[0], probabilities, classes)
+            say(
+                f"suspects: {listed.height:,} of {table.height:,} rows, by {by}; from probabilities of rows that the model was"
+                " trained on"
+            )
+    return listed
+
+
+def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
+    """The probability of every class, averaged over the checkpoints and the runs; (N, K), in the row order of run 0.
+
+    The rows are those that the model was trained on: it comes to believe a wrong label in the end, which is why early
+    checkpoints count as much as late ones. Out-of-sample probabilities, of models that have not seen the row, are free of
+    that and cost a training per fold; they found no more of the planted errors (see the results page).
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`, or hold none for some row.
+
+    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
+    >>> run = pl.DataFrame({"id": ["a"], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
+    >>> mean_probabilities([run]).tolist()
+    [[0.75, 0.25]]
+    """
+    ids = runs[0].select("id")
+    total: Numbers = np.zeros(0)
+    for signals in runs:
+        told = signals.select(cs.by_name("id", "logits", require_all=False))
+        aligned = ids.join(told, on="id", how="left", maintain_order="left")
+        logits = array(aligned, "logits")  # (N, C, K)
+        steps = range(logits.shape[1])
+        mean = sum(softmax(logits[:, c].astype(np.float64), axis=1) for c in steps) / logits.shape[1]
+        total = mean if not len(total) else total + mean
+    return total / len(runs)
+
+
+def suspects_table(
+    table: pl.DataFrame, probabilities: Numbers, classes: Sequence[str], by: str = "confidence"
+) -> pl.DataFrame:
+    """The rows whose most probable label is not the one they have, the most suspicious first.
+
+    Parameters
+    ----------
+    table
+        the score table, with the class names as `label`.
+    probabilities
+        of every class, (N, K), in the order of the table; see `mean_probabilities`.
+    classes
+        the K class names.
+    by
+        the score or column to sort by, from its hard end.
+
+    Returns
+    -------
+    `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `score` (of
+    `by`), `why` (in words). Equal scores stand in the order of p_given, then of the id.
+
+    Raises
+    ------
+    UserError
+        no such score or column.
+
+    >>> table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "confidence": [0.9, 0.2], "aum": [4.0, -2.0]})
+    >>> found = suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"])
+    >>> found.drop("why").rows()
+    [(1, 'b', 'off', 'on', 0.2, 0.8, 0.2)]
+    >>> found["why"][0]
+    "'on' had 80% on average and 'off' 20%; another label led for most of the training (aum -2)"
+    """
+    where, hard = column(by, "auto", table.columns)
+    if not table[where].dtype.is_numeric():
+        raise UserError(
+            f"column '{shown(where)}' is {table[where].dtype}, not a number; give a score with by"
+        )
+    missing = int((~table[where].cast(pl.Float64).is_finite().fill_null(False)).sum())
+    if missing:
+        raise UserError(
+            f"column '{shown(where)}' is not a finite number for {missing:,} rows; give another score with by"
+        )
+    place = {name: index for index, name in enumerate(classes)}
+    given = np.array([place[name] for name in table["label"].to_list()], dtype=np.int64)
+    likely = probabilities.argmax(axis=1)
+    rows = np.arange(len(given))
+    found = pl.DataFrame(
+        {
+            "id": table["id"],
+            "given": table["label"],
+            "likely": [classes[k] for k in likely],
+            "p_given": probabilities[rows, given],
+            "p_likely": probabilities[rows, likely],
+            "score": table[where].cast(pl.Float64),
+        }
+    )
+    order = ["score", "p_given", "id"]
+    listed = (
+        found.with_columns(pl.Series("why", _reasons(table, found, likely != given)))
+        .filter(pl.Series(likely != given))
+        .sort(order, descending=[hard == "high", False, False])
+    )
+    return listed.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank"), pl.all())
+
+
+def _reasons(table: pl.DataFrame, found: pl.DataFrame, listed: npt.NDArray[np.bool_]) -> list[str]:
+    """Why each listed row is suspicious, in words; empty for the others."""
+    hardest = _hardest(table)
+    values = {name: table[name].to_list() for name in ("correctness", "aum", "pvi") if name in table.columns}
+    reasons = [""] * table.height
+    for i in np.flatnonzero(listed).tolist():
+        row = found.row(i, named=True)
+        said = [
+            f"'{row['likely']}' had {row['p_likely']:.0%} on average and '{row['given']}' {row['p_given']:.0%}"
+        ]
+        if "correctness" in values and values["correctness"][i] == 0:
+            said.append("the model was never right about it")
+        if "aum" in values and values["aum"][i] < 0:
+            said.append(f"another label led for most of the training (aum {values['aum'][i]:.3g})")
+        if "pvi" in values and values["pvi"][i] < 0:
+            said.append(f"the text speaks against the label (pvi {values['pvi'][i]:.3g} bits)")
+        names = [name for name, among in hardest.items() if among[i]]
+        if names:
+            said.append(f"among the hardest {HARDEST:.0%} by {', '.join(names)}")
+        reasons[i] = "; ".join(said)
+    return reasons
+
+
+def _hardest(table: pl.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
+    """Per score, which rows are among the hardest: fewer than that share of the rows are as hard or harder."""
+    found = {}
+    for name, entry in scores().items():
+        if name in table.columns:
+            values = table[column(name, "auto", table.columns)[0]].to_numpy()
+            as_hard = rankdata(-values if entry.hard == "high" else values, method="max")
+            found[name] = as_hard <= HARDEST * table.height
+    return found
+
+
+def with_texts(listed: pl.DataFrame, rows: pl.DataFrame, text: Sequence[str]) -> pl.DataFrame:
+    """The suspects with their texts after the id; a text column with the name of an output column gets the suffix `_text`.
+
+    >>> listed = pl.DataFrame({"rank": [1], "id": ["b"], "given": ["on"]})
+    >>> rows = pl.DataFrame({"id": ["a", "b"], "given": ["x", "lights"]})
+    >>> with_texts(listed, rows, ["given"]).rows(named=True)
+    [{'rank': 1, 'id': 'b', 'given_text': 'lights', 'given': 'on'}]
+    """
+    names = {name: f"{name}_text" if name in OWN else name for name in text}
+    texts = rows.select("id", *(pl.col(old).alias(new) for old, new in names.items()))
+    joined = listed.join(texts, on="id", how="left", maintain_order="left")
+    return joined.select(
+        "rank", "id", *names.values(), *(name for name in listed.columns if name not in OWN[:2])
+    )

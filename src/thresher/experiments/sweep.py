@@ -1,0 +1,304 @@
+"""The sweep: every way to choose rows at every fraction, trained with several seeds, beside full data and random rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from thresher.config import SelectConfig, SweepConfig
+from thresher.execution.engines import LOCAL, Place, check_engine
+from thresher.experiments.arms import RANDOM, Arm, arms_of, kept_by, scores_of
+from thresher.experiments.cell import Cell, new_cell
+from thresher.experiments.cells import predictions, run_cells
+from thresher.experiments.intervals import paired_interval
+from thresher.experiments.metrics import accuracy, macro_f1
+from thresher.pipeline.other_model import run_of_other_model
+from thresher.pipeline.selection_settings import request_of
+from thresher.progress import say, track
+from thresher.rows import Rows, read_rows
+from thresher.run import Run, parquet
+from thresher.run.files import digest
+from thresher.run.integrity import read_json, write_json
+from thresher.run.steps import Facts, require_test, step, test_hash
+from thresher.training.recipe import steps_of
+
+# What a line of the table is known by.
+KEY = ("score", "normalise", "end", "strategy", "options", "fraction", "same_steps")
+DIGITS = 5
+
+
+class SweepSettings(BaseModel):
+    """What is tried, and the floors, protected rows and strata that hold for every way to choose rows."""
+
+    sweep: SweepConfig
+    select: SelectConfig
+
+
+def what_is_kept(run: Run, select: SelectConfig) -> dict[str, Any]:
+    """The floors, protected rows and strata as a request."""
+    # The strata that a strategy brings of its own are not for other ways to choose.
+    request = request_of(select.model_copy(update={"strategy": "cutoff"}), run.config.data.label)
+    return {
+        name: request[name] for name in request if name not in ("prune", "end", "strategy", "options", "seed")
+    }
+
+
+def same_inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+    """The test rows, and what every selection keeps: with the same ones, lines can stand in one table."""
+    return {**test_hash(run, settings), "request": what_is_kept(run, settings.select)}
+
+
+def inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+    """All that the lines follow from."""
+    asked = settings.sweep.model_dump(mode="json", exclude={"workers", "engine", "address"})
+    return {**same_inputs(run, settings), "sweep": asked}
+
+
+def arms(run: Run, settings: SweepSettings) -> list[Arm]:
+    """Every way to choose rows that is asked for.
+
+    Raises
+    ------
+    UserError
+        no test rows, or an unknown score, strategy or engine.
+    """
+    require_test(run)
+    asked = settings.sweep
+    check_engine(Place(asked.engine, asked.address))
+    columns = list(parquet.scan(run.scores_file).collect_schema())
+    kept = what_is_kept(run, settings.select)
+    return arms_of(columns, asked.scores, asked.ends, asked.strategies, kept)
+
+
+def intact(run: Run, facts: Facts) -> str | None:
+    """Why the lines of a finished sweep cannot be used; None if they can."""
+    return (
+        None
+        if read_sweep(run).get("made_of") == facts["made_of"]
+        else f"{result_file(run)}: missing or damaged"
+    )
+
+
+@step(
+    "sweep",
+    after="score",
+    ignore=("sweep", "select"),
+    inputs=inputs,
+    check=arms,
+    problem=intact,
+    own=True,
+)
+def sweep(run: Run, settings: SweepSettings) -> Facts:
+    """Try every way to choose rows; see `thresher.api.sweep`.
+
+    Lines of an earlier sweep with the same scores, test rows, floors and protected rows are kept. With `models` the facts have
+    {"models": {name: the same}} too: other models, trained on the rows that the run's scores choose (the paper's figure 8).
+    """
+    asked = settings.sweep
+    made_of = digest([run.require("score").key, same_inputs(run, settings)])
+    former = read_sweep(run)
+    earlier = former if former.get("made_of") == made_of else {}
+    tried = arms(run, settings)
+    folders = {name: run_of_other_model(run, name) for name in asked.models}
+
+    def swept(where: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
+        how = (asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+        found = sweep_arms(where, tried, *how, place=Place(asked.engine, asked.address))
+        return {**found, "table": merged(found["table"], lines)}
+
+    found = swept(run, earlier.get("table", []))
+    others = dict(earlier.get("models", {}))
+    others |= {
+        name: swept(other, others.get(name, {"table": []})["table"]) for name, other in folders.items()
+    }
+    trainings = found["trainings"] + sum(others[name]["trainings"] for name in folders)
+    say(f"sweep: {trainings:,} trainings")
+    entry = {**found, "made_of": made_of, **({"models": others} if others else {})}
+    write_json(result_file(run), entry)
+    return {"made_of": made_of, "trainings": trainings}
+
+
+def result_file(run: Run) -> Path:
+    """The lines of the sweep."""
+    return run.step_folder("sweep") / "result.json"
+
+
+def read_sweep(run: Run) -> dict[str, Any]:
+    """What the last sweep found, see `sweep_arms`; empty if there was none, or its file is damaged."""
+    try:
+        return read_json(result_file(run))
+    except (OSError, ValueError):
+        return {}
+
+
+def sweep_arms(
+    run: Run,
+    arms: Sequence[Arm],
+    fractions: Sequence[float],
+    seeds: int,
+    same_steps: bool = False,
+    workers: int | None = None,
+    place: Place = LOCAL,
+) -> dict[str, Any]:
+    """Train every arm at every fraction with S seeds, and set it beside full data and as many random rows.
+
+    The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
+    drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
+    data, and so more epochs. They run at `place`: on this machine, or on a cluster.
+
+    Returns
+    -------
+    {"full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}}, "table": lines,
+    "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds,
+    accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column: {accuracy,
+    kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors and protected rows keep more
+    than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
+    """
+    recipe = run.config.train
+    rows, test = read_rows(run.rows_file), read_rows(run.test_file)
+    ids = rows.table["id"]
+    scores = scores_of(run, ids)
+    steps = steps_of(recipe, len(rows)) if same_steps else recipe.max_steps
+    numbers = range(recipe.seed, recipe.seed + seeds)
+    full = [new_cell("full", seed, recipe.max_steps, ids) for seed in numbers]
+    cells: dict[tuple[str, float], list[Cell]] = {}
+    tried = list({arm.name: arm for arm in (RANDOM, *arms)}.values())
+    with track("select", len(tried) * len(fractions), "selections") as advance:
+        for fraction in fractions:
+            for arm in tried:
+                cells[arm.name, fraction] = [
+                    new_cell(arm.name, seed, steps, ids, kept_by(arm, scores, fraction, seed), arm.name)
+                    for seed in numbers
+                ]
+                advance(1)
+    random = {
+        place: [as_many(cell, scores) for cell in alike]
+        for place, alike in cells.items()
+        if any(cell["n"] != cells[RANDOM.name, place[1]][0]["n"] for cell in alike)
+    }
+    wanted = [full, *cells.values(), *random.values()]
+    results = run_cells(run, [cell for alike in wanted for cell in alike], workers, place=place)
+    groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
+    predicted = [predictions(run, alike) for alike in groups]
+    by_arm = {place: (groups[at], predicted[at]) for at, place in enumerate(cells, 1)}
+    by_random = dict(zip(random, predicted[1 + len(cells) :], strict=True))
+    table = []
+    for fraction in fractions:
+        for arm in tried:
+            found, classes = by_arm[arm.name, fraction]
+            chosen = cells[arm.name, fraction]
+            as_random = by_random.get((arm.name, fraction), by_arm[RANDOM.name, fraction][1])
+            table.append(
+                {
+                    **arm.facts(),
+                    "fraction": fraction,
+                    "same_steps": same_steps,
+                    **_figures(found, test, classes),
+                    "to_full": _difference(classes, predicted[0], test),
+                    "to_random": _difference(classes, as_random, test),
+                    "groups": _by_group(rows, test, classes, chosen),
+                }
+            )
+    return {
+        "full": {
+            **_figures(groups[0], test, predicted[0]),
+            "groups": _by_group(rows, test, predicted[0], full),
+        },
+        "groups": {name: _counts(rows, test, column) for name, column in group_columns(rows, test)},
+        "table": table,
+        "trainings": len({result["key"] for result in results}),
+        "seconds": round(sum({result["key"]: result["seconds"] for result in results}.values()), 1),
+    }
+
+
+def as_many(cell: Cell, scores: pl.DataFrame) -> Cell:
+    """The training on as many random rows as a cell has, with its seed and steps."""
+    if cell["n"] == len(scores):
+        return cell
+    kept = kept_by(RANDOM, scores, 1 - cell["n"] / len(scores), cell["seed"])
+    return new_cell(RANDOM.name, cell["seed"], cell["max_steps"], scores["id"], kept, RANDOM.name)
+
+
+def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of this sweep, and those of a former one that it did not try again."""
+
+    def key(line: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(str(line[name]) for name in KEY)
+
+    return list({key(line): line for line in (*before, *lines)}.values())
+
+
+def group_columns(rows: Rows, test: Rows) -> list[tuple[str, str]]:
+    """Name and column of the label, and of every group that the test rows have too."""
+    return [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
+
+
+def _figures(results: Sequence[dict[str, Any]], test: Rows, classes: NDArray[np.int32]) -> dict[str, Any]:
+    truth = test.labels()
+    values = [accuracy(truth, one) for one in classes]
+    f1 = [macro_f1(truth, one) for one in classes]
+    return {
+        "n": results[0]["n_train"],
+        "steps": results[0]["steps"],
+        "seeds": len(values),
+        "accuracy": {**_spread(values), "values": [round(value, DIGITS) for value in values]},
+        "macro_f1": _spread(f1),
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {
+        "mean": round(float(np.mean(values)), DIGITS),
+        "std": round(float(np.std(values, ddof=1)), DIGITS),
+    }
+
+
+def _difference(one: NDArray[np.int32], other: NDArray[np.int32], test: Rows) -> dict[str, float]:
+    if one is other:
+        return {"mean": 0.0, "low": 0.0, "high": 0.0}
+    found = paired_interval(one, other, test.labels())
+    return {name: round(float(found[name]), DIGITS) for name in ("mean", "low", "high")}  # type: ignore[literal-required]
+
+
+def _counts(rows: Rows, test: Rows, column: str) -> dict[str, list[Any]]:
+    values = sorted(set(rows.table[column]) | set(test.table[column]))
+    return {
+        "value": values,
+        **{
+            f"n_{name}": [int((one.table[column] == value).sum()) for value in values]
+            for name, one in (("train", rows), ("test", test))
+        },
+    }
+
+
+def _by_group(
+    rows: Rows, test: Rows, classes: NDArray[np.int32], cells: Sequence[Cell]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Per group column: accuracy and share of the rows kept, mean over seeds, in the order of `_counts`."""
+    truth, n = test.labels(), len(rows)
+    kept = np.mean(
+        [np.ones(n) if cell["rows"] is None else np.isin(np.arange(n), cell["rows"]) for cell in cells],
+        axis=0,
+    )
+    right = np.mean(classes == truth, axis=0)
+    found = {}
+    for name, column in group_columns(rows, test):
+        values = sorted(set(rows.table[column]) | set(test.table[column]))
+        found[name] = {
+            "accuracy": _means(test.table[column], right, values),
+            "kept": _means(rows.table[column], kept, values),
+        }
+    return found
+
+
+def _means(groups: pl.Series, numbers: NDArray[np.float64], values: Sequence[str]) -> list[float | None]:
+    means = dict(
+        pl.DataFrame({"value": groups, "x": numbers}).group_by("value").agg(pl.col("x").mean()).rows()
+    )
+    return [round(means[value], 4) if value in means else None for value in values]

@@ -1,0 +1,1 @@
+"""The job on a run: start it, train, measure, score, select; one step in each file."""

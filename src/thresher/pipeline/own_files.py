@@ -1,0 +1,89 @@
+"""What thresher writes into a run folder, so that nothing else there is written over or removed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from thresher.errors import UserError
+from thresher.rows import Rows
+from thresher.run import Run
+from thresher.run.layout import HOME
+from thresher.run.lock import LOCK
+from thresher.run.manifest import FILE
+
+REPORT = "report.html"
+PRODUCTS = ("kept", "dropped")
+
+
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder under a name that thresher writes beside `run.yaml`."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if path.name == REPORT or path.name.split(".")[0] in PRODUCTS)
+
+
+def refuse_strange(folder: Path) -> None:
+    """Refuse a place that is not a folder, or a folder that is not a run and holds what a run would write over.
+
+    A lock without a run was left by a process that was killed as it started: the files beside it are its own.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file, and a run is a folder; choose another --out")
+    if Run.exists(folder) or (folder / HOME / LOCK).exists():
+        return
+    for path in visible(folder):
+        raise UserError(f"{folder}: is not a run (no {FILE}) and holds '{path.name}'; choose another --out")
+
+
+def refuse_inputs_in(folder: Path, *tables: Rows | None) -> None:
+    """Refuse rows that were read from a file which the run would write over.
+
+    Raises
+    ------
+    UserError
+        one line that names the file.
+    """
+    written = {path.resolve() for path in (*visible(folder), folder / HOME)}
+    for rows in (one for one in tables if one is not None and one.source.memory is None):
+        for part in rows.source.parts:
+            place = Path(part.path).resolve()
+            if written & {place, *place.parents}:
+                raise UserError(
+                    f"{part.path}: is where a run in {folder} writes a file of its own; choose another --out"
+                )
+
+
+def clear(folder: Path, but: tuple[str, ...] = ()) -> None:
+    """Remove what thresher wrote into a run folder, `but` some of the folders in `.thresher`; `run.yaml` goes last."""
+    remove(folder / name for name in (*products(folder), REPORT))
+    home = folder / HOME
+    if home.is_dir():
+        remove(path for path in home.iterdir() if path.name not in (LOCK, *but))
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def products(folder: Path) -> set[str]:
+    """The names of the kept and dropped rows that selections of this run have written."""
+    found = set()
+    for path in (folder / HOME / "select").glob("*.json"):
+        with contextlib.suppress(ValueError, OSError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found |= {Path(facts[name]).name for name in PRODUCTS if name in facts}
+    return found
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files and folders that may be there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,43 @@
+"""Write the report of a run."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed
+from typing import Any
+
+from pydantic import BaseModel
+
+from thresher.pipeline.own_files import REPORT
+from thresher.progress import say
+from thresher.run import Run
+from thresher.run.run import JOB, Record
+from thresher.run.steps import Facts, step
+
+
+class NoSettings(BaseModel):
+    """A step without settings."""
+
+
+def everything(run: Run, _: NoSettings) -> dict[str, Any]:
+    """Every record of the run, as inputs of the page."""
+    steps = (*JOB[:-1], "sweep", "how_much", "noise", "map")
+    records: dict[str, Record | None] = {name: run.record(name) for name in steps}
+    return {
+        "thresher": installed("thresher"),
+        "manifest": run.manifest.model_dump(mode="json"),
+        "records": {name: [found.key, found.finished] for name, found in records.items() if found},
+    }
+
+
+@step(
+    "report",
+    inputs=everything,
+    problem=lambda run, facts: None if (run.folder / REPORT).is_file() else f"{REPORT} is missing",
+)
+def report(run: Run, settings: NoSettings) -> Facts:
+    """Write the page, one self-contained HTML file."""
+    from thresher.report.page import write as write_page
+
+    path = write_page(run)
+    say("report: written")
+    return {"report": path.name}

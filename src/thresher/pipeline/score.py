@@ -1,0 +1,95 @@
+"""Turn signals into a table of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from thresher.config import ScoreConfig
+from thresher.progress import say
+from thresher.rows import check_rows
+from thresher.run import Run, parquet
+from thresher.run.integrity import table_problem, write_table
+from thresher.run.lock import lock
+from thresher.run.run import command
+from thresher.run.steps import Facts, step
+
+
+def score(run: Run, settings: ScoreConfig, *, force: bool = False) -> Facts:
+    """Compute the scores that the signals can give; see `thresher.api.score`."""
+    if run.manifest.source == "proxy":
+        with lock(run.folder):
+            facts = compute_scores(run.scoring, settings, force=force)
+    else:
+        facts = compute_scores(run, settings, force=force)
+    report_outdated(run)
+    return facts
+
+
+def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
+    """The options of the scores as they are read, as an input of the step."""
+    if not settings.options:
+        return {}
+    from thresher.scores import check_options
+
+    return {"options": check_options({name: dict(values) for name, values in settings.options.items()})}
+
+
+@step(
+    "score",
+    after="measure",
+    ignore=("options",),
+    inputs=resolved,
+    check=lambda run, settings: check_rows(run.rows_file),
+    problem=lambda run, facts: (
+        f"{run.scores_file}: {found}" if (found := table_problem(run.scores_file)) else None
+    ),
+)
+def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
+    """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
+    from thresher.scores import score_runs, stability
+    from thresher.signals.measure import read_signals
+
+    options = {name: dict(values) for name, values in settings.options.items()}
+    runs = [read_signals(run, training) for training in run.measured()]
+    table, about = score_runs(runs, options)
+    if len(runs) > 1:
+        about["stability"] = stability(runs, options)
+    groups = [name for name in run.config.data.groups if name not in table.columns]
+    rows = parquet.read(run.rows_file, columns=["id", *groups])
+    table = table.join(rows, on="id", how="left", maintain_order="left")
+    table = table.with_columns(class_names(table["label"], run.manifest.classes))
+    write_table(run.scores_file, table)
+    say(f"score: {', '.join(about['scores'])}")
+    if about["skipped"]:
+        say(f"score: left out: {left_out(about['skipped'])}")
+    return dict(about)
+
+
+def report_outdated(run: Run) -> None:
+    """Say so if the kept rows were selected by other scores than those that the run has now."""
+    selected = run.record("select")
+    if selected and run.outdated("select"):
+        names = f"{selected.facts['kept']} and {selected.facts['dropped']}"
+        say(
+            f"score: {names} were selected by earlier scores; `thresher {command('select')} {run}` selects again"
+        )
+
+
+def left_out(skipped: Mapping[str, str]) -> str:
+    """Which scores are left out and why, those with the same reason together.
+
+    >>> left_out({"d2": "'features' was not measured", "pvi": "no null model", "duplicates": "'features' was not measured"})
+    "d2, duplicates ('features' was not measured); pvi (no null model)"
+    """
+    reasons: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+
+
+def class_names(labels: pl.Series, classes: Sequence[str]) -> pl.Series:
+    """Class names for class indices."""
+    return labels.replace_strict(range(len(classes)), list(classes), return_dtype=pl.String).alias("label")

@@ -1,0 +1,137 @@
+"""Select the rows to keep, and write them back in the format of the input."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+import polars as pl
+
+from thresher.config import SelectConfig
+from thresher.pipeline.own_files import products, remove
+from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of
+from thresher.progress import say, warn
+from thresher.rows import read_rows, write_back
+from thresher.rows.origin import check_unchanged, content_of
+from thresher.rows.store import source_of
+from thresher.run import Run
+from thresher.run.files import as_json, digest, write
+from thresher.run.integrity import content_digest, table_problem, write_table
+from thresher.run.steps import Facts, step
+from thresher.wording import listed
+
+# Bytes of a selection's name, which is that of a file.
+LONGEST = 120
+Hard = Literal["high", "low"]
+
+
+def intact(run: Run, facts: Facts) -> str | None:
+    """The first thing that is wrong with the files of a finished selection."""
+    path = run.selection_file(facts["name"])
+    if problem := table_problem(path):
+        return f"{path}: {problem}"
+    if facts["source"] != content_of(source_of(run.rows_file)):
+        return "the source of the rows has changed"
+    kept, dropped = (run.folder / facts[name] for name in ("kept", "dropped"))
+    if facts["written"] != content_digest(kept, dropped):
+        return f"{kept.name} or {dropped.name} is not as it was written"
+    return None
+
+
+def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], dict[str, Any]]:
+    """The columns that a selection reads, the hard end of each, and the rest of the request.
+
+    Raises
+    ------
+    UserError
+        an unknown score or strategy, or a column that was not loaded with the rows.
+    """
+    columns = [*run.scores().columns, run.config.data.label]
+    names, hard = columns_for(settings, columns[:-1])
+    refuse_unloaded(settings, columns, run)
+    return names, hard, request_of(settings, run.config.data.label)
+
+
+def ready(run: Run, settings: SelectConfig) -> None:
+    """Refuse what `selectable` does, and a source that has changed since its rows were read."""
+    selectable(run, settings)
+    for part in source_of(run.rows_file).parts:
+        check_unchanged(part)
+
+
+@step("select", after="score", check=ready, problem=intact)
+def select(run: Run, settings: SelectConfig) -> Facts:
+    """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
+    from thresher.selection import find
+    from thresher.selection import select as choose
+    from thresher.selection.request import target
+
+    assert settings.prune != "auto"
+    scores = run.scores()
+    names, hard, request = selectable(run, settings)
+    by = "+".join(names)
+    name = name_of(by, settings)
+    selection = choose(scores, by=names, hard=hard, **request)
+    if settings.floor and target(len(scores), settings.prune):
+        bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
+    else:
+        bare = selection["kept"] & (settings.floor == 0)
+    warn_of_floor(scores["label"], bare, settings.prune, settings.floor)
+    rows = read_rows(run.rows_file)
+    aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
+    path = run.selection_file(name)
+    write_table(path, selection)
+    former = products(run.folder)
+    kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run.folder / "kept")
+    # Rows that came in another format before: theirs would pass for this selection's.
+    remove(run.folder / name for name in former - {kept_path.name, dropped_path.name})
+    n_kept = int(selection["kept"].sum())
+    facts = {
+        **settings.model_dump(mode="json"),
+        "name": name,
+        "column": by,
+        "hard": "+".join(hard),
+        "n_rows": len(rows),
+        "n_kept": n_kept,
+        "kept": kept_path.name,
+        "dropped": dropped_path.name,
+        "key": select.key(run, settings),
+        "score": run.require("score").key,
+        "written": content_digest(kept_path, dropped_path),
+        "source": content_of(rows.source),
+    }
+    write(path.with_suffix(".json"), as_json(facts))
+    how = f"by {by} ({settings.end} end pruned, {settings.strategy})"
+    if not find(settings.strategy).reads_score:
+        how = f"by a {settings.strategy} draw, which reads no score"
+    say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
+    return facts
+
+
+def name_of(by: str, used: SelectConfig) -> str:
+    """What a selection is called: column, end, strategy and share, and a hash of the other settings where they are set.
+
+    >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
+    ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')
+
+    It names a file: characters that are not allowed become hyphens, and a hash keeps such names distinct.
+
+    >>> name_of("../mine", SelectConfig())
+    '..-mine-easy-cutoff-0.45-d2591c'
+    """
+    named = {"prune", "by", "normalise", "end", "strategy"}
+    others = used.model_dump(mode="json", exclude=named, exclude_defaults=True)
+    name = f"{by}-{used.end}-{used.strategy}-{used.prune:g}" + (f"-{digest(others)[:6]}" if others else "")
+    plain = re.sub(r"[^\w.+-]", "-", name).encode()[:LONGEST].decode(errors="ignore")
+    return name if plain == name else f"{plain}-{digest(name)[:6]}"
+
+
+def warn_of_floor(labels: pl.Series, kept: pl.Series, prune: float, floor: int) -> None:
+    """Say which classes pruning alone would leave without a row, and what the floor does about it."""
+    lost = sorted(set(labels.unique()) - set(labels.filter(kept).unique()))
+    if lost:
+        what = (
+            f"the floor keeps up to {floor} of each" if floor else "a model cannot learn them; give --floor 1"
+        )
+        classes = "class" if len(lost) == 1 else "classes"
+        warn(f"prune {prune:g} keeps no row of {len(lost)} {classes} ({listed(lost)}): {what}")

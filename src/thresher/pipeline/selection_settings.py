@@ -1,0 +1,108 @@
+"""From the settings of a selection to what is asked of the score table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+import polars as pl
+
+from thresher.config import SelectConfig
+from thresher.errors import UserError
+from thresher.run import Run
+from thresher.wording import listed, shown
+
+
+def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
+    """Refuse a selection that could not be made at the end of a run, before hours are spent on training.
+
+    Raises
+    ------
+    UserError
+        an unknown score, strategy or strategy option, or a group column that was not loaded.
+    """
+    from thresher.selection.request import check
+
+    schema: dict[str, pl.DataType] = dict.fromkeys(("id", "label", *groups), pl.String())
+    schema |= dict.fromkeys(score_columns(), pl.Float64())
+    by, hard = columns_for(select, list(schema))
+    refuse_unloaded(select, [*schema, label])
+    check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+
+
+def score_columns() -> list[str]:
+    """Every column that a score table of thresher's own may have: the scores, each raw and in its forms."""
+    from thresher.scores import scores
+    from thresher.scores.registry import FORMS
+
+    return [f"{name}{form}" for name in scores() for form in ("", *FORMS)]
+
+
+def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Run | None = None) -> None:
+    """Refuse a selection by a column of the file that was not loaded as a group; `run`: a folder that is there already.
+
+    Raises
+    ------
+    UserError
+        one line that names it.
+    """
+    protected = [text.partition("=")[0] for text in select.protect if "=" in text]
+    asked = [*select.floor_group, *([select.stratify] if select.stratify else []), *protected]
+    for name in (name for name in asked if name and name not in columns):
+        remedy = "start a run with" if run else "add"
+        raise UserError(f"column '{name}' was not loaded with the rows; {remedy} --group {name}")
+
+
+def carried(select: SelectConfig, given: Collection[str]) -> str:
+    """The settings that a selection has from `run.yaml`, in words; empty if they are all defaults.
+
+    >>> carried(SelectConfig(end="hard", protect=("room=hall",), prune=0.2), ["prune"])
+    'end hard, protect room=hall'
+    """
+    there = select.model_dump(mode="json", exclude_defaults=True, exclude={*given, "seed"})
+    values = {
+        name: listed(value) if isinstance(value, list) else shown(value) for name, value in there.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def columns_for(
+    select: SelectConfig, columns: Sequence[str]
+) -> tuple[list[str], list[Literal["high", "low"]]]:
+    """The columns that a selection reads, as many as its strategy takes, and the hard end of each.
+
+    Raises
+    ------
+    UserError
+        an unknown strategy, score or column.
+    """
+    from thresher.scores import columns_of
+    from thresher.selection import find
+
+    entry = find(select.strategy)
+    return columns_of(entry.score(select.by), select.normalise, columns, entry.several)
+
+
+def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
+    """What a selection is asked for on the score table, where the label column is called `label`."""
+
+    def named(column: str) -> str:
+        return "label" if column == label else column
+
+    from thresher.selection import strategies
+
+    known = strategies().get(select.strategy)
+    stratify = "label" if known is not None and known.needs_stratify and known.by else None
+    protect = [text.partition("=") for text in select.protect]
+    return {
+        # What auto finds is a share like this.
+        "prune": 0.5 if select.prune == "auto" else select.prune,
+        "end": select.end,
+        "strategy": select.strategy,
+        "options": select.options,
+        "stratify": stratify if select.stratify is None else named(select.stratify),
+        "floor": select.floor,
+        "floor_group": ("label", *map(named, select.floor_group)),
+        "protect": [f"{named(column)}{equals}{value}" for column, equals, value in protect],
+        "seed": select.seed,
+    }

@@ -1,0 +1,149 @@
+"""How a run starts and is resumed: its rows, its test rows, its settings."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from thresher.config import DataConfig, RunConfig
+from thresher.errors import UserError
+from thresher.pipeline.own_files import refuse_strange
+from thresher.pipeline.test_rows import place_of, report_audit, set_test
+from thresher.progress import say
+from thresher.rows import Rows, audit, audit_lines, save_rows
+from thresher.rows.origin import content_of
+from thresher.rows.store import source_of
+from thresher.run import Run
+from thresher.run.files import as_json, digest, write
+from thresher.run.integrity import table_problem
+from thresher.run.layout import HOME, Layout
+from thresher.run.manifest import Manifest, Recorded, Source, write_manifest
+from thresher.training.folds import folds_of
+
+
+def data_config(rows: Rows, test: Any) -> DataConfig:
+    """The data section for rows that were loaded by hand.
+
+    Raises
+    ------
+    UserError
+        they were not loaded.
+    """
+    if not isinstance(rows, Rows):
+        raise UserError(
+            f"rows are {type(rows).__name__}; load them first: thresher.load(..., text=..., label=...)"
+        )
+    return DataConfig(
+        train=rows.source.name, test=place_of(test), text=rows.text, label=rows.label, groups=rows.groups
+    )
+
+
+def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
+    """What makes two runs the same: the rows, the model and the recipe, but not the test rows."""
+    return {
+        "rows": rows.hash(),
+        "columns": [*rows.text, rows.label, *rows.groups],
+        "model": config.model.model_dump(mode="json"),
+        "train": config.train.model_dump(mode="json", exclude={"workers", "folds"}),
+        "folds": folds_of(config.model, config.train),
+        "proxy": config.proxy.model_dump(mode="json"),
+    }
+
+
+def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
+    """The run that a folder holds already; None if it holds none.
+
+    Raises
+    ------
+    UserError
+        it holds another run, one of another format, or files that a run would write over.
+    """
+    refuse_strange(folder)
+    if not Run.exists(folder):
+        return None
+    run, wanted = Run.open(folder), identity(rows, config)
+    manifest = run.manifest
+    if manifest.key == digest(wanted):
+        return run
+    data = manifest.config.data
+    columns = [*data.text, data.label, *data.groups]
+    other = "settings" if manifest.rows_hash == wanted["rows"] else "data"
+    if manifest.source != "recorded" and columns != wanted["columns"]:
+        other = f"columns ({', '.join(columns)}; now {', '.join(wanted['columns'])})"
+    raise UserError(f"{folder}: holds a run of other {other}; choose another --out, or --force to start over")
+
+
+def start(
+    folder: Path,
+    rows: Rows,
+    test: Rows | None,
+    config: RunConfig,
+    *,
+    key: str,
+    source: Source = "own",
+    recorded: Recorded | None = None,
+) -> Run:
+    """Report what the rows hold, and write them and what describes the run."""
+    found = audit(rows, test)
+    # A run inside another one holds its rows, which that one has reported.
+    if HOME not in folder.parts:
+        report_audit(audit_lines(found), found)
+    layout = Layout(folder)
+    save_rows(rows, layout.rows_file)
+    if test is not None:
+        save_rows(test, layout.test_file)
+    write(layout.audit_file, as_json(found))
+    versions = {name: installed(name) for name in ("torch", "transformers", "polars")}
+    manifest = Manifest(
+        thresher=installed("thresher"),
+        versions={"python": platform.python_version(), **versions},
+        created=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        source=source,
+        recorded=recorded,
+        key=key,
+        rows_hash=rows.hash(),
+        test_hash=test.hash() if test is not None else None,
+        n_rows=len(rows),
+        n_test=len(test) if test is not None else 0,
+        classes=rows.classes,
+        config=config,
+    )
+    write_manifest(folder, manifest)
+    return Run(folder, manifest)
+
+
+def resume(run: Run, rows: Rows, test: Rows | None, data: DataConfig) -> Run:
+    """Resume a run with its files where they are now, and with the test rows that are given now."""
+    former = None if table_problem(run.rows_file) else source_of(run.rows_file)
+    # The hash of the rows does not cover columns that the run does not use, which are written back too.
+    if former is None or run.config.data.train != data.train or rows.source.parts != former.parts:
+        save_rows(rows, run.rows_file)
+        known = run.config.data.model_copy(update={"train": data.train})
+        run = run.with_manifest(config=run.config.model_copy(update={"data": known}))
+        if former and content_of(former) != content_of(source_of(run.rows_file)):
+            say(
+                "train: the rows are the same but their source has changed; rows are written back as it is now"
+            )
+    if test is not None and (test.hash() != run.manifest.test_hash or table_problem(run.test_file)):
+        run = set_test(run, rows, test, data.test)
+    return run
+
+
+def refuse_group_names(rows: Rows) -> None:
+    """Refuse groups with the name of a column of the score table.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    from thresher.pipeline.selection_settings import score_columns
+
+    taken = {"label", *score_columns()}
+    for name in (name for name in rows.groups if name in taken):
+        raise UserError(
+            f"group column '{name}' has the name of a column of the score table; rename it in the data"
+        )

@@ -1,0 +1,125 @@
+"""Check the rows, start or resume a run, and train the models that scores are made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from thresher.config import RunConfig
+from thresher.errors import UserError
+from thresher.execution.torchrun import check_shares, leading, world
+from thresher.pipeline.own_files import clear, refuse_inputs_in
+from thresher.pipeline.proxy import has_proxy, proxy_config
+from thresher.pipeline.start import identity, refuse_group_names, resume, start, started_run
+from thresher.progress import say
+from thresher.rows import Rows
+from thresher.run import Run
+from thresher.run.files import digest
+from thresher.run.lock import lock
+from thresher.run.steps import Facts, step
+from thresher.training.check_recipe import check_recipe
+from thresher.training.finished import trainings_problem
+from thresher.training.folds import check_folds
+
+
+class Trainings(BaseModel):
+    """What a run trains beside its scored models: `proof_seeds` trainings on full data, in all, that a proof will ask for."""
+
+    proof_seeds: int = 0
+
+
+def train(
+    folder: Path,
+    rows: Rows,
+    test: Rows | None,
+    config: RunConfig,
+    *,
+    force: bool = False,
+    proof_seeds: int = 0,
+) -> Run:
+    """Start a run, or resume it, and train; see `thresher.api.train`. With a proxy, that one is trained instead.
+
+    Raises
+    ------
+    UserError
+        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
+    """
+    check_shares(config.train.batch_size, len(rows))
+    check_folds(config.train, len(rows))
+    check_recipe(config.train)
+    proxy = proxy_config(config) if has_proxy(config) else None
+    if proxy and world() > 1:
+        raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
+    if config.train.diet != "none" and world() > 1:
+        raise UserError("a training on a diet takes one process; start it without torchrun")
+    overwrite = force and Run.exists(folder)
+    started = None if overwrite else started_run(folder, rows, config)
+    refuse_inputs_in(folder, rows, test)
+    if started is None:
+        refuse_group_names(rows)
+        from thresher.models.encoder import load_encoder
+
+        load_encoder(config.model)
+        if proxy:
+            load_encoder(proxy.model)
+    with leading():
+        run = begin(folder, rows, test, config, overwrite=overwrite)
+        if proxy:
+            with lock(folder):
+                train(run.proxy_folder, rows, test, proxy)
+            return run
+        train_models(run, Trainings(proof_seeds=proof_seeds))
+    return run
+
+
+def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, overwrite: bool) -> Run:
+    """The run in a folder, started where there is none, or over an old one."""
+    with lock(folder):
+        if overwrite:
+            clear(folder)
+        # Another process may have started it since.
+        if started := started_run(folder, rows, config):
+            return resume(started, rows, test, config.data)
+        from thresher.training.recipe import settled
+
+        fixed = config.model_copy(update={"train": settled(config.train)})
+        try:
+            return start(
+                folder,
+                rows,
+                test,
+                fixed,
+                key=digest(identity(rows, config)),
+                source="proxy" if has_proxy(config) else "own",
+            )
+        except UserError:
+            clear(folder)
+            raise
+
+
+def recipe(run: Run, _: Trainings) -> dict[str, str]:
+    """The rows, the model and the recipe, as inputs of the step."""
+    return {"key": run.manifest.key}
+
+
+@step(
+    "train",
+    ignore=("proof_seeds",),
+    inputs=recipe,
+    problem=lambda run, facts: trainings_problem(run),
+    own=True,
+)
+def train_models(run: Run, settings: Trainings) -> Facts:
+    """Train every model that is not finished yet; returns what `train_runs` does."""
+    from thresher.training.train import train_runs
+
+    facts = train_runs(run, settings.proof_seeds)
+    say(f"train: {facts['steps']:,} steps, {run.config.train.runs} run(s)")
+    if "diet" in facts:
+        diet = facts["diet"]
+        say(
+            f"train: on diet {diet['method']} {diet['share']:.0%} of the visits of a training on all rows,"
+            f" {diet['steps']:,} steps for its {facts['steps']:,}"
+        )
+    return facts

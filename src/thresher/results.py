@@ -1,0 +1,172 @@
+"""What the questions answer: results with named fields, that print as a few lines and show themselves in a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import polars as pl
+
+from thresher.run import Run
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result; its fields can be read as attributes or by name, `result["verdict"]`."""
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def to_dict(self) -> Facts:
+        """Plain values, for JSON."""
+        return {name: value for name, value in asdict(self).items() if not name.startswith("_")}
+
+    def _repr_html_(self) -> str:
+        from thresher.results_html import result_html
+
+        return result_html(self)
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """The proof of a selection by retraining.
+
+    `arms`: per training arm (full, kept, random) accuracy and macro-F1 {mean, std, values} and n_train. `differences`: per
+    pair of arms ("kept-full", "kept-random", "random-full") and metric {mean, low, high, ...}, paired by seed, with 95%
+    intervals, from 0 to 1. `groups`: per group column and value. `unseen`: the same on test rows whose text is not in the
+    training rows. `verdict`: all of it in a sentence.
+    """
+
+    selection: str
+    settings: Facts
+    arms: Facts = field(repr=False)
+    differences: Facts = field(repr=False)
+    groups: Facts = field(repr=False)
+    unseen: Facts | None = field(repr=False)
+    select: str = field(repr=False)
+    test: str = field(repr=False)
+    caution: str
+    verdict: str
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+@dataclass(frozen=True)
+class LargestShare(Result):
+    """The largest share of the rows that can be dropped.
+
+    `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `estimate`,
+    `low`, `high`: where the loss passes the margin, with a 95% interval; `looks`: what each share that was tried showed.
+    """
+
+    fraction: float
+    removed: float
+    estimate: float | None
+    low: float | None
+    high: float | None
+    looks: list[Facts] = field(repr=False)
+    trainings: int
+    n_validation: int
+    margin: float
+    validation: float
+    same_steps: bool
+    arm: Facts = field(repr=False)
+    confirmed: Facts | None = field(repr=False)
+    test: str | None = field(repr=False)
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True)
+class Sweep(Result):
+    """Every way to choose rows, at every fraction: `table` has a line for each, `full` the trainings on all rows.
+
+    A line has score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds, accuracy {mean, std, values},
+    macro_f1 {mean, std}, and the differences to_full and to_random {mean, low, high}, from 0 to 1. `models`: the same for
+    other models that were trained on the rows that the run's scores choose.
+    """
+
+    full: Facts
+    groups: Facts = field(repr=False)
+    table: list[Facts] = field(repr=False)
+    trainings: int
+    seconds: float
+    made_of: str = field(repr=False)
+    models: dict[str, Facts] = field(default_factory=dict, repr=False)
+
+    def frame(self) -> pl.DataFrame:
+        """The lines as a frame: one per way to choose rows and fraction, differences in points of accuracy."""
+        lines = [
+            {
+                **{
+                    name: line[name]
+                    for name in ("score", "normalise", "end", "strategy", "fraction", "n", "steps", "seeds")
+                },
+                "accuracy": 100 * line["accuracy"]["mean"],
+                **{
+                    f"{to}_{name}": 100 * line[to][name]
+                    for to in ("to_full", "to_random")
+                    for name in line[to]
+                },
+            }
+            for line in self.table
+        ]
+        return pl.DataFrame(lines)
+
+    def __str__(self) -> str:
+        return str(self.frame())
+
+
+@dataclass(frozen=True)
+class NoiseStudy(Result):
+    """What planted label noise does, a level at a time: `levels` has kind, level, share_changed, full, table, found, chance."""
+
+    levels: list[Facts] = field(repr=False)
+    n: int
+    n_classes: int
+    n_test: int
+
+    def __str__(self) -> str:
+        return f"{len(self.levels)} levels of label noise on {self.n:,} rows"
+
+
+@dataclass(frozen=True)
+class Measured(Result):
+    """What the measuring pass counted; `refused`: the signals that the architecture does not give, with the reason."""
+
+    rows: int
+    checkpoints: int
+    truncated: int
+    measured_chunks: int
+    refused: dict[str, str]
+
+
+@dataclass(frozen=True)
+class WholeRun(Result):
+    """A whole job: the run, how many rows were kept, the files, and the proof (None without test rows)."""
+
+    run: Run
+    n_rows: int
+    n_kept: int
+    selection: str
+    kept: str
+    dropped: str
+    report: str
+    compare: Comparison | None
+
+    def to_dict(self) -> Facts:
+        """Plain values, for JSON."""
+        own = {
+            name: getattr(self, name)
+            for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")
+        }
+        return {"run": str(self.run), **own, "compare": self.compare.to_dict() if self.compare else None}
+
+    def __str__(self) -> str:
+        proof = f"\n{self.compare}" if self.compare else ""
+        return f"kept {self.n_kept:,} of {self.n_rows:,} rows: {self.kept}{proof}"

@@ -1,0 +1,124 @@
+"""`run.yaml`: what describes a run, typed; written once when the run starts, and read once per command.
+
+The settings of the steps after training may be edited in it. The rest, from which the files of the run follow, has a checksum.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from thresher.config import RunConfig
+from thresher.errors import UserError
+from thresher.run.files import digest, write
+from thresher.settings import LOADER, checked
+
+FORMAT: Literal[3] = 3
+FILE = "run.yaml"
+Source = Literal["own", "recorded", "proxy"]
+# What may be edited: the settings of the steps after training, and what changes no result.
+_LATER = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
+_EDITABLE: dict[str, Any] = {
+    **dict.fromkeys(("thresher", "versions", "created"), True),
+    "config": {**dict.fromkeys(_LATER, True), "data": {"train", "test"}, "train": {"workers"}},
+}
+
+
+class Recorded(BaseModel):
+    """The training of someone else that a run was recorded from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    trainer: str
+    model: str
+    name: str
+    epochs: float
+    batch_size: int
+    processes: int
+    seed: int
+
+
+class Manifest(BaseModel):
+    """What describes a run.
+
+    `source`: where its scores come from: its own training, a recorded training, or a cheaper proxy model. `key`: a digest of
+    the rows, the model and the recipe; a folder of another key holds another run. Hashes are of contents, see `Rows.hash`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[3] = FORMAT
+    thresher: str
+    versions: dict[str, str]
+    created: str
+    source: Source = "own"
+    recorded: Recorded | None = None
+    key: str
+    rows_hash: str
+    test_hash: str | None
+    n_rows: int
+    n_test: int
+    classes: tuple[str, ...]
+    config: RunConfig
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a run folder.
+
+    Raises
+    ------
+    UserError
+        not a run folder, one of another format, or a `run.yaml` that was damaged, or edited where it may not be.
+    """
+    path = folder / FILE
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder}: not a run folder (no {FILE}); make one with `thresher run` or `thresher train`"
+        ) from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UserError(
+            f"{path}: broken YAML ({' '.join(str(error).split())}); restore it or start over with --out"
+        ) from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        other = found.get("format") if isinstance(found, dict) else None
+        raise UserError(
+            f"{folder}: run folder of format {other}, this version reads {FORMAT}; start over with --out"
+        )
+    if not isinstance(found.get("config"), dict):
+        raise UserError(f"{path}: has no config; restore it or start over with --out")
+    try:
+        config = checked(found["config"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    known = found.pop("checksum", None)
+    try:
+        manifest = Manifest.model_validate({**found, "config": config})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {place}: {first['msg']}; restore it or start over with --out") from error
+    if known != checksum(manifest):
+        raise UserError(
+            f"{path}: the rows, the classes, the model or the recipe in it were edited after the run was started; restore it or"
+            " start over with --out"
+        )
+    return manifest
+
+
+def checksum(manifest: Manifest) -> str:
+    """The digest of what the files of the run follow from."""
+    return digest(manifest.model_dump(mode="json", exclude=_EDITABLE))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `run.yaml`."""
+    # Characters beyond ASCII are escaped: some, such as U+0085, are read back as a space otherwise.
+    content = {**manifest.model_dump(mode="json"), "checksum": checksum(manifest)}
+    write(folder / FILE, yaml.safe_dump(content, sort_keys=False))

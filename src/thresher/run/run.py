@@ -1,0 +1,172 @@
+"""A run: its manifest, the places of its files, and the records of its finished steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.config import RunConfig
+from thresher.errors import UserError
+from thresher.run.integrity import read_json, read_table
+from thresher.run.layout import Layout
+from thresher.run.manifest import FILE, Manifest, read_manifest, write_manifest
+
+# The steps that a proxy does in the place of the run.
+BY_PROXY = ("train", "measure", "score")
+# The job in order; the questions (how_much, sweep, noise, map) are beside it.
+JOB = ("train", "measure", "score", "select", "compare", "report")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a finished step left: the key of its settings and inputs, the keys of the steps before, when, and its facts."""
+
+    key: str
+    after: dict[str, str]
+    settings: dict[str, Any]
+    finished: str
+    seconds: float
+    facts: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Run(Layout):
+    """A run: a folder whose manifest has been read.
+
+    >>> Run.open("there-is-none")
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: there-is-none: not a run folder (no run.yaml); make one with `thresher run` or `thresher train`
+    """
+
+    manifest: Manifest = field(repr=False, hash=False)
+
+    @staticmethod
+    def open(run: RunLike) -> Run:
+        """The run in a folder; a run that was opened before as it is.
+
+        Raises
+        ------
+        UserError
+            not a run folder, one of another format, or a damaged `run.yaml`.
+        """
+        return run if isinstance(run, Run) else Run(Path(run), read_manifest(Path(run)))
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (folder / FILE).is_file()
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def _repr_html_(self) -> str:
+        from thresher.run.summary import run_html
+
+        return run_html(self)
+
+    @property
+    def config(self) -> RunConfig:
+        """The settings of the run, as `run.yaml` holds them."""
+        return self.manifest.config
+
+    def with_manifest(self, **changes: Any) -> Run:
+        """The run with some fields of its manifest changed, and written if they differ."""
+        changed = self.manifest.model_copy(update=changes)
+        if changed != self.manifest:
+            write_manifest(self.folder, changed)
+        return replace(self, manifest=changed)
+
+    @cached_property
+    def scoring(self) -> Run:
+        """The run whose model scores the rows: the proxy's, or this one."""
+        return Run.open(self.proxy_folder) if self.manifest.source == "proxy" else self
+
+    @property
+    def scores_file(self) -> Path:
+        """The table of scores; of a run that a proxy scores, the proxy's."""
+        return self.scoring.home / "score" / "scores.parquet"
+
+    @property
+    def has_test(self) -> bool:
+        """Whether it has test rows."""
+        return self.manifest.test_hash is not None and self.test_file.is_file()
+
+    def scores(self) -> pl.DataFrame:
+        """The table of scores.
+
+        Raises
+        ------
+        UserError
+            nothing was scored yet, or the file is damaged.
+        """
+        self.require("score")
+        return read_table(self.scores_file, f"`thresher score {self}` computes it again")
+
+    def record(self, step: str) -> Record | None:
+        """The record that a finished step left; None if there is none, or if it is damaged: the step is done again."""
+        if self.manifest.source == "proxy" and step in BY_PROXY:
+            return self.scoring.record(step) if Run.exists(self.proxy_folder) else None
+        try:
+            return Record(**read_json(self.record_file(step)))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def outdated(self, step: str) -> str | None:
+        """The step before a finished one that was run again since, with another result; None if there is none."""
+        record = self.record(step)
+        for before, key in (record.after if record else {}).items():
+            if found := self.outdated(before):
+                return found
+            now = self.record(before)
+            if now is None or now.key != key:
+                return before
+        return None
+
+    def require(self, step: str) -> Record:
+        """The record of a step that must be finished, with every step before it.
+
+        Raises
+        ------
+        UserError
+            it is not, or a step before it was done again since.
+        """
+        record = self.record(step)
+        if record is None:
+            raise UserError(
+                f"{self}: `{command(step)}` has not been run; run `thresher {command(step)} {self}` first"
+            )
+        if changed := self.outdated(step):
+            raise UserError(
+                f"{self}: `{command(changed)}` was run again after `{command(step)}`, with another result; run `thresher"
+                f" {command(step)} {self}` first"
+            )
+        return record
+
+    def current(self, step: str) -> Record | None:
+        """The record of a finished step; None if a step before it was done again since."""
+        return None if self.outdated(step) else self.record(step)
+
+
+RunLike = str | Path | Run
+
+
+def command(step: str) -> str:
+    """The command of a step.
+
+    >>> command("how_much")
+    'how-much'
+    """
+    return step.replace("_", "-")
+
+
+def as_folder(run: RunLike) -> Path:
+    """The folder of a run, opened or not."""
+    return run.folder if isinstance(run, Run) else Path(run)

@@ -1,0 +1,183 @@
+"""The step engine: a step is a function of a run and settings, and everything around it is done here.
+
+The engine asks for the steps before, takes the lock, skips what is done, redoes what is damaged, and leaves a record. The key
+of a record is a digest of the settings that count, of further inputs, and of the keys of the steps before: what is stale
+follows from the keys.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from thresher.errors import UserError
+from thresher.progress import say
+from thresher.run.files import digest
+from thresher.run.integrity import write_json
+from thresher.run.lock import lock
+from thresher.run.run import Record, Run, RunLike, command
+
+Facts = dict[str, Any]
+S = TypeVar("S", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Step(Generic[S]):
+    """A step, which is called with a run and its settings and returns the facts that it recorded.
+
+    See `step` for the fields.
+    """
+
+    name: str
+    after: str | None
+    work: Callable[[Run, S], Facts]
+    ignore: frozenset[str]
+    inputs: Callable[[Run, S], Mapping[str, Any]]
+    check: Callable[[Run, S], object]
+    problem: Callable[[Run, Facts], str | None]
+    clear: Callable[[Run, S], None]
+    own: bool
+
+    def __call__(self, run: RunLike, settings: S, *, force: bool = False) -> Facts:
+        """Do the step, or return what it recorded where it is done already.
+
+        Raises
+        ------
+        UserError
+            a step before it is not finished, another process works on the folder, or what the step itself refuses.
+        """
+        run = Run.open(run)
+        if self.after:
+            run.require(self.after)
+        if self.own and run.manifest.source == "recorded":
+            raise UserError(f"{run}: {RECORDED}")
+        with lock(run.folder):
+            key = self.key(run, settings)
+            record = run.record(self.name)
+            if record and record.key == key and not force:
+                problem = self.problem(run, record.facts)
+                if problem is None:
+                    say(f"{command(self.name)}: already done in {run}; --force redoes it")
+                    return record.facts
+                say(f"{command(self.name)}: {problem}; doing it again")
+            self.check(run, settings)
+            forget(run, self.name)
+            if force:
+                self.clear(run, settings)
+            started = time.monotonic()
+            facts = self.work(run, settings)
+            self.finish(run, settings, facts, time.monotonic() - started)
+        return facts
+
+    def key(self, run: Run, settings: S) -> str:
+        """The digest of what the facts follow from."""
+        return digest([self.settings(settings), dict(self.inputs(run, settings)), self.before(run)])
+
+    def settings(self, settings: S) -> dict[str, Any]:
+        """The settings that count."""
+        return settings.model_dump(mode="json", exclude=set(self.ignore))
+
+    def before(self, run: Run) -> dict[str, str]:
+        """The key of the step before, by its name."""
+        return {self.after: run.require(self.after).key} if self.after else {}
+
+    def finish(self, run: Run, settings: S, facts: Facts, seconds: float) -> None:
+        """Write the record of the finished step."""
+        content = {
+            "key": self.key(run, settings),
+            "after": self.before(run),
+            "settings": settings.model_dump(mode="json"),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seconds": round(seconds, 1),
+            "facts": facts,
+        }
+        write_json(run.record_file(self.name), content)
+
+
+RECORDED = (
+    "was recorded from someone else's training, which cannot be repeated from here; train on dataset.select(kept rows) and on"
+    " as many random ones to prove the selection"
+)
+
+
+def step(
+    name: str,
+    *,
+    after: str | None = None,
+    ignore: tuple[str, ...] = (),
+    inputs: Callable[[Run, S], Mapping[str, Any]] = lambda run, settings: {},
+    check: Callable[[Run, S], object] = lambda run, settings: None,
+    problem: Callable[[Run, Facts], str | None] = lambda run, facts: None,
+    clear: Callable[[Run, S], None] = lambda run, settings: None,
+    own: bool = False,
+) -> Callable[[Callable[[Run, S], Facts]], Step[S]]:
+    """Make a step of a function `(run, settings) -> facts`.
+
+    Parameters
+    ----------
+    name
+        of the step; its folder is `.thresher/NAME`.
+    after
+        the step that must be finished before it, and whose result it reads.
+    ignore
+        settings that change no result, such as the number of workers.
+    inputs
+        what else the result follows from: a digest of the test rows, for instance.
+    check
+        refuses what cannot be done, before anything of the former result is removed.
+    problem
+        what is wrong with the files of a finished step, given its facts; None if nothing is. The step is then done again.
+    clear
+        removes what `--force` is to do again.
+    own
+        whether it trains, which a run recorded from someone else's training cannot.
+
+    >>> from thresher.config import ScoreConfig
+    >>> @step("count", after="train")
+    ... def count(run: Run, settings: ScoreConfig) -> Facts:
+    ...     return {"rows": run.manifest.n_rows}
+    >>> count.name, count.after
+    ('count', 'train')
+    """
+
+    def make(work: Callable[[Run, S], Facts]) -> Step[S]:
+        return Step(name, after, work, frozenset(ignore), inputs, check, problem, clear, own)
+
+    return make
+
+
+def forget(run: Run, name: str) -> None:
+    """Remove the record of a step before its files change: one that is killed halfway is not finished."""
+    run.record_file(name).unlink(missing_ok=True)
+
+
+def remove_step(run: Run, name: str) -> None:
+    """Remove the folder of a step."""
+    shutil.rmtree(run.step_folder(name), ignore_errors=True)
+
+
+def test_hash(run: Run, _: BaseModel) -> dict[str, Any]:
+    """The test rows, as an input of a step."""
+    return {"test": run.manifest.test_hash}
+
+
+def require_test(run: Run) -> None:
+    """Refuse a run without test rows.
+
+    Raises
+    ------
+    UserError
+        it has none.
+    """
+    if not run.has_test:
+        raise UserError(
+            f"{run}: no test rows to compare on; add them with `thresher compare {run} --test FILE`"
+        )
+
+
+__all__ = ["Facts", "Record", "Step", "forget", "remove_step", "require_test", "step", "test_hash"]

@@ -1,0 +1,92 @@
+"""Which trainings are finished, and whether what they left still matches its checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from thresher.errors import UserError
+from thresher.run import Run, Training
+from thresher.run.files import file_digest
+from thresher.run.integrity import MISSING, files_problem, folder_problem, read_json, write_json
+
+TRAIN_AGAIN = "the `thresher train` command that made it trains it again"
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoint folders of one training, in step order."""
+    return sorted(path for path in folder.glob("step-*") if (path / "checkpoint.json").is_file())
+
+
+def weights_digests(run: Run, training: Training) -> list[list[str]]:
+    """The name of every checkpoint of a training, and the digest of its weights when they were saved."""
+    facts = {
+        path.name: read_json(path / "checkpoint.json") for path in list_checkpoints(run.checkpoints(training))
+    }
+    return [[name, found["files"]["model.safetensors"]] for name, found in facts.items()]
+
+
+def done_file(run: Run, training: Training) -> Path:
+    """The file that a training writes last."""
+    return run.checkpoints(training) / "done.json"
+
+
+def finished(run: Run, training: Training) -> bool:
+    """Whether a training ran to its end."""
+    return done_file(run, training).is_file()
+
+
+def mark_finished(run: Run, training: Training, **facts: Any) -> None:
+    """Write `done.json`: what is known about a training, and the digests of what it left."""
+    files = [
+        *(path / "checkpoint.json" for path in list_checkpoints(run.checkpoints(training))),
+        *sorted(run.evaluations(training).glob("step-*.parquet")),
+    ]
+    digests = {str(path.relative_to(run.home)): file_digest(path) for path in files}
+    write_json(done_file(run, training), {**facts, "files": digests})
+
+
+def training_problem(run: Run, training: Training) -> str | None:
+    """What is wrong with the files of a finished training, with the name of the first; None if nothing is."""
+    done = done_file(run, training)
+    try:
+        known = read_json(done)["files"]
+    except FileNotFoundError:
+        return f"{done}: {MISSING}"
+    except (OSError, ValueError, KeyError) as error:
+        return f"{done}: damaged ({error})"
+    if problem := files_problem(run.home, known):
+        return problem
+    checkpoints = [run.home / name for name in known if name.endswith("checkpoint.json")]
+    return next((found for path in checkpoints if (found := folder_problem(path.parent, path.name))), None)
+
+
+def damaged_trainings(run: Run) -> Iterator[tuple[Training, str]]:
+    """The finished trainings of a run whose files are damaged or missing, and what is wrong with each."""
+    for training in run.trainings():
+        if finished(run, training) and (problem := training_problem(run, training)):
+            yield training, problem
+
+
+def model_problem(run: Run) -> str | None:
+    """What is wrong with the architecture and tokenizer that trainings share; None if nothing is, or there are none yet."""
+    return folder_problem(run.model_folder, "architecture.json") if run.model_folder.is_dir() else None
+
+
+def trainings_problem(run: Run) -> str | None:
+    """The first thing that is wrong with what the trainings of a run left; None if nothing is."""
+    damaged = next(damaged_trainings(run), None)
+    return damaged[1] if damaged else model_problem(run)
+
+
+def check_trainings(run: Run) -> None:
+    """Verify the checksums of training artefacts.
+
+    Raises
+    ------
+    UserError
+        one line that names the file, what is wrong with it, and the remedy.
+    """
+    if problem := trainings_problem(run):
+        raise UserError(f"{problem}; {TRAIN_AGAIN}")
