@@ -51,7 +51,7 @@ def one(folder: Path, mode: str, strategy: str, floor: int) -> dict[str, float]:
     if mode == "streamed":
         kept = select_from_table(
             folder,
-            by="score",
+            by=("score", "score") if find(strategy).scores == 2 else "score",
             prune=0.5,
             strategy=strategy,
             stratify=stratify,
@@ -64,7 +64,7 @@ def one(folder: Path, mode: str, strategy: str, floor: int) -> dict[str, float]:
         table = pl.read_parquet(folder / "*.parquet")
         selected = select(
             table,
-            by="score",
+            by=("score", "score") if find(strategy).scores == 2 else "score",
             prune=0.5,
             strategy=strategy,
             stratify=stratify,

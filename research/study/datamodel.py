@@ -1,4 +1,4 @@
-"""Linear datamodelling score of a group: does the sum of a subset's scores predict what training on it gives?"""
+"""Linear datamodelling score: how well the sum of a subset's scores predicts the result of training on the subset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Lds(NamedTuple):
-    """Rank correlation, -1 to 1, and its bootstrap interval."""
+    """A rank correlation, -1 to 1, and its bootstrap interval."""
 
     correlation: float
     low: float
@@ -28,32 +28,32 @@ def linear_datamodelling_score(
     bootstrap: int = 1000,
     seed: int = 0,
 ) -> Lds:
-    """Spearman correlation, over subsets, of the sum of their rows' scores with what was measured on them.
+    """The Spearman correlation, over subsets, of the sum of the scores of their rows with the measured outcome.
 
         LDS = Spearman over s of ( sum over rows i in subset s of score_i,  outcome_s )
 
     Parameters
     ----------
     subsets
-        which rows each subset holds, (S, N). Of equal size, else the sum counts rows as much as it scores them.
+        which rows are in each subset, (S, N). Subsets should be of equal size, otherwise their size affects the sum.
     scores
-        one score per row, (N,), turned so that large is expected to help.
+        one score per row, (N,), with a sign such that large scores are expected to help.
     outcomes
-        what training on each subset gave, such as test accuracy, (S,).
+        the result of training on each subset, such as test accuracy, (S,).
     confidence, bootstrap, seed
-        the interval is that of the percentiles over `bootstrap` draws of S subsets with replacement.
+        the percentile interval over `bootstrap` draws of S subsets with replacement.
 
     Returns
     -------
-    The correlation and its interval; NaN where all sums or all outcomes are equal. Draws without spread are left out.
+    The correlation and its interval; NaN if all sums or all outcomes are equal. Such draws are left out of the interval.
 
     Raises
     ------
     ValueError
-        shapes that do not fit, or fewer than three subsets.
+        the shapes do not match, or there are fewer than three subsets.
 
-    Where we differ: in its source the score is that of a row for one test row, and the correlations over test rows are
-    averaged. Here rows have one score and the outcome is over all test rows, which is what a user who prunes asks.
+    Difference from the source: there a row has a score per test row, and the correlations are averaged over test rows. Here
+    a row has one score and the outcome is that on all test rows, because this is what matters for pruning.
 
     Source: Ilyas et al., ICML 2022 (arXiv 2202.00622); Park et al., ICML 2023 (arXiv 2303.14186), definition 2.3.
 
@@ -77,7 +77,7 @@ def linear_datamodelling_score(
 
 
 def subset_sums(subsets: npt.NDArray[np.bool_], scores: Numbers) -> Numbers:
-    """The sum of the scores in every subset; (S, N) and (N,) to (S,).
+    """The sum of the scores of every subset; (S, N) and (N,) to (S,).
 
     >>> subset_sums(np.array([[True, False], [True, True]]), np.array([1.0, 2.0])).tolist()
     [1.0, 3.0]
@@ -87,9 +87,9 @@ def subset_sums(subsets: npt.NDArray[np.bool_], scores: Numbers) -> Numbers:
 
 
 def spearman(a: Numbers, b: Numbers) -> Numbers:
-    """Rank correlation of each row of `a` with the same row of `b`, ties with their mean rank; (B, S) twice to (B,).
+    """The rank correlation of each row of `a` with the same row of `b`, with mean ranks for ties; (B, S) twice to (B,).
 
-    NaN where all values of a row are equal.
+    NaN if all values of a row are equal.
 
     >>> spearman(np.array([[1.0, 2.0, 3.0]]), np.array([[9.0, 5.0, 1.0]])).tolist()
     [-1.0]

@@ -1,4 +1,4 @@
-"""How well scores find labels that are known to be wrong, beside confident learning on the same rows."""
+"""Measure how well scores find labels that are known to be wrong, in comparison with confident learning."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SCHEMA = {
 
 
 def detection_table(table: pl.DataFrame, wrong: Mask) -> pl.DataFrame:
-    """How well every score column, from either end, brings up the rows with a wrong label.
+    """How well every score column, from either end, ranks the rows with a wrong label.
 
     Parameters
     ----------
     table
-        a score table: every column of numbers but `id` and `label` is taken for a score.
+        a score table: every numeric column except `id` and `label` is a score.
     wrong
         which rows have a wrong label, (N,).
 
     Returns
     -------
-    `score` (the column), `end` ("high": large values first, or "low"), `precision` (at as many rows as are wrong, which
-    makes it the recall there, too), `average_precision`, `wrong` (their number), `chance` (their share, which is what
-    random order gives of the precision, and nearly of the average precision where many are wrong; of the latter it gives
-    more, 0.07 where 3 of 100 rows are wrong, as the first hit weighs much); best average precision first.
+    `score` (the column), `end` ("high": large values first, or "low"), `precision` (among as many rows as are wrong, where
+    it equals the recall), `average_precision`, `wrong` (their number), `chance` (their share: the expected precision of a
+    random order). The expected average precision of a random order is close to `chance` if many rows are wrong, and larger
+    if few are: 0.07 if 3 of 100 are. Sorted by average precision.
 
     Raises
     ------
@@ -51,7 +51,9 @@ def detection_table(table: pl.DataFrame, wrong: Mask) -> pl.DataFrame:
     """
     count = int(wrong.sum())
     if not 0 < count < len(wrong):
-        raise UserError(f"{count} of {len(wrong)} rows are wrong; finding them needs both kinds of rows")
+        raise UserError(
+            f"{count} of {len(wrong)} rows have a wrong label; both correct and wrong labels are needed"
+        )
     names = [name for name in table.columns if name not in ("id", "label") and table[name].dtype.is_numeric()]
     found = []
     for name in names:
@@ -66,8 +68,8 @@ def detection_table(table: pl.DataFrame, wrong: Mask) -> pl.DataFrame:
 def precision_at(suspicion: Numbers, wrong: Mask, count: int) -> float:
     """Share of wrong rows among the `count` most suspicious ones, 0 to 1.
 
-    Of rows that tie at the edge, it is what a random choice among them gives on average. `suspicion` (N,), large is
-    suspicious; `wrong` (N,).
+    Ties at the boundary count as a random choice among them does on average. `suspicion` (N,), large is suspicious; `wrong`
+    (N,).
 
     >>> precision_at(np.array([3.0, 2.0, 2.0, 1.0]), np.array([True, True, False, False]), 2)
     0.75
@@ -81,7 +83,7 @@ def precision_at(suspicion: Numbers, wrong: Mask, count: int) -> float:
 def average_precision(suspicion: Numbers, wrong: Mask) -> float:
     """Area under precision against recall, as a step function: sum over thresholds of (R_n - R_(n-1)) P_n; 0 to 1.
 
-    Rows of equal suspicion pass the threshold together. The share of wrong rows is what equal suspicion for all gives.
+    Rows of equal suspicion pass the threshold together. If all are equal, the result is the share of wrong rows.
 
     >>> average_precision(np.array([3.0, 2.0, 1.0]), np.array([True, False, True])).__round__(4)
     0.8333
@@ -94,28 +96,28 @@ def average_precision(suspicion: Numbers, wrong: Mask) -> float:
 
 
 class Confident(NamedTuple):
-    """Confident learning: which rows it flags, (N,), and how suspicious each row is, (N,), flagged or not."""
+    """Which rows confident learning flags, (N,), and the suspicion of every row, (N,)."""
 
     flagged: Mask
     suspicion: Numbers
 
 
 def confident_learning(label: npt.NDArray[np.int64], probabilities: Numbers) -> Confident:
-    """Label errors by confident learning.
+    """Find label errors by confident learning.
 
         t_k      = mean of p_i[k] over the rows labelled k
-        flagged  = the largest p_i[k] among the classes with p_i[k] >= t_k is of another class than the label
+        flagged  = the class with the largest p_i[k] among the classes with p_i[k] >= t_k is not the label
         suspicion = 1 - p_i[label]
 
-    `label` (N,), `probabilities` (N, K), which should be out of sample: a model that has seen the label believes it. A
-    class without rows has no threshold and is never the other one.
+    `label` (N,); `probabilities` (N, K), which should be out of sample, because a model fits the labels it has seen. A class
+    without rows has no threshold and is never chosen.
 
     Source: Northcutt, Jiang and Chuang, JAIR 2021 (arXiv 1911.00068), section 3; the order is cleanlab's `self_confidence`.
 
     Raises
     ------
     ValueError
-        shapes that do not fit.
+        the shapes do not match.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]])
     >>> confident_learning(np.array([0, 0, 1, 1]), p).flagged.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ from thresher.errors import UserError
 from thresher.execution import remote_folder
 from thresher.execution import remote_store as store
 from thresher.run import FIRST, Run
-from thresher.run.layout import Layout
 from thresher.signals.distribute import RemoteChunks, measure_remotely
 from thresher.signals.plan import Plan, make_plan
 
@@ -128,8 +128,10 @@ def test_damaged_rows_are_noticed(plan, tmp_path):
 def test_a_machine_that_sees_no_run_folder_or_another_one_says_so(plan, tmp_path):
     folder = tasks_of(plan, None).folder
     other = replace(folder, folder=shutil.copytree(plan.run.folder, tmp_path / "R"))
-    refused = r"config\.json: missing, or another one; put the run on a file system that all machines share, or give --store$"
-    (Layout(other.folder).model_folder / "config.json").write_text("{}")
+    place = folder.files[0][0]
+    remedy = "put the run on a file system that all machines share, or give --store"
+    refused = rf"^{re.escape(str(other.folder / place))}: missing, or another one; {remedy}$"
+    (other.folder / place).write_text("{}")
     with pytest.raises(UserError, match=refused):
         remote_folder.local_copy(other)
     shutil.rmtree(other.folder)

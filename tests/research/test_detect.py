@@ -72,7 +72,9 @@ def test_every_score_column_is_listed_from_both_ends_best_first():
 
 @pytest.mark.parametrize("wrong", [[True, True], [False, False]])
 def test_there_must_be_rows_of_both_kinds(wrong):
-    with pytest.raises(UserError, match="of 2 rows are wrong; finding them needs both kinds"):
+    with pytest.raises(
+        UserError, match="of 2 rows have a wrong label; both correct and wrong labels are needed"
+    ):
         detection_table(pl.DataFrame({"id": ["a", "b"], "aum": [1.0, 2.0]}), np.array(wrong))
 
 

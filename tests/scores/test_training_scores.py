@@ -20,11 +20,10 @@ from thresher.scores.confidence import confidence
 from thresher.scores.correctness import correctness
 from thresher.scores.el2n_mean import el2n_mean
 from thresher.scores.grand import grand
-from thresher.scores.h_score import h_score, winning_ticket
+from thresher.scores.h_score import h_score
 from thresher.scores.held_out_margin import held_out_margin
 from thresher.scores.loss import loss
 from thresher.scores.variability import variability
-from thresher.selection import select
 
 
 def plain_largest(logits: list[float]) -> int:
@@ -168,32 +167,6 @@ def test_h_score_is_averaged_over_the_runs():
     table = score_table([first[:2], (other, second[1])])
     both = (h_score(*first[:2]).to_numpy() + h_score(other, second[1]).to_numpy()) / 2
     np.testing.assert_allclose(table["h_score"], both, rtol=1e-12)
-
-
-@given(
-    h=st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=2, max_size=60), seed=st.integers(0, 3)
-)
-def test_the_winning_ticket_is_what_a_window_keeps(h, seed):
-    kept = {f"r{i}" for i, value in enumerate(h) if 0 < value < 1}
-    if not kept:
-        with pytest.raises(UserError, match="no row is left"):
-            winning_ticket(np.array(h))
-        return
-    ticket = winning_ticket(np.array(h))
-    assert {f"r{i}" for i in np.flatnonzero(ticket.kept)} == kept
-    if not 0 < ticket.prune < 1:
-        return
-    table = pl.DataFrame({"id": [f"r{i}" for i in range(len(h))], "h_score": h})
-    chosen = select(
-        table,
-        by="h_score",
-        hard=scores()["h_score"].hard,
-        prune=ticket.prune,
-        strategy="window",
-        options={"beta": ticket.beta},
-        seed=seed,
-    )
-    assert set(chosen.filter("kept")["id"]) == kept
 
 
 @pytest.mark.parametrize("function", [aum, confidence, variability, correctness, loss, el2n_mean])

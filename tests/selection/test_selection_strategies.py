@@ -212,6 +212,10 @@ def test_options_are_numbers_that_the_strategy_knows() -> None:
         check_options("softmax", {"eps": 1})
     with pytest.raises(UserError, match=r"^strategy 'random' has no option 'eps'; it has none$"):
         check_options("random", {"eps": 1})
+    with pytest.raises(UserError, match=r"; did you mean 'coverage'\?$"):
+        find("coverge")
+    with pytest.raises(UserError, match=r"; it has beta, strata; did you mean 'strata'\?$"):
+        check_options("coverage", {"stata": 5})
     for value in ("warm", "nan", "inf", None, [1]):
         with pytest.raises(UserError, match=r"option 'temperature' is .*; it takes a number"):
             check_options("softmax", {"temperature": value})

@@ -17,7 +17,7 @@ from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
 from thresher.results import WholeRun
 from thresher.rows import Rows
-from thresher.run import Run
+from thresher.run.layout import Layout
 from thresher.run.lock import lock
 from thresher.settings import changed
 from thresher.signature import given, public
@@ -125,8 +125,9 @@ def run(
 
 
 def has_record(folder: Path, step: str) -> bool:
-    """Whether a folder holds a run in which a step was finished."""
-    return Run.exists(folder) and Run.open(folder).record(step) is not None
+    """Whether a folder holds a run in which a step was finished, by the run or by its proxy."""
+    layout = Layout(folder)
+    return any(one.record_file(step).is_file() for one in (layout, Layout(layout.proxy_folder)))
 
 
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:

@@ -53,8 +53,8 @@ def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def is_started(folder: Path, rows: Rows, config: RunConfig) -> bool:
-    """Whether the folder already holds this run.
+def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
+    """The run that a folder holds already; None if it holds none.
 
     Raises
     ------
@@ -63,10 +63,11 @@ def is_started(folder: Path, rows: Rows, config: RunConfig) -> bool:
     """
     refuse_strange(folder)
     if not Run.exists(folder):
-        return False
-    manifest, wanted = Run.open(folder).manifest, identity(rows, config)
+        return None
+    run, wanted = Run.open(folder), identity(rows, config)
+    manifest = run.manifest
     if manifest.key == digest(wanted):
-        return True
+        return run
     data = manifest.config.data
     columns = [*data.text, data.label, *data.groups]
     other = "settings" if manifest.rows_hash == wanted["rows"] else "data"

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from thresher.errors import UserError
+from thresher.experiments.arms import RANDOM, arms_of, kept_by
 from thresher.selection import select
-from thresher.study.arms import RANDOM, arms_of, kept_by
 
 COLUMNS = ["id", "label", "aum", "correctness", "el2n", "el2n_class", "el2n_mean"]
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
 
 import thresher as th
-from thresher.study.projection import tsne
+from thresher.experiments.projection import tsne
+from thresher.run import Run
 from tiny import WORDS, tiny_model
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("map")
     texts = [f"{WORDS[i % 4]} {WORDS[i % 7]} {WORDS[i % 16]}" for i in range(40)]
     frame = pl.DataFrame({"text": texts, "label": [str(i % 2) for i in range(40)]})
@@ -32,9 +31,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_the_same_texts_stand_at_the_same_place(run: Path) -> None:
+def test_the_same_texts_stand_at_the_same_place(run: Run) -> None:
     """Rows whose three words are equal have equal vectors, and nothing else comes between them."""
-    found = th.map_rows(run).join(pl.read_parquet(run / "rows.parquet"), on="id", maintain_order="left")
+    found = th.map_rows(run).join(pl.read_parquet(run.rows_file), on="id", maintain_order="left")
     assert found.height == 40 and np.isfinite(found.select("x", "y").to_numpy()).all()
     plane, texts = found.select("x", "y").to_numpy(), found["text"].to_list()
     twins = [(i, j) for i in range(40) for j in range(i) if texts[i] == texts[j]]
@@ -54,18 +53,18 @@ def test_vectors_that_differ_only_in_rounding_are_one_place() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_draws_nothing_is_refused_and_the_former_map_stays(run: Path, seed: int) -> None:
+def test_a_seed_that_draws_nothing_is_refused_and_the_former_map_stays(run: Run, seed: int) -> None:
     th.map_rows(run)
-    before = {path: path.read_bytes() for path in (run / "map.parquet", run / "steps" / "map.json")}
+    before = {path: path.read_bytes() for path in (run.map_file, run.record_file("map"))}
     with pytest.raises(th.UserError, match=rf"the seed of a map is 0 to 4294967295 \(got {seed}\)$"):
         th.map_rows(run, seed=seed, force=True)
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_it_is_done_once_and_drawn_with_a_seed(run: Path) -> None:
+def test_it_is_done_once_and_drawn_with_a_seed(run: Run) -> None:
     whole = th.map_rows(run)
-    written = (run / "map.parquet").stat().st_mtime_ns
-    assert th.map_rows(run).equals(whole) and (run / "map.parquet").stat().st_mtime_ns == written
+    written = run.map_file.stat().st_mtime_ns
+    assert th.map_rows(run).equals(whole) and run.map_file.stat().st_mtime_ns == written
     some = th.map_rows(run, rows=20, seed=3)
     assert some.height == 20 and some["id"].to_list() == [
         one for one in whole["id"] if one in set(some["id"])

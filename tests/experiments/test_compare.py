@@ -6,10 +6,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bare_run import CONFIG, bare_run
+from thresher.config import ModelConfig, TrainConfig
+from thresher.experiments.cell import cell_key
+from thresher.experiments.compare import contrast, group_contrast, unseen_contrast
+from thresher.experiments.wording import verdict
 from thresher.rows import load
-from thresher.study.cell import cell_key
-from thresher.study.compare import contrast, group_contrast, unseen_contrast
-from thresher.study.wording import verdict
+from thresher.run import Run
 
 
 def rows_of(texts: list[str], labels: list[str], sources: list[str]):
@@ -86,20 +89,21 @@ def test_the_verdict_names_the_share_the_interval_and_random():
     assert verdict({**entry, "caution": "Beware."}) == f"{sentence} Beware."
 
 
-def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else():
-    manifest = {
-        "rows_hash": "r",
-        "test_hash": "t",
-        "config": {"model": {"name": "m"}, "train": {"epochs": 3, "runs": 1, "seed": 0, "report_to": []}},
-    }
+def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else(tmp_path):
+    def with_train(**settings) -> Run:
+        return bare_run(tmp_path, config=CONFIG.model_copy(update={"train": TrainConfig(**settings)}))
+
     cell = {"arm": "kept", "selection": "a", "seed": 1, "max_steps": None, "kept": "k", "rows": [0], "n": 1}
-    key = cell_key(manifest, cell)
-    same = {**manifest, "config": {**manifest["config"], "train": {**manifest["config"]["train"], "runs": 5}}}
-    assert cell_key(same, cell) == key
-    assert cell_key(manifest, {**cell, "selection": "another name of the same rows"}) == key
+    run = bare_run(tmp_path)
+    key = cell_key(run, cell)
+    for same in ({"runs": 5}, {"folds": 2}, {"seed": 7}, {"workers": 2}):
+        assert cell_key(with_train(**same), cell) == key
+    assert cell_key(run, {**cell, "selection": "another name of the same rows"}) == key
     for changed in ({"seed": 2}, {"max_steps": 10}, {"kept": "other"}):
-        assert cell_key(manifest, {**cell, **changed}) != key
+        assert cell_key(run, {**cell, **changed}) != key
     for part in ("rows_hash", "test_hash"):
-        assert cell_key({**manifest, part: "other"}, cell) != key
-    deeper = {**manifest, "config": {**manifest["config"], "model": {"name": "other"}}}
-    assert cell_key(deeper, cell) != key
+        assert cell_key(bare_run(tmp_path, **{part: "other"}), cell) != key
+    for other in ({"epochs": 4}, {"batch_size": 16}):
+        assert cell_key(with_train(**other), cell) != key
+    deeper = CONFIG.model_copy(update={"model": ModelConfig(name="other")})
+    assert cell_key(bare_run(tmp_path, config=deeper), cell) != key

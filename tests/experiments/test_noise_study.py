@@ -8,14 +8,17 @@ import numpy as np
 import polars as pl
 import pytest
 
+from bare_run import bare_run
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
+from thresher.experiments import noise as study
+from thresher.experiments.noise import confusions, hits, plant, refuse_idle, with_labels
 from thresher.rows import Rows, load
 from thresher.rows.noise import Noisy
-from thresher.study import noise as study
-from thresher.study.noise import confusions, hits, plant, refuse_idle, with_labels
 
 ROWS = 6000
+# No file of it is read: the signals come from `confused`.
+RUN = bare_run(Path("RUN"), n_rows=ROWS, classes=("class 0", "class 1", "class 2"))
 
 
 @pytest.fixture(scope="module")
@@ -38,20 +41,20 @@ def confused(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> np.ndarray:
     logits = wrong[rows.labels()][:, None, :].astype(np.float32)
     signals = pl.DataFrame({"logits": logits})
     checkpoints = pl.DataFrame({"index": [0], "epoch": [2.0]})
-    monkeypatch.setattr(study, "read_signals", lambda run, name: (signals, checkpoints))
+    monkeypatch.setattr(study, "read_signals", lambda run, training: (signals, checkpoints))
     return np.array([[0, 1, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
 @pytest.mark.parametrize(("level", "realised"), [(0.05, 3.35), (0.1, 6.67), (0.15, 10.01), (0.3, 20.02)])
 def test_isotropic_noise_changes_the_share_of_the_papers_table_4(rows, level, realised):
-    found = plant(Path(), rows, "isotropic", level, NoiseConfig())
+    found = plant(RUN, rows, "isotropic", level, NoiseConfig())
     spread = 100 * np.sqrt(level * (2 / 3) * (1 / 3) / ROWS)
     assert abs(100 * found.changed.mean() - realised) < 4 * spread
 
 
 def test_class_noise_goes_where_the_model_errs(rows, confused):
-    np.testing.assert_allclose(confusions(Path(), rows.labels(), 3), confused, atol=1e-6)
-    found = plant(Path(), rows, "class", 0.2, NoiseConfig())
+    np.testing.assert_allclose(confusions(RUN, rows.labels(), 3), confused, atol=1e-6)
+    found = plant(RUN, rows, "class", 0.2, NoiseConfig())
     assert found.changed.mean() == pytest.approx(0.2, abs=0.02)
     before = rows.labels()
     assert set(found.labels[(before == 0) & found.changed]) == {1}
@@ -59,17 +62,17 @@ def test_class_noise_goes_where_the_model_errs(rows, confused):
 
 
 def test_group_noise_stays_in_half_of_the_rows_and_keeps_its_share(rows):
-    found = plant(Path(), rows, "group", 0.15, NoiseConfig())
+    found = plant(RUN, rows, "group", 0.15, NoiseConfig())
     sources = rows.table["source"].to_numpy()
     noisy = {name for name in set(sources) if found.changed[sources == name].any()}
     assert 0 < len(noisy) < 4
     assert found.changed.mean() == pytest.approx(0.15 * 2 / 3, abs=0.015)
     with pytest.raises(UserError, match="--group"):
-        plant(Path(), Rows(**{**vars(rows), "groups": ()}), "group", 0.1, NoiseConfig())
+        plant(RUN, Rows(**{**vars(rows), "groups": ()}), "group", 0.1, NoiseConfig())
 
 
 def test_noisy_rows_keep_their_ids_and_texts(rows):
-    found = plant(Path(), rows, "isotropic", 0.3, NoiseConfig())
+    found = plant(RUN, rows, "isotropic", 0.3, NoiseConfig())
     noisy = with_labels(rows, found.labels)
     assert noisy.table.select("id", "text", "source").equals(rows.table.select("id", "text", "source"))
     assert np.array_equal(noisy.labels() != rows.labels(), found.changed)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
-from thresher.study.metrics import accuracy, macro_f1
+from thresher.experiments.metrics import accuracy, macro_f1
 
 answers = st.integers(1, 60).flatmap(
     lambda rows: st.tuples(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from thresher.study.intervals import paired_interval
-from thresher.study.metrics import accuracy, macro_f1
+from thresher.experiments.intervals import paired_interval
+from thresher.experiments.metrics import accuracy, macro_f1
 
 
 def bounds(found) -> list[float]:
@@ -140,9 +140,9 @@ def test_the_seed_decides_the_bootstrap():
 
 def test_macro_f1_of_150_classes_is_quick():
     a, b, truth = random_answers(7, 5, 4500, classes=150)
-    started = time.perf_counter()
+    started = time.process_time()
     paired_interval(a, b, truth, macro_f1, bootstrap=1000)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
 
 
 @pytest.mark.parametrize(

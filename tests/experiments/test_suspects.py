@@ -11,16 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bare_run import bare_run
 from thresher.errors import UserError
+from thresher.experiments.suspects import mean_probabilities, suspects, suspects_table, with_texts
+from thresher.experiments.suspects_files import argilla_records
 from thresher.rows.export import safe_csv
 from thresher.scores import MissingSignal
-from thresher.study.suspects import (
-    argilla_records,
-    checked_top,
-    mean_probabilities,
-    suspects_table,
-    with_texts,
-)
 
 CLASSES = ["off", "on", "=alarm"]
 
@@ -143,10 +139,12 @@ def test_two_text_columns_and_names_of_ours():
     assert records[0]["metadata"]["rank"] == 1
 
 
-def test_fewer_than_one_suspect_cannot_be_asked_for():
-    assert (checked_top(None), checked_top(3)) == (None, 3)
-    with pytest.raises(UserError, match="top is 0; it must be at least 1"):
-        checked_top(0)
+@pytest.mark.parametrize("top", [0, -1])
+def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
+    with pytest.raises(UserError, match=f"^top is {top}; it must be at least 1$"):
+        suspects(bare_run(tmp_path), None, "confidence", top, "table")
+    with pytest.raises(UserError, match="`score` has not been run"):  # 1 is enough
+        suspects(bare_run(tmp_path), None, "confidence", 1, "table")
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])

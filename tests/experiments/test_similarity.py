@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresher.errors import UserError
-from thresher.study.similarity import chance_similarity, similarity, similarity_table
+from thresher.experiments.similarity import chance_similarity, similarity, similarity_table
 
 
 def mask(rows: int, chosen: set[int]) -> np.ndarray:

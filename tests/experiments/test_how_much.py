@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from thresher.config import HowMuchConfig
 from thresher.errors import UserError
+from thresher.experiments import share_search
+from thresher.experiments.arms import Arm, kept_by
+from thresher.experiments.share_search import Look, crossing, crossing_interval, search, sentence, shares
 from thresher.selection.request import target
-from thresher.study import how_much
-from thresher.study.arms import Arm, kept_by
-from thresher.study.how_much import Look, crossing, crossing_interval, search, sentence, shares
 
 ROWS = 2000
 TRAINED = 1000  # rows to prune
@@ -24,7 +24,7 @@ TRAINED = 1000  # rows to prune
 @pytest.fixture(scope="module", autouse=True)
 def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(how_much, "BOOTSTRAP", 60)
+        patch.setattr(share_search, "BOOTSTRAP", 60)
         yield
 
 
