@@ -85,3 +85,8 @@ def test_the_reference_names_every_public_function() -> None:
     text = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^::: th\.(\w+)$", text, flags=re.M))
     assert named == {name for name in th.__all__ if not name.startswith("_")}
+
+
+def test_the_page_on_libraries_names_every_finding() -> None:
+    page = (ROOT / "docs/libraries.md").read_text(encoding="utf-8")
+    assert [script.name for script in (ROOT / "findings").glob("*.sh") if f"`findings/{script.name}`" not in page] == []
