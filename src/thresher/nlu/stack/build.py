@@ -30,7 +30,7 @@ from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, tr
 from thresher.progress import say, track
 from thresher.run_folder import lock
 from thresher.training.check_recipe import check_recipe
-from thresher.training.diet.registry import find
+from thresher.training.diets.registry import find
 from thresher.training.parallel import run_jobs, share_cores, steps_watched
 from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
