@@ -1,5 +1,7 @@
-"""Each function of `hf_compat` holds in the installed transformers, accelerate and torch; `make test-transformers` runs the oldest
-and the newest transformers that pyproject.toml allows."""
+"""Each function of `hf_compat` holds in the installed transformers, accelerate and torch.
+
+`make test-transformers` runs this with the oldest and the newest transformers that pyproject.toml allows.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_trainers as make
 import torch
 from accelerate.data_loader import prepare_data_loader
 from torch import nn
@@ -17,12 +18,18 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import set_seed
 
+import tiny_trainers as make
 from thresher.recording import hf_compat
 
 
 def trainer_in(folder: Path, of: type[Trainer] = Trainer, **arguments: Any) -> Trainer:
     return make.trainer_of(
-        make.sequence_model("bert"), make.sequence_rows("bert"), folder, of=of, num_train_epochs=1, **arguments
+        make.sequence_model("bert"),
+        make.sequence_rows("bert"),
+        folder,
+        of=of,
+        num_train_epochs=1,
+        **arguments,
     )
 
 

@@ -48,7 +48,9 @@ def foreign_private_names(source: str) -> Iterator[str]:
         elif isinstance(node, ast.Subscript):
             # Writing past a class that refuses an assignment.
             into = ast.unparse(node.value)
-            found = isinstance(node.ctx, ast.Store) and (into.startswith("vars(") or into.endswith("__dict__"))
+            found = isinstance(node.ctx, ast.Store) and (
+                into.startswith("vars(") or into.endswith("__dict__")
+            )
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES:
             parts = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
             found = any(map(private, parts))
@@ -60,7 +62,9 @@ def foreign_private_names(source: str) -> Iterator[str]:
             yield f"{node.lineno}: {ast.unparse(node)}"
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_no_module_touches_private_names_of_others(path):
     if path != COMPAT:
         assert list(foreign_private_names(path.read_text(encoding="utf-8"))) == []

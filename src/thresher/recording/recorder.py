@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +28,9 @@ from thresher.recording.trainer_hooks import Observer, hooks_of
 STEPS_CHECKED = 64
 
 
-def record(
-    trainer: Trainer,
-    run: Path,
-    vog_width: int,
-    seed: int,
-    make_room: Callable[[], None],
-    finish: Callable[[], None],
-) -> Recorder:
-    """Record the next training of a trainer into `run`; an earlier recorder of the same trainer is replaced.
+@dataclass(eq=False)
+class Recorder(TrainerCallback):
+    """Records the next training of a trainer into `run`, in place of an earlier recorder of the same trainer.
 
     Parameters
     ----------
@@ -46,26 +41,17 @@ def record(
     make_room, finish
         called by the first process before it writes the first records, and after the training.
     """
-    recorder = Recorder(trainer, run, vog_width, seed, make_room, finish)
-    model_hooks = (hook_classifier, hook_embeddings) if vog_width else (hook_classifier,)
-    hooks_of(trainer).attach("recorder", Observer(recorder.on_step, recorder, model_hooks))
-    return recorder
 
+    trainer: Trainer
+    run: Path
+    vog_width: int
+    seed: int
+    make_room: Callable[[], None]
+    finish: Callable[[], None]
 
-class Recorder(TrainerCallback):
-    """Turns the steps of a training into records; see `record`."""
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        run: Path,
-        vog_width: int,
-        seed: int,
-        make_room: Callable[[], None],
-        finish: Callable[[], None],
-    ) -> None:
-        self.trainer, self.run, self.vog_width, self.seed = trainer, run, vog_width, seed
-        self.make_room, self.finish = make_room, finish
+    def __post_init__(self) -> None:
+        model_hooks = (hook_classifier, hook_embeddings) if self.vog_width else (hook_classifier,)
+        hooks_of(self.trainer).attach("recorder", Observer(self.on_step, self, model_hooks))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Start empty, or with what was recorded before the step that the training resumes at."""

@@ -69,7 +69,7 @@ def watch(
         in one of its first 64, where only they tell: a loss or a model from which rows cannot be told.
     """
     from thresher.recording.dataset_rows import check_columns
-    from thresher.recording.recorder import record
+    from thresher.recording.recorder import Recorder
     from thresher.recording.supported import refuse_unsupported
 
     run = Path(out)
@@ -91,7 +91,7 @@ def watch(
     def finish_run() -> None:
         write_run(run, trainer, texts, id, bool(width))
 
-    record(trainer, run, width, seed, make_room, finish_run)
+    Recorder(trainer, run, width, seed, make_room, finish_run)
     return run
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
@@ -18,9 +17,9 @@ from thresher.training.diets.row_scores import RowScores
 from thresher.training.diets.score import RowScore
 
 
-def rescore(trainer: Trainer, model: nn.Module, loader: Any, scores: RowScores, score: RowScore) -> None:
+def rescore(trainer: Trainer, loader: Any, scores: RowScores, score: RowScore) -> None:
     """Score every row in eval mode with the model as it is; rows of similar length together, each process its share."""
-    base = hf_compat.torch_loader(loader)
+    base, model = hf_compat.torch_loader(loader), trainer.model
     rank, world = trainer.args.process_index, trainer.args.world_size
     order = np.lexsort((np.arange(len(scores.length)), -scores.length))[rank::world]
     size = 2 * trainer.args.per_device_train_batch_size
@@ -36,6 +35,6 @@ def rescore(trainer: Trainer, model: nn.Module, loader: Any, scores: RowScores, 
             step = Step(inputs.pop(ROWS), dict(inputs), labels_in(trainer, inputs))
             with trainer.compute_loss_context_manager():
                 step.output = model(**inputs)
-            scores.note(step.rows, score(step), None, None)
+            scores.note(row=step.rows, score=score(step))
     model.train(training)
     scores.settle()
