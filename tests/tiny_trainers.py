@@ -148,7 +148,8 @@ def note_steps(trainer: Trainer) -> dict[int, list[dict[str, Any]]]:
             row = {name: inputs[name][i][true][None] for name in names}
             labels = inputs["labels"][i]
             labels = labels[true][None] if labels.dim() else labels[None]
-            noted[number[tuple(row["input_ids"][0].tolist())]].append(note_of(trainer.model, row, labels))
+            if (labels >= 0).any():
+                noted[number[tuple(row["input_ids"][0].tolist())]].append(note_of(trainer.model, row, labels))
         return step(model, inputs, *more)
 
     trainer.training_step = training_step

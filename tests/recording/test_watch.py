@@ -172,7 +172,7 @@ def of_a_second_process(run: Path, columns: dict[str, np.ndarray], sums: dict[in
     folder = store.rank_folder(run, 1)
     store.write_records(folder, columns)
     for step, arrays in sums.items():
-        store.write_sums(folder, step, arrays)
+        store.write_sums(store.sums_file(folder, step), arrays)
 
 
 def test_files_of_an_earlier_attempt_with_more_processes_are_removed(tmp_path):
@@ -225,12 +225,12 @@ def test_a_resume_with_fewer_processes_keeps_what_the_others_recorded_before_it(
     moved = pl.concat(
         [moved, moved.head(1).with_columns(step=pl.lit(7, pl.Int32), epoch=pl.lit(1, pl.Int32))]
     )
-    sums, of_second = store.read_sums(first, 7), {}
+    sums, of_second = store.read_sums(store.sums_file(first, 7)), {}
     for name, values in sums.items():
         of_second[name] = values.copy()
         of_second[name][5:] = 0
         values[:5] = 0
-    store.write_sums(first, 7, sums)
+    store.write_sums(store.sums_file(first, 7), sums)
     columns = {name: moved[name].to_numpy() for name in moved.columns}
     of_a_second_process(tmp_path / "cut" / "run", columns, {7: of_second})
     trainer_in(tmp_path / "cut", None).train(resume_from_checkpoint=True)

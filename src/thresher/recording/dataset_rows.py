@@ -20,20 +20,26 @@ TOKENS = "tokens"
 
 
 def rows_of(
-    trainer: Trainer, ids: pl.Series, texts: tuple[str, ...] | None, labels: np.ndarray | None
+    trainer: Trainer,
+    ids: pl.Series,
+    texts: tuple[str, ...] | None,
+    numbers: np.ndarray,
+    labels: np.ndarray | None,
 ) -> Rows:
-    """The rows: id, text, label; and the row number in the table that a selection writes back.
+    """The rows `numbers` (N,) of the dataset: id, text, label; and the number in the table that a selection writes back.
 
-    `labels` (N,) are class numbers, None for rows with a label per token.
+    `ids` are those of the whole dataset; `labels` (N,) are class numbers, None for rows with a label per token.
     """
     classes = (TOKENS,) if labels is None else class_names(trainer, labels)
     columns = texts_of(trainer, texts)
     taken = {"id", "index", *columns}
     label = next(name for name in ("label", "class", "thresher_label") if name not in taken)
-    named = [classes[index] for index in (np.zeros(len(ids), np.int32) if labels is None else labels)]
-    table = pl.DataFrame([ids, *(_strings(*column) for column in columns.items()), _strings(label, named)])
-    memory = table.with_row_index("index").to_arrow(compat_level=pl.CompatLevel.oldest())
-    return Rows(table, tuple(columns), label, (), classes, Source("frame", memory=memory), False)
+    named = [classes[index] for index in (np.zeros(len(numbers), np.int32) if labels is None else labels)]
+    dataset = pl.DataFrame([ids, *(_strings(*column) for column in columns.items())]).with_row_index("index")
+    table = dataset[numbers].with_columns(_strings(label, named))
+    memory = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+    source = Source("frame", memory=memory)
+    return Rows(table.drop("index"), tuple(columns), label, (), classes, source, False)
 
 
 def check_columns(dataset: Any, columns: Sequence[str]) -> None:
@@ -63,10 +69,10 @@ def ids_of(dataset: Any, id: str | None) -> pl.Series:
 
 
 def label_of(dataset: Any, row: int) -> int:
-    """The label of a row that was not recorded, 0 where it cannot be read."""
+    """The label of a row that was not recorded; -1 where it is ignored, or is not a class number in the dataset."""
     item = dataset[row]
-    found = next((item[name] for name in LABELS if name in item), 0)
-    return int(np.asarray(found).reshape(-1)[0])
+    found = np.asarray(next((item[name] for name in LABELS if name in item), None)).reshape(-1)[0]
+    return max(-1, int(found)) if isinstance(found, int | np.integer) else -1
 
 
 def class_names(trainer: Trainer, labels: np.ndarray) -> tuple[str, ...]:

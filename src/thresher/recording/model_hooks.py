@@ -47,13 +47,13 @@ def hook_embeddings(model: nn.Module, hooks: TrainerHooks) -> list[RemovableHand
 def _capture(
     layer: nn.Module | None, hooks: TrainerHooks, place: Callable[[Step], Capture]
 ) -> list[RemovableHandle]:
-    def forward(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if hooks.current is None or not output.requires_grad:
+    def forward(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if hooks.current is None or not isinstance(output, Tensor) or not output.requires_grad:
             return
         capture = place(hooks.current)
         capture.calls += 1
         call = capture.calls
-        if inputs:
+        if inputs and isinstance(inputs[0], Tensor):
             capture.input = inputs[0].detach()
         capture.has_bias = getattr(module, "bias", None) is not None
 

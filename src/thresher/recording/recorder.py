@@ -1,18 +1,25 @@
-"""The recorder: keeps the records of an epoch in memory, writes them to files, and forms the running sums of online VoG."""
+"""The recorder: keeps the records of an epoch in memory, writes them to files, and forms the running sums of online VoG.
+
+What cannot be recorded is refused before any weight has changed. After that nothing in here ends the training: a failure is
+warned of once, and ends the recording.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from thresher.errors import UserError
+from thresher.progress import warn
 from thresher.recording import store
 from thresher.recording.buffer import RecordBuffer
 from thresher.recording.gradient_sums import GradientSums
@@ -23,6 +30,7 @@ from thresher.recording.sketch import Signs, sketch
 from thresher.recording.step import Step
 from thresher.recording.supported import refuse_step
 from thresher.recording.trainer_hooks import Observer, hooks_of
+from thresher.wording import shown
 
 # The loss is checked in steps 1, 2, 4, ... up to here: before anything is learned, a focal loss looks like the cross-entropy.
 STEPS_CHECKED = 64
@@ -60,7 +68,8 @@ class Recorder(TrainerCallback):
         self.sums = GradientSums(rows, self.vog_width) if self.vog_width else None
         self.sums_of_left: dict[Path, dict[str, np.ndarray]] = {}
         self.signs: Signs | None = None
-        self.epoch, self.steps, self.cross_entropy = 0, 0, True
+        self.epoch, self.steps, self.cross_entropy, self.failed = 0, 0, True, False
+        self.first_step = state.global_step
         self.folder = store.rank_folder(self.run, args.process_index)
         if state.global_step:
             self.resume(state.global_step, args)
@@ -78,8 +87,8 @@ class Recorder(TrainerCallback):
         if self.sums is None:
             return
         try:
-            self.sums.merge(store.read_sums(self.folder, step))
-            self.sums_of_left = {folder: store.read_sums(folder, step) for folder in left}
+            self.sums.merge(store.read_sums(store.sums_file(self.folder, step)))
+            self.sums_of_left = {folder: store.read_sums(store.sums_file(folder, step)) for folder in left}
         except FileNotFoundError as error:
             raise UserError(
                 f"{self.run}: the training resumes at step {step}, and the running sums of VoG were not saved at that step;"
@@ -90,10 +99,29 @@ class Recorder(TrainerCallback):
         """Note the number of the epoch."""
         self.epoch = math.floor((state.epoch or 0) + 1e-6)
 
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Warn of a failure once and end the recording; a refusal before any weight has changed ends the training."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, UserError) and self.trainer.state.global_step == self.first_step:
+                raise
+            self.failed = True
+            warn(
+                f"watch: recording failed, and the training continues without it: {shown(error, 300)}; what was recorded until"
+                f" then is kept in {self.run / 'watch'}"
+            )
+
     def on_step(self, step: Step) -> None:
         """Record the rows of one step."""
-        if not self.steps:
-            refuse_step(step, self.trainer, vog=self.sums is not None)
+        if not self.failed:
+            with self.guarded():
+                self.record(step)
+
+    def record(self, step: Step) -> None:
+        """Add the records of one step to the buffer."""
+        refuse_step(step, self.trainer, vog=self.sums is not None)
         self.steps += 1
         if self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED:
             self.check_loss(step)
@@ -125,13 +153,16 @@ class Recorder(TrainerCallback):
             and is_cross_entropy(step)
         ):
             return
+        reason = (
+            f"the loss of {type(trainer.model).__name__} is not the mean cross-entropy of what its last linear layer gives"
+            " (class weights? another loss?), so a row's own gradient is not known"
+        )
+        if self.sums is not None and trainer.state.global_step == self.first_step:
+            raise UserError(f"{reason}; watch with vog=False")
         if self.sums is not None:
-            raise UserError(
-                f"the loss of {type(trainer.model).__name__} is not the mean cross-entropy of what its last linear layer"
-                " gives (class weights? another loss?), so a row's own gradient is not known; watch with vog=False"
-            )
-        self.cross_entropy = False
-        self.buffer.drop("classifier_sq_norm")
+            warn(f"watch: {reason}; VoG and gradient norms are left out")
+        self.sums, self.cross_entropy = None, False
+        self.buffer.drop("classifier_sq_norm", "squares", "sketch")
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""
@@ -154,7 +185,7 @@ class Recorder(TrainerCallback):
     def write_records(self) -> None:
         """Move the records from memory to a file."""
         columns = self.buffer.take()
-        if columns:
+        if columns and len(columns["row"]):
             if self.trainer.args.process_index == 0:
                 self.make_room()
             store.write_records(self.folder, columns)
@@ -165,28 +196,37 @@ class Recorder(TrainerCallback):
             return []
         sums = {self.folder: self.sums.arrays(), **self.sums_of_left}
         for folder, arrays in sums.items():
-            store.write_sums(folder, step, arrays)
+            store.write_sums(store.sums_file(folder, step), arrays)
         return list(sums)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Write the records of the epoch."""
-        self.write_records()
+        if not self.failed:
+            with self.guarded():
+                self.write_records()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Write what a resume from this checkpoint needs, and remove what only removed checkpoints needed."""
-        self.write_records()
-        saved = [path.name.removeprefix("checkpoint-") for path in Path(args.output_dir).glob("checkpoint-*")]
-        steps = [int(number) for number in saved if number.isdigit()]
-        for folder in self.write_sums(state.global_step):
-            store.remove_sums(folder, but=[*steps, state.global_step])
+        if self.failed:
+            return
+        with self.guarded():
+            self.write_records()
+            names = [
+                path.name.removeprefix("checkpoint-") for path in Path(args.output_dir).glob("checkpoint-*")
+            ]
+            steps = [int(number) for number in names if number.isdigit()]
+            for folder in self.write_sums(state.global_step):
+                store.remove_sums(folder, but=[*steps, state.global_step])
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Write the rest, and let the first process finish the run folder."""
-        self.write_records()
-        self.write_sums(0)
-        self.trainer.accelerator.wait_for_everyone()
-        if args.process_index == 0:
-            self.finish()
+        """Write the rest, and let the first process finish the run folder if recording failed in none."""
+        if not self.failed:
+            with self.guarded():
+                self.write_records()
+                self.write_sums(0)
+        if not any(gather_object([self.failed])) and args.process_index == 0:
+            with self.guarded():
+                self.finish()
         self.trainer.accelerator.wait_for_everyone()
 
 

@@ -27,21 +27,25 @@ class Capture:
 class Step:
     """One forward and backward pass over B rows; `rows` (B,) are their numbers in the dataset.
 
-    `inputs` is the batch as the model got it, `target` its labels, `output` what the model gave, `weight` (B,) what a diet
-    multiplies the loss of each row by.
+    `inputs` is the batch as the model got it, `target` its labels, `output` what the model gave in its last of `passes`, `weight`
+    (B,) what a diet multiplies the loss of each row by.
     """
 
     rows: Tensor
     inputs: dict[str, Any]
     target: Tensor
     output: Any = None
+    passes: int = 0
     weight: Tensor | None = None
     classifier: Capture = field(default_factory=Capture)
     embeddings: Capture = field(default_factory=Capture)
 
+    def __post_init__(self) -> None:
+        self.target = self.target.where(self.target >= 0, IGNORED)
+
     @property
     def labels(self) -> Tensor:
-        """(B,), or (B, T) of a token classifier."""
+        """(B,), or (B, T) of a token classifier; `IGNORED` for any label below 0."""
         logits = self.named("logits")
         return self.target.flatten() if logits is not None and logits.dim() == 2 else self.target
 

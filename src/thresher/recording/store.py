@@ -57,27 +57,32 @@ def _write(place: Path, table: pa.Table) -> None:
     write(place, lambda path: pq.write_table(table, path, compression="zstd", row_group_size=GROUP_ROWS))
 
 
-def write_sums(folder: Path, step: int, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the running sums after `step` optimiser steps."""
+def sums_file(folder: Path, step: int) -> Path:
+    """The file of the running sums of one process after `step` optimiser steps; 0 is the end of the training."""
+    return folder / f"sums-{step:08d}.npz"
+
+
+def write_sums(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write running sums."""
 
     def save(path: Path) -> None:
         with path.open("wb") as handle:
             np.savez(handle, **arrays)  # type: ignore[arg-type]
 
-    write(folder / f"sums-{step:08d}.npz", save)
+    write(file, save)
 
 
-def read_sums(folder: Path, step: int) -> dict[str, np.ndarray]:
-    """The running sums after `step` optimiser steps."""
-    with np.load(folder / f"sums-{step:08d}.npz") as found:
+def read_sums(file: Path) -> dict[str, np.ndarray]:
+    """The running sums of a file."""
+    with np.load(file) as found:
         return dict(found)
 
 
 def remove_sums(folder: Path, but: Iterable[int]) -> None:
     """Remove the sums after all steps `but` these."""
-    kept = {f"sums-{step:08d}.npz" for step in but}
+    kept = {sums_file(folder, step) for step in but}
     for path in folder.glob("sums-*.npz"):
-        if path.name not in kept:
+        if path not in kept:
             path.unlink()
 
 

@@ -89,6 +89,20 @@ def _vog_reason(trainer: Trainer) -> str:
     return ""
 
 
+def refuse_two_passes(step: Step) -> None:
+    """Refuse a training step that calls the model more than once.
+
+    Raises
+    ------
+    UserError
+        which logits are those of the rows is not known.
+    """
+    if step.passes > 1:
+        raise UserError(
+            "the training step calls the model twice; which logits are the row's is not known, so it cannot be watched"
+        )
+
+
 def refuse_step(step: Step, trainer: Trainer, vog: bool) -> None:
     """Refuse, before any weight has changed, what only a batch can tell.
 
@@ -98,6 +112,7 @@ def refuse_step(step: Step, trainer: Trainer, vog: bool) -> None:
         one line that names the shapes; logits that are not one per row or token, or no gradient per row at the embeddings.
     """
     name, count = type(trainer.model).__name__, len(step.rows)
+    refuse_two_passes(step)
     if step.named("logits") is None:
         raise UserError(
             f"{name} gave no `logits` in the training step; only models whose output holds logits can be watched"

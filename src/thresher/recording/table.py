@@ -41,23 +41,47 @@ class Recording:
         """The table of checkpoints, as a measurement writes it."""
         return self.epochs.drop("epoch_number")
 
-    def parts(self, ids: pl.Series, label_of: Callable[[int], int]) -> Iterator[pl.DataFrame]:
-        """The signals of the rows `ids`, `CHUNK_ROWS` at a time.
+    @property
+    def has_vog(self) -> bool:
+        """Whether the running sums of online VoG were kept to the end in every process."""
+        return all(path.is_file() for path in self.sums)
+
+    @property
+    def sums(self) -> list[Path]:
+        """The files of the running sums after the training."""
+        return [store.sums_file(store.rank_folder(self.run, rank), 0) for rank in range(self.ranks)]
+
+    def labelled_rows(self, count: int, label_of: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of the rows that can be scored, of `count` in the dataset, and the labels of those without a record.
+
+        A row without a record and without a label (`label_of` returns -1) is left out. Rows with a label per token are all
+        scored. Both arrays are (N,); the labels are -1 for rows with a record.
+        """
+        if self.per_token:
+            return np.arange(count), np.full(count, -1)
+        labels = np.full(count, -1)
+        recorded = np.zeros(count, bool)
+        recorded[self.records.select(pl.col("row").unique()).collect()["row"].to_numpy()] = True
+        for row in np.flatnonzero(~recorded):
+            labels[row] = label_of(int(row))
+        numbers = np.flatnonzero(recorded | (labels >= 0))
+        return numbers, labels[numbers]
+
+    def parts(self, ids: pl.Series, rows: np.ndarray, labels: np.ndarray) -> Iterator[pl.DataFrame]:
+        """The signals of the rows with these numbers, sorted (N,), `CHUNK_ROWS` at a time; `ids` are those of the dataset.
 
         A row without a record in an epoch keeps its last one, and before its first one that. A row without any counts as one
-        of which the model knows nothing (equal logits), with the label that `label_of` gives for its number.
+        of which the model knows nothing (equal logits), and has its label from `labels` (N,).
         """
-        sums = gradient_means(self.run, self.ranks, len(ids))
+        sums = gradient_means(self.sums, len(ids)) if self.has_vog else {}
         numbers = self.epochs["epoch_number"].to_list()
-        for first in range(0, len(ids), CHUNK_ROWS):
-            count = min(CHUNK_ROWS, len(ids) - first)
-            chunk = pl.col("row").is_between(first, first + count - 1)
-            found = self.records.filter(chunk).sort("row", "step", "rank").collect()
-            missing = np.setdiff1d(np.arange(first, first + count), found["row"].to_numpy())
-            labels = {} if self.per_token else {int(row): label_of(int(row)) for row in missing}
-            columns = chunk_columns(found, first, count, numbers, labels)
-            columns |= {name: values[first : first + count] for name, values in sums.items()}
-            yield pl.DataFrame({"id": ids[first : first + count], **columns})
+        for start in range(0, len(rows), CHUNK_ROWS):
+            chunk = rows[start : start + CHUNK_ROWS]
+            among = pl.col("row").is_between(chunk[0], chunk[-1])
+            found = self.records.filter(among).sort("row", "step", "rank").collect()
+            columns = chunk_columns(found, chunk, labels[start : start + CHUNK_ROWS], numbers)
+            columns |= {name: values[chunk] for name, values in sums.items()}
+            yield pl.DataFrame({"id": ids[chunk], **columns})
 
 
 def read_recording(run: Path, hidden: int) -> Recording:
@@ -96,15 +120,12 @@ def epoch_table(records: pl.LazyFrame, hidden: int) -> pl.DataFrame:
     )
 
 
-def gradient_means(run: Path, ranks: int, rows: int) -> dict[str, np.ndarray]:
-    """The two means that online VoG is the difference of, over the steps of all processes; empty if VoG was left out.
+def gradient_means(files: list[Path], rows: int) -> dict[str, np.ndarray]:
+    """The two means that online VoG is the difference of, over the steps of all processes, from their running sums.
 
     A row without a record gets the largest of all, as one of which the model knows nothing.
     """
-    folders = [store.rank_folder(run, rank) for rank in range(ranks)]
-    if not all((folder / "sums-00000000.npz").is_file() for folder in folders):
-        return {}
-    arrays = [store.read_sums(folder, 0) for folder in folders]
+    arrays = [store.read_sums(file) for file in files]
     total = GradientSums(rows, arrays[0]["sums"].shape[1])
     for one in arrays:
         total.merge(one)
@@ -117,10 +138,11 @@ def gradient_means(run: Path, ranks: int, rows: int) -> dict[str, np.ndarray]:
 
 
 def chunk_columns(
-    found: pl.DataFrame, first: int, count: int, epochs: list[int], unrecorded: dict[int, int]
+    found: pl.DataFrame, rows: np.ndarray, labels: np.ndarray, epochs: list[int]
 ) -> dict[str, np.ndarray | list[list[bool]]]:
-    """The columns of `count` rows from `first` on, from their records by row and time, and the labels of the others."""
-    row, epoch = found["row"].to_numpy() - first, found["epoch"].to_numpy()
+    """The columns of some rows, sorted by number, from their records by row and time; `labels` of those without a record."""
+    count, epoch = len(rows), found["epoch"].to_numpy()
+    row = np.searchsorted(rows, found["row"].to_numpy())
     place = np.searchsorted(epochs, epoch)
     # The first record of a row in an epoch: a last batch that is filled up may bring it a second time.
     opens = np.ones(len(row), bool)
@@ -135,9 +157,9 @@ def chunk_columns(
         return np.concatenate([values, np.zeros((1, *values.shape[1:]), values.dtype)])[source]
 
     per_token = "label" not in found.columns
-    label = np.zeros(count, np.int32) if per_token else by_epoch("label")[:, 0].astype(np.int32)
-    for at, known in unrecorded.items():
-        label[at - first] = known
+    label = np.zeros(count, np.int32)
+    if not per_token:
+        label = np.where((source >= 0).any(1), by_epoch("label")[:, 0], labels).astype(np.int32)
     columns: dict[str, np.ndarray | list[list[bool]]] = {"label": label}
     if "n_tokens" in found.columns:
         columns["n_tokens"] = by_epoch("n_tokens")[:, 0].astype(np.int32)

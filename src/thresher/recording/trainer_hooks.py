@@ -77,6 +77,10 @@ class TrainerHooks(TrainerCallback):
 
     def training_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """The trainer's own step; the row numbers are taken out of the batch before, the observers are called after."""
+        if ROWS not in inputs:
+            raise UserError(
+                "the batches of this Trainer do not come from its get_train_dataloader, so their rows cannot be followed"
+            )
         rows, labels = inputs.pop(ROWS), labels_in(self.trainer, inputs)
         self.current = step = Step(rows.to(labels.device), dict(inputs), labels)
         try:
@@ -97,13 +101,9 @@ class TrainerHooks(TrainerCallback):
 
     def keep_output(self, module: nn.Module, inputs: object, output: object) -> None:
         """Forward hook of the whole model."""
-        if self.current is None or not module.training:
-            return
-        if self.current.output is not None:
-            raise UserError(
-                "the training step calls the model twice; which logits are the row's is not known, so it cannot be watched"
-            )
-        self.current.output = output
+        if self.current is not None and module.training:
+            self.current.output = output
+            self.current.passes += 1
 
     def remove_model_hooks(self) -> None:
         """Take the hooks off the model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import polars as pl
 from thresher.begin import begin
 from thresher.config import DataConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
-from thresher.files import digest
+from thresher.files import digest, unwritable
 from thresher.own_files import clear, refuse_strange
 from thresher.progress import say
 from thresher.run_folder import RunPath, finish, lock
@@ -58,15 +58,18 @@ def watch(
     force
         overwrite a run in that folder: it is removed at the end of the first epoch, or at the first save.
 
+    Rows with a label below 0, which the loss ignores, are not scored: they are neither kept nor dropped.
+
     Memory in every process: the records of an epoch, 4 K + 36 bytes per row for K classes (45 for a token classifier), and with
     VoG 4 width + 12 more; twice that for a moment when they are written.
 
     Raises
     ------
     UserError
-        a trainer that cannot be watched, by name; a folder that holds a run; an unknown column. When the training begins:
-        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed, or
-        in one of its first 64, where only they tell: a loss or a model from which rows cannot be told.
+        a trainer that cannot be watched, by name; a folder that holds a run or cannot be written; an unknown column. When the
+        training begins: it resumes at a step before which nothing was recorded here. At its first step, before any weight has
+        changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
+        recording is warned of once.
     """
     from thresher.recording.dataset_rows import check_columns
     from thresher.recording.recorder import Recorder
@@ -83,19 +86,36 @@ def watch(
         if (run / "run.yaml").is_file() and not force:
             raise UserError(f"{run}: holds a run already; choose another out, or force=True to overwrite it")
         refuse_strange(run, but=("watch", "signals"))
+    refuse_unwritable(run)
 
     def make_room() -> None:
         if force and (run / "run.yaml").is_file():
             clear(run, but=("watch",))
 
     def finish_run() -> None:
-        write_run(run, trainer, texts, id, bool(width))
+        write_run(run, trainer, texts, id)
 
     Recorder(trainer, run, width, seed, make_room, finish_run)
     return run
 
 
-def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None, vog: bool) -> None:
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written now, rather than when the first epoch ends.
+
+    Raises
+    ------
+    UserError
+        the folder, or the nearest one above it that exists, takes no new file.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
     """The run folder of a training that has ended: rows, signals, and what describes them."""
     from thresher.recording import store
     from thresher.recording.dataset_rows import ids_of, label_of, rows_of
@@ -106,14 +126,15 @@ def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: st
         ids = ids_of(dataset, id)
         hidden = int(getattr(getattr(trainer.model, "config", None), "hidden_size", 0) or 0)
         recording = read_recording(run, hidden)
-        measured, labels = write_signals(run, recording, ids, lambda row: label_of(dataset, row))
-        rows = rows_of(trainer, ids, texts, None if recording.per_token else labels)
+        numbers, unrecorded = recording.labelled_rows(len(ids), lambda row: label_of(dataset, row))
+        measured, labels = write_signals(run, recording, ids, numbers, unrecorded)
+        rows = rows_of(trainer, ids, texts, numbers, None if recording.per_token else labels)
         made_with = {"rows": rows.hash(), "watched": model, "step": step}
         config = RunConfig(
             data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
             # The gradient norms that a training gives for nothing are those of its last layer.
             scores={name: {"layer": "classifier"} for name in ("grand", "tracin")},
-            select=SelectConfig(by="vog_online" if vog else "el2n"),
+            select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
         )
         begin(run, rows, None, config, made_with, watched=about(trainer))
         finish(run, "train", made_with, trained={"steps": step})
@@ -122,6 +143,10 @@ def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: st
     say(
         f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {run}"
     )
+    if len(ids) > len(numbers):
+        say(
+            f"watch: {len(ids) - len(numbers):,} rows have no label and are not scored; they are neither kept nor dropped"
+        )
     if measured["unrecorded"]:
         say(
             f"watch: {measured['unrecorded']:,} rows were part of no training step; they count as ones the model knows"
@@ -130,15 +155,18 @@ def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: st
 
 
 def write_signals(
-    run: Path, recording: Recording, ids: pl.Series, label_of: Callable[[int], int]
+    run: Path, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
 ) -> tuple[dict[str, int | bool], np.ndarray]:
-    """Write the signals of a recording into RUN/signals/run-0, as a measurement would; returns counts, and the labels (N,)."""
+    """Write the signals of a recording into RUN/signals/run-0, as a measurement would; returns counts, and the labels (N,).
+
+    `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
+    """
     from thresher.recording.table import CHUNK_ROWS
 
-    made_with = digest({"rows": len(ids), "epochs": recording.epochs.to_dicts()})
-    plan = Plan(run, "run-0", len(ids), CHUNK_ROWS, 0, "float32", False, made_with)
+    made_with = digest({"rows": len(numbers), "epochs": recording.epochs.to_dicts()})
+    plan = Plan(run, "run-0", len(numbers), CHUNK_ROWS, 0, "float32", False, made_with)
     labels, steps = [], []
-    for chunk, part in enumerate(recording.parts(ids, label_of)):
+    for chunk, part in enumerate(recording.parts(ids, numbers, unrecorded)):
         labels.append(part["label"].to_numpy())
         steps.append(part["correct"].list.len().to_numpy())
         write_part(plan, chunk, part)
@@ -146,7 +174,7 @@ def write_signals(
     write_plan(plan, None)
     per_row = np.concatenate(steps)
     return {
-        "rows": len(ids),
+        "rows": len(numbers),
         "checkpoints": recording.epochs.height,
         "records": int(per_row.sum()),
         "unrecorded": int((per_row == 0).sum()),

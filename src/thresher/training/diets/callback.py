@@ -23,6 +23,7 @@ from thresher.progress import warn
 from thresher.recording import hf_compat
 from thresher.recording.model_hooks import classifier_layer
 from thresher.recording.step import Step
+from thresher.recording.supported import refuse_two_passes
 from thresher.recording.trainer_hooks import TrainerHooks
 from thresher.training.diets import find
 from thresher.training.diets.diet_state import DietState, EpochFacts
@@ -118,6 +119,7 @@ class DietCallback(TrainerCallback):
 
     def on_step(self, step: Step) -> None:
         """Note the scores of a training step."""
+        refuse_two_passes(step)
         if not self.checked:
             self.check(step)
         known = {"label": step.labels} if step.labels.dim() == 1 else {}
