@@ -13,7 +13,7 @@ installed := .venv/.installed
 # One thread per worker: the workers share the cores.
 quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint bench bench-peers venv clean
+.PHONY: demo test lint docs bench bench-peers venv clean
 .DEFAULT_GOAL := venv
 
 demo: $(installed)
@@ -28,28 +28,32 @@ lint: $(installed)
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-# Hours; goes on where it was. Each figure is written to docs/bench.json as it is measured; --again in a script redoes it.
+# The site, into site/; broken links and references fail.
+docs: $(installed)
+	NO_MKDOCS_2_WARNING=1 $(bin)/mkdocs build --strict --quiet
+
+# Hours; resumes. Each figure is written to research/benchmarks/bench.json when it is measured; --again in a script repeats it.
 bench: $(installed)
-	$(quietly) $(bin)/python benchmarks/measuring.py
-	$(quietly) $(bin)/python benchmarks/memory.py
-	$(bin)/python benchmarks/selection.py --rows 10900000
-	$(bin)/python benchmarks/selection.py --rows 100000000 --modes streamed
-	$(bin)/python benchmarks/render.py
+	$(quietly) $(bin)/python -m research.benchmarks.measuring
+	$(quietly) $(bin)/python -m research.benchmarks.memory
+	$(bin)/python -m research.benchmarks.selection --rows 10900000
+	$(bin)/python -m research.benchmarks.selection --rows 100000000 --modes streamed
+	$(bin)/python -m research.benchmarks.render
 
 # Self-influence beside other libraries, which have an environment of their own.
 bench-peers: .bench-venv/.installed
-	$(quietly) .bench-venv/bin/python benchmarks/peers.py
+	$(quietly) .bench-venv/bin/python -m research.benchmarks.peers
 
 venv: $(installed)
 
 clean:
-	rm -rf .venv .bench-venv build dist demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench-venv build dist site demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(installed): pyproject.toml constraints.txt | $(bin)/python
 	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
 	@touch $@
 
-peers := benchmarks/self_influence/requirements
+peers := research/benchmarks/self_influence/requirements
 .bench-venv/.installed: pyproject.toml constraints.txt $(peers).txt $(peers)-peers.txt | $(bin)/python
 	$(bin)/python -m venv .bench-venv
 	.bench-venv/bin/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[demo]" -r $(peers).txt

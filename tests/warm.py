@@ -88,10 +88,12 @@ def import_everything() -> None:
 
     import thresher.api
     import thresher.cli
+    import thresher.experiments.cells
+    import thresher.experiments.compare
+    import thresher.experiments.head_cells
+    import thresher.experiments.tuned_cells
     import thresher.report.page
     import thresher.signals.measure
-    import thresher.study.compare
-    import thresher.study.similarity
     import thresher.training.train  # noqa: F401
 
 

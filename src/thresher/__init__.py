@@ -1,8 +1,8 @@
 """Which rows of a fine-tuning set can your language model do without? Scored, pruned, and proved by retraining.
 
 >>> import thresher as th
->>> sorted(th.__all__)[:3]
-['UserError', '__version__', 'compare']
+>>> sorted(th.__all__)[:4]
+['Run', 'UserError', '__version__', 'compare']
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ if TYPE_CHECKING:
         train,
         watch,
     )
+    from thresher.run import Run
 
 __version__ = _installed("thresher")
 __all__ = [
+    "Run",
     "UserError",
     "__version__",
     "compare",
@@ -60,16 +62,18 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The steps, imported on first use: the import of the package itself takes no time."""
+    if name == "Run":
+        return import_module("thresher.run.run").Run
     if name in __all__:
         return getattr(import_module("thresher.api"), name)
     raise AttributeError(f"module 'thresher' has no attribute '{name}'")
 
 
 class _Package(ModuleType):
-    """Keeps `thresher.report` the function: importing the folder `report/` would put its module in that place."""
+    """Keeps `thresher.report` and `thresher.run` functions: importing their packages would put these in their place."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not (name == "report" and isinstance(value, ModuleType)):
+        if not (name in ("report", "run") and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 
 

@@ -151,7 +151,7 @@ class MeasureConfig(_Section):
 
 
 def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
-    """The layers of a frozen encoder that goes by the name `frozen` or `frozen-N`; None for every other model.
+    """The layers of the frozen encoder named `frozen` or `frozen-N`; None for every other model.
 
     >>> frozen_layers("frozen"), frozen_layers("frozen-3"), frozen_layers(3)
     ('all', 3, None)
@@ -177,7 +177,7 @@ class ProxyConfig(_Section):
     trainings: int | None = Field(
         default=None,
         ge=1,
-        description="of the proxy, whose scores are averaged; default: 3 of a frozen one, else as many as train.runs",
+        description="trainings of the proxy, whose scores are averaged; default: 3 if frozen, else train.runs",
     )
 
 
@@ -205,10 +205,12 @@ class SelectConfig(_Section):
     strategy: str = "cutoff"
     options: dict[str, float] = Field(default_factory=dict, description="strategy options, e.g. temperature")
     stratify: str | None = Field(
-        default=None, description="column whose proportions stratified strategies keep"
+        default=None, description="column whose proportions stratified strategies preserve"
     )
     floor: int = Field(default=1, ge=0, description="rows kept of every class, whatever the score")
-    floor_group: tuple[str, ...] = Field(default=(), description="columns whose values keep the floor too")
+    floor_group: tuple[str, ...] = Field(
+        default=(), description="columns for whose values the floor holds too"
+    )
     protect: tuple[str, ...] = Field(default=(), description="COLUMN=VALUE rows that are never dropped")
     seed: int = Field(default=0, ge=0)
 
@@ -286,7 +288,7 @@ class NoiseConfig(_Section):
 
     kinds: tuple[Literal["isotropic", "class", "group"], ...] = ("isotropic",)
     levels: tuple[float, ...] = Field(
-        default=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3), description="shares of the rows whose label is drawn anew"
+        default=(0.05, 0.1, 0.15, 0.2, 0.25, 0.3), description="shares of the rows whose label is redrawn"
     )
     fractions: tuple[float, ...] = Field(
         default=(0.3, 0.5, 0.7), description="shares to prune by VoG and at random"

@@ -75,6 +75,7 @@ class LargestShare(Result):
     same_steps: bool
     arm: Facts = field(repr=False)
     confirmed: Facts | None = field(repr=False)
+    test: str | None = field(repr=False)
     sentence: str
 
     def __str__(self) -> str:
@@ -102,9 +103,16 @@ class Sweep(Result):
         """The lines as a frame: one per way to choose rows and fraction, differences in points of accuracy."""
         lines = [
             {
-                **{name: line[name] for name in ("score", "normalise", "end", "strategy", "fraction", "n", "steps", "seeds")},
+                **{
+                    name: line[name]
+                    for name in ("score", "normalise", "end", "strategy", "fraction", "n", "steps", "seeds")
+                },
                 "accuracy": 100 * line["accuracy"]["mean"],
-                **{f"{to}_{name}": 100 * line[to][name] for to in ("to_full", "to_random") for name in line[to]},
+                **{
+                    f"{to}_{name}": 100 * line[to][name]
+                    for to in ("to_full", "to_random")
+                    for name in line[to]
+                },
             }
             for line in self.table
         ]
@@ -153,7 +161,10 @@ class WholeRun(Result):
 
     def to_dict(self) -> Facts:
         """Plain values, for JSON."""
-        own = {name: getattr(self, name) for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")}
+        own = {
+            name: getattr(self, name)
+            for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")
+        }
         return {"run": str(self.run), **own, "compare": self.compare.to_dict() if self.compare else None}
 
     def __str__(self) -> str:

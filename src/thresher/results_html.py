@@ -25,7 +25,9 @@ def result_html(result: Result) -> str:
         kept = Markup("<p>Kept {} of {} rows: <code>{}</code></p>").format(
             f"{result.n_kept:,}", f"{result.n_rows:,}", result.kept
         )
-        return kept + Markup(comparison_html(result.compare) if result.compare else "<p>Not proved: no test rows.</p>")
+        return kept + Markup(
+            comparison_html(result.compare) if result.compare else "<p>Not proved: no test rows.</p>"
+        )
     if isinstance(result, Comparison):
         return comparison_html(result)
     if isinstance(result, Sweep):

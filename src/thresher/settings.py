@@ -1,4 +1,4 @@
-"""From plain values to a checked configuration, and what is said where they are not what a setting takes."""
+"""From plain values to a checked configuration, with one-line errors."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunCo
 
 
 def setting(place: str) -> FieldInfo | None:
-    """The field of a setting by its place, None where there is no such setting.
+    """The field of a setting by its place (`select.prune`); None if there is no such setting.
 
     >>> setting("select.prune").default
     0.45
@@ -195,7 +195,7 @@ def read_config(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), LOADER)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, ValueError) as error:  # a date that is none, bytes that are no text
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date, bytes that are not UTF-8
         raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(

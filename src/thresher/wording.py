@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 # With fewer trainings than this, a report warns that its intervals may be too narrow.
 FEW_SEEDS = 5
@@ -61,3 +61,12 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     names = {str(one).casefold(): str(one) for one in known}
     near = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.6)
     return f"; did you mean '{shown(names[near[0]])}'?" if near else ""
+
+
+def interval_text(found: Mapping[str, float], unit: str = "") -> str:
+    """A difference of shares in percentage points, with its confidence interval, each with its sign.
+
+    >>> interval_text({"mean": -0.004, "low": -0.01, "high": 0.002})
+    '-0.40 [-1.00, +0.20]'
+    """
+    return f"{100 * found['mean']:+.2f}{unit} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from thresher.experiments.cell import read_cell
+from thresher.run import Run
+from thresher.run.integrity import read_json
 from tiny import WORDS
 
 CUES = {
@@ -93,10 +96,37 @@ def frozen_run(material: Path, folder: Path, n_train: int, n_test: int, **recipe
     run = train(rows, out=folder / "RUN", test=test, model=str(material / "tiny"), freeze=True, **quick)
     measure(run)
     score(run)
-    return run
+    return run.folder
+
+
+def comparisons(run: Path) -> dict[str, Any]:
+    """What `compare` found, by selection."""
+    files = sorted((run / ".thresher/compare").glob("*-*.json"))
+    return {path.stem: read_json(path) for path in files}
+
+
+def sweep_of(run: Path) -> dict[str, Any]:
+    """What `sweep` found."""
+    return read_json(run / ".thresher/sweep/result.json")
+
+
+def facts_of(run: Path, step: str) -> Any:
+    """The facts that a step recorded."""
+    record = Run.open(run).record(step)
+    assert record is not None
+    return record.facts
+
+
+def cells_of(run: Path) -> dict[str, Any]:
+    """The figures of every training of a study, by its key."""
+    opened = Run.open(run)
+    return {
+        path.stem: read_cell(opened, path.stem)
+        for path in sorted((run / ".thresher/cells").glob("*.parquet"))
+    }
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, but for the lock."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

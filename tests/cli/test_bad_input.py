@@ -14,7 +14,9 @@ import pytest
 import torch
 from command_line import Answer, Call, commands, contents, process, training, write_jsonl
 
-from thresher import run_folder
+from thresher.config import DataConfig, RunConfig
+from thresher.run.lock import lock
+from thresher.run.manifest import Manifest, write_manifest
 
 Make = Callable[[Path], object]
 
@@ -323,10 +325,12 @@ def test_control_characters_of_data_do_not_reach_the_terminal(tmp_path: Path, ca
     assert "\x1b" not in answer.err and "\x07" not in answer.err
 
 
-def other_run(folder: Path, **manifest: object) -> Path:
-    """A folder that says it is a run."""
-    facts = {"rows_hash": "0", "test_hash": None, "made_with": "0", "config": {}, **manifest}
-    run_folder.write_manifest(folder, facts)
+def other_run(folder: Path) -> Path:
+    """A folder that holds the manifest of another run, and nothing else."""
+    config = RunConfig(data=DataConfig(train="a", text=("utterance",), label="intent", groups=("room",)))
+    facts = {"thresher": "0", "versions": {}, "created": "", "key": "0", "rows_hash": "0", "test_hash": None}
+    manifest = Manifest(**facts, n_rows=1, n_test=0, classes=("a", "b"), config=config)
+    write_manifest(folder, manifest)
     return folder
 
 
@@ -353,11 +357,23 @@ def test_a_run_of_an_older_format_is_left_alone(
 def test_files_of_our_names_that_are_no_run_are_left_alone(
     tmp_path: Path, material: Path, call: Call
 ) -> None:
-    (tmp_path / "R/checkpoints").mkdir(parents=True)
-    (tmp_path / "R/checkpoints/mine.txt").write_text("mine")
-    refused(call("run", *training(material, tmp_path / "R")), ("checkpoints", "--out"))
-    refused(call("run", *training(material, tmp_path / "R"), "--force"), ("checkpoints", "--out"))
-    assert (tmp_path / "R/checkpoints/mine.txt").read_text() == "mine"
+    (tmp_path / "R/kept").mkdir(parents=True)
+    (tmp_path / "R/kept/mine.txt").write_text("mine")
+    refused(call("run", *training(material, tmp_path / "R")), ("kept", "--out"))
+    refused(call("run", *training(material, tmp_path / "R"), "--force"), ("kept", "--out"))
+    assert (tmp_path / "R/kept/mine.txt").read_text() == "mine"
+
+
+def test_folders_of_usual_names_beside_a_run_are_left_alone(
+    tmp_path: Path, material: Path, call: Call
+) -> None:
+    for name in ("models", "noise", "watch", "training", "checkpoints"):
+        (tmp_path / "R" / name).mkdir(parents=True)
+        (tmp_path / "R" / name / "mine.txt").write_text("mine")
+    for force in ([], ["--force"]):
+        assert call("train", *training(material, tmp_path / "R"), *force).code == 0
+    for name in ("models", "noise", "watch", "training", "checkpoints"):
+        assert (tmp_path / "R" / name / "mine.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -365,19 +381,18 @@ def test_files_of_our_names_that_are_no_run_are_left_alone(
     [("measure", "train"), ("score", "measure"), ("select", "score"), ("compare", "select")],
 )
 def test_a_step_names_the_one_before_it(tmp_path: Path, call: Call, step: str, before: str) -> None:
-    data = {"train": "a", "text": ["a"], "label": "b"}
-    out = other_run(tmp_path / "R", config={"data": data})
+    out = other_run(tmp_path / "R")
     refused(call(step, out), (f"thresher {before}",))
 
 
 def test_a_second_process_on_a_folder_is_told_so(tmp_path: Path, material: Path, call: Call) -> None:
-    with run_folder.lock(tmp_path / "R"):
+    with lock(tmp_path / "R"):
         refused(call("run", *training(material, tmp_path / "R")), ("R", "another", "wait"))
 
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     write_jsonl(tmp_path / "train.jsonl", commands(9, seed=0))
-    monkeypatch.setattr("thresher.api.run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("thresher.api.whole_job", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(
             "run",

@@ -48,7 +48,7 @@ def test_the_package_imports_nothing_heavy_and_has_every_step() -> None:
 def test_report_is_the_step_also_after_its_folder_was_imported() -> None:
     code = (
         "import thresher, thresher.report.page\nfrom thresher.report.page import write\n"
-        "from thresher import report\nassert report.__module__ == 'thresher.steps.report', report\n"
+        "from thresher import report\nassert report.__module__ == 'thresher.api.steps', report\n"
         "assert thresher.report is report"
     )
     modules_after(code)

@@ -10,16 +10,15 @@ from command_line import Call, contents, small_parts
 
 pytestmark = pytest.mark.slow
 MEASURED = (
-    "checkpoints/",
-    "evaluations/",
-    "signals/",
-    "selections/",
-    "rows.",
-    "scores.",
-    "kept.",
-    "dropped.",
+    "train/checkpoints/",
+    "train/model/",
+    "train/evaluations/",
+    "measure/run-",
+    "select/vog",
+    "rows/rows.",
+    "score/scores.",
 )
-CHECKPOINT = "checkpoints/run-0/step-00000008"
+CHECKPOINT = "train/checkpoints/run-0/step-00000008"
 
 
 def flip(path: Path) -> None:
@@ -44,28 +43,33 @@ def swap(path: Path) -> None:
 
 def measured(run: Path) -> dict[str, bytes]:
     """All but what tells the time."""
-    files = {name: content for name, content in contents(run).items() if name.startswith(MEASURED)}
-    return {name: content for name, content in files.items() if not name.endswith("done.json")}
+    inside = {
+        name: content for name, content in contents(run / ".thresher").items() if name.startswith(MEASURED)
+    }
+    shown = {
+        name: content for name, content in contents(run).items() if name.startswith(("kept.", "dropped."))
+    }
+    return {name: content for name, content in (shown | inside).items() if not name.endswith("done.json")}
 
 
 @pytest.mark.parametrize(
     ("file", "how", "reader", "remedy"),
     [
-        ("signals/run-0/part-00002.parquet", flip, "score", "thresher measure"),
-        ("signals/run-0/part-00002.parquet", cut, "score", "thresher measure"),
-        ("signals/run-0/part-00002.parquet", Path.unlink, "score", "thresher measure"),
-        ("signals/run-0/part-00002.parquet", swap, "score", "thresher measure"),
-        ("signals/run-0/plan.json", flip, "score", "thresher measure"),
-        ("signals/run-0/checkpoints.parquet", flip, "score", "thresher measure"),
+        ("measure/run-0/part-00002.parquet", flip, "score", "thresher measure"),
+        ("measure/run-0/part-00002.parquet", cut, "score", "thresher measure"),
+        ("measure/run-0/part-00002.parquet", Path.unlink, "score", "thresher measure"),
+        ("measure/run-0/part-00002.parquet", swap, "score", "thresher measure"),
+        ("measure/run-0/plan.json", flip, "score", "thresher measure"),
+        ("measure/run-0/checkpoints.parquet", flip, "score", "thresher measure"),
         (f"{CHECKPOINT}/model.safetensors", flip, "measure", "thresher train"),
         (f"{CHECKPOINT}/model.safetensors", cut, "measure", "thresher train"),
         (f"{CHECKPOINT}/checkpoint.json", flip, "measure", "thresher train"),
-        ("checkpoints/null-0/done.json", flip, "measure", "thresher train"),
-        ("checkpoints/model/tokenizer.json", flip, "measure", "thresher train"),
-        ("evaluations/run-0/step-00000008.parquet", flip, "score", "thresher train"),
-        ("rows.parquet", flip, "measure", "thresher train"),
-        ("scores.parquet", flip, "select", "thresher score"),
-        ("selections/vog_class-easy-cutoff-0.4.parquet", flip, "compare", "thresher select"),
+        ("train/checkpoints/null-0/done.json", flip, "measure", "thresher train"),
+        ("train/model/tokenizer.json", flip, "measure", "thresher train"),
+        ("train/evaluations/run-0/step-00000008.parquet", flip, "score", "thresher train"),
+        ("rows/rows.parquet", flip, "measure", "thresher train"),
+        ("score/scores.parquet", flip, "select", "thresher score"),
+        ("select/vog_class-easy-cutoff-0.4.parquet", flip, "compare", "thresher select"),
     ],
 )
 def test_damage_is_named_and_the_same_command_repairs_it(
@@ -74,7 +78,7 @@ def test_damage_is_named_and_the_same_command_repairs_it(
     out = tmp_path / "R"
     shutil.copytree(measured_run, out)
     expected = measured(out)
-    how(out / file)
+    how(out / ".thresher" / file)
     refused = call(reader, out, "--force")
     assert refused.code == 2, refused.err
     [line] = refused.err.splitlines()
@@ -92,7 +96,7 @@ def test_a_part_of_another_run_is_not_mixed_in(
     """Of the same rows and settings, trained with another seed, and as many rows long."""
     other = tmp_path / "other"
     assert call(*small_parts(material, other), "--seed", 1).code == 0
-    out, part = tmp_path / "R", "signals/run-0/part-00003.parquet"
+    out, part = tmp_path / "R", ".thresher/measure/run-0/part-00003.parquet"
     shutil.copytree(measured_run, out)
     expected = measured(out)
     shutil.copy(other / part, out / part)

@@ -12,7 +12,8 @@ import torch
 from command_line import Call, commands, training, write_jsonl
 
 import thresher as th
-from thresher.training.checkpoints import build_classifier, checkpoint_table, list_checkpoints, load_weights
+from thresher.training.checkpoints import build_classifier, checkpoint_table, load_weights
+from thresher.training.finished import list_checkpoints
 from tiny import tiny_model
 
 HOSTILE = '=HYPERLINK("http://x","play") \x1b[31mmusic'
@@ -36,12 +37,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plain_values(run: Path, text: str, label: str, layer: str) -> dict[str, float]:
     """TracIn of a text with every training row: every gradient formed, one row at a time."""
-    model, tokenizer = build_classifier(run / "checkpoints" / "model")
+    model, tokenizer = build_classifier(run / ".thresher/train/model")
     model = model.double().eval().requires_grad_(True)
     where = model.encoder.encoder.layer[-1] if layer == "encoder" else model.head[-1]
-    rows = pl.read_parquet(run / "rows.parquet")
+    rows = pl.read_parquet(run / ".thresher/rows/rows.parquet")
     classes = sorted(rows["intent"].unique())
-    folder = run / "checkpoints" / "run-0"
+    folder = run / ".thresher/train/checkpoints" / "run-0"
     rates = checkpoint_table(folder, 0)["encoder_lr" if layer == "encoder" else "head_lr"]
 
     def gradient(text: str, label: str) -> torch.Tensor:
@@ -91,7 +92,7 @@ def test_a_side_holds_only_values_of_its_sign(run):
 
 
 def test_a_training_row_is_not_listed_for_itself_and_a_text_equals_the_row_it_repeats(run):
-    rows = pl.read_parquet(run / "rows.parquet").filter(pl.col("id") == "row 7")
+    rows = pl.read_parquet(run / ".thresher/rows/rows.parquet").filter(pl.col("id") == "row 7")
     of_row = th.explain(run, rows=["row 7"], top=1000)
     given = th.explain(run, text=rows["utterance"][0], label=rows["intent"][0], top=1000)
     assert "row 7" not in of_row["id"].to_list()
@@ -163,9 +164,9 @@ def test_a_run_without_what_it_takes_is_told_in_one_line(run, material, tmp_path
     untested = call("train", *training(material, tmp_path / "untested"))
     assert untested.code == 0
     answer = call("explain", tmp_path / "untested", "--test-row", "x")
-    assert answer.code == 2 and "there are no test rows in it" in answer.err
-    for folder in (tmp_path / "untested" / "checkpoints" / "run-0").glob("step-*"):
+    assert answer.code == 2 and "it has no test rows" in answer.err
+    for folder in (tmp_path / "untested" / ".thresher/train/checkpoints" / "run-0").glob("step-*"):
         (folder / "model.safetensors").unlink()
-    id = pl.read_parquet(tmp_path / "untested" / "rows.parquet")["id"][0]
+    id = pl.read_parquet(tmp_path / "untested" / ".thresher/rows/rows.parquet")["id"][0]
     answer = call("explain", tmp_path / "untested", "--row", id)
     assert answer.code == 2 and "no model.safetensors" in answer.err

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, frozen_run
+from command_line import Call, cells_of, commands, comparisons, contents, frozen_run, sweep_of
 
 from thresher.api import load
-from thresher.run_folder import read_results
+from thresher.config import SelectConfig
+from thresher.run import Run
 
 SWEEP = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.4,0.9", "--seeds", 2, "--workers", 1]
 
@@ -29,36 +30,34 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "RUN"))
 
 
-def swept(call: Call, run: Path) -> dict[float, dict[str, Any]]:
+def swept(call: Call, run: Path, *options: object) -> dict[float, dict[str, Any]]:
     """The lines of EL2N's cut-off by fraction."""
-    told = call("sweep", run, *SWEEP)
+    told = call("sweep", run, *SWEEP, *options)
     assert told.code == 0, told.err
-    return {line["fraction"]: line for line in read_results(run)["sweep"]["table"] if line["score"] == "el2n"}
+    return {line["fraction"]: line for line in sweep_of(run)["table"] if line["score"] == "el2n"}
 
 
 def test_random_rows_are_as_many_as_protected_ones_leave(call: Call, run: Path) -> None:
-    in_hall = int((pl.read_parquet(run / "rows.parquet")["room"] == "hall").sum())
+    in_hall = int((pl.read_parquet(run / ".thresher/rows/rows.parquet")["room"] == "hall").sum())
     assert 6 < in_hall < 36
-    assert call("select", run, "--by", "el2n", "--prune", 0.4, "--protect", "room=hall").code == 0
-    line = swept(call, run)[0.9]
+    line = swept(call, run, "--protect", "room=hall")[0.9]
     assert line["n"] == in_hall
-    cells = read_results(run)["cells"].values()
+    cells = cells_of(run).values()
     alike = [cell["accuracy"] for cell in cells if cell["arm"] == "random" and cell["n_train"] == in_hall]
     assert len(alike) == 2
     assert line["to_random"]["mean"] == pytest.approx(line["accuracy"]["mean"] - np.mean(alike), abs=2e-5)
 
 
 def test_the_table_and_the_picture_say_how_many_rows_really_went(call: Call, run: Path) -> None:
-    in_hall = int((pl.read_parquet(run / "rows.parquet")["room"] == "hall").sum())
-    assert call("select", run, "--by", "el2n", "--prune", 0.4, "--protect", "room=hall").code == 0
-    shown = call("sweep", run, *SWEEP)
+    in_hall = int((pl.read_parquet(run / ".thresher/rows/rows.parquet")["room"] == "hall").sum())
+    shown = call("sweep", run, *SWEEP, "--protect", "room=hall")
     went = 100 * (1 - in_hall / 60)
     (line,) = [line for line in shown.out.splitlines() if line.startswith("el2n easy cutoff")]
     assert line.endswith(f"at {went:.3g}%") and line.count(" at ") == 1
     from thresher.report.pictures.sweep import sweep
     from thresher.report.read import read_run
 
-    picture = sweep(read_run(run))
+    picture = sweep(read_run(Run.open(run)))
     assert picture is not None
     curve = next(trace for trace in picture["traces"] if trace.get("name") == "el2n, easy")
     assert curve["x"] == [0.0, 40.0, pytest.approx(went, abs=1e-3)]
@@ -79,7 +78,7 @@ def test_a_selection_that_keeps_every_row_has_nothing_to_prove(call: Call, run: 
     told = call("compare", run, "--seeds", 2)
     assert told.code == 2
     assert told.err.strip().endswith("keeps all 60 rows, so there is nothing to prove; prune more")
-    assert not read_results(run).get("cells")
+    assert not cells_of(run)
 
 
 def test_floors_keep_rows_where_the_share_alone_would_keep_none(call: Call, run: Path) -> None:
@@ -91,11 +90,11 @@ def test_floors_keep_rows_where_the_share_alone_would_keep_none(call: Call, run:
 
 
 def test_test_rows_may_have_columns_of_other_names(made: Path) -> None:
-    from thresher.begin import load_test
     from thresher.errors import UserError
+    from thresher.pipeline.test_rows import load_test
     from thresher.rows import read_rows
 
-    rows = read_rows(made / "rows.parquet")
+    rows = read_rows(made / ".thresher/rows/rows.parquet")
     named = {"utterance": "said", "intent": "meant"}
     table = pl.DataFrame(commands(40, seed=4)).rename(named)
     test = load_test(load(table, text="said", label="meant", groups=["room"]), rows, None)
@@ -109,19 +108,19 @@ def test_test_rows_may_have_columns_of_other_names(made: Path) -> None:
 def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     call: Call, run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from thresher.begin import load_test
     from thresher.errors import UserError
+    from thresher.pipeline.test_rows import load_test
     from thresher.rows import read_rows
 
-    rows = read_rows(run / "rows.parquet")
+    rows = read_rows(run / ".thresher/rows/rows.parquet")
     assert rows.groups
     table = pl.DataFrame(commands(40, seed=4)).select("utterance", "intent")
     capfd.readouterr()
     test = load_test(table, rows, "id")
     assert test.groups == () and test.table["id"].n_unique() == 40
     told = capfd.readouterr().err
-    assert "test rows have no column 'id': their ids are made of their content" in told
-    assert f"test rows have no column '{rows.groups[0]}': nothing is tested by it" in told
+    assert "test rows have no column 'id': their ids are made from their content" in told
+    assert f"test rows have no column '{rows.groups[0]}': no results are reported by it" in told
     with pytest.raises(UserError, match="no column 'intent'"):
         load_test(table.drop("intent"), rows, None)
     assert (
@@ -129,22 +128,36 @@ def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     )
     table.write_csv(run.parent / "test.csv")
     assert call("compare", run, "--test", run.parent / "test.csv", "--seeds", 2).code == 0
-    found = next(iter(read_results(run)["compare"].values()))
+    found = next(iter(comparisons(run).values()))
     assert set(found["groups"]) == {"label"}
     assert call("sweep", run, *SWEEP).code == 0
     assert call("report", run).code == 0
 
 
-def test_a_selection_says_which_settings_it_has_from_the_one_before(run: Path, call: Call) -> None:
-    first = call("select", run, "--by", "el2n", "--end", "hard", "--prune", 0.4, "--protect", "room=hall")
-    assert "as before" not in first.err
-    second = call("select", run, "--prune", 0.3)
-    assert "select: as before: by el2n, end hard, protect room=hall\n" in second.err
+def test_a_selection_has_no_settings_from_the_one_before(run: Path, call: Call) -> None:
+    hard = ["--by", "el2n", "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=0.5"]
+    assert call("select", run, *hard, "--prune", 0.4, "--protect", "room=hall").code == 0
+    before = (run / "run.yaml").read_bytes()
+    second = call("select", run, "--by", "el2n", "--prune", 0.3, "--json")
+    assert "from run.yaml" not in second.err
+    asked = SelectConfig(by="el2n", prune=0.3).model_dump(mode="json")
+    assert {name: second.json[name] for name in asked} == asked
+    assert (run / "run.yaml").read_bytes() == before
+
+
+def test_a_selection_says_which_settings_it_has_from_the_file_of_the_run(run: Path, call: Call) -> None:
+    text = (run / "run.yaml").read_text()
+    (run / "run.yaml").write_text(
+        text.replace("end: easy", "end: hard").replace("protect: []", "protect: [room=hall]")
+    )
+    told = call("select", run, "--by", "el2n", "--prune", 0.3, "--json")
+    assert "select: from run.yaml: end hard, protect room=hall\n" in told.err
+    assert (told.json["end"], told.json["protect"]) == ("hard", ["room=hall"])
 
 
 def test_what_a_selection_does_not_go_by_is_not_named(run: Path, call: Call) -> None:
     told = call("select", run, "--strategy", "random", "--prune", 0.4)
-    assert "select: 36 of 60 rows kept by a random draw; no score has a say in it" in told.err
+    assert "select: 36 of 60 rows kept by a random draw, which reads no score" in told.err
     told = call("select", run, "--strategy", "cutoff", "--by", "el2n", "--prune", 0.4)
     assert "select: 36 of 60 rows kept by el2n (easy end pruned, cutoff)" in told.err
     refused = call("select", run, "--prune", 0.3, "--out", run.parent / "x.parquet")
@@ -162,7 +175,7 @@ def test_settings_that_compare_does_not_take_leave_former_comparisons_and_test_r
     assert call("select", run, "--by", "el2n", "--prune", 0.4).code == 0
     th.compare(run, seeds=2)
     before = contents(run)
-    for wrong in ({"seeds": 1}, {"seed": 3}):
-        with pytest.raises(th.UserError, match=r"compare\.seed"):
+    for wrong, told in (({"seeds": 1}, r"compare\.seeds must"), ({"seed": 3}, "did you mean 'seeds'")):
+        with pytest.raises(th.UserError, match=told):
             th.compare(run, test=pl.DataFrame(commands(40, seed=4)), **wrong)
     assert contents(run) == before

@@ -78,20 +78,19 @@ def test_a_disk_that_filled_up_between_steps(material: Path, disk: Disk, call: C
         ["report", out, "--force"],
     ):
         if command[0] == "measure":
-            shutil.rmtree(out / "signals")
-            (out / "steps/measure.json").unlink()
+            shutil.rmtree(out / ".thresher/measure")
         ballast = fill(out.parent)
         before = contents(out)
         assert "the disk is full" in one_line(call(*command)), command
         now = contents(out)
-        lost = {name for name in before.keys() - now.keys() if not name.startswith("steps/")}
+        lost = {name for name in before.keys() - now.keys() if not name.endswith("/step.json")}
         assert not lost, command
         assert {name for name in now if name in before and now[name] != before[name]} <= {"run.yaml"}, command
         assert not [name for name in now if name.endswith(".tmp")], command
         ballast.unlink()
         assert call("run", *whole_run(material, out)).code == 0, command
     now = contents(out)
-    for name in ("scores.parquet", "kept.jsonl", "dropped.jsonl"):
+    for name in (".thresher/score/scores.parquet", "kept.jsonl", "dropped.jsonl"):
         assert now[name] == expected[name]
 
 
@@ -109,5 +108,7 @@ def test_files_that_could_not_be_written_while_training(material: Path, tmp_path
         assert not list((tmp_path / "R").rglob("*.tmp"))
     assert call(*arguments).code == 0
     assert call("run", *training(material, tmp_path / "undisturbed")).code == 0
-    one, two = ((tmp_path / run / "scores.parquet").read_bytes() for run in ("R", "undisturbed"))
+    one, two = (
+        (tmp_path / run / ".thresher/score/scores.parquet").read_bytes() for run in ("R", "undisturbed")
+    )
     assert one == two

@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, frozen_run
+from command_line import Call, commands, contents, facts_of, frozen_run
 
 from thresher.api import how_much, select
-from thresher.begin import load_test, set_test
+from thresher.pipeline.test_rows import load_test, set_test
 from thresher.rows import read_rows
-from thresher.run_folder import read_results, update_results
-from thresher.sealed import write_table
+from thresher.run import Run
+from thresher.run.integrity import write_table
 
 QUICK = ["--margin", 99, "--step", 0.25, "--first-seeds", 2, "--most-seeds", 2, "--workers", 1]
 SEARCH: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2, "workers": 1}
@@ -33,7 +33,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 def add_column(run: Path, name: str) -> None:
     """A column of the user's in the score table: its own row numbers."""
-    path = run / "scores.parquet"
+    path = run / ".thresher/score/scores.parquet"
     table = pl.read_parquet(path)
     write_table(path, table.with_columns(pl.Series(name, range(len(table)), dtype=pl.Float64)))
 
@@ -51,14 +51,16 @@ def test_what_is_told_is_what_goes_where_rows_are_protected(call: Call, run: Pat
     asked = ["--by", "el2n", "--protect", "room=hall"]
     shown = call("how-much", run, *QUICK, "--step", 0.1, *asked)
     assert shown.code == 0, shown.err
-    entry = read_results(run)["how_much"]
-    stay = pl.read_parquet(run / "how-much" / "validation-0.2" / "rows.parquet")
+    entry = facts_of(run, "how_much")
+    stay = pl.read_parquet(run / ".thresher/how_much" / "validation-0.2" / ".thresher/rows/rows.parquet")
     in_hall = int((stay["room"] == "hall").sum())
     looks = entry["looks"]
     assert looks[-1]["n_kept"] == in_hall and len({look["n_kept"] for look in looks}) == len(looks)
     assert entry["removed"] == looks[-1]["removed"] == pytest.approx(1 - in_hall / len(stay), abs=1e-6)
     went = f"{100 * entry['removed']:.4g}%"
-    assert entry["sentence"].startswith(f"{went} of the rows can go (prune {entry['fraction']:g}; floors")
+    assert entry["sentence"].startswith(
+        f"{went} of the rows can be dropped (prune {entry['fraction']:g}; floors"
+    )
     assert [f"{look['fraction']:g}" for look in looks] == [
         line.split()[0] for line in shown.out.splitlines() if line.startswith("0.")
     ]
@@ -71,7 +73,7 @@ def test_what_is_told_is_what_goes_where_rows_are_protected(call: Call, run: Pat
 def test_the_table_tells_shares_as_finely_as_they_are_tried(call: Call, run: Path) -> None:
     shown = call("how-much", run, *QUICK, "--by", "el2n", "--step", 0.375)
     assert shown.code == 0, shown.err
-    looks = read_results(run)["how_much"]["looks"]
+    looks = facts_of(run, "how_much")["looks"]
     lines = [line.split()[:2] for line in shown.out.splitlines() if line.startswith("0.")]
     assert lines == [[f"{look['fraction']:g}", f"{100 * look['removed']:.4g}%"] for look in looks]
     assert lines[0][0] == "0.375"
@@ -79,27 +81,31 @@ def test_the_table_tells_shares_as_finely_as_they_are_tried(call: Call, run: Pat
 
 def test_it_is_searched_again_once_other_test_rows_have_come_and_gone(run: Path) -> None:
     first = how_much(run, by="el2n", **SEARCH)
-    rows, test = read_rows(run / "rows.parquet"), read_rows(run / "test.parquet")
+    rows, test = (
+        read_rows(run / ".thresher/rows/rows.parquet"),
+        read_rows(run / ".thresher/rows/test.parquet"),
+    )
     other = load_test(pl.DataFrame(commands(30, seed=9)), rows, None)
-    for given in (other, test):
-        set_test(run, rows, given, None)
-    assert read_results(run)["how_much"] == {}
+    opened = set_test(Run.open(run), rows, other, None)
+    assert how_much(run, by="el2n", **SEARCH)["test"] == other.hash() != first["test"]
+    set_test(opened, rows, test, None)
     assert how_much(run, by="el2n", **SEARCH) == first
-    assert read_results(run)["how_much"] == first
+    assert facts_of(run, "how_much") == first.to_dict()
     assert int(select(run, prune="auto", by="el2n")["kept"].sum()) == first["confirmed"]["n_kept"]
 
 
-def test_an_entry_that_does_not_say_what_went_is_made_again(run: Path) -> None:
+def test_an_entry_that_was_changed_by_hand_is_made_again(run: Path) -> None:
     first = how_much(run, by="el2n", **SEARCH)
-    update_results(run, how_much={name: first[name] for name in first if name != "removed"})
+    path = run / ".thresher/how_much/step.json"
+    path.write_text(path.read_text().replace('"margin"', '"margins"'))
     assert how_much(run, by="el2n", **SEARCH) == first
 
 
 def test_a_column_that_only_this_run_has_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
     add_column(run, "mine")
-    assert "column 'mine' was added to scores.parquet" in refused(call, run, "--by", "mine")
+    assert "column 'mine' was added to the score table" in refused(call, run, "--by", "mine")
     mixed = ["--strategy", "mixed", "--by", "el2n,mine"]
-    assert "column 'mine' was added to scores.parquet" in refused(call, run, *mixed)
+    assert "column 'mine' was added to the score table" in refused(call, run, *mixed)
     assert "column 'mine' was not loaded" in refused(call, run, "--by", "el2n", "--floor-group", "mine")
     assert "'yours' is not a score or a column" in refused(call, run, "--by", "yours")
 

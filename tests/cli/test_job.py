@@ -11,7 +11,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from command_line import Call, commands, contents, process, training, whole_run, write_jsonl
+from command_line import (
+    Call,
+    cells_of,
+    commands,
+    comparisons,
+    contents,
+    process,
+    training,
+    whole_run,
+    write_jsonl,
+)
 
 import thresher as th
 from thresher.scores import scores
@@ -44,35 +54,30 @@ def lines(path: Path) -> list[str]:
 def test_kept_and_dropped_rows_are_the_input_in_its_order(first: Path, material: Path) -> None:
     kept, dropped = lines(first / "kept.jsonl"), lines(first / "dropped.jsonl")
     assert (len(kept), len(dropped)) == (36, 24)
-    selection = pl.read_parquet(first / "selections/vog_class-easy-cutoff-0.4.parquet")
+    selection = pl.read_parquet(first / ".thresher/select/vog_class-easy-cutoff-0.4.parquet")
     chosen = dict(selection.select("id", "kept").iter_rows())
-    ids = pl.read_parquet(first / "rows.parquet")["id"]
+    ids = pl.read_parquet(first / ".thresher/rows/rows.parquet")["id"]
     given = lines(material / "train.jsonl")
     assert [row for row, id in zip(given, ids, strict=True) if chosen[id]] == kept
     assert [row for row, id in zip(given, ids, strict=True) if not chosen[id]] == dropped
 
 
 def test_the_easy_rows_of_each_class_are_those_dropped(first: Path) -> None:
-    scores = pl.read_parquet(first / "scores.parquet").sort("vog_class")
-    selection = pl.read_parquet(first / "selections/vog_class-easy-cutoff-0.4.parquet")
+    scores = pl.read_parquet(first / ".thresher/score/scores.parquet").sort("vog_class")
+    selection = pl.read_parquet(first / ".thresher/select/vog_class-easy-cutoff-0.4.parquet")
     assert set(selection.filter(~pl.col("kept"))["id"]) == set(scores["id"][:24])
 
 
 def test_the_folder_holds_what_the_contract_says(first: Path) -> None:
     manifest = yaml.safe_load((first / "run.yaml").read_text())
-    assert (manifest["format"], manifest["n_rows"], manifest["n_test"]) == (2, 60, 24)
+    assert (manifest["format"], manifest["n_rows"], manifest["n_test"]) == (3, 60, 24)
     assert manifest["classes"] == ["light", "music", "weather"]
     assert manifest["config"]["select"]["prune"] == 0.4
-    for name in (
-        "rows.parquet",
-        "test.parquet",
-        "audit.json",
-        "scores.parquet",
-        "scores.json",
-        "report.html",
-    ):
-        assert (first / name).is_file(), name
-    assert {path.stem for path in (first / "steps").glob("*.json")} == set(STEPS)
+    shown = {path.name for path in first.iterdir()}
+    assert shown == {"run.yaml", "kept.jsonl", "dropped.jsonl", "report.html", ".thresher"}
+    for name in ("rows/rows.parquet", "rows/test.parquet", "rows/audit.json", "score/scores.parquet"):
+        assert (first / ".thresher" / name).is_file(), name
+    assert {path.parent.name for path in first.glob(".thresher/*/step.json")} == set(STEPS)
     assert not list(first.rglob("*.tmp"))
 
 
@@ -84,18 +89,17 @@ def test_json_is_one_document_with_the_proof(first: Path) -> None:
     arms = result["compare"]["arms"]
     assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 60, "kept": 36, "random": 36}
     assert all(len(found["accuracy"]["values"]) == 2 for found in arms.values())
-    stored = json.loads((first / "results.json").read_text())
-    assert stored["compare"][result["selection"]] == result["compare"]
+    assert comparisons(first)[result["selection"]] == result["compare"]
 
 
 def test_the_same_seed_gives_the_same_bytes(first: Path, material: Path, tmp_path: Path) -> None:
     answer = process("run", *whole_run(material, tmp_path / "R"), cwd=tmp_path)
     assert answer.code == 0, answer.err
-    for name in ("scores.parquet", "kept.jsonl", "dropped.jsonl"):
+    for name in (".thresher/score/scores.parquet", "kept.jsonl", "dropped.jsonl"):
         assert (tmp_path / "R" / name).read_bytes() == (first / name).read_bytes(), name
-    results = [json.loads((run / "results.json").read_text()) for run in (first, tmp_path / "R")]
+    results = [comparisons(run) for run in (first, tmp_path / "R")]
     names = ("arms", "differences", "groups", "verdict")
-    one, two = ({n: r["compare"]["vog_class-easy-cutoff-0.4"][n] for n in names} for r in results)
+    one, two = ({n: r["vog_class-easy-cutoff-0.4"][n] for n in names} for r in results)
     assert one == two
 
 
@@ -110,7 +114,7 @@ def test_a_finished_run_does_nothing_and_says_so(finished: Path, material: Path,
 
 def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, material: Path, call: Call) -> None:
     shown = call("run", *whole_run(material, finished), "--quiet")
-    entry = json.loads((finished / "results.json").read_text())["compare"]["vog_class-easy-cutoff-0.4"]
+    entry = comparisons(finished)["vog_class-easy-cutoff-0.4"]
     assert shown.err == ""
     head, *arms = shown.out.splitlines()[:4]
     assert head.split()[:3] == ["trained", "on", "rows"]
@@ -140,10 +144,10 @@ def test_another_prune_redoes_only_what_follows_it(finished: Path, material: Pat
     assert done == ["train", "measure", "score"]
     after = contents(finished)
     assert len(after["kept.jsonl"].splitlines()) == 45
-    unchanged = ("rows.parquet", "scores.parquet", "checkpoints/run-0/done.json")
-    assert all(after[name] == before[name] for name in unchanged)
+    unchanged = ("rows/rows.parquet", "score/scores.parquet", "train/checkpoints/run-0/done.json")
+    assert all(after[f".thresher/{name}"] == before[f".thresher/{name}"] for name in unchanged)
     assert after["report.html"] != before["report.html"]
-    cells = json.loads(after["results.json"])["cells"]
+    cells = cells_of(finished)
     assert sum(cell["arm"] == "full" for cell in cells.values()) == 2
 
 
@@ -155,7 +159,11 @@ def test_force_redoes_a_step_and_gives_the_same(finished: Path, call: Call, step
     assert "already done" not in answer.err
     after = contents(finished)
     assert after.keys() == before.keys()
-    same = ("scores.parquet", "kept.jsonl", "selections/vog_class-easy-cutoff-0.4.parquet")
+    same = (
+        ".thresher/score/scores.parquet",
+        "kept.jsonl",
+        ".thresher/select/vog_class-easy-cutoff-0.4.parquet",
+    )
     assert all(after[name] == before[name] for name in same)
     assert call(step, finished).err.count("already done") == 1
 
@@ -172,7 +180,7 @@ def test_other_data_needs_force_and_then_starts_over(finished: Path, material: P
     assert answer.code == 0, answer.err
     assert len(lines(finished / "kept.jsonl")) == 20
     assert (finished / "notes.txt").read_text() == "mine"
-    assert not (finished / "test.parquet").exists()
+    assert not (finished / ".thresher/rows/test.parquet").exists()
 
 
 def test_other_settings_of_training_need_force(finished: Path, material: Path, call: Call) -> None:
@@ -197,7 +205,7 @@ def test_steps_alone_make_the_same_as_the_whole_job(
     compared = call("compare", out, "--seeds", 2, "--workers", 1, "--json").json
     assert compared["settings"]["seeds"] == [0, 1]
     assert Path(call("report", out, "--json").json["report"]).is_file()
-    for name in ("scores.parquet", "kept.jsonl"):
+    for name in (".thresher/score/scores.parquet", "kept.jsonl"):
         assert (out / name).read_bytes() == (first / name).read_bytes(), name
 
 
@@ -218,7 +226,7 @@ def test_without_test_rows_nothing_is_proved_and_they_can_come_later(
 
 
 def test_a_prune_that_keeps_nothing_of_a_class_keeps_the_floor_and_warns(finished: Path, call: Call) -> None:
-    scores = pl.read_parquet(finished / "scores.parquet")
+    scores = pl.read_parquet(finished / ".thresher/score/scores.parquet")
     lowest = scores.group_by("label").agg(pl.max("vog")).sort("vog")["label"][0]
     raw = ["--normalise", "raw", "--prune", 0.95]
     answer = call("select", finished, *raw, "--quiet")
@@ -247,7 +255,7 @@ def test_the_recommended_rule_needs_no_score_and_no_groups(finished: Path, call:
     assert answer.code == 0, answer.err
     kept, dropped = (len(lines(finished / f"{name}.jsonl")) for name in ("kept", "dropped"))
     assert kept == round(0.5 * (kept + dropped))
-    assert (finished / "selections" / "aum+correctness-easy-recommended-0.5.parquet").is_file()
+    assert (finished / ".thresher/select" / "aum+correctness-easy-recommended-0.5.parquet").is_file()
 
 
 def test_select_is_refused_before_anything_changes(finished: Path, call: Call) -> None:
@@ -301,12 +309,12 @@ def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
     assert call("run", source, *options).code == 0
     noted(source, "new")
     answer = call("run", source, *options)
-    assert answer.code == 0 and "another source" in answer.err, answer.err
+    assert answer.code == 0 and "the source of the rows has changed; doing it again" in answer.err, answer.err
     assert {json.loads(line)["note"] for line in lines(tmp_path / "R/kept.jsonl")} == {"new"}
     assert "select: already done" in call("run", source, *options).err
 
 
-def test_a_project_that_has_moved_is_taken_up_by_the_same_names(material: Path, tmp_path: Path) -> None:
+def test_a_project_that_has_moved_is_resumed_by_the_same_names(material: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     shutil.copy(material / "train.jsonl", tmp_path / "old/a.jsonl")
     options = training(material, Path("R"))[1:]
@@ -327,12 +335,11 @@ def test_a_frame_with_other_values_beside_the_rows_is_written_back_as_it_is_now(
         run = th.train(rows, out=tmp_path / "R", **settings)
         th.measure(run)
         th.score(run)
-        before = (
-            (run / "steps/select.json").stat().st_mtime_ns if (run / "steps/select.json").is_file() else 0
-        )
+        path = run.record_file("select")
+        before = path.stat().st_mtime_ns if path.is_file() else 0
         th.select(run, prune=0.4)
-        assert set(pl.read_parquet(run / "kept.parquet")["note"]) == {note}
-    assert (run / "steps/select.json").stat().st_mtime_ns == before
+        assert set(pl.read_parquet(run.folder / "kept.parquet")["note"]) == {note}
+    assert path.stat().st_mtime_ns == before
 
 
 def test_the_python_interface_does_the_same(first: Path, material: Path, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""The laboratory as a user meets it: frozen runs, sweep, how-much, noise; each goes on where it was."""
+"""The laboratory as a user meets it: frozen runs, sweep, how-much, noise; each resumes."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -11,11 +10,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from command_line import Call, commands, contents, frozen_run, training, write_jsonl
+from command_line import (
+    Call,
+    cells_of,
+    commands,
+    contents,
+    facts_of,
+    frozen_run,
+    sweep_of,
+    training,
+    write_jsonl,
+)
 
 from thresher.rows import normalised
-from thresher.run_folder import read_manifest
-from thresher.study.cell import read_cell
+from thresher.run import Run
+from thresher.run.layout import Layout
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +38,6 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "RUN"))
 
 
-def results(run: Path) -> dict[str, Any]:
-    return json.loads((run / "results.json").read_text(encoding="utf-8"))
-
-
 def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
@@ -40,11 +45,14 @@ def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
     first = call("run", *asked, "--seeds", 2, "--prune", 0.4)
     assert first.code == 0, first.err
     assert "frozen" in first.err
-    about = json.loads((tmp_path / "RUN" / "scores.json").read_text())
+    about = facts_of(tmp_path / "RUN", "score")
     assert {"vog", "el2n", "forgetting", "pvi", "tracin"} <= set(about["scores"])
-    features = pl.read_parquet(tmp_path / "RUN" / "features.parquet")
+    features = pl.read_parquet(tmp_path / "RUN" / ".thresher/features/rows.parquet")
     assert features.schema["features"] == pl.Array(pl.Float32, 16)
-    assert features["id"].to_list() == pl.read_parquet(tmp_path / "RUN" / "rows.parquet")["id"].to_list()
+    assert (
+        features["id"].to_list()
+        == pl.read_parquet(tmp_path / "RUN" / ".thresher/rows/rows.parquet")["id"].to_list()
+    )
     before = contents(tmp_path / "RUN")
     again = call("run", *asked, "--seeds", 2, "--prune", 0.4)
     assert again.code == 0
@@ -66,7 +74,7 @@ def test_several_trainings_say_how_alike_they_score_the_rows(
     assert call("report", run).code == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert 'id="picture-stability"' in page and 'id="table-stability"' in page
-    assert "stability" not in json.loads((made / "scores.json").read_text())
+    assert "stability" not in facts_of(made, "score")
 
 
 def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path, tmp_path: Path) -> None:
@@ -76,9 +84,9 @@ def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path,
     quick = ["--epochs", 1, "--batch-size", 8, "--checkpoints", 2, "--threads", 1, "--workers", 1]
     assert call("train", tmp_path / "pairs.jsonl", *columns, *quick, "--out", tmp_path / "RUN").code == 0
     assert call("measure", tmp_path / "RUN", "--workers", 1).code == 0
-    assert not (tmp_path / "RUN" / "features.parquet").exists()
+    assert not (tmp_path / "RUN" / ".thresher/features/rows.parquet").exists()
     assert call("measure", tmp_path / "RUN", "--features", "--workers", 1).code == 0
-    found = pl.read_parquet(tmp_path / "RUN" / "features.parquet")["features"].to_numpy()
+    found = pl.read_parquet(tmp_path / "RUN" / ".thresher/features/rows.parquet")["features"].to_numpy()
     assert found.shape == (30, 64)
     p, h = found[:, :16], found[:, 16:32]
     np.testing.assert_array_equal(found[:, 32:], np.concatenate([np.abs(p - h), p * h], axis=1))
@@ -90,14 +98,14 @@ def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, r
     assert shown.code == 0, shown.err
     for part in ("random", "el2n easy cutoff", "tracin hard cutoff", "30%", "60%"):
         assert part in shown.out
-    entry = results(run)["sweep"]
+    entry = sweep_of(run)
     table = entry["table"]
     assert {(line["score"], line["end"], line["fraction"]) for line in table} == {
         *((None, "random", fraction) for fraction in (0.3, 0.6)),
         *((s, e, f) for s in ("el2n", "tracin") for e in ("easy", "hard") for f in (0.3, 0.6)),
     }
-    test = pl.read_parquet(run / "test.parquet")
-    cells = results(run)["cells"]
+    test = pl.read_parquet(run / ".thresher/rows/test.parquet")
+    cells = cells_of(run)
     for line in table:
         assert line["n"] == round(160 * (1 - line["fraction"]))
         assert line["to_full"]["low"] <= line["to_full"]["mean"] <= line["to_full"]["high"]
@@ -116,8 +124,8 @@ def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, r
         "sweep", run, "--scores", "vog", "--ends", "easy", "--fractions", "0.6", "--seeds", 2, "--workers", 1
     )
     assert more.code == 0
-    assert len(results(run)["sweep"]["table"]) == len(table) + 1
-    assert len(results(run)["cells"]) == len(cells) + 2
+    assert len(sweep_of(run)["table"]) == len(table) + 1
+    assert len(cells_of(run)) == len(cells) + 2
     assert "easy, random, hard" in call("sweep", run, "--ends", "up").err
     assert "vogg" in call("sweep", run, "--scores", "vogg").err
     assert "known engines: local, ray" in call("sweep", run, "--engine", "spark", "--seeds", 3).err
@@ -139,28 +147,28 @@ def test_a_finished_cell_is_never_run_again_and_a_lost_one_comes_out_the_same(ca
         1,
     ]
     assert call(*asked).code == 0
-    before = contents(run / "cells")
-    written = {path.name: path.stat().st_mtime_ns for path in (run / "cells").iterdir()}
-    arms = {name: (read_cell(run, Path(name).stem) or {})["arm"] for name in before}
+    before = contents(run / ".thresher/cells")
+    written = {path.name: path.stat().st_mtime_ns for path in (run / ".thresher/cells").iterdir()}
+    arms = {f"{key}.parquet": cell["arm"] for key, cell in cells_of(run).items()}
     lost = next(name for name, arm in arms.items() if arm == "el2n easy cutoff")
     # As a kill leaves it: a cell missing, the others only in their files.
-    (run / "cells" / lost).unlink()
-    (run / "results.json").unlink()
-    (run / "steps" / "sweep.json").unlink()
+    (run / ".thresher/cells" / lost).unlink()
+    (run / ".thresher/sweep/result.json").unlink()
+    (run / ".thresher/sweep/step.json").unlink()
     assert call(*asked).code == 0
     for name in before:
-        assert (run / "cells" / name).stat().st_mtime_ns == written[name] or name == lost
-    after = pl.read_parquet(run / "cells" / lost)
-    (run / "cells" / lost).write_bytes(before[lost])
-    assert after.equals(pl.read_parquet(run / "cells" / lost))
-    assert len(results(run)["cells"]) == len(before)
+        assert (run / ".thresher/cells" / name).stat().st_mtime_ns == written[name] or name == lost
+    after = pl.read_parquet(run / ".thresher/cells" / lost)
+    (run / ".thresher/cells" / lost).write_bytes(before[lost])
+    assert after.equals(pl.read_parquet(run / ".thresher/cells" / lost))
+    assert len(cells_of(run)) == len(before)
 
 
 def test_same_steps_takes_as_many_steps_as_full_data(call: Call, run: Path) -> None:
     quick = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.5", "--seeds", 2, "--workers", 1]
     assert call("sweep", run, *quick).code == 0
     assert call("sweep", run, *quick, "--same-steps").code == 0
-    entry = results(run)["sweep"]
+    entry = sweep_of(run)
     steps = {(line["score"], line["same_steps"]): line["steps"] for line in entry["table"]}
     assert steps == {(None, False): 60, ("el2n", False): 60, (None, True): 120, ("el2n", True): 120}
     assert entry["full"]["steps"] == 120
@@ -178,14 +186,24 @@ def test_other_models_train_on_the_rows_that_the_runs_scores_chose(
     )  # fmt: skip
     assert shown.code == 0, shown.err
     assert "the same rows, model: 1" in shown.out
-    other = results(run)["sweep"]["models"]["1"]
-    assert (run / "models" / "1" / "cells").is_dir()
+    other = sweep_of(run)["models"]["1"]
+    assert (run / ".thresher/models" / "1" / ".thresher/cells").is_dir()
     # The same model in a run folder of its own comes to the same accuracies, on all rows and on random ones.
-    rows = load(tmp_path / "RUN" / "rows.parquet", text="utterance", label="intent", id="id", groups=["room"])
-    config = read_manifest(run)["config"]
-    recipe = {name: config["train"][name] for name in ("epochs", "batch_size", "checkpoints", "head_lr")}
-    test = load(run / "test.parquet", text="utterance", label="intent", id="id", groups=["room"])
-    alone = train(rows, out=tmp_path / "ALONE", test=test, model=config["model"]["name"], layers=1, **recipe)
+    rows = load(
+        tmp_path / "RUN" / ".thresher/rows/rows.parquet",
+        text="utterance",
+        label="intent",
+        id="id",
+        groups=["room"],
+    )
+    config = Run.open(run).config
+    recipe = {
+        name: getattr(config.train, name) for name in ("epochs", "batch_size", "checkpoints", "head_lr")
+    }
+    test = load(
+        run / ".thresher/rows/test.parquet", text="utterance", label="intent", id="id", groups=["room"]
+    )
+    alone = train(rows, out=tmp_path / "ALONE", test=test, model=config.model.name, layers=1, **recipe)
     measure(alone, workers=1)
     score(alone)
     found = sweep(alone, scores=["el2n"], **quick)
@@ -226,13 +244,13 @@ def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once
     ]
     shown = call(*asked)
     assert shown.code == 0, shown.err
-    entry = results(run)["how_much"]
+    entry = facts_of(run, "how_much")
     assert entry["sentence"] in shown.out
     assert entry["same_steps"] and "of the same steps" in entry["sentence"]
-    inner = run / "how-much" / "validation-0.2"
+    inner = run / ".thresher/how_much" / "validation-0.2"
     stay, aside, all_rows = (
         pl.read_parquet(path)
-        for path in (inner / "rows.parquet", inner / "test.parquet", run / "rows.parquet")
+        for path in (Layout(inner).rows_file, Layout(inner).test_file, Layout(run).rows_file)
     )
     assert sorted([*stay["id"], *aside["id"]]) == sorted(all_rows["id"])
     texts = [set(map(normalised, part["utterance"])) for part in (stay, aside)]
@@ -241,7 +259,7 @@ def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once
     if entry["fraction"]:
         assert entry["confirmed"]["n_test"] == 60
         assert entry["confirmed"]["fraction"] == entry["fraction"]
-    cells = len(list((inner / "cells").iterdir()))
+    cells = len(list((inner / ".thresher/cells").iterdir()))
     assert entry["trainings"] == cells
     before = contents(run)
     assert call(*asked).code == 0
@@ -266,30 +284,33 @@ def test_prune_auto_keeps_what_nothing_shows_to_be_free(call: Call, run: Path) -
     assert found.code == 2
     assert "--margin" in found.err
     assert "No share of the rows" in found.err.splitlines()[-1]
-    assert not (run / "selections").exists()
+    assert not list((run / ".thresher").glob("select/*"))
 
 
 def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
     asked = ["noise", run, "--kinds", "isotropic,group", "--levels", 0.2, "--fractions", 0.5]
     shown = call(*asked, "--hard-fractions", "0.1,0.5", "--seeds", 2, "--workers", 1)
     assert shown.code == 0, shown.err
-    levels = results(run)["noise"]["levels"]
+    levels = facts_of(run, "noise")["levels"]
     assert [(one["kind"], one["level"]) for one in levels] == [("isotropic", 0.2), ("group", 0.2)]
-    rows = pl.read_parquet(run / "rows.parquet")
-    folders = sorted((run / "noise").iterdir())
+    rows = pl.read_parquet(run / ".thresher/rows/rows.parquet")
+    folders = sorted(path for path in (run / ".thresher/noise").iterdir() if path.is_dir())
     assert len(folders) == 2
     for one in levels:
         folder = next(path for path in folders if path.name.startswith(one["kind"]))
-        noisy = pl.read_parquet(folder / "rows.parquet")
+        noisy = pl.read_parquet(folder / ".thresher/rows/rows.parquet")
         assert noisy["id"].equals(rows["id"])
         wrong = (noisy["intent"] != rows["intent"]).to_numpy()
         assert one["n_changed"] == wrong.sum()
-        assert pl.read_parquet(folder / "test.parquet").equals(pl.read_parquet(run / "test.parquet"))
+        tested = (pl.read_parquet(Layout(where).test_file) for where in (folder, run))
+        assert next(tested).equals(next(tested))
         for name, found in one["found"].items():
             assert found["precision"] == pytest.approx(found["recall"]), name
             assert 0 <= found["similarity"] <= 1
         hard = noisy["id"].is_in(
-            pl.read_parquet(folder / "scores.parquet").top_k(int(wrong.sum()), by="el2n")["id"].to_list()
+            pl.read_parquet(folder / ".thresher/score/scores.parquet")
+            .top_k(int(wrong.sum()), by="el2n")["id"]
+            .to_list()
         )
         assert one["found"]["el2n"]["recall"] == pytest.approx((hard.to_numpy() & wrong).sum() / wrong.sum())
         lines = [(line["score"], line["end"], line["fraction"]) for line in one["table"]]
@@ -303,19 +324,21 @@ def test_noise_is_planted_found_and_counted(call: Call, run: Path) -> None:
         } <= tried
         below = one["negative_pvi"]
         assert below is None or 0 <= below["share"] <= 1
-    before = contents(run / "noise")
-    (run / "steps" / "noise.json").unlink()
+    before = contents(run / ".thresher/noise")
+    (run / ".thresher/noise/step.json").unlink()
     assert call(*asked, "--hard-fractions", "0.1,0.5", "--seeds", 2, "--workers", 1).code == 0
-    assert contents(run / "noise") == before
+    after = contents(run / ".thresher/noise")
+    assert after.keys() == before.keys()
+    assert {name for name in before if after[name] != before[name]} <= {"step.json"}
 
 
 def test_studies_need_test_rows_and_a_scored_run(call: Call, run: Path) -> None:
-    (run / "test.parquet").unlink()
+    (run / ".thresher/rows/test.parquet").unlink()
     for command in ("sweep", "noise"):
         found = call(command, run)
         assert found.code == 2
         assert "--test" in found.err
-    (run / "steps" / "score.json").unlink()
+    (run / ".thresher/score/step.json").unlink()
     for command in ("sweep", "noise", "how-much"):
         assert "thresher score" in call(command, run).err
 

@@ -129,6 +129,6 @@ def test_rows_too_few_to_compare_scores_are_refused_before_any_training(made: Ma
     refused = call("noise", run, "--levels", 0.5, "--fractions", 0.5, "--hard-fractions", 0.5, "--seeds", 2)
     assert refused.code == 2
     assert refused.err == (
-        "error: noise compares scores by their hardest 5%, and of 8 rows that is none; train on more rows\n"
+        "error: noise compares scores by their hardest 5%, and that is no row of 8; train on more rows\n"
     )
-    assert not (run / "noise").exists()
+    assert not (run / ".thresher/noise").exists()

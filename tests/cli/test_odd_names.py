@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 from command_line import Call, commands, write_jsonl
 
-from thresher.run_folder import read_manifest, write_manifest
+from thresher.config import DataConfig, RunConfig
+from thresher.run.manifest import Manifest, read_manifest, write_manifest
 
 QUICK = ["--freeze", "--folds", 0, "--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--workers", 1]
 
@@ -53,8 +54,10 @@ def test_a_folder_whose_name_is_a_pattern_reads_its_own_rows_alone(
     for name, seed in (("expA", 5), ("exp*", 6), ("exp[1]", 7)):
         told = call(*whole_job(material, tmp_path, tmp_path / name, {}, seed))
         assert told.code == 0, told.err
-        ids = pl.read_parquet(tmp_path / name / "rows.parquet", glob=False)["id"].to_list()
-        scored = pl.read_parquet(tmp_path / name / "scores.parquet", glob=False)["id"].to_list()
+        ids = pl.read_parquet(tmp_path / name / ".thresher/rows/rows.parquet", glob=False)["id"].to_list()
+        scored = pl.read_parquet(tmp_path / name / ".thresher/score/scores.parquet", glob=False)[
+            "id"
+        ].to_list()
         assert scored == ids and len(ids) == 30
         report = call("report", tmp_path / name, "--force")
         assert report.code == 0 and "damaged" not in report.err
@@ -70,16 +73,18 @@ def test_columns_may_have_the_names_that_tables_underneath_have(
         tuned = [one for one in whole_job(material, tmp_path, out, names) if one != "--freeze"]
         told = call(*tuned)
         assert told.code == 0, told.err
-        id = pl.read_parquet(out / "test.parquet")["id"][0]
+        id = pl.read_parquet(out / ".thresher/rows/test.parquet")["id"][0]
         explained = call("explain", out, "--test-row", id)
         assert explained.code == 0, explained.err
 
 
 def test_a_label_comes_back_from_the_manifest_as_it_was(tmp_path: Path) -> None:
-    labels = ["wait\x85", "caf\u00e9", "\u2028", "a\u00a0b", "\U0001f600"]
-    (tmp_path / "run.yaml").write_text("")
-    write_manifest(tmp_path, {"config": {}, "classes": labels})
-    assert read_manifest(tmp_path)["classes"] == labels
+    labels = ("wait\x85", "caf\u00e9", "\u2028", "a\u00a0b", "\U0001f600")
+    config = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
+    facts = {"thresher": "0", "versions": {}, "created": "", "key": "", "rows_hash": "", "test_hash": None}
+    manifest = Manifest(**facts, n_rows=5, n_test=0, classes=labels, config=config)
+    write_manifest(tmp_path, manifest)
+    assert read_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize("name", ["bogus", "reduce_lr_on_plateau", "cosine_with_min_lr"])
@@ -94,21 +99,23 @@ def test_a_schedule_that_cannot_be_used_is_refused_before_there_is_a_folder(
     assert not (tmp_path / "RUN" / "run.yaml").exists()
 
 
-def test_the_options_of_a_former_strategy_are_not_those_of_the_next(call: Call, run: Path) -> None:
-    softmax = ["--strategy", "softmax", "--strategy-option", "temperature=0.5"]
-    assert call("select", run, "--by", "el2n", "--prune", 0.4, *softmax).code == 0
-    assert call("select", run, "--by", "el2n", "--prune", 0.3).code == 0
-    assert read_manifest(run)["config"]["select"]["options"] == {"temperature": 0.5}
-    told = call("select", run, "--strategy", "cutoff")
-    assert told.code == 0, told.err
-    assert read_manifest(run)["config"]["select"]["options"] == {}
+def test_the_options_of_a_strategy_in_the_file_are_not_those_of_another(call: Call, run: Path) -> None:
+    text = (run / "run.yaml").read_text()
+    text = text.replace(
+        "strategy: cutoff\n    options: {}", "strategy: softmax\n    options: {temperature: 0.5}"
+    )
+    (run / "run.yaml").write_text(text)
+    by_file = call("select", run, "--by", "el2n", "--prune", 0.3, "--json")
+    assert by_file.json["options"] == {"temperature": 0.5}, by_file.err
+    other = call("select", run, "--strategy", "cutoff", "--json")
+    assert (other.code, other.json["options"]) == (0, {}), other.err
 
 
 def test_settings_that_are_no_yaml_are_one_line(
     call: Call, run: Path, material: Path, tmp_path: Path
 ) -> None:
     told = call("select", run, "--set", "select.options={temperature: 0.5")
-    assert told.code == 2 and "is no mapping" in told.err.strip().splitlines()[-1]
+    assert told.code == 2 and "is not a mapping" in told.err.strip().splitlines()[-1]
     config = tmp_path / "config.yaml"
     config.write_text("data: {train: 2024-13-45}\n")
     told = call("train", "--config", config, "--out", tmp_path / "OTHER")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import Call, contents, small_parts, training
 
-from thresher.run_folder import lock
+from thresher.run.lock import lock
 from warm import Warm, warm_process
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_second_process_does_not_disturb_the_first(material: Path, tmp_path: P
     out = tmp_path / "R"
     command = [sys.executable, "-m", "thresher", *map(str, small_parts(material, out))]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
-        while not list(out.glob("checkpoints/run-0/step-*")):
+        while not list(out.glob(".thresher/train/checkpoints/run-0/step-*")):
             assert first.poll() is None
         second = warm(*small_parts(material, out), run=out)
         assert second.code == 2 and "another thresher process" in second.err

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import Call, contents, training
+from command_line import Call, comparisons, contents, training
 
 SCORED = ["--prune", 0.3, "--by", "el2n"]
 
@@ -33,9 +32,7 @@ def run(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "RUN"))
 
 
-@pytest.mark.parametrize(
-    "name", ["rows.parquet", "test.parquet", "scores.parquet", "kept.jsonl", "dropped/a.csv", "report.html"]
-)
+@pytest.mark.parametrize("name", ["kept.jsonl", "dropped/a.csv", "report.html"])
 def test_a_folder_with_files_that_a_run_would_write_over_is_refused(
     call: Call, material: Path, tmp_path: Path, name: str
 ) -> None:
@@ -46,7 +43,7 @@ def test_a_folder_with_files_that_a_run_would_write_over_is_refused(
     for force in ([], ["--force"]):
         told = call("train", *training(material, tmp_path / "mine"), *force)
         assert told.code == 2 and told.err.count("\n") == 1, told.err
-        assert f"holds '{name.split('/')[0]}' but no run.yaml" in told.err
+        assert f"is not a run (no run.yaml) and holds '{name.split('/')[0]}'" in told.err
     assert contents(tmp_path / "mine") == before
 
 
@@ -60,9 +57,9 @@ def test_other_files_in_the_folder_stay_and_are_no_hindrance(
     assert (tmp_path / "mine" / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_a_run_that_was_killed_as_it_began_goes_on(call: Call, material: Path, run: Path) -> None:
-    for path in run.iterdir():
-        if path.name not in (".lock", "rows.parquet", "audit.json"):
+def test_a_run_that_was_killed_as_it_started_resumes(call: Call, material: Path, run: Path) -> None:
+    for path in [*run.iterdir(), *(run / ".thresher").iterdir()]:
+        if path.name not in (".thresher", "lock", "rows"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     told = call("train", *training(material, run))
     assert told.code == 0, told.err
@@ -74,11 +71,11 @@ def test_rows_that_lie_where_the_run_writes_are_refused_and_stay(
     kept = (run / "kept.jsonl").read_bytes()
     again = ["--text", "utterance", "--label", "intent", "--model", material / "tiny", "--out", run]
     told = call("train", run / "kept.jsonl", *again, "--force")
-    assert told.code == 2 and "kept.jsonl: stands where a run in" in told.err, told.err
+    assert told.code == 2 and "kept.jsonl: is where a run in" in told.err, told.err
     told = call(
         "train", material / "train.jsonl", *again, "--test", run / "kept.jsonl", "--group", "room", "--force"
     )
-    assert told.code == 2 and "kept.jsonl: stands where" in told.err, told.err
+    assert told.code == 2 and "kept.jsonl: is where" in told.err, told.err
     assert (run / "kept.jsonl").read_bytes() == kept
 
 
@@ -101,7 +98,7 @@ def test_kept_rows_that_were_cut_short_are_written_again(call: Call, run: Path) 
     assert "already done" in told.err
     (run / "kept.jsonl").write_bytes(whole[:100])
     told = call("select", run, *SCORED)
-    assert told.code == 0 and "not as it was written; written again" in told.err, told.err
+    assert told.code == 0 and "is not as it was written; doing it again" in told.err, told.err
     assert (run / "kept.jsonl").read_bytes() == whole
     (run / "dropped.jsonl").unlink()
     assert call("select", run, *SCORED).code == 0
@@ -110,7 +107,7 @@ def test_kept_rows_that_were_cut_short_are_written_again(call: Call, run: Path) 
 
 def test_a_selection_from_a_table_never_writes_over_the_table(call: Call, run: Path) -> None:
     table = run.parent / "S.parquet"
-    shutil.copy(run / "scores.parquet", table)
+    shutil.copy(run / ".thresher/score/scores.parquet", table)
     before = table.read_bytes()
     told = call("select", table, "--by", "el2n", "--prune", 0.5, "--out", table)
     assert told.code == 2 and "would be written over" in told.err, told.err
@@ -126,7 +123,7 @@ def test_a_selection_from_a_table_never_writes_over_the_table(call: Call, run: P
 def test_a_shard_of_the_table_is_not_written_over_and_what_was_kept_before_is(call: Call, run: Path) -> None:
     folder = run.parent / "shards"
     folder.mkdir()
-    for number, part in enumerate(pl.read_parquet(run / "scores.parquet").iter_slices(20)):
+    for number, part in enumerate(pl.read_parquet(run / ".thresher/score/scores.parquet").iter_slices(20)):
         part.write_parquet(folder / f"part-{number}.parquet")
     before = contents(folder)
     options = ["--by", "el2n", "--prune", 0.5, "--json"]
@@ -146,7 +143,7 @@ def test_what_is_for_a_table_is_refused_for_a_run(call: Call, run: Path, option:
 
 def test_what_was_selected_by_former_scores_is_neither_proved_nor_shown(call: Call, run: Path) -> None:
     told = call("score", run, "--score-option", "el2n.epoch=1")
-    assert told.code == 0 and "kept.jsonl and dropped.jsonl were chosen by the scores before" in told.err
+    assert told.code == 0 and "kept.jsonl and dropped.jsonl were selected by earlier scores" in told.err
     told = call("compare", run)
     assert told.code == 2 and "run `thresher select" in told.err and told.err.count("\n") == 1, told.err
     assert call("report", run).code == 0
@@ -154,12 +151,12 @@ def test_what_was_selected_by_former_scores_is_neither_proved_nor_shown(call: Ca
 
 
 def test_a_selection_by_a_column_of_any_name_stays_in_its_folder(call: Call, run: Path) -> None:
-    path = run / "scores.parquet"
+    path = run / ".thresher/score/scores.parquet"
     pl.read_parquet(path).with_columns(pl.col("el2n").alias("../../evil")).write_parquet(path)
     before = {one.name for one in run.parent.iterdir()}
     assert call("select", run, "--by", "../../evil", "--prune", 0.3).code == 0
     assert {one.name for one in run.parent.iterdir()} == before
-    assert len(list((run / "selections").glob("*evil*"))) == 2
+    assert len(list((run / ".thresher/select").glob("*evil*"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -196,7 +193,7 @@ def test_a_test_set_that_is_the_training_set_is_warned_of_even_when_quiet(
     asked = training(material, tmp_path / "RUN")
     told = call("train", *asked, "--test", material / "train.jsonl", "--quiet")
     assert told.code == 0, told.err
-    assert "100% of the test rows stand in the training rows" in told.err
+    assert "100% of the test texts also occur in the training rows" in told.err
 
 
 def test_frames_serve_as_test_rows_and_training_rows_are_loaded_first(material: Path, tmp_path: Path) -> None:
@@ -207,7 +204,7 @@ def test_frames_serve_as_test_rows_and_training_rows_are_loaded_first(material: 
     test = pl.read_ndjson(material / "test.jsonl")
     quick = {"model": str(material / "tiny"), "epochs": 1, "batch_size": 8, "threads": 1, "workers": 1}
     folder = train(rows, out=tmp_path / "RUN", test=test, **quick)
-    assert pl.read_parquet(folder / "test.parquet").height == test.height
+    assert pl.read_parquet(folder.test_file).height == test.height
     for unloaded in (test, str(material / "train.jsonl")):
         for call in (train, run):
             with pytest.raises(UserError, match=r"load them first: thresher\.load"):
@@ -219,7 +216,7 @@ def test_suspects_come_back_without_a_file_and_a_damaged_table_is_named(call: Ca
 
     listed = suspects(run)
     assert listed.columns[:2] == ["rank", "id"]
-    (run / "scores.parquet").write_bytes(b"PAR1")
+    (run / ".thresher/score/scores.parquet").write_bytes(b"PAR1")
     told = call("suspects", run, "--out", run.parent / "s.csv")
     assert told.code == 2 and "scores.parquet" in told.err and told.err.count("\n") == 1, told.err
 
@@ -233,7 +230,7 @@ def test_a_model_that_has_not_learned_the_task_is_said_to_be_one(
     assert told.code == 0, told.err
     assert "has not learned the task" in told.out
     assert "has not learned the task" in (tmp_path / "RUN" / "report.html").read_text(encoding="utf-8")
-    (entry,) = json.loads((tmp_path / "RUN" / "results.json").read_text(encoding="utf-8"))["compare"].values()
+    (entry,) = comparisons(tmp_path / "RUN").values()
     assert entry["caution"]
 
 
@@ -250,7 +247,7 @@ def test_test_rows_that_were_loaded_alone_are_tested_in_the_classes_of_the_train
     assert some.classes != rows.classes
     quick = {"model": str(material / "tiny"), "epochs": 1, "batch_size": 8, "threads": 1, "workers": 1}
     folder = train(rows, out=tmp_path / "RUN", test=some, **quick)
-    tested = read_rows(folder / "test.parquet")
+    tested = read_rows(folder.test_file)
     assert [rows.classes[one] for one in tested.labels()] == some.table["intent"].to_list()
     strange = load(table.with_columns(intent=pl.col("intent") + "!"), text="utterance", label="intent")
     with pytest.raises(UserError, match="3 labels never seen in the training rows"):
@@ -271,21 +268,23 @@ def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: P
     assert call("select", run, *SCORED).code == 0
     assert call("compare", run, "--seeds", 2).code == 0
     from thresher.report.read import read_run
+    from thresher.run import Run
 
-    assert first in read_run(run).compared and len(read_run(run).compared) == 2
+    shown = read_run(Run.open(run)).compared
+    assert first in shown and len(shown) == 2
     # The same selection by other scores.
     assert call("score", run, "--score-option", "el2n.epoch=0.5").code == 0
     assert call("select", run, *SCORED).code == 0
-    assert "were chosen" not in call("score", run, "--force").err
+    assert "were selected" not in call("score", run, "--force").err
     assert call("report", run).code == 0
-    assert read_run(run).compared == {}
+    assert read_run(Run.open(run)).compared == {}
 
 
 def test_a_run_whose_new_test_rows_were_half_written_has_none(
     call: Call, material: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from thresher import begin
-    from thresher.run_folder import read_manifest
+    from thresher.pipeline import test_rows
+    from thresher.run import Run
 
     assert call("compare", run, "--test", material / "test.jsonl", "--seeds", 2).code == 0
 
@@ -294,13 +293,13 @@ def test_a_run_whose_new_test_rows_were_half_written_has_none(
 
     other = run.parent / "other.jsonl"
     other.write_text("".join((material / "test.jsonl").read_text().splitlines(keepends=True)[:20]))
-    monkeypatch.setattr(begin, "save_rows", killed)
+    monkeypatch.setattr(test_rows, "save_rows", killed)
     call("compare", run, "--test", other, "--seeds", 2)
     monkeypatch.undo()
     told = call("sweep", run, "--fractions", 0.5, "--seeds", 2, "--workers", 1)
     assert told.code == 2 and "no test rows" in told.err, told.err
     assert call("compare", run, "--test", other, "--seeds", 2).code == 0
-    assert read_manifest(run)["n_test"] == 20
+    assert Run.open(run).manifest.n_test == 20
 
 
 def test_a_group_may_not_be_called_like_a_score(call: Call, material: Path, tmp_path: Path) -> None:
@@ -308,5 +307,5 @@ def test_a_group_may_not_be_called_like_a_score(call: Call, material: Path, tmp_
     table.write_csv(tmp_path / "train.csv")
     asked = ["--text", "utterance", "--label", "intent", "--group", "loss", "--model", material / "tiny"]
     told = call("train", tmp_path / "train.csv", *asked, "--out", tmp_path / "RUN")
-    assert told.code == 2 and "group column 'loss' is called like a column" in told.err, told.err
+    assert told.code == 2 and "group column 'loss' has the name of a column" in told.err, told.err
     assert not (tmp_path / "RUN").exists()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from command_line import Call, contents, training
+from command_line import Call, comparisons, contents, training
 
-from thresher.run_folder import read_manifest, scoring_run
-from thresher.steps.other_model import FROZEN
-from thresher.steps.proxy import FROZEN_RUNS
+from thresher.pipeline.other_model import FROZEN, FROZEN_RUNS
+from thresher.run import Run
 
 
 def without_proxy(material: Path, out: Path) -> list[object]:
@@ -59,19 +57,16 @@ def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material:
     assert call("train", *asked).code == 0
     assert call("measure", alone, "--workers", 1).code == 0
     assert call("score", alone).code == 0
-    found = pl.read_parquet(run / "scores.parquet")
-    assert found.equals(pl.read_parquet(alone / "scores.parquet"))
+    found = Run.open(run).scores()
+    assert found.equals(pl.read_parquet(alone / ".thresher/score/scores.parquet"))
 
 
 def test_the_model_of_the_run_is_the_one_that_is_proved(call: Call, material: Path, run: Path) -> None:
-    assert not (run / "checkpoints").exists(), "the run's own model was trained for scores"
+    assert not (run / ".thresher/train/checkpoints").exists(), "the run's own model was trained for scores"
     plain = run.parent / "PLAIN"
     proof = ["--test", material / "test.jsonl", "--seeds", 2, "--prune", 0.5, "--by", "el2n"]
     assert call("run", *without_proxy(material, plain), *proof).code == 0
-    arms = [
-        next(iter(json.loads((folder / "results.json").read_text())["compare"].values()))["arms"]
-        for folder in (run, plain)
-    ]
+    arms = [next(iter(comparisons(folder).values()))["arms"] for folder in (run, plain)]
     assert arms[0]["full"] == arms[1]["full"]
     assert arms[0]["random"] == arms[1]["random"]
     page = (run / "report.html").read_text(encoding="utf-8")
@@ -84,22 +79,23 @@ def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run
         told = call(step, run)
         assert told.code == 0 and "already done" in told.err, told.err
     assert contents(run) == before
-    (run / "proxy" / "scores.parquet").write_bytes(b"")
+    scores = Run.open(run).scores()
+    (run / ".thresher/proxy" / ".thresher/score/scores.parquet").write_bytes(b"")
     assert call("score", run).code == 0
-    assert pl.read_parquet(run / "scores.parquet").equals(pl.read_parquet(run / "proxy" / "scores.parquet"))
+    assert Run.open(run).scores().equals(scores)
 
 
 def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path: Path) -> None:
     told = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
     assert told.code == 0, told.err
     assert told.err.count("3 classes") == 1, "what the rows hold is said once"
-    inner = read_manifest(tmp_path / "RUN" / "proxy")["config"]
-    assert inner["model"]["freeze"]
-    assert {name: inner["train"][name] for name in FROZEN} == FROZEN
-    assert inner["train"]["runs"] == FROZEN_RUNS
+    inner = Run.open(tmp_path / "RUN" / ".thresher/proxy").config
+    assert inner.model.freeze
+    assert {name: getattr(inner.train, name) for name in FROZEN} == FROZEN
+    assert inner.train.runs == FROZEN_RUNS
     assert call("measure", tmp_path / "RUN").code == 0
     assert call("score", tmp_path / "RUN").code == 0
-    scores = pl.read_parquet(tmp_path / "RUN" / "scores.parquet")
+    scores = Run.open(tmp_path / "RUN").scores()
     assert scores.height == 60 and {"aum", "correctness", "d2"} <= set(scores.columns)
 
 
@@ -109,7 +105,7 @@ def test_the_rows_of_a_frozen_proxy_are_looked_at_by_their_words_unless_that_is_
     def views(folder: Path, *asked: str) -> set[str]:
         assert call("measure", folder, *asked).code == 0
         assert call("score", folder).code == 0
-        return {"word_margin", "hardest_view"} & set(pl.read_parquet(folder / "scores.parquet").columns)
+        return {"word_margin", "hardest_view"} & set(Run.open(folder).scores().columns)
 
     assert call("train", *training(material, tmp_path / "FROZEN"), "--proxy", "frozen").code == 0
     assert views(tmp_path / "FROZEN") == {"word_margin", "hardest_view"}
@@ -122,8 +118,8 @@ def test_a_frozen_proxy_of_few_layers_and_one_training(call: Call, material: Pat
     asked = [*training(material, tmp_path / "RUN"), "--proxy", "frozen-1", "--set", "proxy.trainings=1"]
     told = call("train", *asked)
     assert told.code == 0, told.err
-    inner = read_manifest(tmp_path / "RUN" / "proxy")["config"]
-    assert (inner["model"]["freeze"], inner["model"]["layers"], inner["train"]["runs"]) == (True, 1, 1)
+    inner = Run.open(tmp_path / "RUN" / ".thresher/proxy").config
+    assert (inner.model.freeze, inner.model.layers, inner.train.runs) == (True, 1, 1)
     told = call("train", *asked[:-2])
     assert told.code == 2 and "other settings" in told.err
     assert call("measure", tmp_path / "RUN").code == 0
@@ -140,8 +136,8 @@ def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call,
     search = ["--by", "el2n", "--margin", 99, "--step", 0.5, "--first-seeds", 2, "--most-seeds", 2]
     told = call("how-much", run, *search, "--workers", 1)
     assert told.code == 0, told.err
-    inner = run / "how-much" / "validation-0.2"
-    assert scoring_run(inner) == inner / "proxy"
+    inner = run / ".thresher/how_much" / "validation-0.2"
+    assert Run.open(inner).scoring.folder == inner / ".thresher/proxy"
     levels = ["--kinds", "class", "--levels", 0.2, "--fractions", 0.5, "--hard-fractions", 0.1, "--seeds", 2]
     told = call("noise", run, *levels, "--workers", 1)
     assert told.code == 0, told.err
@@ -174,8 +170,8 @@ def test_another_proxy_is_another_run(call: Call, material: Path, tmp_path: Path
         told = call("train", *asked, *other)
         assert told.code == 2 and "other settings" in told.err
     assert call("train", *asked, "--force").code == 0
-    assert not (tmp_path / "RUN" / "proxy").exists()
-    assert scoring_run(tmp_path / "RUN") == tmp_path / "RUN"
+    assert not (tmp_path / "RUN" / ".thresher/proxy").exists()
+    assert Run.open(tmp_path / "RUN").scoring.folder == tmp_path / "RUN"
 
 
 def test_what_needs_the_models_own_checkpoints_says_so(call: Call, run: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
 from command_line import Call, write_jsonl
 
+from thresher import api
 from thresher.cli.job import RUN
 from thresher.cli.options import flag_of, given
 from thresher.cli.settings import parsed, resolve
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.settings import checked, setting, with_settings
+from thresher.results import WholeRun
+from thresher.run import Run
+from thresher.settings import changed, checked, setting
 
 DATA = {"text": ["text"], "label": "label"}
 
@@ -88,7 +92,7 @@ def test_text_in_the_file_may_be_one_name(tmp_path: Path) -> None:
 
 
 def test_score_options_come_from_file_and_command_line(tmp_path: Path) -> None:
-    config = file_of(tmp_path, scores={"vog": {"window": "late"}, "el2n": {"epoch": 1}})
+    config = file_of(tmp_path, score={"options": {"vog": {"window": "late"}, "el2n": {"epoch": 1}}})
     now = resolve(
         RUN,
         {"text": ["text"], "label": "label"},
@@ -97,9 +101,9 @@ def test_score_options_come_from_file_and_command_line(tmp_path: Path) -> None:
         ["vog.window=early"],
         {"data.train": "t.jsonl"},
     )
-    assert now.scores == {"vog": {"window": "early"}, "el2n": {"epoch": 1}}
+    assert now.score.options == {"vog": {"window": "early"}, "el2n": {"epoch": 1}}
     with pytest.raises(UserError, match="windw"):
-        resolved(file_of(tmp_path, scores={"vog": {"windw": "late"}}))
+        resolved(file_of(tmp_path, score={"options": {"vog": {"windw": "late"}}}))
 
 
 @pytest.mark.parametrize("text", ["a b,c", "[a b, c]", '["a b", "c"]', "['a b', 'c']", "(a b,c)"])
@@ -179,13 +183,29 @@ def test_one_value_is_a_list_of_one_wherever_a_list_is_asked_for() -> None:
         checked({"data": data, "noise": {"levels": "much"}})
 
 
-def test_settings_by_name_reach_every_section_that_has_them() -> None:
+def test_settings_reach_the_section_that_they_are_given_for_and_no_other() -> None:
     base = checked({"data": {"train": "train.jsonl", **DATA}})
-    now = with_settings(base, seed=5, prune=0.2, model="other", workers=1)
-    assert (now.train.seed, now.select.seed, now.select.prune, now.model.name) == (5, 5, 0.2, "other")
-    assert now.measure.workers == now.compare.workers == now.train.workers == 1
-    with pytest.raises(UserError, match="unknown setting 'sped'"):
-        with_settings(base, sped=1)
+    now = changed(base, "train", {"seed": 5, "workers": 1})
+    assert (now.train.seed, now.train.workers) == (5, 1)
+    assert now.model_copy(update={"train": base.train}) == base
+    with pytest.raises(UserError, match="no setting is called 'sped'"):
+        changed(base, "train", {"sped": 1})
+
+
+def test_an_argument_that_a_function_does_not_have_is_refused_with_the_nearest_one() -> None:
+    import thresher as th
+
+    with pytest.raises(UserError, match=r"^select\(\) has no argument 'prun'; did you mean 'prune'\?$"):
+        th.select("RUN", prun=0.3)
+    with pytest.raises(UserError, match=r"^score\(\) has no argument 'zzz'; it takes run, options, force$"):
+        th.score("RUN", zzz=1)
+
+
+@pytest.mark.parametrize("name", sorted(set(api.__all__) - {"has_record", "selection", "whole_job"}))
+def test_public_functions_name_and_type_every_parameter(name: str) -> None:
+    parameters = inspect.signature(getattr(api, name)).parameters.values()
+    assert all(one.kind is not one.VAR_KEYWORD for one in parameters)
+    assert all(one.annotation is not one.empty for one in parameters)
 
 
 def test_what_the_command_line_gives_arrives_in_the_run(
@@ -196,19 +216,11 @@ def test_what_the_command_line_gives_arrives_in_the_run(
     )
     seen: dict[str, Any] = {}
 
-    def run(rows: Any, **given: Any) -> dict[str, Any]:
-        seen.update(given, rows=rows)
-        return {
-            "run": "R",
-            "n_rows": 4,
-            "n_kept": 2,
-            "kept": "k",
-            "dropped": "d",
-            "report": "r",
-            "compare": None,
-        }
+    def job(rows: Any, out: Path, test: Any, config: RunConfig, *, force: bool) -> WholeRun:
+        seen.update(rows=rows, out=out, test=test, config=config, force=force)
+        return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "r", None)
 
-    monkeypatch.setattr("thresher.api.run", run)
+    monkeypatch.setattr("thresher.api.whole_job", job)
     columns = ["--text", "a,b", "--label", "l", "--id", "k", "--group", "g"]
     options = ["--prune", 0.3, "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=2"]
     more = ["--same-steps", "--floor-group", "g", "--floor", 2, "--score-option", "vog.window=late"]
@@ -222,4 +234,4 @@ def test_what_the_command_line_gives_arrives_in_the_run(
     assert (select.prune, select.end, select.strategy) == (0.3, "hard", "softmax")
     assert (select.options, select.floor, select.floor_group) == ({"temperature": 2.0}, 2, ("g",))
     assert config.compare.same_steps is True
-    assert config.scores == {"vog": {"window": "late"}}
+    assert config.score.options == {"vog": {"window": "late"}}

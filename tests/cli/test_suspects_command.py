@@ -74,7 +74,7 @@ def test_argilla_gets_records_and_datalab_every_row(scored: Path, tmp_path: Path
     assert exported["pred_probs"].shape == (60, 3)
     np.testing.assert_allclose(exported["pred_probs"].sum(axis=1), 1)
     np.testing.assert_allclose(exported["pred_probs"], table["pred_probs"].to_numpy())
-    rows = pl.read_parquet(scored / "rows.parquet")
+    rows = pl.read_parquet(scored / ".thresher/rows/rows.parquet")
     assert exported["classes"][exported["label"]].tolist() == rows["intent"].to_list()
     assert table["label_name"].to_list() == rows["intent"].to_list()
 

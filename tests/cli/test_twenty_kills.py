@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from command_line import contents, training
+from command_line import cells_of, comparisons, contents, training
 
 from warm import Warm, warm_process
 
@@ -22,12 +21,12 @@ pytestmark = [
 ]
 KILLS = 20
 MEASURED = (
-    "checkpoints/",
-    "evaluations/",
-    "signals/",
-    "selections/",
-    "cells/",
-    "scores.",
+    ".thresher/train/checkpoints/",
+    ".thresher/train/evaluations/",
+    ".thresher/measure/run-",
+    ".thresher/select/vog",
+    ".thresher/cells/",
+    ".thresher/score/scores.",
     "kept.",
     "dropped.",
 )
@@ -44,13 +43,13 @@ def numbers(run: Path) -> dict[str, object]:
     files = {name: content for name, content in contents(run).items() if name.startswith(MEASURED)}
     kept = {name: content for name, content in files.items() if not name.endswith("done.json")}
     # A cell's file tells the time that it took, beside the predictions.
-    kept |= {name: pl.read_parquet(run / name).rows() for name in kept if name.startswith("cells/")}
-    results = json.loads((run / "results.json").read_text())
-    for cell in results["cells"].values():
+    kept |= {name: pl.read_parquet(run / name).rows() for name in kept if "/cells/" in name}
+    cells, compared = cells_of(run), comparisons(run)
+    for cell in cells.values():
         cell.pop("seconds")
-    for entry in results["compare"].values():
+    for entry in compared.values():
         entry["settings"].pop("seconds")
-    return {**kept, "results": results}
+    return {**kept, "cells": cells, "compared": compared}
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +89,7 @@ def test_twenty_kills(warm: Warm, material: Path, tmp_path: Path) -> None:
         assert found.keys() == expected.keys()
         assert [name for name in expected if found[name] != expected[name]] == []
         assert not [path for path in out.rglob("*") if path.name.endswith(".tmp")]
-        assert not any((out / "training").iterdir())
+        assert not any((out / ".thresher/train/progress").iterdir())
         shutil.rmtree(out)
         finished += 1
         runs += kills < KILLS

@@ -20,13 +20,14 @@ from typing import Any
 import polars as pl
 import psutil
 import pytest
-import yaml
 from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.files import file_digest
-from thresher.signals import away
+from thresher.execution.engines import Place, run_tasks
+from thresher.execution.remote_worker import Worker, requirements_of
+from thresher.run import FIRST, Run
+from thresher.run.layout import Layout
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
@@ -124,7 +125,8 @@ def run(trained: Path, tmp_path: Path) -> Path:
 
 def signals(run: Path) -> dict[str, bytes]:
     """Every file that was measured."""
-    return {str(path.relative_to(run)): path.read_bytes() for path in (run / "signals").rglob("*.*")}
+    measured = Layout(run).step_folder("measure")
+    return {str(path.relative_to(run)): path.read_bytes() for path in measured.glob("run-*/*.*")}
 
 
 def when(there: Path, act: Callable[[], None]) -> threading.Thread:
@@ -148,7 +150,7 @@ def kill_a_worker() -> None:
 
 
 def part(run: Path, chunk: int) -> Path:
-    return run / f"signals/run-0/part-{chunk:05d}.parquet"
+    return Layout(run).signals(FIRST) / f"part-{chunk:05d}.parquet"
 
 
 def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, capfd):
@@ -156,9 +158,9 @@ def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, cap
     facts = th.measure(run, engine="ray", address=cluster.address)
     killer.join()
     assert signals(run) == signals(local)
-    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS
+    assert facts.measured_chunks == ROWS // CHUNK_ROWS
     lost = [line for line in capfd.readouterr().err.splitlines() if "a worker was lost" in line]
-    assert len(lost) == 1 and "is measured again" in lost[0]
+    assert len(lost) == 1 and "is run again" in lost[0]
 
 
 def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capfd):
@@ -172,7 +174,7 @@ def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capf
     facts = th.measure(run, engine="ray", address=cluster.address, store=f"{bucket}/prefix", workers=3)
     remover.join()
     assert signals(run) == signals(local)
-    assert facts["measured_chunks"] == ROWS // CHUNK_ROWS - 1
+    assert facts.measured_chunks == ROWS // CHUNK_ROWS - 1
     assert there.stat().st_ino == before
     assert "a worker was lost" in capfd.readouterr().err
 
@@ -183,17 +185,17 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     command = [sys.executable, "-m", "thresher", "measure", str(run), *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
-    assert "measure: 2 Ray workers on " in done.stderr
+    assert "ray: at most 2 workers on " in done.stderr
     assert th.score(run).equals(th.score(local))
 
 
 def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
     """The job of a cell, whose process gets kill -9 as soon as it trains, once. A closure, so that Ray sends it as it is."""
-    from thresher.study.tuned_cells import tuned_cell_job
+    from thresher.experiments.tuned_cells import tuned_cell_job
 
-    def job(run: Path, cells: dict[str, Any]) -> Any:
+    def job(run: Run, cells: dict[str, Any]) -> Any:
         def kill() -> None:
-            while not any((run / "training" / key).exists() for key in cells):
+            while not any(run.progress(key).exists() for key in cells):
                 time.sleep(0.001)
             killed.touch()
             os.kill(os.getpid(), signal.SIGKILL)
@@ -208,58 +210,64 @@ def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
 def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_is_killed(
     cluster, local, tmp_path, monkeypatch
 ):
-    from thresher.begin import set_test
+    from thresher.pipeline.test_rows import set_test
     from thresher.rows import read_rows
 
     found = {}
     for name, where in (("LOCAL", {"workers": 1}), ("RAY", {"engine": "ray", "address": cluster.address})):
-        run = Path(shutil.copytree(local, tmp_path / name))
+        run = Run.open(shutil.copytree(local, tmp_path / name))
         th.score(run)
-        rows = read_rows(run / "rows.parquet")
-        set_test(run, rows, replace(rows, table=rows.table[:60]), None)
+        rows = read_rows(run.rows_file)
+        run = set_test(run, rows, replace(rows, table=rows.table[:60]), None)
         if name == "RAY":
             job = killed_in_its_first_training(tmp_path / "killed")
-            monkeypatch.setattr("thresher.study.cells.tuned_cell_job", job)
+            monkeypatch.setattr("thresher.experiments.tuned_cells.tuned_cell_job", job)
         asked = {"scores": ["el2n"], "ends": ["easy"], "fractions": [0.3, 0.6], "seeds": 4}
-        found[name] = th.sweep(run, **asked, **where)
-        found[name].pop("seconds")
+        found[name] = replace(th.sweep(run, **asked, **where), seconds=0.0)
         found[f"{name} cells"] = {
-            path.name: pl.read_parquet(path)["predicted"].to_list() for path in (run / "cells").glob("[!.]*")
+            path.name: pl.read_parquet(path)["predicted"].to_list()
+            for path in run.cell_file("").parent.glob("*.parquet")
         }
     assert (tmp_path / "killed").exists()
     assert found["RAY"] == found["LOCAL"]
     assert found["RAY cells"] == found["LOCAL cells"] and len(found["RAY cells"]) == 20
 
 
-def test_a_training_that_is_lost_three_times_is_given_up(cluster, run):
-    from thresher.study.on_ray import on_ray
-
-    def job(run: Path, deadly: bool) -> bool:
+def test_a_task_that_is_lost_three_times_is_given_up(cluster):
+    def task(deadly: bool) -> bool:
         if deadly:
             os.kill(os.getpid(), signal.SIGKILL)
         return deadly
 
-    with pytest.raises(UserError, match=r"a training was lost 3 times.*run the same command again"):
-        list(on_ray(job, [(run, False), (run, True)], 2, address=cluster.address, at_once=1))
+    given_up = (
+        r"^task 1 was given up after 3 attempts \(the last one: a worker was lost "
+        r"\(its process was killed, or its node left\)\); run the same command again$"
+    )
+    with pytest.raises(UserError, match=given_up):
+        list(run_tasks(task, [(False,), (True,)], 1, place=Place("ray", cluster.address)))
 
 
 def test_a_node_that_does_not_see_the_run_folder_says_so(run):
-    from thresher.signals.away import versions
-    from thresher.study.on_ray import away
-
-    proof = (run / "run.yaml", "another digest", versions())
-    with pytest.raises(UserError, match=r"^node \S+: .*put it on a file system that all machines share$"):
-        away(print, (run,), 1, proof)
-    with pytest.raises(UserError, match=r"^node \S+: has torch \S+, not 1\.0; install the same everywhere$"):
-        away(print, (run,), 1, (proof[0], file_digest(proof[0]), {**versions(), "torch": "1.0"}))
+    required = requirements_of(Place(shared_file=run / "run.yaml"))
+    Worker().ready(required, 1)
+    (run / "run.yaml").write_text("format: 1")
+    refused = r"^node \S+: .*run\.yaml: missing, or another one; put the run on a file system that all machines share$"
+    with pytest.raises(UserError, match=refused):
+        Worker().ready(required, 1)
+    (run / "run.yaml").unlink()
+    with pytest.raises(UserError, match=refused):
+        Worker().ready(required, 1)
 
 
 def test_other_versions_on_a_node_are_refused(cluster, run, monkeypatch):
-    wanted = {**away.versions(), "torch": "1.0"}
-    monkeypatch.setattr("thresher.signals.away.versions", lambda: wanted)
-    with pytest.raises(UserError, match=r"^node \S+ has torch \S+, not 1\.0; install the same everywhere$"):
+    required = requirements_of(Place())
+    other = replace(required, versions={**required.versions, "torch": "1.0"})
+    monkeypatch.setattr("thresher.execution.ray.requirements_of", lambda place: other)
+    with pytest.raises(
+        UserError, match=r"^node \S+: torch is \S+, not 1\.0; install the same versions everywhere$"
+    ):
         th.measure(run, engine="ray", address=cluster.address)
-    assert not list(run.glob("signals/run-0/part-*"))
+    assert not list(Layout(run).signals(FIRST).glob("part-*"))
 
 
 def test_an_address_where_nothing_answers(run):
@@ -269,7 +277,7 @@ def test_an_address_where_nothing_answers(run):
         with pytest.raises(UserError) as refused:
             th.measure(run, engine="ray", address=address)
     assert str(refused.value) == f"--address {address}: no Ray cluster answers there (Connection refused)"
-    assert yaml.safe_load((run / "run.yaml").read_text())["config"]["measure"]["engine"] == "local"
+    assert Run.open(run).config.measure.engine == "local"
 
 
 @pytest.mark.parametrize(
@@ -280,8 +288,3 @@ def test_a_missing_package_is_named_with_its_remedy(run, monkeypatch, module, se
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(UserError, match=r'pip install "thresher\[ray\]"$'):
         th.measure(run, engine="ray", **settings)
-
-
-def test_the_package_itself_does_not_import_ray():
-    code = "import sys, thresher.api, thresher.signals.engines; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

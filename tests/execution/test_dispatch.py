@@ -1,4 +1,4 @@
-"""Chunks to workers that die: every chunk once, whatever happens on the way."""
+"""Tasks for workers that may be lost: every task is done once, whichever workers are lost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from thresher.signals.dispatch import ATTEMPTS, Lost, dispatch
 
 from thresher.errors import UserError
+from thresher.execution.dispatch import ATTEMPTS, Lost, dispatch
 
 
 class FakeCluster:
-    """Workers that are lost, at the start or with a chunk in hand, and jobs that fail, all as a seed has it."""
+    """Workers that are lost, at the start or while they hold a task, and tasks that fail, all decided by a seed."""
 
     def __init__(self, seed: int, losses: float = 0.0, broken: dict[int, Exception] | None = None) -> None:
         self.draw, self.losses, self.broken = random.Random(seed), losses, broken or {}
@@ -31,58 +31,60 @@ class FakeCluster:
         self.most_alive = max(self.most_alive, len(self.alive))
         return worker, self._ticket(worker, None)
 
-    def give(self, worker: int, chunk: int) -> int:
-        assert self.alive[worker] is None, "a worker holds one chunk at a time"
-        self.alive[worker] = chunk
-        self.given[chunk] += 1
+    def give(self, worker: int, task: int) -> int:
+        assert self.alive[worker] is None, "a worker holds one task at a time"
+        self.alive[worker] = task
+        self.given[task] += 1
         self.most_held = max(self.most_held, sum(held is not None for held in self.alive.values()))
-        return self._ticket(worker, chunk)
+        return self._ticket(worker, task)
 
-    def _ticket(self, worker: int, chunk: int | None) -> int:
+    def _ticket(self, worker: int, task: int | None) -> int:
         ticket = len(self.tickets)
-        self.tickets[ticket] = worker, chunk
+        self.tickets[ticket] = worker, task
         return ticket
 
     def first(self, tickets: list[int]) -> int:
         return self.draw.choice(tickets)
 
     def result(self, ticket: int) -> Any:
-        worker, chunk = self.tickets[ticket]
-        # No chunk is lost so often that it is given up, so that every run must end with all of them.
-        if self.draw.random() < self.losses and self.lost_with[chunk] < ATTEMPTS - 1:
-            self.lost_with[chunk] += 1
+        worker, task = self.tickets[ticket]
+        # No task is lost so often that it is given up, so every run must finish all of them.
+        if self.draw.random() < self.losses and self.lost_with[task] < ATTEMPTS - 1:
+            self.lost_with[task] += 1
             del self.alive[worker]
             raise Lost("gone")
         self.alive[worker] = None
-        if chunk in self.broken:
-            raise self.broken[chunk]
-        return None if chunk is None else chunk * chunk
+        if task in self.broken:
+            raise self.broken[task]
+        return None if task is None else task * task
 
-    def run(self, chunks: list[int], workers: int, **more: Any) -> list[tuple[int, int]]:
-        return list(dispatch(chunks, workers, self.start, self.give, self.first, self.result, **more))
+    def run(self, tasks: list[int], workers: int, **more: Any) -> list[tuple[int, int]]:
+        return list(dispatch(tasks, workers, self.start, self.give, self.first, self.result, **more))
 
 
 @given(st.integers(0, 2**32), st.sets(st.integers(0, 500), max_size=40), st.integers(1, 9), st.floats(0, 0.6))
-def test_every_chunk_once_though_workers_are_lost(seed, chunks, workers, losses):
+def test_every_task_is_done_once_though_workers_are_lost(seed, tasks, workers, losses):
     cluster, said = FakeCluster(seed, losses), []
-    done = cluster.run(sorted(chunks), workers, say=said.append)
-    assert sorted(done) == [(chunk, chunk * chunk) for chunk in sorted(chunks)]
+    done = cluster.run(sorted(tasks), workers, say=said.append)
+    assert sorted(done) == [(task, task * task) for task in sorted(tasks)]
     assert max(cluster.most_alive, cluster.most_held) <= workers
-    again = {chunk: count - 1 for chunk, count in cluster.given.items() if count > 1}
-    assert again == {chunk: count for chunk, count in cluster.lost_with.items() if chunk is not None}
+    again = {task: count - 1 for task, count in cluster.given.items() if count > 1}
+    assert again == {task: count for task, count in cluster.lost_with.items() if task is not None}
     assert len(said) == sum(again.values())
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5))
-def test_a_chunk_that_always_fails_is_given_up_with_its_reason(seed, workers):
+def test_a_task_that_always_fails_is_given_up_with_its_reason(seed, workers):
     cluster = FakeCluster(seed, broken={7: ValueError("no such\nthing")})
     with pytest.raises(UserError) as given_up:
         cluster.run(list(range(20)), workers)
-    assert str(given_up.value) == "chunk 7 was given up after 3 attempts; the last one: no such"
+    assert str(given_up.value) == (
+        "task 7 was given up after 3 attempts (the last one: no such); run the same command again"
+    )
     assert cluster.given[7] == 3
 
 
-def test_a_mistake_of_the_user_is_not_tried_again():
+def test_a_user_error_is_not_tried_again():
     cluster = FakeCluster(0, broken={2: UserError("rows.parquet: gone")})
     with pytest.raises(UserError, match=r"^rows\.parquet: gone$"):
         cluster.run([0, 1, 2, 3], 1)
@@ -99,16 +101,17 @@ def test_workers_that_never_start_are_given_up():
     with pytest.raises(UserError) as given_up:
         list(dispatch([1, 2, 3], 2, cluster.start, cluster.give, cluster.first, never))
     assert str(given_up.value) == (
-        "no worker could be started after 5 attempts; the last one: no module named thresher"
+        "no worker could be started after 5 attempts (the last one: no module named thresher); "
+        "run the same command again"
     )
 
 
-def test_a_worker_that_waits_for_its_machine_keeps_nothing_from_the_others():
-    """The second worker is never ready; the first one does it all."""
+def test_a_worker_that_waits_for_its_machine_holds_up_no_task():
+    """The second worker is never ready; the first one does all tasks."""
     cluster = FakeCluster(0)
 
     def first_worker_only(tickets: list[int]) -> int:
         return next(ticket for ticket in tickets if cluster.tickets[ticket][0] == 0)
 
     done = list(dispatch(range(9), 2, cluster.start, cluster.give, first_worker_only, cluster.result))
-    assert [chunk for chunk, _ in done] == list(range(9))
+    assert [task for task, _ in done] == list(range(9))

@@ -1,11 +1,10 @@
-"""Rows and weights over a store, and the part file back, in one process: the bytes that local writes."""
+"""Rows and weights through a remote store, and the part file back, in one process: the bytes that `local` writes."""
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,10 @@ from tiny_run import train_tiny
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.run_folder import read_manifest
-from thresher.signals import away, store
+from thresher.execution import remote_folder
+from thresher.execution import remote_store as store
+from thresher.run import FIRST, Run
+from thresher.signals.distribute import RemoteChunks, measure_remotely
 from thresher.signals.plan import Plan, make_plan
 
 N_ROWS, CHUNK_ROWS = 17, 3
@@ -23,9 +24,9 @@ N_ROWS, CHUNK_ROWS = 17, 3
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The plan of a run that `local` has measured."""
-    run = train_tiny(tmp_path_factory.mktemp("run"), N_ROWS, CHUNK_ROWS)
+    run = Run.open(train_tiny(tmp_path_factory.mktemp("run"), N_ROWS, CHUNK_ROWS))
     th.measure(run, workers=1)
-    return make_plan(run, "run-0", read_manifest(run), gradients=True)
+    return make_plan(run, FIRST, run.config.measure, gradients=True)
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +34,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What is fetched stays with the test."""
     folder = tmp_path / "cache"
     folder.mkdir()
-    monkeypatch.setattr(away, "cache_folder", lambda: folder)
+    monkeypatch.setattr(remote_folder, "cache_folder", lambda: folder)
+    remote_folder.local_copy.cache_clear()
     return folder
+
+
+def tasks_of(plan: Plan, address: str | None) -> RemoteChunks:
+    return RemoteChunks(plan, range(plan.chunks), address)
 
 
 def objects(folder: Path) -> dict[str, tuple[int, int]]:
@@ -43,35 +49,51 @@ def objects(folder: Path) -> dict[str, tuple[int, int]]:
 
 @pytest.mark.parametrize("with_store", [False, True], ids=["shared", "store"])
 def test_parts_come_back_as_local_wrote_them(plan, tmp_path, monkeypatch, with_store):
-    monkeypatch.setattr(away, "SLAB_CHUNKS", 2)  # three slabs, the last chunk shorter than the others
+    monkeypatch.setattr(
+        remote_folder, "SLAB_CHUNKS", 2
+    )  # three slabs, the last chunk shorter than the others
     address = f"file://{tmp_path}/store" if with_store else None
     if address:
         store.check_store(address)
-    things, send = away.material(plan, address), away.row_sender(plan, address)
-    work = tmp_path / "work"
-    away.lay_out(things, plan, work)
+    tasks = tasks_of(plan, address)
     for chunk in (5, 0, 3, 2, 1, 4):  # in no order, as after a loss
-        part = away.measure_away(things, plan, chunk, send(chunk), work)
-        assert part == plan.part(chunk).read_bytes(), chunk
-    assert not list(work.rglob("part-*"))
+        assert measure_remotely(*tasks[chunk]) == plan.part(chunk).read_bytes(), chunk
+    copy = remote_folder.local_copy(tasks.folder)
+    assert (copy == plan.run.folder) != with_store
+    if with_store:
+        files = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()}
+        assert files == {place for place, _ in tasks.folder.files}
 
 
-def test_what_is_in_the_store_is_not_sent_again_and_what_was_cut_is(plan, tmp_path):
+def test_a_copy_that_a_killed_worker_left_incomplete_is_completed(plan, tmp_path):
+    store.check_store(f"file://{tmp_path}/store")
+    folder = tasks_of(plan, f"file://{tmp_path}/store").folder
+    first, *others = (remote_folder.local_copy(folder) / place for place, _ in folder.files)
+    for path in others:
+        path.unlink()
+    remote_folder.local_copy.cache_clear()
+    assert {remote_folder.local_copy(folder) / place for place, _ in folder.files} == {first, *others}
+    assert all(path.is_file() for path in others)
+
+
+def test_an_object_of_the_store_is_not_sent_again_and_a_truncated_one_is(plan, tmp_path):
     address = f"file://{tmp_path}/store"
     store.check_store(address)
 
-    def upload() -> tuple[away.Material, str | None]:
-        return away.material(plan, address), away.row_sender(plan, address)(0)
+    def upload() -> tuple[dict[str, str], str | None]:
+        _, folder, _, slab = tasks_of(plan, address)[0]
+        return dict(folder.files), slab
 
     first = upload()
     before = objects(tmp_path / "store")
-    assert len(before) == len({*first[0].files.values(), first[1]})
+    assert len(before) == len({*first[0].values(), first[1]})
     assert upload() == first
     assert objects(tmp_path / "store") == before
-    cut = tmp_path / "store" / first[0].files["run.yaml"]
+    place = next(place for place in first[0] if place.endswith("checkpoint.json"))
+    cut = tmp_path / "store" / first[0][place]
     cut.write_bytes(cut.read_bytes()[:-5])
     upload()
-    assert cut.read_bytes() == (plan.run / "run.yaml").read_bytes()
+    assert cut.read_bytes() == (plan.run.folder / place).read_bytes()
     assert {name for name, seen in objects(tmp_path / "store").items() if seen != before[name]} == {cut.name}
 
 
@@ -94,24 +116,27 @@ def test_a_damaged_object_is_named_and_a_damaged_copy_fetched_again(tmp_path, ca
 def test_damaged_rows_are_noticed(plan, tmp_path):
     address = f"file://{tmp_path}/store"
     store.check_store(address)
-    slab = away.row_sender(plan, address)(0)
+    slab = tasks_of(plan, address)[0][3]
     there = tmp_path / "store" / slab
     content = bytearray(there.read_bytes())
     content[40] ^= 0xFF
     there.write_bytes(content)
     with pytest.raises(OSError, match="CRC checksum verification failed"):
-        away.read_chunk_rows(store.open_store(address), slab, 0)
+        remote_folder.fetch_rows(address, slab, 0)
 
 
 def test_a_machine_that_sees_no_run_folder_or_another_one_says_so(plan, tmp_path):
-    things = away.material(plan, None)
-    other = shutil.copytree(plan.run, tmp_path / "R")
-    (other / "run.yaml").write_text("format: 1\n")
-    with pytest.raises(UserError, match=r"run\.yaml: not there, or another one; .* or give --store$"):
-        away.lay_out(things, Plan(**{**vars(plan), "run": other}), tmp_path / "work")
-    shutil.rmtree(other)
-    with pytest.raises(UserError, match=r"run\.yaml: not there, or another one"):
-        away.lay_out(things, Plan(**{**vars(plan), "run": other}), tmp_path / "work2")
+    folder = tasks_of(plan, None).folder
+    other = replace(folder, folder=shutil.copytree(plan.run.folder, tmp_path / "R"))
+    place = folder.files[0][0]
+    remedy = "put the run on a file system that all machines share, or give --store"
+    refused = rf"^{re.escape(str(other.folder / place))}: missing, or another one; {remedy}$"
+    (other.folder / place).write_text("{}")
+    with pytest.raises(UserError, match=refused):
+        remote_folder.local_copy(other)
+    shutil.rmtree(other.folder)
+    with pytest.raises(UserError, match=refused):
+        remote_folder.local_copy(other)
 
 
 def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
@@ -120,42 +145,7 @@ def test_a_store_that_cannot_be_written_is_one_line(tmp_path):
         store.check_store(f"file://{tmp_path}/file/x")
 
 
-def test_the_folder_of_a_killed_worker_is_removed_by_the_next(tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    worker = "import sys, time; from thresher.signals.store import work_folder; print(work_folder(), flush=True); time.sleep(600)"
-    killed, alive = (
-        subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE, text=True) for _ in range(2)
-    )
-    try:
-        left, used = (Path(process.stdout.readline().strip()) for process in (killed, alive))
-        (left / "signals").mkdir()
-        killed.kill()
-        killed.wait()
-        mine = store.work_folder()
-        assert set(store.cache_folder().iterdir()) == {mine, used}
-        assert store.work_folder() != mine
-        assert mine.is_dir()
-    finally:
-        killed.kill()
-        alive.kill()
-    assert mine.parent.parent == tmp_path
-    assert mine.parent.stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize("number", ["own", "another user's"])
-def test_a_left_folder_is_removed_whoever_has_its_number_now(number, tmp_path, monkeypatch):
-    """In another container a number means another process, and numbers are given out again."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-
-    def forbidden(process: int, signal: int) -> None:
-        raise PermissionError
-
-    if number != "own":
-        monkeypatch.setattr("os.kill", forbidden)
-    left = store.cache_folder() / f"work-{os.getpid()}"
-    left.mkdir()
-    mine = store.work_folder()
-    assert mine != left
-    assert not left.exists()
+def test_fetched_files_are_private(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert store.cache_folder().parent == tmp_path
+    assert store.cache_folder().stat().st_mode & 0o077 == 0

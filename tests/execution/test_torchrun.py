@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from thresher.run_folder import lock
+from thresher.run.lock import lock
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.shared import SharedBatches, shared_loss, shares
 from tiny import WORDS, tiny_model
@@ -74,7 +74,8 @@ def training(folder: Path, model: str, out: Path) -> list[object]:
 
 def left(run: Path, name: str = "run-0") -> dict[str, bytes]:
     """The checkpoints and evaluations of a training."""
-    files = [*run.glob(f"checkpoints/{name}/step-*/*"), *run.glob(f"evaluations/{name}/*")]
+    train = run / ".thresher/train"
+    files = [*train.glob(f"checkpoints/{name}/step-*/*"), *train.glob(f"evaluations/{name}/*")]
     return {str(path.relative_to(run)): path.read_bytes() for path in files}
 
 
@@ -146,24 +147,26 @@ def test_torchrun_trains_as_one_process_does(rows_and_models, warm, tmp_path):
     assert warm(*training(rows_and_models, "still", alone), run=alone).code == 0
     for name in ("run-0", "null-0"):
         assert left(alone, name).keys() == left(shared, name).keys()
-    for path in alone.glob("evaluations/run-0/*"):
+    for path in alone.glob(".thresher/train/evaluations/run-0/*"):
         one, two = (pl.read_parquet(run / path.relative_to(alone)) for run in (alone, shared))
         assert one["id"].equals(two["id"]) and two.height == ROWS
     signals = []
     for run in (alone, shared):
         assert warm("measure", run, "--workers", 1, run=run).code == 0
         assert warm("score", run, run=run).code == 0
-        assert pl.read_parquet(run / "scores.parquet").height == ROWS
+        assert pl.read_parquet(run / ".thresher/score/scores.parquet").height == ROWS
         assert (
-            not pl.read_parquet(run / "scores.parquet")
+            not pl.read_parquet(run / ".thresher/score/scores.parquet")
             .select(pl.col(pl.Float64).is_null().any())
             .row(0)
             .count(True)
         )
-        signals.append(pl.read_parquet(run / "signals/run-0/part-00000.parquet")["logits"].to_numpy())
+        signals.append(
+            pl.read_parquet(run / ".thresher/measure/run-0/part-00000.parquet")["logits"].to_numpy()
+        )
     assert np.allclose(*signals, rtol=1e-4, atol=1e-3)
     assert not np.allclose(signals[0][:, 0], signals[0][:, 1], atol=0.05)  # steps move the logits by far more
-    for path in alone.glob("checkpoints/run-0/*/checkpoint.json"):
+    for path in alone.glob(".thresher/train/checkpoints/run-0/*/checkpoint.json"):
         one, two = (json.loads((run / path.relative_to(alone)).read_text()) for run in (alone, shared))
         facts = ("step", "epoch", "encoder_lr", "head_lr")
         assert [one[fact] for fact in facts] == [two[fact] for fact in facts]
@@ -184,8 +187,8 @@ def test_a_killed_shared_training_ends_with_the_same_bytes(rows_and_models, warm
     ):
         attempt = warm(*training(rows_and_models, "tiny", cut), run=cut, processes=2, victim=victim, **moment)
         assert attempt.killed and attempt.orphans == 0, attempt
-        stopped.append(sorted(str(path.relative_to(cut)) for path in cut.glob("*/*-0/*")))
-    if (cut / "training").is_dir() and list(cut.glob("training/*/checkpoint-*/thresher-whole.json")):
+        stopped.append(sorted(str(path.relative_to(cut)) for path in cut.glob(".thresher/train/*/*-0/*")))
+    if list(cut.glob(".thresher/train/progress/*/checkpoint-*/thresher-whole.json")):
         refused = warm(*training(rows_and_models, "tiny", cut), run=cut)
         assert refused.code == 2 and "torchrun --nproc-per-node 2" in refused.err, refused.err
     last = warm(*training(rows_and_models, "tiny", cut), run=cut, processes=2)
@@ -200,9 +203,7 @@ def test_a_killed_shared_training_ends_with_the_same_bytes(rows_and_models, warm
 
 
 @pytest.mark.slow
-def test_what_several_processes_cannot_do_is_said_once_and_nothing_is_written(
-    rows_and_models, warm, tmp_path
-):
+def test_a_refusal_is_printed_once_and_nothing_is_written(rows_and_models, warm, tmp_path):
     out = tmp_path / "R"
     refusals = {
         "batch size 7 cannot be shared by 2 processes; give --batch-size 6 or 8": [

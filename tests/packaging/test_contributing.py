@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md are true: a score, or a strategy, is one new file and nothing else."""
+"""The guides of CONTRIBUTING.md, executed: a score, a strategy, a step or an engine is one new file and nothing else."""
 
 from __future__ import annotations
 
@@ -36,6 +36,60 @@ assert kept["kept"].sum() == 50
 assert scores["s"].filter(kept["kept"]).mean() > 60
 """
 
+USE_ENGINE = """
+import torch
+from thresher.execution.engines import Place, run_tasks
+
+place = Place("spawned")
+assert dict(run_tasks(pow, [(2, 3), (3, 2)], 2, place=place)) == {0: 8, 1: 9}
+assert {found for _, found in run_tasks(torch.get_num_threads, [(), ()], 2, 3, place)} == {3}
+"""
+
+USE_STEP = """
+import tempfile
+from pathlib import Path
+
+import polars as pl
+
+import thresher as th
+from thresher.config import DataConfig, RunConfig
+from thresher.experiments.count import Counting, count
+from thresher.pipeline.start import start
+
+rows = th.load(pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}), text="text", label="label")
+config = RunConfig(data=DataConfig(train="-", text=("text",), label="label"))
+with tempfile.TemporaryDirectory() as folder:
+    run = start(Path(folder), rows, None, config, key="k")
+    assert count(run, Counting()) == {"x": 2, "y": 1}
+    assert count(run, Counting(least=2)) == {"x": 2}
+    assert run.record("count").settings == {"least": 2}
+"""
+# The command is registered as `cli/main.py` registers its own.
+USE_QUESTION = """
+import io
+import json
+import tempfile
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import thresher as th
+from thresher.cli import count, main
+from thresher.cli.main import app
+from thresher.config import DataConfig, RunConfig
+from thresher.pipeline.start import start
+
+rows = th.load(pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}), text="text", label="label")
+config = RunConfig(data=DataConfig(train="-", text=("text",), label="label"))
+count.add_to(app)
+with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
+    start(Path(folder), rows, None, config, key="k")
+    main(["count", folder, "--json"])
+assert json.loads(shown.getvalue()) == {"x": 2, "y": 1}
+"""
+
 
 def block(heading: str) -> str:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -49,13 +103,26 @@ def block(heading: str) -> str:
     [
         ("Add a score", "scores/certainty.py", USE_SCORE),
         ("Add a strategy", "selection/squared.py", USE_STRATEGY),
+        ("Add a step", "experiments/count.py", USE_STEP),
+        ("Add an engine", "execution/spawned.py", USE_ENGINE),
     ],
 )
 def test_the_example_works_as_one_new_file(heading: str, place: str, use: str, tmp_path: Path) -> None:
+    succeeds(use, {place: block(heading)}, tmp_path)
+
+
+def test_a_question_is_a_step_and_a_command(tmp_path: Path) -> None:
+    files = {"experiments/count.py": block("Add a step"), "cli/count.py": block("Add a question")}
+    succeeds(USE_QUESTION, files, tmp_path)
+
+
+def succeeds(use: str, files: dict[str, str], tmp_path: Path) -> None:
+    """Run a script with a copy of the package that has these new files."""
     shutil.copytree(
         ROOT / "src/thresher", tmp_path / "thresher", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (tmp_path / "thresher" / place).write_text(block(heading))
+    for place, text in files.items():
+        (tmp_path / "thresher" / place).write_text(text)
     check = subprocess.run(
         [sys.executable, "-c", use],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},

@@ -48,7 +48,11 @@ def declared(*extras: str) -> set[str]:
 def imported(folder: Path) -> dict[str, set[str]]:
     """Imported distributions, with the files that import them; the standard library and our own modules are left out."""
     files = sorted(folder.rglob("*.py"))
-    ours = {"thresher"} if folder == SOURCE else {"thresher", "research", *(path.stem for path in [*files, *SCRIPTS])}
+    ours = (
+        {"thresher"}
+        if folder == SOURCE
+        else {"thresher", "research", *(path.stem for path in [*files, *SCRIPTS])}
+    )
     distributions = packages_distributions()
     found: dict[str, set[str]] = {}
     for path in files:

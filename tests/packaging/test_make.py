@@ -80,6 +80,7 @@ def test_every_target_sets_up_what_it_needs(tree: Path) -> None:
     for target, first, tools in (
         ("demo", "thresher demo --out demo-run", ["thresher"]),
         ("lint", "ruff check", ["ruff", "mypy", "lint-imports"]),
+        ("docs", "mkdocs build --strict --quiet", ["mkdocs"]),
     ):
         shutil.rmtree(tree / ".venv", ignore_errors=True)
         for tool in ("python", *tools):

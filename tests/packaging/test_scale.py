@@ -1,4 +1,4 @@
-"""The page on scale says what the measured inputs give, and the cost model behaves as costs do."""
+"""The tables of scale.md match the measured inputs, and the cost model computes what the page says."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+from research.benchmarks import scale
+
 CHECKOUT = Path(__file__).parents[2]
 
 
 def printed() -> list[str]:
-    command = [sys.executable, str(CHECKOUT / "benchmarks" / "scale.py")]
+    command = [sys.executable, str(CHECKOUT / "research" / "benchmarks" / "scale.py")]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip().splitlines()
 
 
 def test_the_tables_of_the_page_are_those_of_the_inputs():
-    page = (CHECKOUT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert "\n".join(printed()) in page, "python benchmarks/scale.py --write"
+    page = (CHECKOUT / "research" / "benchmarks" / "scale.md").read_text(encoding="utf-8")
+    assert "\n".join(printed()) in page, "python -m research.benchmarks.scale --write"
 
 
-def test_the_model_is_what_the_page_says(monkeypatch):
+def test_the_model_is_what_the_page_says():
     """The formulas again, with round numbers."""
-    monkeypatch.syspath_prepend(str(CHECKOUT / "benchmarks"))
-    import scale
-
-    inputs = json.loads((CHECKOUT / "docs" / "bench.json").read_text(encoding="utf-8"))["scale"]
+    inputs = json.loads((CHECKOUT / "research" / "benchmarks" / "bench.json").read_text(encoding="utf-8"))[
+        "scale"
+    ]
     inputs["layers_3"] |= {
         "measure_rows_per_s": 10,
         "chunk_s": 0.5,

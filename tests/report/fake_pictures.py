@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from fake_run import finish_score, save
 
-from thresher.run_folder import update_results
+from thresher.config import SweepConfig
+from thresher.experiments.map import MapSettings, map_rows
+from thresher.experiments.sweep import result_file
+from thresher.experiments.sweep import sweep as sweep_step
+from thresher.run import Run, Training
+from thresher.run.integrity import write_json
 from thresher.scores import stability
 
 CHECKPOINTS = 4
 FRACTIONS = (0.2, 0.5)
 SEEDS = 3
+TRAININGS = (Training("run", 0), Training("run", 1))
 
 
-def add_pictures(run: Path) -> Path:
-    """Add all of it to a run folder whose rows are scored."""
+def add_pictures(run: Run) -> Run:
+    """Add all of it to a run whose rows are scored."""
     rng = np.random.default_rng(1)
-    scores = pl.read_parquet(run / "scores.parquet")
+    scores = pl.read_parquet(run.scores_file)
     n = scores.height
     columns = {name: rng.uniform(0, 1, n) for name in ("confidence", "correctness")}
     columns["variability"] = rng.uniform(0, 0.5, n)
-    scores.with_columns(**{name: pl.Series(value) for name, value in columns.items()}).write_parquet(
-        run / "scores.parquet"
-    )
-    found = sweep(pl.read_parquet(run / "rows.parquet"))
-    update_results(run, sweep={**found, "models": {"6": found, "frozen": found}})
-    scores.select("id").with_columns(
-        x=pl.Series(rng.normal(0, 20, n)), y=pl.Series(rng.normal(0, 20, n))
-    ).write_parquet(run / "map.parquet")
-    for number in range(2):
-        add_signals(run / "signals" / f"run-{number}", scores, rng)
-    about = json.loads((run / "scores.json").read_text())
-    about["stability"] = stability([read_back(run / "signals" / f"run-{number}") for number in range(2)])
-    about["stability"]["left_out"]["vog"] = "measured in one run only"
-    (run / "scores.json").write_text(json.dumps(about))
+    save(scores.with_columns(**{name: pl.Series(value) for name, value in columns.items()}), run.scores_file)
+    found = sweep(pl.read_parquet(run.rows_file))
+    write_sweep(run, {**found, "models": {"6": found, "frozen": found}})
+    plane = {axis: pl.Series(rng.normal(0, 20, n)) for axis in ("x", "y")}
+    save(scores.select("id").with_columns(**plane), run.map_file)
+    map_rows.finish(run, MapSettings(), {"rows": n}, 0.0)
+    for training in TRAININGS:
+        add_signals(run.signals(training), scores, rng)
+    agreement = stability([read_back(run.signals(training)) for training in TRAININGS])
+    agreement["left_out"]["vog"] = "measured in one run only"
+    finish_score(run, {**run.require("score").facts, "stability": agreement})
     return run
+
+
+def write_sweep(run: Run, found: dict[str, Any]) -> None:
+    """Write what a sweep found, and its record."""
+    write_json(result_file(run), found)
+    sweep_step.finish(run, SweepConfig(), {"trainings": 90}, 0.0)
 
 
 def read_back(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.run_folder import finish, update_results, write_manifest
+from thresher.config import CompareConfig, DataConfig, MeasureConfig, RunConfig, ScoreConfig, SelectConfig
+from thresher.experiments.compare import compare
+from thresher.pipeline.measure import measure_signals
+from thresher.pipeline.score import compute_scores
+from thresher.pipeline.select import select
+from thresher.pipeline.train import Trainings, train_models
+from thresher.run import Run
+from thresher.run.integrity import write_json
+from thresher.run.manifest import Manifest, write_manifest
 
 HOSTILE = [
     "<script>window.hacked = 1; alert(1)</script>",
@@ -45,7 +53,7 @@ STEPS = ("train", "score", "select", "compare")
 
 
 def fake_run(
-    run: Path,
+    folder: Path,
     *,
     n: int = 900,
     classes: int = 3,
@@ -53,32 +61,37 @@ def fake_run(
     pair: bool = False,
     test: bool = True,
     seed: int = 0,
-) -> Path:
+) -> Run:
     """Write a run folder whose steps are finished up to one of train, score, select, compare."""
     rng = np.random.default_rng(seed)
-    run.mkdir(parents=True, exist_ok=True)
     names = class_names(classes)
     done = STEPS[: STEPS.index(upto) + 1]
     rows = make_rows(rng, n, names, pair)
-    rows.write_parquet(run / "rows.parquet")
-    write_run_yaml(run, n, names, pair, test)
-    (run / "audit.json").write_text(
-        json.dumps(make_audit(rows, names, n // 4 if test else 0), ensure_ascii=False)
-    )
+    run = start_run(folder, n, names, pair, test)
+    save(rows, run.rows_file)
+    run.audit_file.write_text(json.dumps(make_audit(rows, names, n // 4 if test else 0), ensure_ascii=False))
     trained = {"steps": n // 32 * 3, "seconds": {"run-0": 61.5, "null-0": 22.0}, "parameters": 17_400_000}
-    finish(run, "train", {"made": "fake"}, seconds=84.1, trained=trained)
+    train_models.finish(run, Trainings(), trained, 84.1)
     if "score" in done:
         facts = {"rows": n, "checkpoints": 10, "truncated": 1, "measured_chunks": 3, "refused": {}}
-        finish(run, "measure", {"made": "fake"}, seconds=251.0, measured=facts)
-        make_scores(rng, rows).write_parquet(run / "scores.parquet")
-        (run / "scores.json").write_text(json.dumps(score_facts()))
-        finish(run, "score", {"made": "fake"})
+        measure_signals.finish(run, MeasureConfig(), facts, 251.0)
+        save(make_scores(rng, rows), run.scores_file)
+        finish_score(run, score_facts())
     if "select" in done:
         add_selection(run, 0.45)
     if "compare" in done:
         add_comparison(run, rng, "vog_class-easy-cutoff-0.45", names)
-        update_results(run, similarity=similarity(rng))
     return run
+
+
+def save(table: pl.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(path)
+
+
+def finish_score(run: Run, facts: dict[str, Any]) -> None:
+    """Record that the scores were computed."""
+    compute_scores.finish(run, ScoreConfig(), facts, 0.0)
 
 
 def class_names(classes: int) -> list[str]:
@@ -103,9 +116,7 @@ def make_rows(rng: np.random.Generator, n: int, names: list[str], pair: bool) ->
     return pl.DataFrame({**columns, "intent": label, "domain": domain.tolist()})
 
 
-def write_run_yaml(run: Path, n: int, names: list[str], pair: bool, test: bool) -> None:
-    from thresher.config import DataConfig, RunConfig
-
+def start_run(folder: Path, n: int, names: list[str], pair: bool, test: bool) -> Run:
     text = ("utterance", "reply") if pair else ("utterance",)
     data = DataConfig(
         train="data/<train>.jsonl",
@@ -114,18 +125,20 @@ def write_run_yaml(run: Path, n: int, names: list[str], pair: bool, test: bool) 
         label="intent",
         groups=("domain",),
     )
-    manifest: dict[str, Any] = {
-        "thresher": "0.1.0",
-        "versions": {"python": "3.11.2", "torch": "2.13.0", "transformers": "5.0.0"},
-        "created": "2026-02-03T10:11:12+0000",
-        "rows_hash": "5f1c1f6b2f0d4d2d9a7e11aa",
-        "test_hash": "77aa11bb22cc33dd44ee55ff" if test else None,
-        "n_rows": n,
-        "n_test": n // 4 if test else 0,
-        "classes": names,
-        "config": RunConfig(data=data).model_dump(mode="json"),
-    }
-    write_manifest(run, manifest)
+    manifest = Manifest(
+        thresher="0.1.0",
+        versions={"python": "3.11.2", "torch": "2.13.0", "transformers": "5.0.0"},
+        created="2026-02-03T10:11:12+0000",
+        key="0b6a1d7f3c5e4c1f8a9d22bb",
+        rows_hash="5f1c1f6b2f0d4d2d9a7e11aa",
+        test_hash="77aa11bb22cc33dd44ee55ff" if test else None,
+        n_rows=n,
+        n_test=n // 4 if test else 0,
+        classes=tuple(names),
+        config=RunConfig(data=data),
+    )
+    write_manifest(folder, manifest)
+    return Run(folder, manifest)
 
 
 def make_audit(rows: pl.DataFrame, names: list[str], n_test: int) -> dict[str, Any]:
@@ -190,36 +203,36 @@ def score_facts() -> dict[str, Any]:
     return {"scores": about, "skipped": {"aum": "'logits' <were> not measured"}}
 
 
-def add_selection(run: Path, prune: float, column: str = "vog_class") -> str:
-    scores = pl.read_parquet(run / "scores.parquet")
+def add_selection(run: Run, prune: float, column: str = "vog_class") -> str:
+    scores = pl.read_parquet(run.scores_file)
+    settings = SelectConfig(by=column, prune=prune)
     name = f"{column}-easy-cutoff-{prune:g}"
     n_kept = round((1 - prune) * scores.height)
     rank = scores[column].rank("ordinal", descending=True)
-    (run / "selections").mkdir(exist_ok=True)
-    table = scores.select("id", pl.col(column).alias("key")).with_columns(kept=rank <= n_kept)
-    table.write_parquet(run / "selections" / f"{name}.parquet")
+    path = run.selection_file(name)
+    save(scores.select("id", pl.col(column).alias("key")).with_columns(kept=rank <= n_kept), path)
     facts = {
-        "by": column,
+        **settings.model_dump(mode="json"),
+        "name": name,
         "column": column,
-        "prune": prune,
-        "end": "easy",
-        "strategy": "cutoff",
-        "options": {},
-        "seed": 0,
-        "floor": 1,
+        "n_rows": scores.height,
+        "n_kept": n_kept,
+        "kept": "kept.jsonl",
+        "dropped": "dropped.jsonl",
+        "key": select.key(run, settings),
+        "score": run.require("score").key,
     }
-    counts = {"n_rows": scores.height, "n_kept": n_kept, "kept": "kept.jsonl", "dropped": "dropped.jsonl"}
-    (run / "selections" / f"{name}.json").write_text(json.dumps({**facts, **counts}))
-    finish(run, "select", {"name": name}, name=name, n_kept=n_kept)
+    path.with_suffix(".json").write_text(json.dumps(facts))
+    select.finish(run, settings, facts, 0.0)
     return name
 
 
 def add_comparison(
-    run: Path, rng: np.random.Generator, name: str, names: list[str], loss: float = -0.003
+    run: Run, rng: np.random.Generator, name: str, names: list[str], loss: float = -0.003
 ) -> None:
     rows, selection = (
-        pl.read_parquet(run / "rows.parquet"),
-        pl.read_parquet(run / "selections" / f"{name}.parquet"),
+        pl.read_parquet(run.rows_file),
+        pl.read_parquet(run.selection_file(name)),
     )
     n_kept = int(selection["kept"].sum())
     level = {"full": 0.852, "kept": 0.852 + loss, "random": 0.84}
@@ -255,6 +268,7 @@ def add_comparison(
         "seconds": 301.0,
     }
     entry = {
+        "selection": name,
         "settings": settings,
         "arms": arms,
         "differences": differences,
@@ -263,10 +277,13 @@ def add_comparison(
             "domain": {value: group(rng, part) for (value,), part in joined.group_by("domain")},
         },
         "unseen": {"n_test": rows.height // 5, "arms": arms, "differences": differences},
+        "select": run.require("select").key,
+        "test": run.manifest.test_hash,
+        "caution": "",
         "verdict": "as measured",
     }
-    update_results(run, compare={name: entry})
-    finish(run, "compare", {"name": name}, name=name, seconds=301.0)
+    write_json(run.comparison_file(name), entry)
+    compare.finish(run, CompareConfig(), {"name": name, "similarity": similarity(rng)}, 301.0)
 
 
 def arm_figures(rng: np.random.Generator, mean: float) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from thresher.report import write
 from thresher.report.format import visible
+from thresher.run import Run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = [
@@ -153,7 +154,7 @@ def test_another_score_form_and_class_change_the_charts(browser: webdriver.Chrom
     path = page("many")
     load(browser, path)
     assert scroll_to_charts(browser) == "vog class 0"
-    table = pl.read_parquet(path.parent / "scores.parquet").join(
+    table = pl.read_parquet(Run.open(path.parent).scores_file).join(
         pl.read_parquet(next((path.parent / "selections").glob("*.parquet"))).select("id", "kept"), on="id"
     )
     n_kept = int(table["kept"].sum())
@@ -193,7 +194,7 @@ def test_the_class_table_has_the_figures_of_the_chart(browser: webdriver.Chrome,
     """
     lines = {line[0]: line[1:] for line in browser.execute_script(read)}
     assert set(lines) == set(class_names(150))
-    table = pl.read_parquet(page("many").parent / "scores.parquet").filter(label="intent_007")
+    table = pl.read_parquet(Run.open(page("many").parent).scores_file).filter(label="intent_007")
     assert lines["intent_007"][0] == f"{table.height:,}"
     median = float(lines["intent_007"][5].replace("−", "-"))
     assert median == pytest.approx(float(table["vog_class"].median()), rel=1e-3)  # type: ignore[arg-type]

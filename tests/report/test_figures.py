@@ -122,14 +122,14 @@ def test_examples_are_the_ten_at_either_end(tmp_path: Path) -> None:
 
 def test_ties_are_counted_and_not_the_first_rows_of_the_file(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=300, upto="score")
-    table = pl.read_parquet(run / "scores.parquet").with_columns(forgetting=pl.lit(0.0))
-    table.write_parquet(run / "scores.parquet")
+    table = pl.read_parquet(run.scores_file).with_columns(forgetting=pl.lit(0.0))
+    table.write_parquet(run.scores_file)
     (forgetting,) = [score for score in examples(read_run(run), None) if score["name"] == "forgetting"]
     _, easy = forgetting["ends"]
     assert easy["ties"] == "300 rows share the value 0; 10 of them are shown."
     assert [row["id"] for row in easy["rows"]] != [f"row-{index}" for index in range(10)]
     # The order of the rows in the file does not choose the examples.
-    table.reverse().write_parquet(run / "scores.parquet")
+    table.reverse().write_parquet(run.scores_file)
     (again,) = [score for score in examples(read_run(run), None) if score["name"] == "forgetting"]
     assert [row["id"] for row in again["ends"][1]["rows"]] == [row["id"] for row in easy["rows"]]
 
@@ -151,8 +151,8 @@ def test_groups_count_what_was_removed_before_anything_is_compared(tmp_path: Pat
 
 def test_groups_beyond_the_largest_are_counted_not_listed(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=500, upto="select")
-    rows = pl.read_parquet(run / "rows.parquet").with_columns(domain=pl.col("id"))
-    rows.write_parquet(run / "rows.parquet")
+    rows = pl.read_parquet(run.rows_file).with_columns(domain=pl.col("id"))
+    rows.write_parquet(run.rows_file)
     files = read_run(run)
     found = groups(files, shown_selection(files), None)
     assert found is not None and found["omitted"] == {"domain": 100}

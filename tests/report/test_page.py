@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -12,16 +11,22 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from fake_run import HOSTILE, add_comparison, add_selection, class_names, fake_run
+from fake_pictures import add_pictures
+from fake_run import HOSTILE, add_comparison, add_selection, class_names, fake_run, finish_score, score_facts
 from html_tree import Element, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import thresher as th
+from thresher.config import MeasureConfig
 from thresher.errors import UserError
+from thresher.pipeline.measure import measure_signals
 from thresher.report import write
 from thresher.report.format import visible
 from thresher.report.page import render
 from thresher.report.read import read_run
+from thresher.run import Run
+from thresher.run.integrity import read_json, write_json
 
 Page = Callable[[str], Path]
 SECTIONS = [
@@ -34,6 +39,7 @@ SECTIONS = [
     "similarity-title",
     "groups-title",
 ]
+SELECTION = "vog_class-easy-cutoff-0.45"
 
 
 def tree(path: Path) -> Element:
@@ -82,9 +88,9 @@ def test_size_with_15_000_rows_and_150_classes(page: Page) -> None:
 
 def test_size_where_every_shown_text_is_huge(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=300, pair=True)
-    rows = pl.read_parquet(run / "rows.parquet")
+    rows = pl.read_parquet(run.rows_file)
     rows.with_columns(utterance=pl.lit("a tale " * 50_000), reply=pl.lit("عربي " * 60_000)).write_parquet(
-        run / "rows.parquet"
+        run.rows_file
     )
     path = write(run)
     assert path.stat().st_size < 10_000_000
@@ -123,7 +129,7 @@ def test_the_command_that_makes_what_is_missing(page: Page, stage: str, command:
 
 def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_settings(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=60, upto="train", pair=True)
-    (run / "steps" / "train.json").unlink()
+    run.record_file("train").unlink()
     expected = f"thresher train --config {run}/run.yaml --out {run}"
     assert expected in {code.text for code in tree(write(run)).all("pre")}
 
@@ -139,8 +145,8 @@ def test_the_command_survives_a_folder_with_a_space(tmp_path: Path) -> None:
 
 def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run")
-    results = json.loads((run / "results.json").read_text())
-    (entry,) = results["compare"].values()
+    path = run.comparison_file(SELECTION)
+    entry = read_json(path)
     for name, mean, low, high in (
         ("kept-full", -0.003, -0.008, 0.002),
         ("random-full", -0.012, -0.019, -0.005),
@@ -148,7 +154,7 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
     ):
         entry["differences"][name]["accuracy"] = {"mean": mean, "low": low, "high": high}
     entry["arms"]["kept"]["accuracy"]["mean"] = 0.849
-    (run / "results.json").write_text(json.dumps(results))
+    write_json(path, entry)
     root = tree(write(run))
     assert root.one("verdict-title").text == (
         "Without 45.0% of the rows (vog_class, easy end), test accuracy is 84.9%, 0.3 points below full data [−0.8, +0.2]; "
@@ -166,7 +172,7 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
 
 def test_the_arms_table_holds_every_figure(page: Page) -> None:
     path = page("whole")
-    (entry,) = json.loads((path.parent / "results.json").read_text())["compare"].values()
+    entry = read_json(Run.open(path.parent).comparison_file(SELECTION))
     text = tree(path).one("arms").all("table")[0].text
     for arm in entry["arms"].values():
         for metric in ("accuracy", "macro_f1"):
@@ -185,7 +191,7 @@ def test_the_page_shows_the_last_selection_that_was_compared_and_names_a_newer_o
     root = tree(write(run))
     assert "Without 30.0% of the rows (el2n, easy end)" in root.one("verdict-title").text
     assert not root.all("div", "todo")
-    assert "vog_class-easy-cutoff-0.45" in root.one("arms").text
+    assert SELECTION in root.one("arms").text
 
 
 def test_every_table_has_a_caption_and_every_heading_a_scope(page: Page) -> None:
@@ -206,7 +212,7 @@ def test_every_class_has_its_line_and_a_small_group_its_mark(page: Page) -> None
     small = [
         name for name, line in lines.items() if "small" in [badge.text for badge in line.all("span", "small")]
     ]
-    rows = pl.read_parquet(page("many").parent / "rows.parquet")
+    rows = pl.read_parquet(Run.open(page("many").parent).rows_file)
     sizes = {
         **dict(rows["intent"].value_counts().iter_rows()),
         **dict(rows["domain"].value_counts().iter_rows()),
@@ -222,60 +228,99 @@ def test_charts_of_many_classes_say_that_they_show_the_largest(tmp_path: Path, p
 
 
 def test_the_same_files_give_the_same_bytes(page: Page) -> None:
-    path = page("whole")
-    assert write(path.parent).read_bytes() == render(read_run(path.parent)).encode()
+    run = Run.open(page("whole").parent)
+    assert write(run).read_bytes() == render(read_run(run)).encode()
 
 
 def test_writing_needs_no_other_part_of_the_run_folder(tmp_path: Path, page: Page) -> None:
     whole = page("whole").parent
-    names = [
+    files = [
         "run.yaml",
-        "audit.json",
-        "rows.parquet",
-        "scores.parquet",
-        "scores.json",
-        "results.json",
-        "selections",
-        "steps",
+        "rows/audit.json",
+        "rows/rows.parquet",
+        "train/step.json",
+        "measure/step.json",
+        "score/step.json",
+        "score/scores.parquet",
+        "select/step.json",
+        f"select/{SELECTION}.json",
+        f"select/{SELECTION}.parquet",
+        "compare/step.json",
+        f"compare/{SELECTION}.json",
     ]
-    (tmp_path / "run").mkdir()
-    for name in names:
-        copy = shutil.copytree if (whole / name).is_dir() else shutil.copy
-        copy(whole / name, tmp_path / "run" / name)
-    again = write(tmp_path / "run").read_text().replace(str(tmp_path / "run"), str(whole))
+    for name in files:
+        place = name if name == "run.yaml" else f".thresher/{name}"
+        (tmp_path / "run" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(whole / place, tmp_path / "run" / place)
+    again = write(Run.open(tmp_path / "run")).read_text().replace(str(tmp_path / "run"), str(whole))
     assert again == (whole / "report.html").read_text()
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a run folder"):
-        write(tmp_path)
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r": not a run folder \(no run\.yaml\); make one with"):
+        th.report(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    "name", ["results.json", "scores.json", "scores.parquet", "rows.parquet", "steps/select.json"]
+    "name",
+    [
+        f"compare/{SELECTION}.json",
+        f"select/{SELECTION}.json",
+        f"select/{SELECTION}.parquet",
+        "score/scores.parquet",
+        "rows/rows.parquet",
+        "rows/audit.json",
+        "sweep/result.json",
+        "map/map.parquet",
+    ],
 )
 def test_a_damaged_file_is_named_and_the_old_page_stays(tmp_path: Path, name: str) -> None:
-    run = fake_run(tmp_path / "run", n=60)
+    run = add_pictures(fake_run(tmp_path / "run", n=60))
     before = write(run).read_bytes()
-    (run / name).write_bytes(b"{damaged")
-    with pytest.raises(UserError, match=re.escape(str(run / name)) + ": damaged"):
+    (run.home / name).write_bytes(b"{damaged")
+    with pytest.raises(UserError, match=re.escape(str(run.home / name)) + ": damaged"):
         write(run)
-    assert (run / "report.html").read_bytes() == before
+    assert (run.folder / "report.html").read_bytes() == before
+
+
+def test_a_step_with_a_damaged_record_is_not_finished(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=60)
+    run.record_file("measure").write_bytes(b"{damaged")
+    run.record_file("score").write_bytes(b"{damaged")
+    files = read_run(run)
+    assert sorted(files.records) == ["compare", "select", "train"]
+    assert files.scores is None and files.about["scores"] == {}
+    assert f"thresher measure {run}" in {code.text for code in tree(write(run)).all("pre")}
+
+
+def test_what_was_made_before_the_scores_were_computed_again_is_not_shown(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=60)
+    assert set(read_run(run).compared) == set(read_run(run).selections) == {SELECTION}
+    measure_signals.finish(run, MeasureConfig(chunk_rows=64), {"truncated": 1}, 1.0)
+    finish_score(run, score_facts())
+    files = read_run(run)
+    assert (files.selections, files.compared, files.similarity) == ({}, {}, [])
+    assert files.scores is not None
+    assert f"thresher select {run}" in {code.text for code in tree(write(run)).all("pre")}
+
+
+def test_a_comparison_on_other_test_rows_is_not_shown(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", n=60).with_manifest(test_hash="00aa11bb22cc33dd44ee55ff")
+    files = read_run(run)
+    assert set(files.selections) == {SELECTION} and files.compared == {}
 
 
 @pytest.fixture(scope="module")
-def twenty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def twenty(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fake_run(tmp_path_factory.mktemp("twenty") / "run", n=20, upto="score")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(st.text(max_size=80), min_size=20, max_size=20), name=st.text(min_size=1, max_size=20))
-def test_any_text_comes_out_as_it_went_in(twenty: Path, texts: list[str], name: str) -> None:
-    rows = pl.read_parquet(twenty / "rows.parquet").with_columns(
-        utterance=pl.Series(texts), domain=pl.lit(name)
-    )
-    rows.write_parquet(twenty / "rows.parquet")
+def test_any_text_comes_out_as_it_went_in(twenty: Run, texts: list[str], name: str) -> None:
+    rows = pl.read_parquet(twenty.rows_file).with_columns(utterance=pl.Series(texts), domain=pl.lit(name))
+    rows.write_parquet(twenty.rows_file)
     root = tree(write(twenty))
     shown = shown_texts(root)
     assert len(shown) == 5 * 20
@@ -286,6 +331,6 @@ def test_any_text_comes_out_as_it_went_in(twenty: Path, texts: list[str], name: 
 def test_the_encoder_s_own_configuration_says_how_many_layers_auto_was(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=60, upto="train")
     assert "Layersauto" in tree(write(run)).one("settings").text
-    (run / "checkpoints" / "model").mkdir(parents=True)
-    (run / "checkpoints" / "model" / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 384}')
+    run.model_folder.mkdir(parents=True)
+    (run.model_folder / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 384}')
     assert "Layers3 of width 384 (asked for: auto)" in tree(write(run)).one("settings").text

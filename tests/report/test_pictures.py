@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -11,28 +10,29 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from fake_pictures import CHECKPOINTS, FRACTIONS, add_pictures, read_back
+from fake_pictures import CHECKPOINTS, FRACTIONS, TRAININGS, add_pictures, read_back, write_sweep
 from fake_run import HOSTILE, fake_run
 from html_tree import parse
 from scipy.stats import spearmanr
 
+from thresher.experiments.sweep import read_sweep
 from thresher.report import write
 from thresher.report.format import visible
 from thresher.report.pictures import PICTURES, pictures
 from thresher.report.read import read_run
-from thresher.run_folder import update_results
+from thresher.run import Run
 from thresher.scores.el2n import el2n
 
 Page = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return add_pictures(fake_run(tmp_path_factory.mktemp("pictures") / "R"))
 
 
 @pytest.fixture(scope="module")
-def figures(run: Path) -> dict[str, dict[str, Any]]:
+def figures(run: Run) -> dict[str, dict[str, Any]]:
     return {one["id"]: one for one in pictures(read_run(run))}
 
 
@@ -59,11 +59,11 @@ def test_models_stand_beside_each_other_with_the_first_choice_of_rows_and_random
     assert found["frozen: random rows"]["line"]["dash"] == "dot"
 
 
-def test_a_curve_starts_at_full_data_and_goes_through_the_means(run: Path, figures: dict[str, Any]) -> None:
+def test_a_curve_starts_at_full_data_and_goes_through_the_means(run: Run, figures: dict[str, Any]) -> None:
     curve = traces(figures["sweep"])["vog, easy"]
     means = [
         100 * line["accuracy"]["mean"]
-        for line in json.loads((run / "results.json").read_text())["sweep"]["table"]
+        for line in read_sweep(run)["table"]
         if line["score"] == "vog" and line["end"] == "easy"
     ]
     assert curve["x"] == [0, *(100 * one for one in FRACTIONS)]
@@ -105,12 +105,12 @@ def test_groups_that_lose_most_come_first_and_untested_ones_are_left_out(figures
 
 def test_groups_whose_names_begin_alike_are_lines_of_their_own(tmp_path: Path) -> None:
     run = add_pictures(fake_run(tmp_path / "R", n=60))
-    entry = json.loads((run / "results.json").read_text())["sweep"]
+    entry = read_sweep(run)
     names = ["book a flight to the city of departure A", "book a flight to the city of departure B", "7"]
     entry["groups"]["label"] = {"value": names, "n_train": [20] * 3, "n_test": [9] * 3}
     for one in (entry["full"], *entry["table"]):
         one["groups"]["label"]["accuracy"][2] = 0.5
-    update_results(run, sweep=entry)
+    write_sweep(run, entry)
     figure = {one["id"]: one for one in pictures(read_run(run))}["sweep-groups"]
     assert set(figure["traces"][0]["y"]) == {
         "book a flight…of departure A",
@@ -121,9 +121,9 @@ def test_groups_whose_names_begin_alike_are_lines_of_their_own(tmp_path: Path) -
     assert figure["layout"]["yaxis"]["type"] == "category", "a name may be a number"
 
 
-def test_the_data_map_has_each_row_where_its_scores_are(run: Path, figures: dict[str, Any]) -> None:
+def test_the_data_map_has_each_row_where_its_scores_are(run: Run, figures: dict[str, Any]) -> None:
     [trace] = figures["data-map"]["traces"]
-    scores = pl.read_parquet(run / "scores.parquet")
+    scores = pl.read_parquet(run.scores_file)
     assert trace["x"] == pytest.approx(scores["variability"].to_list(), abs=1e-4)
     assert trace["y"] == pytest.approx(scores["confidence"].to_list(), abs=1e-4)
     assert figures["data-map"]["details"][0] == f"{scores['label'][0]}: {HOSTILE[0]} (row-0)"
@@ -131,12 +131,12 @@ def test_the_data_map_has_each_row_where_its_scores_are(run: Path, figures: dict
 
 
 def test_the_map_without_the_hard_end_has_the_easy_rows_of_that_score(
-    run: Path, figures: dict[str, Any]
+    run: Run, figures: dict[str, Any]
 ) -> None:
     figure = figures["meaning-map"]
     by_name = dict(zip(figure["menu"], figure["traces"], strict=True))
     assert by_name["all rows"]["visible"] and len(by_name["all rows"]["places"]) == 900
-    scores, plane = pl.read_parquet(run / "scores.parquet"), pl.read_parquet(run / "map.parquet")
+    scores, plane = pl.read_parquet(run.scores_file), pl.read_parquet(run.map_file)
     easiest = scores.sort("pvi", descending=True).head(630)["id"]  # low is hard
     trace = by_name["without the hardest 30% by pvi"]
     assert {scores["id"][at] for at in trace["places"]} == set(easiest)
@@ -144,10 +144,10 @@ def test_the_map_without_the_hard_end_has_the_easy_rows_of_that_score(
     assert HOSTILE[0] in figure["details"][0]
 
 
-def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: dict[str, Any]) -> None:
+def test_el2n_over_the_training_is_the_formula_row_by_row(run: Run, figures: dict[str, Any]) -> None:
     trainings = []
-    for folder in ("run-0", "run-1"):
-        parts = [pl.read_parquet(one) for one in sorted((run / "signals" / folder).glob("part-*.parquet"))]
+    for training in TRAININGS:
+        parts = [pl.read_parquet(one) for one in sorted(run.signals(training).glob("part-*.parquet"))]
         values = []
         for label, logits in pl.concat(parts).select("label", "logits").iter_rows():
             row = []
@@ -165,7 +165,7 @@ def test_el2n_over_the_training_is_the_formula_row_by_row(run: Path, figures: di
 
 def test_checkpoints_of_a_training_that_diverged_are_a_gap(tmp_path: Path) -> None:
     run = add_pictures(fake_run(tmp_path / "R", n=60))
-    for part in (run / "signals" / "run-0").glob("part-*.parquet"):
+    for part in run.signals(TRAININGS[0]).glob("part-*.parquet"):
         table = pl.read_parquet(part)
         logits = table["logits"].to_numpy().copy()
         logits[:, 2:] = np.nan
@@ -178,7 +178,7 @@ def test_checkpoints_of_a_training_that_diverged_are_a_gap(tmp_path: Path) -> No
 
 def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_path: Path) -> None:
     other = add_pictures(fake_run(tmp_path / "R", n=60))
-    for part in (other / "signals").glob("run-*/part-*.parquet"):
+    for part in [part for training in TRAININGS for part in other.signals(training).glob("part-*.parquet")]:
         table = pl.read_parquet(part)
         norms = pl.Series([[0.1, 0.4, 0.3, 0.2]] * table.height, dtype=pl.Array(pl.Float32, CHECKPOINTS))
         table.drop("logits").with_columns(error_norm=norms).write_parquet(part)
@@ -186,8 +186,8 @@ def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_p
     assert traces(found)["median of the rows"]["y"] == pytest.approx([0.1, 0.4, 0.3, 0.2], abs=1e-4)
 
 
-def test_the_agreement_of_trainings_is_that_of_their_scores(run: Path, figures: dict[str, Any]) -> None:
-    trained = [read_back(run / "signals" / f"run-{number}") for number in range(2)]
+def test_the_agreement_of_trainings_is_that_of_their_scores(run: Run, figures: dict[str, Any]) -> None:
+    trained = [read_back(run.signals(training)) for training in TRAININGS]
     expected = spearmanr(*(el2n(signals, checkpoints) for signals, checkpoints in trained)).statistic
     [trace] = figures["stability"]["traces"]
     at = dict(zip(trace["y"], trace["x"], strict=True))
@@ -201,7 +201,7 @@ def test_the_agreement_of_trainings_is_that_of_their_scores(run: Path, figures: 
     assert beside["el2n"] == str(math.ceil(0.9 * (1 - expected) / (expected * (1 - 0.9))))
 
 
-def test_the_agreement_also_stands_as_a_table_with_what_has_none(run: Path, figures: dict[str, Any]) -> None:
+def test_the_agreement_also_stands_as_a_table_with_what_has_none(run: Run, figures: dict[str, Any]) -> None:
     root = parse(write(run).read_text(encoding="utf-8"))
     (table,) = root.one("pictures").all("table")
     (body,) = table.all("tbody")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from research.study.datamodel import linear_datamodelling_score, spearman
 from scipy import stats
+
+from research.study.datamodel import linear_datamodelling_score, spearman
 
 
 def plain_ranks(values: list[float]) -> list[float]:

@@ -10,14 +10,14 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
 from research.study.detect import (
     average_precision,
     confident_learning,
     detection_table,
     precision_at,
 )
-from sklearn.metrics import average_precision_score
-
 from thresher.errors import UserError
 
 rows = st.lists(st.tuples(st.integers(0, 4).map(float), st.booleans()), min_size=2, max_size=40).filter(
@@ -72,7 +72,9 @@ def test_every_score_column_is_listed_from_both_ends_best_first():
 
 @pytest.mark.parametrize("wrong", [[True, True], [False, False]])
 def test_there_must_be_rows_of_both_kinds(wrong):
-    with pytest.raises(UserError, match="of 2 rows have a wrong label; both correct and wrong labels are needed"):
+    with pytest.raises(
+        UserError, match="of 2 rows have a wrong label; both correct and wrong labels are needed"
+    ):
         detection_table(pl.DataFrame({"id": ["a", "b"], "aum": [1.0, 2.0]}), np.array(wrong))
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows import class_conditional, group_conditional, isotropic
-from thresher.rows.noise import uniform
 
 IDS = [f"row-{n}" for n in range(60_000)]
 LABELS = np.arange(60_000) % 3
@@ -115,12 +115,13 @@ def test_isotropic_noise_is_group_noise_of_one_group() -> None:
 
 def test_the_uniform_number_of_an_id_is_the_hash_it_is_said_to_be() -> None:
     digest = hashlib.blake2b("7\x1fwhich\x1fürow".encode(), digest_size=8).digest()
-    expected = (int.from_bytes(digest, "little") >> 11) / 2**53
-    assert uniform(["ürow"], 7, "which").tolist() == [expected]
-    values = uniform(IDS, 0, "which")
-    assert 0 <= values.min() <= values.max() < 1
+    hashes = purpose_hashes(["ürow"], 7, "which")
+    assert hashes.tolist() == [int.from_bytes(digest, "little")]
+    assert uniform(hashes).tolist() == [(int(hashes[0]) // 2**12 + 0.5) / 2**52]
+    values = uniform(purpose_hashes(IDS, 0, "which"))
+    assert 0 < values.min() <= values.max() < 1
     assert values.mean() == pytest.approx(0.5, abs=0.01)
-    assert abs(np.corrcoef(values, uniform(IDS, 0, "what"))[0, 1]) < 0.02
+    assert abs(np.corrcoef(values, uniform(purpose_hashes(IDS, 0, "what")))[0, 1]) < 0.02
 
 
 def test_nonsense_is_refused() -> None:

@@ -67,7 +67,7 @@ def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float
         assert hardest_view(table, signals, skill=skill).is_between(0, 1).all()
     else:
         with pytest.raises(
-            MissingSignal, match=r"the words alone tell too little: .*the model 90%.*class 50%"
+            MissingSignal, match=r"the words alone say too little: .*the model 90%.*class 50%"
         ):
             hardest_view(table, signals, skill=skill)
 
@@ -81,8 +81,8 @@ def test_words_that_know_less_than_the_largest_class_count_for_nothing_however_b
         hardest_view(pl.DataFrame(margins), pl.DataFrame({"label": [0] * 30 + [1] * 20}))
 
 
-@pytest.mark.parametrize("absent", ["held_out_margin", "word_margin"])
-def test_it_takes_both_views(absent: str):
+@pytest.mark.parametrize("missing", ["held_out_margin", "word_margin"])
+def test_it_takes_both_views(missing: str):
     table, signals = views(0)
-    with pytest.raises(MissingSignal, match=f"needs {absent}$"):
-        hardest_view(table.drop(absent), signals)
+    with pytest.raises(MissingSignal, match=f"needs {missing}$"):
+        hardest_view(table.drop(missing), signals)

@@ -50,8 +50,11 @@ def test_values_have_the_annotated_type():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"vug": {}}, f"unknown score 'vug'; known scores: {', '.join(scores())}"),
-        ({"vog": {"windo": "all"}}, "score 'vog' has no option 'windo'; it has form, window, reduce"),
+        ({"vug": {}}, f"unknown score 'vug'; known scores: {', '.join(scores())}; did you mean 'vog'?"),
+        (
+            {"vog": {"windo": "all"}},
+            "score 'vog' has no option 'windo'; it has form, window, reduce; did you mean 'window'?",
+        ),
         (
             {"vog": {"window": "sometime"}},
             "score 'vog': option 'window' is 'sometime'; it takes all, early, late or whole numbers separated"

@@ -17,6 +17,9 @@ from polars.testing import assert_frame_equal
 from signals_tables import random_run, runs
 
 import thresher.errors
+import thresher.logits
+import thresher.options
+import thresher.registry
 import thresher.scores
 import thresher.wording
 from thresher.errors import UserError
@@ -66,7 +69,7 @@ def test_a_score_that_looks_at_other_rows_gets_them_all(monkeypatch):
         seen.append(signals.height)
         return pl.Series([0.0] * signals.height)
 
-    monkeypatch.setattr("thresher.scores.registry._REGISTRY", {})
+    monkeypatch.setattr("thresher.scores.registry.SCORES.table", {})
     facts = {"needs": (), "hard": "high", "runs": 1, "cost": "", "source": ""}
     score("alone", **facts)(alone)
     score("together", reads="rows", **facts)(alone)
@@ -176,14 +179,14 @@ def test_options_reach_the_scores_and_stand_in_the_report():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda signals: signals.head(5), "signals of run 1 are of other rows than those of run 0"),
+        (lambda signals: signals.head(5), "signals of run 1 have other rows than those of run 0"),
         (
             lambda signals: signals.with_columns(pl.col("id") + "x"),
-            "signals of run 1 are of other rows than those of run 0",
+            "signals of run 1 have other rows than those of run 0",
         ),
         (
             lambda signals: signals.with_columns(pl.lit(0, pl.Int32).alias("label")),
-            "signals of run 1 are of other rows than those of run 0",
+            "signals of run 1 have other rows than those of run 0",
         ),
     ],
 )
@@ -199,7 +202,7 @@ def test_what_cannot_be_scored_at_all_is_refused():
         score_table([(signals.select("id", "label"), checkpoints)])
     with pytest.raises(UserError, match="no signals to score"):
         score_table([])
-    with pytest.raises(UserError, match="an id stands twice"):
+    with pytest.raises(UserError, match="an id is repeated"):
         score_table([(pl.concat([signals, signals]), checkpoints)])
 
 
@@ -225,7 +228,7 @@ print(table.columns, table["tokens"].to_list(), column("tokens", "auto", table.c
 def test_a_new_score_is_one_new_file_and_nothing_else(tmp_path):
     package = tmp_path / "thresher"
     shutil.copytree(Path(thresher.scores.__file__).parent, package / "scores")
-    for module in (thresher.errors, thresher.wording):
+    for module in (thresher.errors, thresher.logits, thresher.options, thresher.registry, thresher.wording):
         shutil.copy(module.__file__, package)
     (package / "__init__.py").touch()
     (package / "scores" / "tokens.py").write_text(NEW_SCORE)

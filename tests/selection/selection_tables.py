@@ -66,7 +66,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 def columns_for(strategy: str, column: str) -> str | tuple[str, str]:
     """That column, twice where the strategy goes by a score and by what is learned of a row."""
-    return column if find(strategy).reach is None else (column, column)
+    return column if find(strategy).scores != 2 else (column, column)
 
 
 def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import shutil
@@ -12,32 +13,37 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from plain_selection import keys_of, linear_weights, mixed_keys
+from plain_selection import keys_of, linear_weights, mixed_keys, recommended_out
 
 import thresher
 from thresher.errors import UserError
 from thresher.selection import (
-    Spread,
+    Candidates,
+    Keys,
     check_options,
     find,
     hash_ids,
     parse_options,
     strategies,
-    uniform,
 )
 from thresher.selection.registry import strategy
 
 SCORES = np.array([-1.3, 0.2, 0.2, 1.0, 2.4, 0.9])
 IDS = pl.Series([f"row {i}" for i in range(len(SCORES))])
 SEEDS = 6000
-BY_SPREAD = [name for name, entry in strategies().items() if not entry.ranks]
+
+
+def rows(scores: np.ndarray, tie: np.ndarray) -> Candidates:
+    return dataclasses.replace(Candidates.of(scores), tie=tie)
+
+
+def keys_by(name: str, rows: Candidates, **options: float) -> np.ndarray:
+    made = find(name).function(rows, **options)
+    return made.key if isinstance(made, Keys) else made
 
 
 def keys(name: str, scores: np.ndarray, seed: int, **options: float) -> np.ndarray:
-    spread: object = Spread(float(scores.min()), float(scores.max()), math.fsum(scores) / len(scores))
-    if find(name).several:
-        scores, spread = scores[:, None], (spread,)
-    return find(name).function(scores, uniform(hash_ids(IDS[: len(scores)], seed)), spread, **options)
+    return keys_by(name, rows(scores, hash_ids(IDS, seed)), **options)
 
 
 def inclusion(weights: np.ndarray, k: int) -> np.ndarray:
@@ -83,11 +89,9 @@ def test_linear_draws_without_replacement_by_linear_weights(k: int, eps: float) 
 def test_mixed_draws_by_the_mean_of_the_two_columns_probabilities(k: int) -> None:
     other = np.array([5.0, 0.0, 1.0, 0.0, 0.0, 0.0])
     weights = [np.array(linear_weights(column.tolist(), {"eps": 0.1})) for column in (SCORES, other)]
-    wanted = np.stack([SCORES, other], axis=1)
-    spreads = tuple(Spread(float(column.min()), float(column.max()), column.mean()) for column in wanted.T)
     counts = np.zeros(len(SCORES))
     for seed in range(SEEDS):
-        key = find("mixed").function(wanted, uniform(hash_ids(IDS, seed)), spreads, eps=0.1)
+        key = find("mixed").function(rows(np.stack([SCORES, other]), hash_ids(IDS, seed)), eps=0.1)
         counts[np.argsort(key)[-k:]] += 1
     assert_drawn(counts / SEEDS, inclusion(sum(w / w.sum() for w in weights) / 2, k))
 
@@ -121,39 +125,59 @@ def test_constant_scores_draw_every_row_equally(name: str) -> None:
         assert np.argsort(keys(name, same, seed)).tolist() == np.argsort(keys("random", same, seed)).tolist()
 
 
-@pytest.mark.parametrize("name", BY_SPREAD)
+@pytest.mark.parametrize("name", strategies())
 def test_keys_equal_the_plain_ones(name: str) -> None:
-    rows = [{"id": row_id, "s": score} for row_id, score in zip(IDS, SCORES.tolist(), strict=True)]
-    several = find(name).several
-    expected = mixed_keys(rows, ("s",), [1], 5, {}) if several else keys_of(rows, "s", name, 1, 5, {})
-    np.testing.assert_allclose(keys(name, SCORES, 5), expected, rtol=1e-13)
+    table = [
+        {"id": row_id, "s": score, "t": -score} for row_id, score in zip(IDS, SCORES.tolist(), strict=True)
+    ]
+    scores, options = np.atleast_2d(SCORES), {}
+    if name == "mixed":
+        expected = mixed_keys(table, ("s",), [1], 5, {})
+    elif name == "recommended":
+        # The easier, the better learned: the three rows after the first two reach a mean of -0.5.
+        scores, options = np.stack([SCORES, -SCORES]), {"learned": -0.5, "sample": 0.0}
+        out = recommended_out(table, ("s", "t"), 1, 0.5, 5, options)
+        assert len(out) == 2
+        expected = [-math.inf if row["id"] in out else row["s"] for row in table]
+    else:
+        expected = keys_of(table, "s", name, 1, 5, {})
+    np.testing.assert_allclose(keys(name, scores, 5, **options), expected, rtol=1e-13)
+
+
+def columns(name: str, score: np.ndarray) -> np.ndarray:
+    """As many columns as the strategy reads, (M, N)."""
+    return np.stack([score, score**2]) if find(name).several else score[None]
 
 
 @pytest.mark.parametrize("name", strategies())
-def test_the_key_of_a_row_does_not_depend_on_its_piece(name: str) -> None:
-    # Bit for bit: vectorised logarithms must not treat the ends of an array differently.
+def test_the_order_of_the_rows_changes_no_bit_of_a_key(name: str) -> None:
+    # Vectorised logarithms must not treat the ends of an array differently, and sums must not be rounded by order.
     generator = np.random.default_rng(0)
-    wanted, u = generator.normal(size=1000), uniform(generator.integers(0, 2**64, 1000, dtype=np.uint64))
-    spread: object = Spread(
-        float(wanted.min()), float(wanted.max()), float(wanted.mean()), median=0.1, kept=0.5
-    )
-    if find(name).several and find(name).reach is None:
-        wanted, spread = np.stack([wanted, wanted**2], axis=1), (spread, Spread(0.0, 30.0, 1.0))
-    whole = find(name).function(wanted, u, spread)
-    for start, stop in [(0, 1), (1, 4), (3, 20), (7, 1000), (999, 1000)]:
-        part = find(name).function(wanted[start:stop].copy(), u[start:stop].copy(), spread)
-        assert part.tobytes() == whole[start:stop].tobytes()
+    score, tie = generator.normal(size=1000).round(2), generator.integers(0, 2**64, 1000, dtype=np.uint64)
+    protected, group = generator.random(1000) < 0.1, generator.integers(0, 3, 1000).astype(np.int32)
+    given = dataclasses.replace(rows(columns(name, score), tie), group=group, n_groups=3, protected=protected)
+    whole = find(name).function(given)
+    for _ in range(3):
+        order = generator.permutation(1000)
+        mixed = dataclasses.replace(
+            given,
+            scores=given.scores[:, order],
+            tie=tie[order],
+            group=group[order],
+            protected=protected[order],
+        )
+        again = find(name).function(mixed)
+        parts = zip(whole, again, strict=True) if isinstance(whole, Keys) else [(whole, again)]
+        for before, after in parts:
+            if isinstance(before, np.ndarray):
+                assert before[order].tobytes() == after.tobytes()
 
 
 @pytest.mark.parametrize("name", strategies())
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e150])
 def test_keys_are_never_nan_or_infinite_upwards(name: str, scale: float) -> None:
     extreme = np.array([0, 1, 2**63, 2**64 - 1], dtype=np.uint64)
-    wanted = np.array([-scale, 0.0, scale, scale])
-    spread: object = Spread(-scale, scale, mean=scale / 4, median=0.0)
-    if find(name).several:
-        wanted, spread = wanted[:, None], (spread,)
-    key = find(name).function(wanted, uniform(extreme), spread)
+    key = keys_by(name, rows(columns(name, np.array([-scale, 0.0, scale, scale])), extreme))
     assert not np.isnan(key).any() and not np.isposinf(key).any()
 
 
@@ -164,11 +188,17 @@ def test_keys_are_never_nan_or_infinite_upwards(name: str, scale: float) -> None
         ("softmax", {"temperature": -1.0}, "'temperature' is -1; it must be above 0"),
         ("linear", {"eps": 0.0}, "'eps' is 0; it must be above 0 and at most 1"),
         ("linear", {"eps": 1.5}, "'eps' is 1.5; it must be above 0 and at most 1"),
+        ("mixed", {"eps": 0.0}, "'eps' is 0; it must be above 0 and at most 1"),
+        ("window", {"beta": 1.0}, "'beta' is 1; it must be at least 0 and below 1"),
+        ("coverage", {"beta": -0.1}, "'beta' is -0.1; it must be at least 0 and below 1"),
+        ("coverage", {"strata": 0.0}, "'strata' is 0; it must be a whole number from 1 to 10,000"),
+        ("recommended", {"least": -0.1}, "'least' is -0.1; it must be from 0 to 1"),
+        ("recommended", {"sample": 1.1}, "'sample' is 1.1; it must be from 0 to 1"),
     ],
 )
 def test_options_outside_their_range_are_refused(name: str, options: dict[str, float], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        keys(name, SCORES, 0, **options)
+        keys(name, columns(name, SCORES), 0, **options)
 
 
 def test_options_are_numbers_that_the_strategy_knows() -> None:
@@ -182,6 +212,10 @@ def test_options_are_numbers_that_the_strategy_knows() -> None:
         check_options("softmax", {"eps": 1})
     with pytest.raises(UserError, match=r"^strategy 'random' has no option 'eps'; it has none$"):
         check_options("random", {"eps": 1})
+    with pytest.raises(UserError, match=r"; did you mean 'coverage'\?$"):
+        find("coverge")
+    with pytest.raises(UserError, match=r"; it has beta, strata; did you mean 'strata'\?$"):
+        check_options("coverage", {"stata": 5})
     for value in ("warm", "nan", "inf", None, [1]):
         with pytest.raises(UserError, match=r"option 'temperature' is .*; it takes a number"):
             check_options("softmax", {"temperature": value})
@@ -194,15 +228,19 @@ def test_options_from_the_command_line() -> None:
 
 
 def test_mistakes_in_a_strategy_file_are_found_when_it_is_imported() -> None:
-    def no_default(wanted, u, spread, *, power):  # type: ignore[no-untyped-def]
-        return wanted
+    def no_default(rows, *, power):  # type: ignore[no-untyped-def]
+        return rows.score
 
-    with pytest.raises(ValueError, match="option 'power' needs a number as default"):
-        strategy("powered", source="none")(no_default)
-    with pytest.raises(ValueError, match="it declares option 'beta' and does not have it"):
-        strategy("powered", source="none", drop="beta")(lambda wanted, u, spread: wanted)
+    def no_type(rows, *, power=1.0):  # type: ignore[no-untyped-def]
+        return rows.score
+
+    for function in (no_default, no_type):
+        with pytest.raises(ValueError, match="option 'power' needs a type and a default"):
+            strategy("powered", source="none")(function)
+    with pytest.raises(TypeError, match="drop"):
+        strategy("powered", source="none", drop="beta")(lambda rows: rows.score)
     with pytest.raises(ValueError, match="'cutoff' is defined twice"):
-        strategy("cutoff", source="none")(lambda wanted, u, spread: wanted)
+        strategy("cutoff", source="none")(lambda rows: rows.score)
     assert "powered" not in strategies()
 
 
@@ -213,12 +251,12 @@ def test_a_new_strategy_is_one_new_file_and_nothing_else(tmp_path: Path) -> None
         "import numpy as np\n"
         "from thresher.selection.registry import strategy\n\n\n"
         '@strategy("middle", source="a test")\n'
-        "def middle(wanted, u, spread, *, power=1.0):\n"
-        "    return -np.abs(wanted - (spread.low + spread.high) / 2) ** power\n"
+        "def middle(rows, *, power: float = 1.0):\n"
+        "    return -np.abs(rows.score - (rows.score.min() + rows.score.max()) / 2) ** power\n"
     )
     program = (
         "import polars as pl; from thresher.selection import select, strategies\n"
-        "print(dict(strategies()['middle'].options))\n"
+        "print(strategies()['middle'].defaults)\n"
         "table = pl.DataFrame({'id': ['a', 'b', 'c'], 's': [0.0, 0.4, 1.0]})\n"
         "print(select(table, by='s', prune=0.6, strategy='middle').filter('kept')['id'].to_list())\n"
     )

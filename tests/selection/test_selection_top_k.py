@@ -1,9 +1,8 @@
-"""The exact cut: the same as sorting, however the rows are divided, whatever the bits of the keys."""
+"""The largest keys: the same as sorting, whatever the bits of the keys; and the quotas of groups."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,91 +11,54 @@ from hypothesis import strategies as st
 
 from thresher.errors import UserError
 from thresher.selection.quotas import quotas
-from thresher.selection.top_k import Pieces, find_cut, is_kept, nth_largest, order_bits
+from thresher.selection.top_k import largest, largest_of_groups
 
-words = st.one_of(
-    st.integers(0, 3),
-    st.integers(0, 2**64 - 1),
-    st.integers(2**63 - 2, 2**63 + 2),
-    st.sampled_from([2**44 - 1, 2**44, 2**24, 2**64 - 1]),
-)
+ties = st.one_of(st.integers(0, 3), st.integers(0, 2**64 - 1), st.integers(2**63 - 2, 2**63 + 2))
+KEYS = [-0.0, 0.0, 1.5, math.inf, -math.inf, -2.0, 1e-300, -5e-324, 5e-324]
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.data(), st.sampled_from([0, 3, 10**6]))
-def test_nth_largest_equals_sorting(data: st.DataObject, gather: int) -> None:
-    groups = data.draw(st.integers(1, 5))
-    rows = data.draw(st.lists(st.tuples(words, st.integers(0, groups - 1)), min_size=1, max_size=40))
-    rank = [data.draw(st.integers(0, sum(g == group for _, g in rows))) for group in range(groups)]
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=3)))
-    parts = [rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
-
-    def passes() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for part in parts:
-            yield np.array([w for w, _ in part], np.uint64), np.array([g for _, g in part], np.int32)
-
-    word, among, equal = nth_largest(passes, np.array(rank), gather=gather)
-    for group in range(groups):
-        ordered = sorted((w for w, g in rows if g == group), reverse=True)
-        if rank[group] == 0:
-            assert (word[group], among[group], equal[group]) == (2**64 - 1, 0, 0)
-            continue
-        value = ordered[rank[group] - 1]
-        assert word[group] == value
-        assert among[group] == ordered[: rank[group]].count(value)
-        assert equal[group] == ordered.count(value)
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_the_rows_with_the_largest_key_and_tie_of_each_group_are_kept(data: st.DataObject) -> None:
+    key = st.one_of(st.sampled_from(KEYS), st.floats(allow_nan=False))
+    rows = data.draw(
+        st.lists(
+            st.tuples(key, ties, st.integers(0, 4)), min_size=1, max_size=40, unique_by=lambda row: row[1]
+        )
+    )
+    keys, hashes, group = (list(column) for column in zip(*rows, strict=True))
+    quota = [data.draw(st.integers(0, group.count(g))) for g in range(5)]
+    expected = set()
+    for g in range(5):
+        ordered = sorted(
+            (row for row in range(len(rows)) if group[row] == g),
+            key=lambda row: (keys[row], hashes[row]),
+            reverse=True,
+        )
+        expected |= set(ordered[: quota[g]])
+    given = np.array(keys), np.array(hashes, np.uint64), np.array(group, np.int32)
+    assert set(np.flatnonzero(largest_of_groups(*given, np.array(quota)))) == expected
+    whole = data.draw(st.integers(0, len(rows)))
+    of_all = sorted(range(len(rows)), key=lambda row: (keys[row], hashes[row]), reverse=True)[:whole]
+    assert set(np.flatnonzero(largest(*given[:2], whole))) == set(of_all)
 
 
 @pytest.mark.parametrize("groups", [1, 7, 1000, 200_000])
-def test_the_counters_fit_any_number_of_groups(groups: int) -> None:
+def test_any_number_of_groups(groups: int) -> None:
     generator = np.random.default_rng(0)
-    word = generator.integers(0, 2**64, 2000, dtype=np.uint64)
+    key, tie = generator.normal(size=2000).round(1), generator.integers(0, 2**64, 2000, dtype=np.uint64)
     group = generator.integers(0, min(groups, 50), 2000).astype(np.int32) * (groups // min(groups, 50))
-    rank = np.minimum(np.bincount(group, minlength=groups), 2)
-    found, _, _ = nth_largest(lambda: iter([(word, group)]), rank, gather=0)
+    found = largest_of_groups(key, tie, group, np.minimum(np.bincount(group, minlength=groups), 2))
     for g in np.unique(group):
-        assert found[g] == np.sort(word[group == g])[::-1][rank[g] - 1]
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats(allow_nan=False), min_size=2, max_size=30))
-def test_order_bits_order_like_the_numbers(numbers: list[float]) -> None:
-    bits = order_bits(np.array(numbers)).tolist()
-    for (a, x), (b, y) in zip(
-        zip(numbers, bits, strict=True), zip(numbers[1:], bits[1:], strict=True), strict=False
-    ):
-        assert (a < b, a == b) == (x < y, x == y)
-
-
-def test_order_bits_reach_every_float_and_never_the_mark_for_nothing() -> None:
-    bits = order_bits(np.array([-math.inf, -5e-324, 0.0, 5e-324, math.inf]))
-    assert (np.diff(bits.astype(object)) > 0).all()
-    assert bits.max() < 2**64 - 1
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.data())
-def test_the_cut_keeps_the_largest_key_and_tie_pairs(data: st.DataObject) -> None:
-    keys = data.draw(
-        st.lists(st.sampled_from([-0.0, 0.0, 1.5, math.inf, -2.0, 1e-300]), min_size=1, max_size=30)
-    )
-    ties = data.draw(st.lists(words, min_size=len(keys), max_size=len(keys), unique=True))
-    group = data.draw(st.lists(st.integers(0, 2), min_size=len(keys), max_size=len(keys)))
-    quota = [data.draw(st.integers(0, group.count(g))) for g in range(3)]
-    rows = Pieces(np.array(keys), np.array(ties, np.uint64), np.array(group, np.int32))
-    kept = is_kept(find_cut(lambda: iter([rows]), np.array(quota)), rows)
-    expected = set()
-    for g in range(3):
-        members = [i for i in range(len(keys)) if group[i] == g]
-        expected |= set(sorted(members, key=lambda i: (keys[i], ties[i]), reverse=True)[: quota[g]])
-    assert set(np.flatnonzero(kept)) == expected
+        rows = np.flatnonzero(group == g)
+        assert set(rows[found[rows]]) == set(rows[np.lexsort((tie[rows], key[rows]))[-2:]])
 
 
 def test_rows_that_only_their_order_tells_apart_are_refused() -> None:
-    rows = Pieces(np.array([1.0, 1.0, 0.0]), np.array([4, 4, 9], np.uint64), np.zeros(3, np.int32))
-    assert is_kept(find_cut(lambda: iter([rows]), np.array([2])), rows).tolist() == [True, True, False]
+    key, tie = np.array([1.0, 1.0, 0.0]), np.array([4, 4, 9], np.uint64)
+    assert largest(key, tie, 2).tolist() == [True, True, False]
     with pytest.raises(UserError, match="choose another seed"):
-        find_cut(lambda: iter([rows]), np.array([1]))
+        largest(key, tie, 1)
 
 
 @settings(max_examples=200, deadline=None)

@@ -12,6 +12,7 @@ import pytest
 from transformers import BertConfig, BertModel
 
 import thresher as th
+from thresher.run import Run
 from tiny import VOCABULARY, WORDS, tokenizer_of
 
 HIDDEN, TOKENS, CHECKPOINTS = 128, 62, 10
@@ -20,14 +21,14 @@ FEW, MANY = 96, 1536
 MEASURE = """
 import resource, sys
 import thresher as th
-th.measure(sys.argv[1], workers=1)
+th.measure(sys.argv[1], workers=1, chunk_rows=64, batch_tokens=4096)
 from loky import get_reusable_executor
 get_reusable_executor().shutdown(wait=True)
 print(sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 """
 
 
-def trained(folder: Path, n_rows: int) -> Path:
+def trained(folder: Path, n_rows: int) -> Run:
     """A run whose gradients, were they kept, would take 320 kB a row."""
     draw = random.Random(0)
     texts = [" ".join(draw.choices(WORDS, k=TOKENS - 2)) for _ in range(n_rows)]
@@ -53,8 +54,6 @@ def trained(folder: Path, n_rows: int) -> Path:
         null_epochs=0.01,
         threads=1,
         workers=1,
-        chunk_rows=64,
-        batch_tokens=4096,
         seed=0,
     )
 

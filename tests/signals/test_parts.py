@@ -11,16 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from thresher import sealed
-from thresher.config import SIGNALS, MeasureConfig
+from bare_run import CONFIG, bare_run
+from thresher.config import SIGNALS, MeasureConfig, ModelConfig
 from thresher.errors import UserError
+from thresher.run import FIRST
+from thresher.run.integrity import read_table, table_problem, write_table
+from thresher.run.layout import Layout
 from thresher.signals.plan import (
     Plan,
     make_plan,
-    part_fault,
+    part_problem,
     read_part,
     read_parts,
-    signals_fault,
+    signals_problem,
     write_part,
     write_plan,
 )
@@ -31,13 +34,13 @@ NOT_OF_THIS_RUN = "made with other rows, model or settings"
 @pytest.fixture
 def plan(tmp_path: Path) -> Plan:
     return Plan(
-        tmp_path,
-        "run-0",
+        Layout(tmp_path),
+        FIRST,
         n_rows=25,
         chunk_rows=10,
         batch_tokens=64,
         dtype="float32",
-        gradients=True,
+        signals=SIGNALS,
         hash="a1",
     )
 
@@ -55,19 +58,19 @@ def test_chunks_cover_every_row_once(plan):
 
 def test_a_part_comes_back_as_it_was_written(plan):
     write_part(plan, 0, table(10))
-    assert part_fault(plan, 0) is None
+    assert part_problem(plan, 0) is None
     assert read_part(plan, 0).equals(table(10))
     assert read_part(plan, 0).schema == table(10).schema
 
 
 def test_a_missing_an_incomplete_and_a_foreign_part_are_told_apart(plan):
-    assert part_fault(plan, 1) == "absent"
+    assert part_problem(plan, 1) == "missing"
     write_part(plan, 1, table(7))
-    assert part_fault(plan, 1) == "incomplete"
+    assert part_problem(plan, 1) == "incomplete"
     write_part(replace(plan, hash="b2"), 1, table(10))
-    assert part_fault(plan, 1) == NOT_OF_THIS_RUN
+    assert part_problem(plan, 1) == NOT_OF_THIS_RUN
     table(10).write_parquet(plan.part(1))  # by nobody of ours
-    assert part_fault(plan, 1) == NOT_OF_THIS_RUN
+    assert part_problem(plan, 1) == NOT_OF_THIS_RUN
 
 
 def test_parts_of_equal_length_that_changed_places_are_noticed(plan):
@@ -77,7 +80,7 @@ def test_parts_of_equal_length_that_changed_places_are_noticed(plan):
     plan.part(0).rename(other)
     plan.part(1).rename(plan.part(0))
     other.rename(plan.part(1))
-    assert [part_fault(plan, chunk) for chunk in (0, 1)] == ["holds the rows of another part"] * 2
+    assert [part_problem(plan, chunk) for chunk in (0, 1)] == ["holds the rows of another part"] * 2
 
 
 @pytest.mark.slow
@@ -89,7 +92,7 @@ def test_any_single_damaged_byte_is_noticed(plan):
         damaged = bytearray(whole)
         damaged[place] ^= 1 << place % 8
         plan.part(0).write_bytes(damaged)
-        assert part_fault(plan, 0) is not None, place
+        assert part_problem(plan, 0) is not None, place
     with pytest.raises(
         UserError, match=r"part-00000.parquet: damaged .*; `thresher measure .*` measures it again"
     ):
@@ -105,22 +108,22 @@ def test_a_cut_or_overwritten_file_is_noticed(plan, data):
     filling = data.draw(st.sampled_from([b"", b"\0", b"\xff"])) * (last - first)
     damaged = whole[:first] + filling + whole[last:]
     plan.part(0).write_bytes(damaged)
-    assert (part_fault(plan, 0) is None) == (damaged == whole)
+    assert (part_problem(plan, 0) is None) == (damaged == whole)
 
 
-def test_a_finished_measurement_is_read_only_when_all_of_it_is_sound(plan):
+def test_a_finished_measurement_is_read_only_when_all_of_it_is_intact(plan):
     def measured() -> None:
         for chunk in range(plan.chunks):
             first, rows = plan.rows_of(chunk)
             write_part(plan, chunk, table(rows, first))
-        sealed.write_table(plan.folder / "checkpoints.parquet", pl.DataFrame({"step": [4, 9]}))
+        write_table(plan.folder / "checkpoints.parquet", pl.DataFrame({"step": [4, 9]}))
         write_plan(plan, [0.5, -0.5])
 
     measured()
-    rows, null_logits, checkpoints = read_parts(plan.run, plan.name)
+    rows, null_logits, checkpoints = read_parts(plan.run, plan.training)
     assert rows["id"].to_list() == [f"row {i}" for i in range(25)]
     assert (null_logits, checkpoints["step"].to_list()) == ([0.5, -0.5], [4, 9])
-    assert signals_fault(plan.run, plan.name) is None
+    assert signals_problem(plan.run, plan.training) is None
     for path in sorted(plan.folder.iterdir()):
         whole = path.read_bytes()
         for change in (None, whole[:-9], bytes([*whole[:90], whole[90] ^ 1, *whole[91:]])):
@@ -128,28 +131,32 @@ def test_a_finished_measurement_is_read_only_when_all_of_it_is_sound(plan):
                 path.unlink()
             else:
                 path.write_bytes(change)
-            fault = signals_fault(plan.run, plan.name)
-            assert fault is not None and (
-                path.name in fault or (path.name == "plan.json" and "no signals" in fault)
+            problem = signals_problem(plan.run, plan.training)
+            assert problem is not None and (
+                path.name in problem or (path.name == "plan.json" and "no signals" in problem)
             )
-            with pytest.raises(UserError, match=f"thresher measure {plan.run}"):
-                read_parts(plan.run, plan.name)
+            with pytest.raises(UserError, match=f"thresher measure {plan.run.folder}"):
+                read_parts(plan.run, plan.training)
         path.write_bytes(whole)
 
 
 def test_what_somebody_else_wrote_without_a_checksum_is_taken_as_it_is(tmp_path):
     table(10).write_parquet(tmp_path / "scores.parquet")
-    assert sealed.fault(tmp_path / "scores.parquet") is None
-    assert sealed.read_table(tmp_path / "scores.parquet", "").equals(table(10))
+    assert table_problem(tmp_path / "scores.parquet") is None
+    assert read_table(tmp_path / "scores.parquet", "").equals(table(10))
 
 
 def test_a_part_is_another_one_where_other_signals_are_wanted(tmp_path):
-    def hash_for(**settings):
-        config = {"model": {}, "data": {"text": ["t"]}, "measure": MeasureConfig(**settings).model_dump()}
-        manifest = {"rows_hash": "r", "n_rows": 5, "config": config}
-        return make_plan(tmp_path, "run-0", manifest, gradients=True).hash
+    def hash_for(gradients: bool = True, manifest: dict[str, object] | None = None, **settings) -> str:
+        run = bare_run(tmp_path, **manifest or {})
+        return make_plan(run, FIRST, MeasureConfig(**settings), gradients=gradients).hash
 
     assert hash_for(signals=("gradient_gram",)) != hash_for()
     assert hash_for(signals=tuple(reversed(SIGNALS))) == hash_for()
     assert hash_for(batch_tokens=7, workers=3) == hash_for()
     assert hash_for(dtype="bfloat16") != hash_for()
+    assert hash_for(chunk_rows=7) != hash_for()
+    assert hash_for(gradients=False) == hash_for(signals=()) != hash_for()
+    model = CONFIG.model_copy(update={"model": ModelConfig(name="other")})
+    for changed in ({"rows_hash": "s"}, {"config": model}):
+        assert hash_for(manifest=changed) != hash_for()

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import ModelOutput
 
 import thresher as th
 from thresher.signals.measure import read_signals
-from thresher.training.diet import Portion, registry
+from thresher.training.diet import Moment, Portion, registry
 from thresher.training.diet.score import joint
 from thresher.training.watch.tap import tap
 
@@ -26,11 +26,12 @@ def fixed(monkeypatch):
     """A diet that takes a list of portions, one per epoch."""
 
     def enter(*portions: Portion) -> str:
-        options = dict(registry.COMMON)
-        entry = registry.Diet(
-            "fixed", lambda now, **given: portions[now.epoch], "loss", True, "a test", options
-        )
-        monkeypatch.setitem(registry._REGISTRY, "fixed", entry)
+        monkeypatch.setattr(registry.DIETS, "table", dict(registry.DIETS.table))
+
+        @registry.diet("fixed", score="loss", weighs=True, source="a test")
+        def fixed(now: Moment, *, restart: bool = any(one.restart for one in portions)) -> Portion:
+            return portions[now.epoch]
+
         return "fixed"
 
     return enter
@@ -268,7 +269,6 @@ def test_beginning_anew_is_from_the_first_weights(fixed, tmp_path):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trainer = make.trainer_of(model, make.sequence_rows("bert"), tmp_path, num_train_epochs=2)
     name = fixed(Portion(everything), Portion(everything, restart=True))
-    registry._REGISTRY[name].options["restart"] = True
     at_start: list[bool] = []
 
     class Look(TrainerCallback):

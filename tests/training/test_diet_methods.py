@@ -126,15 +126,18 @@ def test_by_class_keeps_the_same_share_of_every_class(seed, classes, prune):
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("slimfast", {}, "unknown diet 'slimfast'; there are data-diet, infobatch, iterative"),
+        ("slimfast", {}, "unknown diet 'slimfast'; known diets: data-diet, infobatch, iterative"),
         ("infobatch", {"q": 1}, "has no option 'q'; it has r, full"),
         ("infobatch", {"r": "much"}, "'r' is 'much'; it takes a number"),
         ("infobatch", {"r": 1.0}, "r is 1.0"),
         ("data-diet", {"prune": 1.5}, "prune 1.5"),
         ("data-diet", {"after": 0.5}, "'after' is '0.5'; it takes a whole number"),
-        ("data-diet", {"by_class": 2}, "by_class"),
+        ("data-diet", {"by_class": 2}, "'by_class' is '2'; it takes true or false"),
+        ("data-diet", {"after": -1}, "after -1"),
+        ("data-diet", {"every": -1}, "every -1"),
         ("iterative", {"cuts": 0}, "cuts 0"),
-        ("iterative", {"restart": -1}, "restart"),
+        ("iterative", {"every": -1}, "every -1"),
+        ("iterative", {"restart": -1}, "'restart' is '-1'; it takes true or false"),
     ],
 )
 def test_options_are_checked_before_anything_is_trained(name, options, said):
@@ -144,7 +147,7 @@ def test_options_are_checked_before_anything_is_trained(name, options, said):
 
 def test_options_come_from_text_too():
     assert check_options("iterative", {"prune": "0.5", "restart": "1", "cuts": "2"}) == {
-        **find("iterative").options,
+        **find("iterative").defaults,
         "prune": 0.5,
         "restart": True,
         "cuts": 2,

@@ -129,6 +129,6 @@ def test_an_unknown_diet_is_refused_before_anything_is_written(tmp_path):
     rows = th.load(
         pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}), text="text", label="label"
     )
-    with pytest.raises(th.UserError, match="unknown diet 'keto'; there are data-diet"):
+    with pytest.raises(th.UserError, match="unknown diet 'keto'; known diets: data-diet"):
         th.train(rows, out=tmp_path / "run", diet="keto")
     assert not (tmp_path / "run").exists()

@@ -22,6 +22,7 @@ from transformers import TrainingArguments
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.models.tokens import pad_batch, tokenise
+from thresher.run import Training
 from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
 from thresher.training.fit import fit
 from thresher.training.order import LengthGroupedOrder
@@ -196,16 +197,17 @@ def test_a_machine_with_several_gpus_trains_the_same_recipe(model_folder, tmp_pa
 
 
 @pytest.mark.parametrize(("asked", "kept"), [({"checkpoints": 4}, 4), ({"checkpoint_every": 2}, 9)])
-def test_the_disk_must_hold_the_checkpoints_that_will_be_written(asked, kept, tmp_path, monkeypatch):
+def test_the_disk_must_hold_the_checkpoints_that_will_be_written(asked, kept, monkeypatch):
     from thresher.training import train as training
 
-    monkeypatch.setattr(training, "read_manifest", lambda run: {"n_rows": ROWS})
+    run = SimpleNamespace(manifest=SimpleNamespace(n_rows=ROWS))
+    left = [Training("run", 0), Training("null", 0)]
     parameters, state = 1000, 6  # Trainer's own state, twice: weights and two moments of them
 
     def check(free: int) -> None:
         usage = SimpleNamespace(free=4 * parameters * free)
         monkeypatch.setattr(training.shutil, "disk_usage", lambda run: usage)
-        training.check_disk(tmp_path, parameters, RECIPE.model_copy(update=asked), ["run-0", "null-0"])
+        training.check_disk(run, parameters, RECIPE.model_copy(update=asked), left)
 
     need = kept + 1 + 2 * state  # of the model on empty input only the last weights stay
     check(need)

@@ -9,7 +9,7 @@ import pytest
 
 import thresher as th
 from thresher.errors import UserError
-from thresher.run_folder import read_manifest
+from thresher.run import FIRST
 from thresher.training.resume import mark_whole, resume_point, saved_states
 from tiny import tiny_model
 
@@ -84,11 +84,11 @@ def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, pr
 
     def trained(with_tiles):
         processor(cpu_name="Intel Xeon", amx_bf16=with_tiles)
-        th.train(rows, out=tmp_path / "R", model=model, workers=1, **recipe)
-        return max((tmp_path / "R" / "checkpoints" / "run-0").glob("step-*")) / "model.safetensors"
+        return th.train(rows, out=tmp_path / "R", model=model, workers=1, **recipe)
 
-    weights = trained(first)
+    run = trained(first)
+    weights = max(run.checkpoints(FIRST).glob("step-*")) / "model.safetensors"
     before = weights.read_bytes()
     weights.write_bytes(before[:-1])
-    assert trained(not first).read_bytes() == before
-    assert read_manifest(tmp_path / "R")["config"]["train"]["bf16"] is first
+    assert trained(not first).config.train.bf16 is first
+    assert weights.read_bytes() == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 import thresher as th
 from thresher.errors import UserError
 from thresher.rows import Rows, read_rows
-from thresher.run_folder import words_file
+from thresher.run import Run, Training
 from thresher.training.words import word_margins, write_words
 from tiny import tiny_model
 
@@ -68,7 +67,7 @@ def plainly(rows: Rows) -> dict[str, float]:
     margins = np.zeros(len(label))
     for repeat in (0, 1):
         for part in range(5):
-            out = left_out(f"fold-{repeat * 5 + part}", table["id"], label, 5, 0)
+            out = left_out(Training("fold", repeat * 5 + part), table["id"], label, 5, 0)
             model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
             model.fit(csr_matrix(weights[~out]), label[~out])
             scores = model.decision_function(weights[out])
@@ -152,29 +151,28 @@ def test_where_words_say_nothing_rows_are_alike(table: pl.DataFrame):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("words")
     tiny_model("bert", folder / "tiny")
-    out = folder / "RUN"
     settings_of_run = {"freeze": True, "epochs": 1, "batch_size": 8, "checkpoints": 2, "workers": 1}
-    th.train(rows_of(commands()), out=out, model=str(folder / "tiny"), **settings_of_run)
-    th.measure(out, words=True)
-    return out
+    run = th.train(rows_of(commands()), out=folder / "RUN", model=str(folder / "tiny"), **settings_of_run)
+    th.measure(run, words=True)
+    return run
 
 
-def test_a_run_has_the_score_where_it_was_asked_for(run: Path):
-    expected = word_margins(read_rows(run / "rows.parquet"))
+def test_a_run_has_the_score_where_it_was_asked_for(run: Run):
+    expected = word_margins(read_rows(run.rows_file))
     np.testing.assert_array_equal(th.score(run)["word_margin"], expected)
-    written = words_file(run).stat().st_mtime_ns
-    assert words_file(write_words(run).parent).stat().st_mtime_ns == written
+    written = run.words_file.stat().st_mtime_ns
+    assert write_words(run) == run.words_file and run.words_file.stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1")])
-def test_a_lost_or_damaged_table_is_made_again(run: Path, damage):
-    before = words_file(run).read_bytes()
-    damage(words_file(run))
-    if words_file(run).exists():
+def test_a_lost_or_damaged_table_is_made_again(run: Run, damage):
+    before = run.words_file.read_bytes()
+    damage(run.words_file)
+    if run.words_file.exists():
         with pytest.raises(UserError, match=r"words\.parquet: damaged.*measure"):
             th.score(run, force=True)
     th.measure(run, words=True)
-    assert words_file(run).read_bytes() == before
+    assert run.words_file.read_bytes() == before

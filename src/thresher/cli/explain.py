@@ -19,7 +19,12 @@ Text = Annotated[
 Label = Annotated[str | None, typer.Option("--label", metavar="CLASS", help="the class of --text")]
 Top = Annotated[int, typer.Option("--top", metavar="N", help="rows to list on each side")]
 LayerName = Annotated[
-    str, typer.Option("--layer", metavar="encoder|classifier", help="whose last layer's gradients count")
+    str,
+    typer.Option(
+        "--layer",
+        metavar="encoder|classifier",
+        help="take gradients of the last layer of this part",
+    ),
 ]
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet")

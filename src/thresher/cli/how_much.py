@@ -18,6 +18,7 @@ from thresher.cli.options import (
     takes,
 )
 from thresher.cli.settings import options_of
+from thresher.wording import interval_text
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +56,7 @@ def how_much(
             f"{one['fraction']:g}",
             percent(one["removed"]),
             str(one["seeds"]),
-            f"{100 * one['mean']:+.2f} [{100 * one['low']:+.2f}, {100 * one['high']:+.2f}]",
+            interval_text(one),
             one["shown"],
         )
         for one in entry.looks

@@ -63,7 +63,7 @@ def run(
 ) -> None:
     """From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.
 
-    Finished steps are skipped: the same command goes on where it was, and another --prune redoes only what follows it.
+    Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
     terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}

@@ -71,15 +71,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     warnings.showwarning = _show_warning
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to end.
+        # A terminal that cannot show a character must not end the command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # torchrun ends its processes with SIGTERM. One that waits for the others would not get to run a handler.
     with contextlib.nullcontext() if torchrun.world() > 1 else interruption.signals_raise():
         code = _outcome(arguments)
-    if code in interruption.CODES and torchrun.rank() == 0:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+    if code in interruption.CODES:
+        if torchrun.rank() == 0:
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
+        interruption.leave(code)
     sys.exit(code)
 
 
@@ -112,7 +114,7 @@ def _fail(message: str) -> int:
 
 
 def _usage(error: Any) -> str:
-    """A mistake in the options on one line, with the command whose help tells more."""
+    """A mistake in the options on one line, with the command for more help."""
     message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "thresher"
     return f"{message}; `{command} --help` lists what there is"

@@ -119,6 +119,7 @@ SEARCHING = (
     _option("--same-steps", "compare.same_steps", "", "Search"),
     _option("--workers", "compare.workers", "N", "Search"),
 )
+KEEP = tuple(option for option in CHOICE if option.flag in ("--floor", "--protect"))
 SWEEP = (
     _option("--scores", "sweep.scores", "NAME[,NAME]", "Sweep"),
     _option("--ends", "sweep.ends", "END[,END]", "Sweep"),
@@ -150,7 +151,7 @@ TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
-Force = Annotated[bool, typer.Option("--force", help="do it anew, even where it is done already")]
+Force = Annotated[bool, typer.Option("--force", help="do it again, even if it is done")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False)]
 Out = Annotated[
     Path, typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False)
@@ -213,7 +214,7 @@ def _annotation(option: Option) -> Any:
 
 
 def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given on the command line: value by place (`select.prune`), absent where it was not given."""
+    """What was given on the command line: value by place (`select.prune`), missing if it was not given."""
     found: dict[str, Any] = {}
     for option in options:
         value = parameters.get(option.parameter)

@@ -57,7 +57,7 @@ def options_of(
     parameters: Mapping[str, Any],
     overrides: Iterable[str] | None,
 ) -> tuple[RunConfig, dict[str, dict[str, Any]]]:
-    """The configuration of a run with what a command was given, whose `options` are of some sections; and what that was.
+    """The configuration of a run, changed by the options of a command; and what was given, by section.
 
     Raises
     ------
@@ -144,7 +144,7 @@ def _value(text: str, annotation: Any) -> Any:
         try:
             return yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
-            raise UserError(f"'{text}' is no mapping: {' '.join(str(error).split())}") from error
+            raise UserError(f"'{text}' is not a mapping: {' '.join(str(error).split())}") from error
     return text
 
 

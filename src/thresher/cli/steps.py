@@ -243,7 +243,7 @@ def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quie
 
 
 def show(result: dict[str, Any], json: bool, *lines: str) -> None:
-    """The result of a step: its facts as JSON, or the line that tells where it is."""
+    """The result of a step: its facts as JSON, or lines that say where it is."""
     if json:
         terminal.as_json(result)
         return

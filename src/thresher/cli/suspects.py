@@ -14,7 +14,7 @@ SuspectsFile = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="a .csv, .jsonl, .parquet or .npz file", show_default=False),
 ]
-By = Annotated[str, typer.Option("--by", metavar="SCORE", help="whose hard end comes first")]
+By = Annotated[str, typer.Option("--by", metavar="SCORE", help="the score whose hard end comes first")]
 Top = Annotated[int | None, typer.Option("--top", metavar="N", help="list at most N rows")]
 Format = Annotated[
     str,

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
+from thresher.cli.options import FLOOR_GROUP, KEEP, SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
 from thresher.cli.settings import options_of
 
 
@@ -17,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(sweep)
 
 
-@takes(*SWEEP)
+@takes(*SWEEP, *KEEP, *FLOOR_GROUP)
 def sweep(
     context: typer.Context,
     *,
@@ -33,8 +33,9 @@ def sweep(
     from thresher.run import Run
 
     opened = Run.open(run)
-    _, named = options_of(opened.config, {"sweep": SWEEP}, context.params, set)
-    entry = api.sweep(opened, force=force, **named["sweep"]).to_dict()
+    sections = {"sweep": SWEEP, "select": (*KEEP, *FLOOR_GROUP)}
+    _, named = options_of(opened.config, sections, context.params, set)
+    entry = api.sweep(opened, force=force, **named["sweep"], **named["select"]).to_dict()
     if json:
         terminal.as_json({"run": str(run), **entry})
         return

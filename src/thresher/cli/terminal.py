@@ -21,7 +21,7 @@ def start(quiet: bool) -> None:
 
 
 def as_json(result: Any) -> None:
-    """One JSON document on stdout; what is no number is null, as JSON has no word for it."""
+    """One JSON document on stdout; NaN and infinity become null, as JSON has neither."""
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
     print(json.dumps(_plain(result), ensure_ascii=not wide, default=str, allow_nan=False))
 
@@ -71,7 +71,7 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for index, name in enumerate(head):
         ruled.add_column(Text(printable(name)), justify="right" if index else "left")
     for row in rows:
-        # Text is taken as it is: brackets in data are no markup.
+        # Plain text: brackets in data are not markup.
         ruled.add_row(*(Text(printable(cell)) for cell in row))
     Console().print(ruled)
 

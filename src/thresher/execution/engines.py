@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from thresher import execution
 from thresher.errors import UserError
@@ -57,39 +57,22 @@ class Run(Protocol):
     ) -> Iterator[tuple[int, Result]]: ...
 
 
-class Engine(NamedTuple):
-    """The function of an engine, and a check of its settings that raises UserError before any work is done."""
-
-    run: Run
-    check: Callable[[Place], None]
+Check = Callable[[Place], None]
+_ENGINES: dict[str, tuple[Run, Check]] = {}
 
 
-_ENGINES: dict[str, Engine] = {}
-
-
-def engine(name: str, check: Callable[[Place], None] = lambda place: None) -> Callable[[Run], Run]:
-    """Register a function as the engine `name`."""
+def engine(name: str, check: Check = lambda place: None) -> Callable[[Run], Run]:
+    """Register a function as the engine `name`; `check` refuses a place before any work is done."""
 
     def register(run: Run) -> Run:
-        _ENGINES[name] = Engine(run, check)
+        _ENGINES[name] = run, check
         return run
 
     return register
 
 
-def engines() -> dict[str, Engine]:
-    """Every engine by name, in alphabetical order.
-
-    >>> list(engines())
-    ['local', 'ray']
-    """
-    for module in pkgutil.iter_modules(execution.__path__, "thresher.execution."):
-        importlib.import_module(module.name)
-    return dict(sorted(_ENGINES.items()))
-
-
-def find_engine(name: str) -> Engine:
-    """The engine of that name.
+def find_engine(name: str) -> tuple[Run, Check]:
+    """The function and the check of an engine.
 
     Raises
     ------
@@ -101,10 +84,11 @@ def find_engine(name: str) -> Engine:
     ...
     thresher.errors.UserError: unknown engine 'spark'; known engines: local, ray
     """
-    found = engines()
-    if name not in found:
-        raise UserError(f"unknown engine '{name}'; known engines: {', '.join(found)}")
-    return found[name]
+    for module in pkgutil.iter_modules(execution.__path__, "thresher.execution."):
+        importlib.import_module(module.name)
+    if name not in _ENGINES:
+        raise UserError(f"unknown engine '{name}'; known engines: {', '.join(sorted(_ENGINES))}")
+    return _ENGINES[name]
 
 
 def check_engine(place: Place, store: str | None = None) -> None:
@@ -117,7 +101,7 @@ def check_engine(place: Place, store: str | None = None) -> None:
 
     >>> check_engine(LOCAL)
     """
-    find_engine(place.engine).check(place)
+    find_engine(place.engine)[1](place)
     if store and place.engine != "local":
         check_store(store)
 
@@ -152,4 +136,4 @@ def run_tasks(
     >>> list(run_tasks(pow, [(2, 3), (3, 2)], workers=1))
     [(0, 8), (1, 9)]
     """
-    return find_engine(place.engine).run(function, tasks, workers, threads, place)
+    return find_engine(place.engine)[0](function, tasks, workers, threads, place)

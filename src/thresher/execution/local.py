@@ -12,15 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
 
 from thresher.errors import UserError
 from thresher.execution.cores import share_cores
-from thresher.execution.engines import Place, engine
+from thresher.execution.engines import Args, Place, Result, engine
 from thresher.execution.torchrun import die_with, world
 
-Args = TypeVarTuple("Args")
-Result = TypeVar("Result")
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 0.2  # seconds
 

@@ -10,34 +10,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING
 
 from thresher.errors import UserError
 from thresher.execution.dispatch import Lost, dispatch
-from thresher.execution.engines import Place, engine
-from thresher.execution.remote_worker import Requirements, prepare, requirements_of, run_task
+from thresher.execution.engines import Args, Place, Result, engine
+from thresher.execution.remote_worker import Worker, requirements_of
 from thresher.progress import say
 
 if TYPE_CHECKING:
     from ray import ObjectRef
     from ray.actor import ActorHandle
 
-Args = TypeVarTuple("Args")
-Result = TypeVar("Result")
 PATIENCE = 5.0  # seconds that a cluster may take to answer
 NO_NODE = 30.0  # seconds without a result after which a missing node is reported
-
-
-class Worker:
-    """The actor."""
-
-    def ready(self, required: Requirements, threads: int) -> None:
-        """Set up the process."""
-        prepare(required, threads)
-
-    def run(self, function: Callable[[*Args], Result], task: tuple[*Args]) -> Result:
-        """Run a task."""
-        return run_task(function, task)
 
 
 def check(place: Place) -> None:

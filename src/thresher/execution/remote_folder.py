@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from thresher.errors import UserError
-from thresher.execution.remote_store import cache_folder, fetch, open_store, put, work_folder
+from thresher.execution.remote_store import cache_folder, fetch, open_store, put
 from thresher.execution.remote_worker import has_content
 from thresher.progress import track
+from thresher.run.files import digest as digest_of
 from thresher.run.files import file_digest
 
 SLAB_CHUNKS = 64
@@ -51,23 +53,29 @@ def share_folder(folder: Path, paths: Sequence[Path], store: str | None) -> Remo
 
 @cache
 def local_copy(remote: RemoteFolder) -> Path:
-    """A folder of this process with links to the files of a remote folder, which are fetched where there is a store.
+    """A folder of this machine with the files of a remote folder: fetched from its store, or, without one, the folder itself.
 
     Raises
     ------
     UserError
         there is no store, and this machine does not see the folder, or sees another one.
     """
-    copy, opened = work_folder(), open_store(remote.store) if remote.store else None
+    if not remote.store:
+        for place, digest in remote.files:
+            if not has_content(remote.folder / place, digest):
+                raise UserError(
+                    f"{remote.folder / place}: missing, or another one; "
+                    "put the run on a file system that all machines share, or give --store"
+                )
+        return remote.folder
+    store, objects = open_store(remote.store), cache_folder()
+    # Links to fetched objects. All processes of this machine make the same ones.
+    copy = objects / f"folder-{digest_of(remote.files)}"
     for place, digest in remote.files:
-        there = remote.folder / place
-        if opened is None and not has_content(there, digest):
-            raise UserError(
-                f"{there}: missing, or another one; put the run on a file system that all machines share, or give --store"
-            )
-        link = copy / place
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(there if opened is None else fetch(opened, digest, cache_folder()))
+        (copy / place).parent.mkdir(parents=True, exist_ok=True)
+        target = fetch(store, digest, objects)
+        with contextlib.suppress(FileExistsError):
+            (copy / place).symlink_to(target)
     return copy
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -138,38 +137,6 @@ def cache_folder() -> Path:
     if folder.stat().st_uid != os.getuid():
         raise UserError(f"{folder}: belongs to another user; set TMPDIR to a folder of yours")
     return folder
-
-
-def work_folder() -> Path:
-    """An empty folder of this process below the cache; those of ended processes are removed.
-
-    A process locks its folder as long as it lives. A process id would not do: in another container it means another process.
-    """
-    cache = cache_folder()
-    turn = os.open(cache, os.O_RDONLY)
-    try:
-        # Until the new folder is locked no other process may look at it.
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        for left in cache.glob("work-*"):
-            if not _locked(left):
-                shutil.rmtree(left, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
-        # Never closed: the lock ends with the process.
-        fcntl.flock(os.open(folder, os.O_RDONLY), fcntl.LOCK_EX)
-    finally:
-        os.close(turn)
-    return folder
-
-
-def _locked(folder: Path) -> bool:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _refused(store: Store, error: Exception) -> UserError:

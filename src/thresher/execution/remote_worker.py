@@ -9,71 +9,61 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import TypeVar, TypeVarTuple
 
 from thresher.errors import UserError
-from thresher.execution.engines import Place
+from thresher.execution.engines import Args, Place, Result
 from thresher.run.files import file_digest
 
-Args = TypeVarTuple("Args")
-Result = TypeVar("Result")
 # Another version of one of these may round differently, or write other bytes.
 SAME = ("thresher", "torch", "transformers", "tokenizers", "numpy", "polars", "pyarrow")
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """What must be the same on every machine: versions by package, and a shared file by its digest."""
+    """What must be the same on every machine: versions by package, and the content of shared files by their digests."""
 
     versions: dict[str, str]
-    shared_file: Path | None
-    digest: str | None
-
-
-def versions() -> dict[str, str]:
-    """The versions that must be the same on every machine."""
-    return {name: installed(name) for name in SAME}
+    files: dict[Path, str]
 
 
 def requirements_of(place: Place) -> Requirements:
     """What this machine requires of the others."""
     file = place.shared_file
-    return Requirements(versions(), file, file_digest(file) if file else None)
+    return Requirements({name: installed(name) for name in SAME}, {file: file_digest(file)} if file else {})
 
 
-def prepare(required: Requirements, threads: int) -> None:
-    """Set up a worker process.
+class Worker:
+    """A process that runs tasks on another machine. Errors of users name the machine."""
 
-    Raises
-    ------
-    UserError
-        this machine has another version of a package, or does not see the shared file.
-    """
-    import torch
+    def ready(self, required: Requirements, threads: int) -> None:
+        """Set up the process.
 
-    torch.set_num_threads(threads)
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    with node_named():
-        found = {name: installed(name) for name in required.versions}
-        for name, version in required.versions.items():
-            if found[name] != version:
-                raise UserError(
-                    f"{name} is {found[name]}, not {version}; install the same versions everywhere"
-                )
-        if required.shared_file and not has_content(required.shared_file, required.digest):
-            raise UserError(
-                f"{required.shared_file.parent}: missing, or another run; "
-                "put it on a file system that all machines share"
-            )
+        Raises
+        ------
+        UserError
+            this machine has another version of a package, or does not see a shared file.
+        """
+        import torch
+
+        torch.set_num_threads(threads)
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        with node_named():
+            for name, version in required.versions.items():
+                if (found := installed(name)) != version:
+                    raise UserError(f"{name} is {found}, not {version}; install the same versions everywhere")
+            for path, digest in required.files.items():
+                if not has_content(path, digest):
+                    raise UserError(
+                        f"{path}: missing, or another one; put the run on a file system that all machines share"
+                    )
+
+    def run(self, function: Callable[[*Args], Result], task: tuple[*Args]) -> Result:
+        """The result of a task."""
+        with node_named():
+            return function(*task)
 
 
-def run_task(function: Callable[[*Args], Result], task: tuple[*Args]) -> Result:
-    """The result of a task."""
-    with node_named():
-        return function(*task)
-
-
-def has_content(path: Path, digest: str | None) -> bool:
+def has_content(path: Path, digest: str) -> bool:
     """Whether a file is there with the content of that digest."""
     return path.is_file() and file_digest(path) == digest
 

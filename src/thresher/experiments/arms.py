@@ -84,7 +84,7 @@ def arms_of(
     Raises
     ------
     UserError
-        an unknown score, strategy or option, or a value that is no finite number.
+        an unknown score, strategy or option, or a value that is not a finite number.
 
     >>> arms = arms_of(["id", "label", "el2n"], [], ["easy", "hard"], ["cutoff", "softmax:temperature=2"], {})
     >>> [arm.name for arm in arms]

@@ -66,7 +66,9 @@ def intact(run: Run, facts: Facts) -> str | None:
     inputs=test_hash,
     check=comparable,
     problem=intact,
-    clear=lambda run, settings: forget_cells(run, [cell for arm in arm_cells(run, settings).values() for cell in arm]),
+    clear=lambda run, settings: forget_cells(
+        run, [cell for arm in arm_cells(run, settings).values() for cell in arm]
+    ),
     own=True,
 )
 def compare(run: Run, settings: CompareConfig) -> Facts:

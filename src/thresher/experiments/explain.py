@@ -45,7 +45,7 @@ def explanations(
     layer: str = "encoder",
     workers: int | None = None,
 ) -> dict[str, Any]:
-    """What `explain` tells, target by target.
+    """The proponents and opponents of each target.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def explanations(
             f"{run}: its rows were scored by a proxy, so its model has no checkpoints; train without --proxy to explain"
         )
     if layer not in LAYERS:
-        raise UserError(f"layer '{shown(layer)}': there is none; give {listed(LAYERS)}")
+        raise UserError(f"unknown layer '{shown(layer)}'; give {listed(LAYERS)}")
     if top < 1:
         raise UserError(f"top {top}: give at least 1 row")
     targets = [
@@ -137,7 +137,7 @@ def _by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
     path = _file(run, of)
     if not path.is_file():
         raise UserError(
-            f"{run}: there are no test rows in it; run `thresher train` with --test FILE, or give --row or --text"
+            f"{run}: it has no test rows; run `thresher train` with --test FILE, or give --row or --text"
         )
     found = {row["id"]: row for row in _rows(run, of, pl.col("id").is_in(ids))}
     missing = [id for id in ids if id not in found]

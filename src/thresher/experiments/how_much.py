@@ -64,7 +64,9 @@ def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
     return stay, aside
 
 
-@step("how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=split, own=True)
+@step(
+    "how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=split, own=True
+)
 def how_much(run: Run, settings: Search) -> Facts:
     """Search on rows cut from the training rows, and confirm the share on the test rows; see `thresher.api.how_much`."""
     asked, compare, seed = settings.how_much, settings.compare, run.config.train.seed
@@ -79,7 +81,9 @@ def how_much(run: Run, settings: Search) -> Facts:
     rule = (compare.same_steps, compare.workers)
     within = arm_within(inner, settings.select, columns)
     if within.column != arm.column:
-        say(f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own")
+        say(
+            f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own"
+        )
     grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
     entry = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
     entry |= {
@@ -88,6 +92,7 @@ def how_much(run: Run, settings: Search) -> Facts:
         "same_steps": compare.same_steps,
         "arm": within.facts(),
         "confirmed": None,
+        "test": run.manifest.test_hash,
     }
     if entry["fraction"] and run.has_test:
         seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
@@ -112,12 +117,27 @@ def with_share(run: Run, settings: Search) -> SelectConfig:
     """
     if settings.select.prune != "auto":
         return settings.select
-    found = how_much(run, settings)
+    record = run.current("how_much")
+    same = settings.select.model_dump(mode="json", exclude={"prune", "seed"})
+    if (
+        record
+        and record.facts["test"] == run.manifest.test_hash
+        and chosen(record.settings["select"]) == same
+    ):
+        # Found before, with whatever margin and step were asked for then.
+        found = record.facts
+    else:
+        found = how_much(run, settings)
     if not found["fraction"]:
         raise UserError(
             f"{found['sentence']} Give `thresher how-much --margin` more points, or --prune a share"
         )
     return settings.select.model_copy(update={"prune": found["fraction"]})
+
+
+def chosen(select: dict[str, Any]) -> dict[str, Any]:
+    """What of recorded selection settings a search depends on."""
+    return {name: value for name, value in select.items() if name not in ("prune", "seed")}
 
 
 def arm_of(run: Run, select: SelectConfig, columns: list[str]) -> Arm:

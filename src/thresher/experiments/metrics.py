@@ -11,7 +11,7 @@ Labels = npt.NDArray[np.integer[Any]]
 
 
 def accuracy(truth: Labels, prediction: Labels) -> float:
-    """Share of the rows whose predicted class is the true one; 0 to 1.
+    """Share of the rows with the correct predicted class; 0 to 1.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def accuracy(truth: Labels, prediction: Labels) -> float:
 def macro_f1(truth: Labels, prediction: Labels) -> float:
     """Mean over the classes of F1 = 2 TP / (true rows + predicted rows) of the class; 0 to 1.
 
-    The mean goes over the classes that stand in the truth or in the predictions, as in scikit-learn's
+    The mean is over the classes that occur in the truth or in the predictions, as in scikit-learn's
     `f1_score(average= "macro")`. So a class without test rows counts, as 0, once the model predicts it, and
     no class is 0/0.
 

@@ -20,8 +20,9 @@ from thresher.experiments.similarity import chance_similarity, end_rows, similar
 from thresher.experiments.sweep import sweep_arms
 from thresher.pipeline.nested import as_scored, nested_run
 from thresher.progress import say
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows import Rows, read_rows
-from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic, uniform
+from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
 from thresher.run import FIRST, Run, parquet
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
@@ -46,7 +47,7 @@ def planted(run: Run, settings: NoiseConfig) -> dict[tuple[str, float], Noisy]:
     """
     require_test(run)
     rows = read_rows(run.rows_file)
-    found = {
+    found: dict[tuple[str, float], Noisy] = {
         (kind, level): plant(run, rows, kind, level, settings)
         for kind in settings.kinds
         for level in settings.levels
@@ -110,7 +111,7 @@ def level_figures(folder: Path, made_of: str) -> dict[str, Any] | None:
 def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) -> Noisy:
     """Labels with noise, and which of them changed.
 
-    isotropic: a share `level` of all rows is drawn anew over all classes. class: every label of class i changes with
+    isotropic: a share `level` of all rows is redrawn over all classes. class: every label of class i changes with
     probability `level` to class j in proportion to the probability that the run's model gives j to rows of i, at the
     checkpoint nearest to epoch 2: the mistakes that are easy to make. group: groups that hold about half of the rows, drawn
     by the seed, take all of the isotropic noise.
@@ -131,7 +132,7 @@ def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) 
         raise UserError("noise of kind 'group' needs a group column; train with --group COL")
     groups = rows.table[name].to_numpy()
     names = sorted(set(groups))
-    order = np.argsort(uniform(names, settings.seed, "noisy group"), kind="stable")
+    order = np.argsort(uniform(purpose_hashes(names, settings.seed, "noisy group")), kind="stable")
     sizes = np.cumsum([int((groups == names[at]).sum()) for at in order])
     count = 1 + int(np.searchsorted(sizes, len(rows) / 2))
     share = min(1.0, level * len(rows) / float(sizes[count - 1]))
@@ -158,7 +159,7 @@ def refuse_idle(planted: Mapping[tuple[str, float], Noisy], n: int, settings: No
     """
     if round(PAPER_FRACTION * n) < 1:
         raise UserError(
-            f"noise compares scores by their hardest {PAPER_FRACTION:.0%}, and of {n:,} rows that is none; train on more rows"
+            f"noise compares scores by their hardest {PAPER_FRACTION:.0%}, and that is no row of {n:,}; train on more rows"
         )
     for flag, fractions in (
         ("--fractions", settings.fractions),
@@ -195,7 +196,7 @@ def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
 
 
 def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
-    """What a run on noisy labels shows; `changed` (N,) tells which labels are wrong, in the order of its rows.
+    """What a run on noisy labels shows; `changed` (N,) marks the wrong labels, in the order of its rows.
 
     Returns
     -------
@@ -217,9 +218,9 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
     cleaned = sweep_arms(run, hard, settings.hard_fractions, settings.seeds, workers=settings.workers)
     lines: list[dict[str, Any]] = []
     for line in (*cleaned["table"], *pruned["table"]):
-        told = {name: value for name, value in line.items() if name != "groups"}
-        if told not in lines:  # random rows of a fraction that both ends are pruned by
-            lines.append(told)
+        kept = {name: value for name, value in line.items() if name != "groups"}
+        if kept not in lines:  # random rows of a fraction that both ends are pruned by
+            lines.append(kept)
     wrong = int(changed.sum())
     found = {}
     for name in (one for one in scores() if one in columns):
@@ -244,7 +245,7 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
 
 
 def hits(flagged: Mask, wrong: Mask) -> dict[str, float | None]:
-    """Precision and recall of a choice of rows against those whose label is wrong; None over nothing.
+    """Precision and recall of flagged rows against the mislabelled ones; None where the denominator is 0.
 
     >>> hits(np.array([True, True, False, False]), np.array([True, False, True, False]))
     {'precision': 0.5, 'recall': 0.5}

@@ -23,6 +23,7 @@ from thresher.rows import read_rows
 from thresher.run import Run, parquet
 from thresher.selection.request import target
 from thresher.training.recipe import steps_of
+from thresher.wording import interval_text
 
 BOOTSTRAP = 1000
 
@@ -45,11 +46,11 @@ class Look:
 
     @property
     def removed(self) -> float:
-        """The share of the rows that went, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
+        """The share of the rows that is dropped, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
         return round(1 - self.n_kept / self.n_full, 6)
 
     def facts(self, margin: float) -> dict[str, Any]:
-        """How many rows went; the paired difference with its 95% interval, and what it says about a margin (from 0 to 1)."""
+        """How many rows are dropped; the paired difference with its 95% interval, and what that says about a margin (0 to 1)."""
         found = paired_interval(self.kept, self.full, self.truth)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
@@ -101,7 +102,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
     Raises
     ------
     UserError
-        there is none; a column that the arm reads is not there or holds no finite numbers.
+        no share drops rows; a column that the arm reads is missing or not finite.
 
     >>> table = pl.DataFrame({"id": [*"abcdefgh"], "kind": [*"xxxxxyyy"], "el2n": [*range(8)]})
     >>> arm = Arm("el2n", "high", "easy", "cutoff", {}, {"protect": ["kind=x"]})
@@ -118,7 +119,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
 
     multiples = (round(step * i, 6) for i in range(1, 1 + int((1 - 1e-9) / step)))
     grid = [fraction for fraction in multiples if 0 < target(n, fraction) < n]
-    # Floors fall no faster than what is asked for, so once they keep more they go on to do so.
+    # Floors fall no faster than the share asked for, so once they keep more rows they always do.
     over = bisect_left(grid, True, key=lambda fraction: n_kept(fraction) > target(n, fraction))
     counts = [*(target(n, fraction) for fraction in grid[:over]), *map(n_kept, grid[over:])]
     less = np.diff(np.minimum.accumulate([n, *counts])) < 0
@@ -148,7 +149,7 @@ def search(
     Returns
     -------
     {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the rows that
-    went with it; "estimate", "low", "high": the share that goes where the loss passes the margin, by isotonic regression
+    it drops; "estimate", "low", "high": the share that is dropped where the loss passes the margin, by isotonic regression
     through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share that was looked at;
     "looks", "trainings", "n_validation"}.
     """
@@ -242,14 +243,14 @@ def percent(share: float) -> str:
 
 
 def sentence(entry: dict[str, Any]) -> str:
-    """The answer in words: the share of the rows that really goes, what to prune by for that, and what it was shown on."""
+    """The answer in words: the share of the rows that is dropped, what to prune by for that, and what it was shown on."""
     margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
     cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
     if not entry["fraction"]:
         best = min(entry["looks"], key=lambda one: one["fraction"])
         return (
             f"No share of the rows is shown to be free at a margin of {margin}: without {percent(best['removed'])} accuracy on "
-            f"{n} validation rows is {_points(best)} points to all rows ({cost})."
+            f"{n} validation rows is {interval_text(best)} points to all rows ({cost})."
         )
     chosen = next(one for one in entry["looks"] if one["fraction"] == entry["fraction"])
     most = max(one["removed"] for one in entry["looks"])
@@ -259,23 +260,19 @@ def sentence(entry: dict[str, Any]) -> str:
     ]
     held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
     by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
-    told = (
-        f"{percent(entry['removed'])} of the rows can go ({by}) at a margin of {margin}: {_points(chosen)} points of accuracy "
-        f"to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes the margin at "
-        f"{place[0]} [{place[1]}, {place[2]}]; {cost}."
+    sentence = (
+        f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {interval_text(chosen)} points"
+        f" of accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes"
+        f" the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
     )
     confirmed = entry.get("confirmed")
     if confirmed:
         holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
         return (
-            f"{told} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
-            f" {percent(confirmed['removed'])} of all training rows: {_points(confirmed)} points ({holds})."
+            f"{sentence} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
+            f" {percent(confirmed['removed'])} of all training rows: {interval_text(confirmed)} points ({holds})."
         )
     return (
-        f"{told} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
+        f"{sentence} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
         " which it does not allow for."
     )
-
-
-def _points(found: dict[str, Any]) -> str:
-    return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"

@@ -71,7 +71,7 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
 
     The rows are those that the model was trained on: it comes to believe a wrong label in the end, which is why early
     checkpoints count as much as late ones. Out-of-sample probabilities, of models that have not seen the row, are free of
-    that and cost a training per fold; they found no more of the errors planted in docs/label-errors.md.
+    that and cost a training per fold; they found no more of the planted errors (see the results page).
 
     Raises
     ------
@@ -109,7 +109,7 @@ def suspects_table(
     classes
         the K class names.
     by
-        the score, or column, whose hard end is the most suspicious.
+        the score or column to sort by, from its hard end.
 
     Returns
     -------
@@ -130,11 +130,13 @@ def suspects_table(
     """
     where, hard = column(by, "auto", table.columns)
     if not table[where].dtype.is_numeric():
-        raise UserError(f"column '{shown(where)}' is {table[where].dtype}, not a number; give by a score")
-    absent = int((~table[where].cast(pl.Float64).is_finite().fill_null(False)).sum())
-    if absent:
         raise UserError(
-            f"column '{shown(where)}' is no finite number for {absent:,} rows; give by another score"
+            f"column '{shown(where)}' is {table[where].dtype}, not a number; give a score with by"
+        )
+    missing = int((~table[where].cast(pl.Float64).is_finite().fill_null(False)).sum())
+    if missing:
+        raise UserError(
+            f"column '{shown(where)}' is not a finite number for {missing:,} rows; give another score with by"
         )
     place = {name: index for index, name in enumerate(classes)}
     given = np.array([place[name] for name in table["label"].to_list()], dtype=np.int64)
@@ -194,7 +196,7 @@ def _hardest(table: pl.DataFrame) -> dict[str, npt.NDArray[np.bool_]]:
 
 
 def with_texts(listed: pl.DataFrame, rows: pl.DataFrame, text: Sequence[str]) -> pl.DataFrame:
-    """The suspects with their texts after the id; a text column called like one of ours gets `_text` at its end.
+    """The suspects with their texts after the id; a text column with the name of an output column gets the suffix `_text`.
 
     >>> listed = pl.DataFrame({"rank": [1], "id": ["b"], "given": ["on"]})
     >>> rows = pl.DataFrame({"id": ["a", "b"], "given": ["x", "lights"]})

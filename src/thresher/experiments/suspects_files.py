@@ -85,7 +85,9 @@ def write_lines(out: Path, records: list[dict[str, Any]]) -> None:
     write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
 
 
-def write_datalab(out: Path, signals: pl.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]) -> None:
+def write_datalab(
+    out: Path, signals: pl.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]
+) -> None:
     """Write `id`, `label` (the place in `classes`) and `pred_probs` (N, K) of all rows; npz has `classes` too.
 
     Datalab sorts the labels that it is given; places sort like the columns of `pred_probs`, names need not.

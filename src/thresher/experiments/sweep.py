@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
-from thresher.config import SweepConfig
+from thresher.config import SelectConfig, SweepConfig
 from thresher.execution.engines import LOCAL, Place, check_engine
 from thresher.experiments.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.experiments.cell import Cell, new_cell
@@ -32,19 +33,34 @@ KEY = ("score", "normalise", "end", "strategy", "options", "fraction", "same_ste
 DIGITS = 5
 
 
-def what_is_kept(run: Run) -> dict[str, Any]:
-    """The floors, protected rows and strata of the run, which hold for every way to choose rows."""
+class SweepSettings(BaseModel):
+    """What is tried, and the floors, protected rows and strata that hold for every way to choose rows."""
+
+    sweep: SweepConfig
+    select: SelectConfig
+
+
+def what_is_kept(run: Run, select: SelectConfig) -> dict[str, Any]:
+    """The floors, protected rows and strata as a request."""
     # The strata that a strategy brings of its own are not for other ways to choose.
-    request = request_of(run.config.select.model_copy(update={"strategy": "cutoff"}), run.config.data.label)
-    return {name: request[name] for name in request if name not in ("prune", "end", "strategy", "options", "seed")}
+    request = request_of(select.model_copy(update={"strategy": "cutoff"}), run.config.data.label)
+    return {
+        name: request[name] for name in request if name not in ("prune", "end", "strategy", "options", "seed")
+    }
 
 
-def inputs(run: Run, settings: SweepConfig) -> dict[str, Any]:
-    """The test rows, and what every selection keeps."""
-    return {**test_hash(run, settings), "request": what_is_kept(run)}
+def same_inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+    """The test rows, and what every selection keeps: with the same ones, lines can stand in one table."""
+    return {**test_hash(run, settings), "request": what_is_kept(run, settings.select)}
 
 
-def arms(run: Run, settings: SweepConfig) -> list[Arm]:
+def inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+    """All that the lines follow from."""
+    asked = settings.sweep.model_dump(mode="json", exclude={"workers", "engine", "address"})
+    return {**same_inputs(run, settings), "sweep": asked}
+
+
+def arms(run: Run, settings: SweepSettings) -> list[Arm]:
     """Every way to choose rows that is asked for.
 
     Raises
@@ -53,40 +69,47 @@ def arms(run: Run, settings: SweepConfig) -> list[Arm]:
         no test rows, or an unknown score, strategy or engine.
     """
     require_test(run)
-    check_engine(Place(settings.engine, settings.address))
+    asked = settings.sweep
+    check_engine(Place(asked.engine, asked.address))
     columns = list(parquet.scan(run.scores_file).collect_schema())
-    return arms_of(columns, settings.scores, settings.ends, settings.strategies, what_is_kept(run))
+    kept = what_is_kept(run, settings.select)
+    return arms_of(columns, asked.scores, asked.ends, asked.strategies, kept)
 
 
 def intact(run: Run, facts: Facts) -> str | None:
     """Why the lines of a finished sweep cannot be used; None if they can."""
-    return None if read_sweep(run).get("made_of") == facts["made_of"] else f"{result_file(run)}: missing or damaged"
+    return (
+        None
+        if read_sweep(run).get("made_of") == facts["made_of"]
+        else f"{result_file(run)}: missing or damaged"
+    )
 
 
 @step(
     "sweep",
     after="score",
-    ignore=("workers", "engine", "address"),
+    ignore=("sweep", "select"),
     inputs=inputs,
     check=arms,
     problem=intact,
     own=True,
 )
-def sweep(run: Run, settings: SweepConfig) -> Facts:
+def sweep(run: Run, settings: SweepSettings) -> Facts:
     """Try every way to choose rows; see `thresher.api.sweep`.
 
     Lines of an earlier sweep with the same scores, test rows, floors and protected rows are kept. With `models` the facts have
     {"models": {name: the same}} too: other models, trained on the rows that the run's scores choose (the paper's figure 8).
     """
-    made_of = digest([run.require("score").key, inputs(run, settings)])
+    asked = settings.sweep
+    made_of = digest([run.require("score").key, same_inputs(run, settings)])
     former = read_sweep(run)
     earlier = former if former.get("made_of") == made_of else {}
     tried = arms(run, settings)
-    folders = {name: run_of_other_model(run, name) for name in settings.models}
+    folders = {name: run_of_other_model(run, name) for name in asked.models}
 
     def swept(where: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
-        how = (settings.fractions, settings.seeds, settings.same_steps, settings.workers)
-        found = sweep_arms(where, tried, *how, place=Place(settings.engine, settings.address))
+        how = (asked.fractions, asked.seeds, asked.same_steps, asked.workers)
+        found = sweep_arms(where, tried, *how, place=Place(asked.engine, asked.address))
         return {**found, "table": merged(found["table"], lines)}
 
     found = swept(run, earlier.get("table", []))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.wording import FEW_SEEDS
+from thresher.wording import FEW_SEEDS, interval_text
 
 ARMS = ("full", "kept", "random")
 
@@ -19,8 +19,7 @@ def verdict(entry: dict[str, Any]) -> str:
     share = 1 - facts["n_kept"] / facts["n_full"]
 
     def points(name: str) -> str:
-        found = entry["differences"][name]["accuracy"]
-        return f"{100 * found['mean']:+.2f} points [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
+        return interval_text(entry["differences"][name]["accuracy"], " points")
 
     return (
         f"Without {share:.1%} of the rows accuracy is {arms['kept']['accuracy']['mean']:.2%} against "
@@ -67,12 +66,3 @@ def arm_lines(entry: dict[str, Any]) -> Sequence[tuple[str, ...]]:
         change = "" if arm == "full" else interval_text(entry["differences"][f"{arm}-full"]["accuracy"])
         lines.append((arm, f"{found['n_train']:,}", *spread, change))
     return lines
-
-
-def interval_text(found: dict[str, float]) -> str:
-    """A difference in points with its interval.
-
-    >>> interval_text({"mean": -0.004, "low": -0.01, "high": 0.002})
-    '-0.40 [-1.00, +0.20]'
-    """
-    return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"

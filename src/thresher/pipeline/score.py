@@ -43,7 +43,9 @@ def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
     ignore=("options",),
     inputs=resolved,
     check=lambda run, settings: check_rows(run.rows_file),
-    problem=lambda run, facts: f"{run.scores_file}: {found}" if (found := table_problem(run.scores_file)) else None,
+    problem=lambda run, facts: (
+        f"{run.scores_file}: {found}" if (found := table_problem(run.scores_file)) else None
+    ),
 )
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
@@ -71,7 +73,9 @@ def report_outdated(run: Run) -> None:
     selected = run.record("select")
     if selected and run.outdated("select"):
         names = f"{selected.facts['kept']} and {selected.facts['dropped']}"
-        say(f"score: {names} were selected by earlier scores; `thresher {command('select')} {run}` selects again")
+        say(
+            f"score: {names} were selected by earlier scores; `thresher {command('select')} {run}` selects again"
+        )
 
 
 def left_out(skipped: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -22,6 +22,7 @@ from thresher.wording import listed
 
 # Bytes of a selection's name, which is that of a file.
 LONGEST = 120
+Hard = Literal["high", "low"]
 
 
 def intact(run: Run, facts: Facts) -> str | None:
@@ -37,7 +38,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     return None
 
 
-def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[str], dict[str, Any]]:
+def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], dict[str, Any]]:
     """The columns that a selection reads, the hard end of each, and the rest of the request.
 
     Raises
@@ -48,10 +49,17 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[str], 
     columns = [*run.scores().columns, run.config.data.label]
     names, hard = columns_for(settings, columns[:-1])
     refuse_unloaded(settings, columns, run)
-    return names, list(hard), request_of(settings, run.config.data.label)
+    return names, hard, request_of(settings, run.config.data.label)
 
 
-@step("select", after="score", check=selectable, problem=intact)
+def ready(run: Run, settings: SelectConfig) -> None:
+    """Refuse what `selectable` does, and a source that has changed since its rows were read."""
+    selectable(run, settings)
+    for part in source_of(run.rows_file).parts:
+        check_unchanged(part)
+
+
+@step("select", after="score", check=ready, problem=intact)
 def select(run: Run, settings: SelectConfig) -> Facts:
     """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
     from thresher.selection import find
@@ -71,8 +79,6 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     warn_of_floor(scores["label"], bare, settings.prune, settings.floor)
     rows = read_rows(run.rows_file)
     aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
-    for part in rows.source.parts:
-        check_unchanged(part)
     path = run.selection_file(name)
     write_table(path, selection)
     former = products(run.folder)
@@ -108,7 +114,7 @@ def name_of(by: str, used: SelectConfig) -> str:
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')
 
-    It names a file: what a file's name does not take becomes a hyphen, and a hash tells such names apart.
+    It names a file: characters that are not allowed become hyphens, and a hash keeps such names distinct.
 
     >>> name_of("../mine", SelectConfig())
     '..-mine-easy-cutoff-0.45-d2591c'

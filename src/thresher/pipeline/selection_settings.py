@@ -49,8 +49,8 @@ def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Run | Non
     protected = [text.partition("=")[0] for text in select.protect if "=" in text]
     asked = [*select.floor_group, *([select.stratify] if select.stratify else []), *protected]
     for name in (name for name in asked if name and name not in columns):
-        mend = "start a run with" if run else "add"
-        raise UserError(f"column '{name}' was not loaded with the rows; {mend} --group {name}")
+        remedy = "start a run with" if run else "add"
+        raise UserError(f"column '{name}' was not loaded with the rows; {remedy} --group {name}")
 
 
 def carried(select: SelectConfig, given: Collection[str]) -> str:
@@ -69,7 +69,7 @@ def carried(select: SelectConfig, given: Collection[str]) -> str:
 def columns_for(
     select: SelectConfig, columns: Sequence[str]
 ) -> tuple[list[str], list[Literal["high", "low"]]]:
-    """Which of the `columns` a selection goes by, as many as its strategy takes, and which end of each is hard.
+    """The columns that a selection reads, as many as its strategy takes, and the hard end of each.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
     from thresher.selection import strategies
 
     known = strategies().get(select.strategy)
-    stratify = "label" if known is not None and known.least is not None else None
+    stratify = "label" if known is not None and known.needs_stratify and known.by else None
     protect = [text.partition("=") for text in select.protect]
     return {
         # What auto finds is a share like this.

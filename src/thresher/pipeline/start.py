@@ -53,8 +53,8 @@ def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
     }
 
 
-def is_started(folder: Path, rows: Rows, config: RunConfig) -> bool:
-    """Whether the folder already holds this run.
+def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
+    """The run that a folder holds already; None if it holds none.
 
     Raises
     ------
@@ -63,18 +63,17 @@ def is_started(folder: Path, rows: Rows, config: RunConfig) -> bool:
     """
     refuse_strange(folder)
     if not Run.exists(folder):
-        return False
-    manifest, wanted = Run.open(folder).manifest, identity(rows, config)
+        return None
+    run, wanted = Run.open(folder), identity(rows, config)
+    manifest = run.manifest
     if manifest.key == digest(wanted):
-        return True
+        return run
     data = manifest.config.data
     columns = [*data.text, data.label, *data.groups]
     other = "settings" if manifest.rows_hash == wanted["rows"] else "data"
     if manifest.source != "recorded" and columns != wanted["columns"]:
         other = f"columns ({', '.join(columns)}; now {', '.join(wanted['columns'])})"
-    raise UserError(
-        f"{folder}: holds a run of other {other}; choose another --out, or --force to start over"
-    )
+    raise UserError(f"{folder}: holds a run of other {other}; choose another --out, or --force to start over")
 
 
 def start(
@@ -125,7 +124,9 @@ def resume(run: Run, rows: Rows, test: Rows | None, data: DataConfig) -> Run:
         known = run.config.data.model_copy(update={"train": data.train})
         run = run.with_manifest(config=run.config.model_copy(update={"data": known}))
         if former and content_of(former) != content_of(source_of(run.rows_file)):
-            say("train: the rows are the same but their source has changed; rows are written back as it is now")
+            say(
+                "train: the rows are the same but their source has changed; rows are written back as it is now"
+            )
     if test is not None and (test.hash() != run.manifest.test_hash or table_problem(run.test_file)):
         run = set_test(run, rows, test, data.test)
     return run

@@ -32,7 +32,11 @@ def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
         except NoColumn as error:
             if error.column not in (*groups, id):
                 raise
-            what = "their ids are made from their content" if error.column == id else "no results are reported by it"
+            what = (
+                "their ids are made from their content"
+                if error.column == id
+                else "no results are reported by it"
+            )
             say(f"test rows have no column '{shown(error.column)}': {what}")
             id = None if error.column == id else id
             groups = tuple(name for name in groups if name != error.column)
@@ -86,7 +90,9 @@ def report_audit(lines: Iterable[str], found: Audit) -> None:
         say(line)
     overlap = overlap_share(found)
     if overlap >= MUCH:
-        warn(f"{overlap:.0%} of the test texts also occur in the training rows: accuracy on them proves nothing")
+        warn(
+            f"{overlap:.0%} of the test texts also occur in the training rows: accuracy on them proves nothing"
+        )
 
 
 def place_of(test: Any) -> str | None:

@@ -11,7 +11,7 @@ from thresher.errors import UserError
 from thresher.execution.torchrun import check_shares, leading, world
 from thresher.pipeline.own_files import clear, refuse_inputs_in
 from thresher.pipeline.proxy import has_proxy, proxy_config
-from thresher.pipeline.start import identity, is_started, refuse_group_names, resume, start
+from thresher.pipeline.start import identity, refuse_group_names, resume, start, started_run
 from thresher.progress import say
 from thresher.rows import Rows
 from thresher.run import Run
@@ -54,9 +54,9 @@ def train(
     if config.train.diet != "none" and world() > 1:
         raise UserError("a training on a diet takes one process; start it without torchrun")
     overwrite = force and Run.exists(folder)
-    started = overwrite or is_started(folder, rows, config)
+    started = None if overwrite else started_run(folder, rows, config)
     refuse_inputs_in(folder, rows, test)
-    if overwrite or not started:
+    if started is None:
         refuse_group_names(rows)
         from thresher.models.encoder import load_encoder
 
@@ -78,8 +78,9 @@ def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, ove
     with lock(folder):
         if overwrite:
             clear(folder)
-        if is_started(folder, rows, config):
-            return resume(Run.open(folder), rows, test, config.data)
+        # Another process may have started it since.
+        if started := started_run(folder, rows, config):
+            return resume(started, rows, test, config.data)
         from thresher.training.recipe import settled
 
         fixed = config.model_copy(update={"train": settled(config.train)})

@@ -90,7 +90,12 @@ def watch(
             clear(run, but=("watch",))
 
     Recorder(
-        tap(trainer), Layout(run).home, width, seed, make_room, lambda: write_run(run, trainer, texts, id, bool(width))
+        tap(trainer),
+        Layout(run).home,
+        width,
+        seed,
+        make_room,
+        lambda: write_run(run, trainer, texts, id, bool(width)),
     )
     return run
 
@@ -103,7 +108,9 @@ def write_run(folder: Path, trainer: Any, texts: tuple[str, ...] | None, id: str
     dataset, state = trainer.train_dataset, trainer.state
     with lock(folder):
         ids = ids_of(dataset, id)
-        facts = write_signals(Layout(folder), ids, hidden_of(trainer.model), lambda row: label_of(dataset, row))
+        facts = write_signals(
+            Layout(folder), ids, hidden_of(trainer.model), lambda row: label_of(dataset, row)
+        )
         labels = None if facts["per_token"] else facts.pop("label")
         rows = rows_of(trainer, ids, texts, labels)
         data = DataConfig(train="the watched dataset", text=rows.text, label=rows.label)

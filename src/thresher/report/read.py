@@ -64,7 +64,11 @@ def read_run(run: Run) -> RunFiles:
     records = {step: found for step in JOB[:-1] if (found := run.record(step))}
     scored = records["score"].key if "score" in records else None
     folder = run.step_folder("select")
-    facts = {path.stem: _json(path) or {} for path in sorted(folder.glob("*.json")) if path != run.record_file("select")}
+    facts = {
+        path.stem: _json(path) or {}
+        for path in sorted(folder.glob("*.json"))
+        if path != run.record_file("select")
+    }
     facts = {name: found for name, found in facts.items() if found.get("score", scored) == scored}
     tables = {name: _parquet(run.selection_file(name)) for name in facts}
     compared = {name: _checked(run.comparison_file(name)) for name in facts}
@@ -106,7 +110,9 @@ def _checked(path: Path) -> dict[str, Any] | None:
 def shown_selection(files: RunFiles) -> Selection | None:
     """The selection that the page is about: the last one chosen if it was compared, else the last one compared, else the last
     one chosen."""
-    chosen, proved = (files.records[step].facts["name"] if step in files.records else None for step in ("select", "compare"))
+    chosen, proved = (
+        files.records[step].facts["name"] if step in files.records else None for step in ("select", "compare")
+    )
     compared = [name for name in files.compared if name in files.selections]
     wanted = [chosen] if chosen in compared else [proved if proved in compared else None, *compared[::-1]]
     for name in [*wanted, chosen, *list(files.selections)[::-1]]:

@@ -67,7 +67,9 @@ def _model(files: RunFiles) -> Facts:
     model = files.manifest.config.model
     proxy = scored_by(files.manifest.config)
     # Of a proxied run what was trained is the proxy.
-    parameters = None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
+    parameters = (
+        None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
+    )
     measured = files.records["measure"].facts if "measure" in files.records else {}
     pairs = [
         ("Encoder", model.name + (FROZEN if model.freeze else "")),
@@ -92,7 +94,7 @@ def scored_by(config: RunConfig) -> str | None:
         return None
     layers = frozen_layers(encoder)
     if layers is None:
-        return f"its first {count(encoder, 'layer')}"
+        return f"its first {count(int(encoder), 'layer')}"
     part = "" if layers == "all" else f"the first {count(layers, 'layer')} of "
     return f"a head on {part}the encoder as it is"
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from thresher.row_hash import purpose_hashes, uniform
 
 
 class Noisy(NamedTuple):
@@ -15,22 +16,6 @@ class Noisy(NamedTuple):
 
     labels: NDArray[np.int64]
     changed: NDArray[np.bool_]
-
-
-def uniform(ids: Sequence[str], seed: int, purpose: str) -> NDArray[np.float64]:
-    """A uniform number in [0, 1) per id, (N,): the first 53 bits of BLAKE2b over seed, purpose and id.
-
-    >>> uniform(["a", "b"], 0, "draw")[::-1].tolist() == uniform(["b", "a"], 0, "draw").tolist()
-    True
-    """
-    start = hashlib.blake2b(f"{seed}\x1f{purpose}\x1f".encode(), digest_size=8)
-
-    def bits(one: str) -> int:
-        hasher = start.copy()
-        hasher.update(one.encode())
-        return int.from_bytes(hasher.digest(), "little") >> 11
-
-    return np.array([bits(one) for one in ids], dtype=np.uint64).astype(np.float64) / 2.0**53
 
 
 def isotropic(labels: ArrayLike, n_classes: int, share: float, *, ids: Sequence[str], seed: int = 0) -> Noisy:
@@ -89,14 +74,14 @@ def group_conditional(
     member = np.asarray(groups)
     if member.shape != before.shape:
         raise ValueError(f"{len(member)} groups for {len(before)} labels")
-    rank = uniform(ids, seed, "which")
+    rank = uniform(purpose_hashes(ids, seed, "which"))
     redrawn = np.zeros(len(before), dtype=bool)
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise ValueError(f"share {share} of group {name!r} is outside 0..1")
         rows = np.flatnonzero(member == name)
         redrawn[rows[np.argsort(rank[rows], kind="stable")[: round(share * len(rows))]]] = True
-    drawn = (uniform(ids, seed, "what") * n_classes).astype(np.int64)
+    drawn = (uniform(purpose_hashes(ids, seed, "what")) * n_classes).astype(np.int64)
     after = np.where(redrawn, drawn, before)
     return Noisy(after, after != before)
 
@@ -126,8 +111,8 @@ def class_conditional(
     before = _checked(labels, ids, len(matrix))
     below = np.cumsum(matrix, axis=1)
     below[:, -1] = 1.0
-    draw = uniform(ids, seed, "transition")
-    after = (draw[:, None] >= below[before]).sum(axis=1)
+    number = uniform(purpose_hashes(ids, seed, "transition"))
+    after = (number[:, None] >= below[before]).sum(axis=1)
     return Noisy(after, after != before)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from thresher.rows.noise import uniform
+from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows.normalise import text_keys
 from thresher.rows.table import Rows
 
@@ -24,7 +25,7 @@ def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     (7, 3, set())
     """
     texts, labels = text_keys(rows), rows.labels()
-    held_out = uniform(texts, seed, "set aside") < share
+    held_out: NDArray[np.bool_] = uniform(purpose_hashes(texts, seed, "set aside")) < share
     trained = np.bincount(labels[~held_out], minlength=len(rows.classes)) > 0
     spared = {texts[row] for row in np.flatnonzero(held_out & ~trained[labels])}
     if spared:

@@ -1,4 +1,4 @@
-"""Files that are wholly there or not at all, and hashes of what is in them.
+"""Atomic writing of files and folders, and hashes of their content.
 
 Every file is written under a temporary name and renamed, so a killed process leaves either the old file or the new.
 """
@@ -24,14 +24,14 @@ TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
 def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
-    """Write a file so that it is either wholly there or not at all.
+    """Write a file atomically: it is complete, or not there.
 
     `content` is the content, or a function that writes to the temporary path it is given.
 
     Raises
     ------
     UserError
-        the disk is full or the folder cannot be written; the file that stood there before is untouched.
+        the disk is full or the folder cannot be written; the former file is untouched.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -59,12 +59,12 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
 
 
 def same_file(source: Path, path: Path) -> bool:
-    """Whether a file is there and has the content of another one."""
+    """Whether a file exists and has the content of another one."""
     return path.is_file() and file_digest(path) == file_digest(source)
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Write a copy of a file, unless the same content stands there."""
+    """Write a copy of a file, unless it has the same content already."""
     if not same_file(source, path):
         write(path, lambda temporary: shutil.copyfile(source, temporary))
 
@@ -72,7 +72,7 @@ def copy_file(source: Path, path: Path) -> None:
 def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
     """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name.
 
-    A folder that stood there is renamed away first: whoever is killed in between leaves none, and never half of one.
+    A former folder is renamed first: a process killed in between leaves no folder, and never half of one.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     former = path.with_name(f".{path.name}-former.{os.getpid()}.tmp")

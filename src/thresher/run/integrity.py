@@ -160,7 +160,9 @@ def folder_problem(folder: Path, listing: str) -> str | None:
     return files_problem(folder, known, found)
 
 
-def files_problem(folder: Path, known: Mapping[str, str], found: Mapping[str, str] | None = None) -> str | None:
+def files_problem(
+    folder: Path, known: Mapping[str, str], found: Mapping[str, str] | None = None
+) -> str | None:
     """The first of some files below a folder that is missing or differs from its `known` digest; None if all match.
 
     `found`: the digests of the files as they are now, by default computed here.

@@ -1,21 +1,30 @@
-"""`run.yaml`: what describes a run, typed; written once when the run starts, and read once per command."""
+"""`run.yaml`: what describes a run, typed; written once when the run starts, and read once per command.
+
+The settings of the steps after training may be edited in it. The rest, from which the files of the run follow, has a checksum.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run.files import write
+from thresher.run.files import digest, write
 from thresher.settings import LOADER, checked
 
-FORMAT = 3
+FORMAT: Literal[3] = 3
 FILE = "run.yaml"
 Source = Literal["own", "recorded", "proxy"]
+# What may be edited: the settings of the steps after training, and what changes no result.
+_LATER = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
+_EDITABLE: dict[str, Any] = {
+    **dict.fromkeys(("thresher", "versions", "created"), True),
+    "config": {**dict.fromkeys(_LATER, True), "data": {"train", "test"}, "train": {"workers"}},
+}
 
 
 class Recorded(BaseModel):
@@ -62,7 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises
     ------
     UserError
-        not a run folder, one of another format, or a `run.yaml` that was damaged or has a wrong value.
+        not a run folder, one of another format, or a `run.yaml` that was damaged, or edited where it may not be.
     """
     path = folder / FILE
     try:
@@ -84,16 +93,32 @@ def read_manifest(folder: Path) -> Manifest:
         )
     if not isinstance(found.get("config"), dict):
         raise UserError(f"{path}: has no config; restore it or start over with --out")
-    config = checked(found["config"], lambda place: f"{path}: {place}")
     try:
-        return Manifest.model_validate({**found, "config": config})
+        config = checked(found["config"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    known = found.pop("checksum", None)
+    try:
+        manifest = Manifest.model_validate({**found, "config": config})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {place}: {first['msg']}; restore it or start over with --out") from error
+    if known != checksum(manifest):
+        raise UserError(
+            f"{path}: the rows, the classes, the model or the recipe in it were edited after the run was started; restore it or"
+            " start over with --out"
+        )
+    return manifest
+
+
+def checksum(manifest: Manifest) -> str:
+    """The digest of what the files of the run follow from."""
+    return digest(manifest.model_dump(mode="json", exclude=_EDITABLE))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `run.yaml`."""
     # Characters beyond ASCII are escaped: some, such as U+0085, are read back as a space otherwise.
-    write(folder / FILE, yaml.safe_dump(manifest.model_dump(mode="json", exclude_none=False), sort_keys=False))
+    content = {**manifest.model_dump(mode="json"), "checksum": checksum(manifest)}
+    write(folder / FILE, yaml.safe_dump(content, sort_keys=False))

@@ -1,4 +1,4 @@
-"""Parquet files by their path: brackets and stars in a folder's name are no pattern."""
+"""Reading Parquet files by path: brackets and stars in a path are not a pattern."""
 
 from __future__ import annotations
 

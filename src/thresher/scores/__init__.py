@@ -1,14 +1,12 @@
 """Scores: one file per score, each a function from the signals table to a column.
 
-A new score is a new file here with a function under `@score`; importing this package imports every file of
-the folder, so the command line, the configuration, the report and the tests find it in the registry.
+To add a score, add one file here with a function under `@score`. Importing this package imports every file in it, so the
+command line, the configuration, the report and the tests find the score in the registry.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from thresher.registry import import_files
 from thresher.scores.columns import column, columns_of, first_of, hard_end
 from thresher.scores.normalise import class_norm, dataset_norm
 from thresher.scores.read import MissingSignal
@@ -35,5 +33,4 @@ __all__ = [
     "stability",
 ]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

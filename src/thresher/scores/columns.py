@@ -1,4 +1,4 @@
-"""Which column to select by, and which of its ends is hard."""
+"""Which column a score name refers to, and at which end of it the hard rows are."""
 
 from __future__ import annotations
 
@@ -11,48 +11,43 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.scores.read import MissingSignal
-from thresher.scores.registry import SUFFIXES, scores
+from thresher.scores.registry import SUFFIXES, Score, scores
 from thresher.wording import did_you_mean
 
 Normalise = Literal["auto", "raw", "class", "dataset"]
 
 
 def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, Literal["high", "low"]]:
-    """The column of the score table that `by` and `normalise` mean, and the end at which its hard rows are.
+    """The column of the score table that `by` and `normalise` refer to, and the end where its hard rows are.
 
-    `by` is a score ("vog": the column its `normalise` names, by default the one its registration gives) or a
-    column ("vog_class"). A column of no known score (one that the user added) is hard at its high end. Of several with |
-    between them it is the first that the table has.
+    `by` is a score ("vog": the form of it that `normalise` names, by default the one that the score declares) or a column
+    ("vog_class"). A column of an unknown score (one that the user added) is hard at its high end. Of several names separated
+    by | the first that the table has is taken.
 
     Raises
     ------
     UserError
-        no such score or column, a score that this table does not have, or a column of another normalisation.
+        no such score or column, a score that is missing from this table, or a column of another normalisation.
 
     >>> columns = ["id", "label", "vog", "vog_class", "vog_dataset"]
     >>> column("vog", "auto", columns), column("vog", "raw", columns)
     (('vog_class', 'high'), ('vog', 'high'))
     """
-    known = scores()
     available = [name for name in columns if name not in ("id", "label")]
-    by = first_of(by, available)
-    base, _, suffix = by.rpartition("_")
-    if by in known:
-        form = known[by].normalise if normalise == "auto" else normalise
-        name, score = by if form == "raw" else f"{by}_{form}", by
-    elif suffix in SUFFIXES and base in known:
-        if normalise not in ("auto", suffix):
-            raise UserError(
-                f"column '{by}' is {suffix}-normalised; leave normalise at auto or select by '{base}'"
-            )
-        name, score = by, base
-    elif by in available and normalise in SUFFIXES:
+    name = by = first_of(by, available)
+    score, suffix = _score_of(by)
+    if score and not suffix:
+        form = score.normalise if normalise == "auto" else normalise
+        name = by if form == "raw" else f"{by}_{form}"
+    elif score and normalise not in ("auto", suffix):
+        raise UserError(
+            f"column '{by}' is {suffix}-normalised; leave normalise at auto or select by '{score.name}'"
+        )
+    elif not score and by in available and normalise in SUFFIXES:
         raise UserError(f"column '{by}' has no {normalise}-normalised form; leave normalise at auto")
-    else:
-        name, score = by, ""
     if name not in available:
         problem = "was not computed in this run" if score else "is not a score or a column"
-        # Normalised forms go without saying.
+        # Normalised forms are not listed.
         plain = [one for one in available if one.rpartition("_")[0] not in available]
         near = "" if score else did_you_mean(name, available)
         raise UserError(f"'{name}' {problem}; there are {', '.join(plain) or 'none'}{near}")
@@ -60,7 +55,7 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
 
 
 def first_of(by: str, columns: Sequence[str]) -> str:
-    """Of names with | between them the first that is a column, or else the last.
+    """Of several names separated by |, the first that is a column, or else the last.
 
     >>> first_of("held_out_margin|aum", ["id", "aum"]), first_of("pvi", ["id"])
     ('aum', 'pvi')
@@ -70,21 +65,19 @@ def first_of(by: str, columns: Sequence[str]) -> str:
 
 
 def hard_end(name: str) -> Literal["high", "low"]:
-    """The end at which the hard rows of a column are, a score's or one normalised; of a column of no known score the high one.
+    """The end where the hard rows of a score or a normalised column are; "high" for a column of an unknown score.
 
     >>> hard_end("pvi"), hard_end("pvi_class"), hard_end("trail_entropy"), hard_end("pvi_mine")
     ('low', 'low', 'high', 'high')
     """
-    known = scores()
-    base, _, suffix = name.rpartition("_")
-    score = known.get(name) or (known.get(base) if suffix in SUFFIXES else None)
+    score, _ = _score_of(name)
     return score.hard if score else "high"
 
 
 def columns_of(
     by: str, normalise: Normalise, columns: Sequence[str], several: bool
 ) -> tuple[list[str], list[Literal["high", "low"]]]:
-    """`column` for each of the names in `by`, separated by commas where a strategy takes several.
+    """`column` for each name in `by`; names are separated by commas if the strategy takes several.
 
     Raises
     ------
@@ -100,22 +93,30 @@ def columns_of(
 
 
 def hard_is_high(table: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:
-    """The values of a score or a column, turned so that the hard rows have the large ones; (N,).
+    """The values of a score or a column, oriented so that hard rows have the large ones; (N,).
 
     Raises
     ------
     MissingSignal
-        a known score that this table does not have.
+        a known score that is missing from this table.
     UserError
         no such score or column.
 
     >>> hard_is_high(pl.DataFrame({"pvi": [3.0, -1.0]}), "pvi").tolist()
     [-3.0, 1.0]
     """
-    base, _, suffix = name.rpartition("_")
-    score = base if suffix in SUFFIXES and base in scores() else name
-    if score in scores() and score not in table.columns:
-        raise MissingSignal(f"it needs {score}, which was not computed")
+    score, _ = _score_of(name)
+    if score and score.name not in table.columns:
+        raise MissingSignal(f"it needs {score.name}, which was not computed")
     where, hard = column(name, "auto", table.columns)
     values = table[where].to_numpy()
     return values if hard == "high" else -values
+
+
+def _score_of(name: str) -> tuple[Score | None, str]:
+    """The score that a column belongs to, None for other columns; and the suffix of its form, "" for the score itself."""
+    known = scores()
+    base, _, suffix = name.rpartition("_")
+    if name not in known and suffix in SUFFIXES and base in known:
+        return known[base], suffix
+    return known.get(name), ""

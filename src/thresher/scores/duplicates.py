@@ -26,8 +26,8 @@ def duplicates(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, keep_one: bo
         duplicates = max over rows j of the class, j before i, of  cos(f_i, f_j)        -1 to 1; shape (N,)
 
     with f the encoder's feature vector. High is easy: dropping the easy end drops near-equal texts. "Before" is the
-    order of a hash of the ids, so that of two equal rows one stays whatever is dropped; `keep_one=false` looks at all
-    other rows, and both go. A row with none before it has -1. It is the baseline that every score should beat.
+    order of a hash of the ids, so one of two equal rows is always kept; with `keep_one=false` all other rows are compared,
+    and both are dropped. A row with none before it has -1. It is the baseline that every score should beat.
 
     Where we differ: SemDeDup clusters first and compares within clusters; this compares all pairs of a class.
 
@@ -53,7 +53,7 @@ def duplicates(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, keep_one: bo
 
 
 def _nearest_of(vectors: Vectors, only_before: bool) -> npt.NDArray[np.float64]:
-    """The largest similarity to another row (to one before it), -1 where there is none; (n, H) to (n,)."""
+    """The largest similarity to another row (with `only_before`, to an earlier one), -1 without one; (n, H) to (n,)."""
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK):
         stop = min(start + BLOCK, len(vectors))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.special import softmax
 
-from thresher.scores.probability import by_checkpoint
+from thresher.logits import error_norm
 from thresher.scores.read import array, checkpoint_at, labels, without_logits
 from thresher.scores.registry import score
 
@@ -50,35 +45,8 @@ def el2n(
     [0.7071, 1.4142]
     """
     of_tokens = without_logits(signals, "error_norm")  # (N, C)
-    logits = array(signals, "logits") if of_tokens is None else of_tokens  # (N, C, K)
+    if of_tokens is not None:
+        return pl.Series("el2n", of_tokens[:, checkpoint_at(checkpoints, checkpoint, epoch)])
+    logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
-    if of_tokens is not None:
-        return pl.Series("el2n", of_tokens[:, at])
     return pl.Series("el2n", error_norm(logits[:, at], labels(signals)), dtype=pl.Float64)
-
-
-def error_norms(signals: pl.DataFrame, upto: int | None = None) -> npt.NDArray[np.float64]:
-    """|| softmax(logits_c) - onehot(y) ||_2 of every row at the first `upto` checkpoints, all by default; shape (N, C).
-
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-
-    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
-    >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
-    >>> error_norms(signals).round(4).tolist()
-    [[0.7071, 0.0]]
-    """
-    of_tokens = without_logits(signals, "error_norm")
-    if of_tokens is not None:
-        return of_tokens[:, :upto]
-    label = labels(signals)
-    return by_checkpoint(lambda logits: error_norm(logits, label), array(signals, "logits")[:, :upto])
-
-
-def error_norm(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """|| softmax(logits) - onehot(label) ||_2, (N, K) and (N,) to (N,)."""
-    error = softmax(logits.astype(np.float64), axis=1)  # (N, K)
-    error[np.arange(len(error)), label] -= 1.0
-    return np.sqrt(np.einsum("nk,nk->n", error, error))

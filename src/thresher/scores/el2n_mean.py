@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.el2n import error_norms
+from thresher.scores.probability import error_norms
 from thresher.scores.read import by_index
 from thresher.scores.registry import score
 

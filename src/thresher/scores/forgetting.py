@@ -30,7 +30,7 @@ def forgetting(
     `score_table`.
 
     Where the paper is ambiguous: rows that no evaluation found correct have no event to forget. They are the
-    hardest rows there are, so `never="max"` (the default) gives them E + 1 in that run, more than any count
+    hardest of all rows, so `never="max"` (the default) gives them E + 1 in that run, more than any count
     can be; `never="zero"` keeps the plain count of 0, which puts them among the easiest. A row never learned
     in some of the runs gets the average.
 

@@ -1,4 +1,4 @@
-"""How hard a row is for the one of two views of it that finds it hardest."""
+"""How hard a row is to the harsher of two models that have not seen it."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
 
         hardest_view = min over the two views v of  (rank of the row's margin by v, hardest = 1) / N     above 0, at most 1; (N,)
 
-    Rows of equal margin share their mean rank. Low is hard: a row is among the hard ones where either of the two models, neither
-    of which has seen it, finds it so. A frozen encoder finds rows easy that a model which is trained has yet to learn; those of
-    them stay whose words tell their label badly.
+    Rows of equal margin share their mean rank. Low is hard: a row is hard if either of the two models, neither of which has seen
+    it, finds it so. A frozen encoder finds rows easy that a fine-tuned model has yet to learn; of those, the rows whose words
+    indicate their label badly count as hard.
 
-    Words count only where they tell labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
+    Words count only if they indicate labels. With a(v) the share of rows of positive margin and a0 that of the largest class:
 
         a(words)  >  a0        and        a(words) - a0  >=  skill (a(held out) - a0)
 
-    or else there is no such score, as a view that knows nothing would make rows hard at random.
+    Otherwise there is no such score, because an uninformative view would make rows hard at random.
 
     Raises
     ------
     MissingSignal
-        no held-out margins or no word margins, or words that tell too little.
+        no held-out margins or no word margins, or words that say too little about the labels.
 
     >>> table = pl.DataFrame({"held_out_margin": [3.0, 1.0, 2.0, 4.0], "word_margin": [0.1, 0.9, 0.8, 0.7]})
     >>> hardest_view(table, pl.DataFrame({"label": [0, 1, 0, 1]})).to_list()
     [0.25, 0.25, 0.5, 0.5]
     """
-    absent = [name for name in VIEWS if name not in table.columns]
-    if absent:
-        raise MissingSignal(f"it needs {' and '.join(absent)}")
+    missing = [name for name in VIEWS if name not in table.columns]
+    if missing:
+        raise MissingSignal(f"it needs {' and '.join(missing)}")
     margins = table.select(VIEWS).to_numpy()  # (N, V)
     n = len(margins)
     right, by_words = (margins > 0).mean(axis=0)
@@ -55,7 +55,7 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
     # A model below the largest class sets no bar for words: both sides of the second comparison are negative then.
     if by_words <= largest or by_words - largest < skill * (right - largest):
         raise MissingSignal(
-            f"the words alone tell too little: {by_words:.0%} of the labels, the model {right:.0%},"
+            f"the words alone say too little: {by_words:.0%} of the labels, the model {right:.0%},"
             f" the largest class {largest:.0%}"
         )
     return pl.Series("hardest_view", rankdata(margins, axis=0).min(axis=1) / n, dtype=pl.Float64)

@@ -22,10 +22,10 @@ def held_out_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Seri
 
         z[y] - max over k != y of z[k]        logits; shape (N,)
 
-    with z the logits at the end of the training of K-fold cross-validation that left the row out (`train.folds`), of as many
-    steps as a training on all rows. Low is hard. A model that has seen a wrong label, or a row that nothing else is like, learns
-    it by heart; one that has not says what the other rows know of it. The only row of its class is among the hardest: no other
-    has shown that class. Averaged over the runs, each with a division of its own, by `score_table`.
+    with z the logits at the end of the training of K-fold cross-validation that left the row out (`train.folds`), with as many
+    steps as a training on all rows. Low is hard. A model that has seen a wrong label or an unusual row memorises it; a model
+    that has not shows what the other rows say about it. The only row of its class is among the hardest. Averaged over the
+    runs, each with its own folds, by `score_table`.
 
     Raises
     ------
@@ -38,6 +38,6 @@ def held_out_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Seri
     [3.0, -3.0]
     """
     if "held_out_logits" not in signals.columns:
-        raise MissingSignal("no cross-validation was made; `--folds 5` makes one")
+        raise MissingSignal("no cross-validation was run; `--folds 5` runs it")
     values = margin(array(signals, "held_out_logits"), labels(signals))
     return pl.Series("held_out_margin", values, dtype=pl.Float64)

@@ -1,4 +1,4 @@
-"""Similarities of the rows' feature vectors, all pairs, exactly, a block at a time."""
+"""Similarities of all pairs of feature vectors, exact, computed by blocks."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Nearest(NamedTuple):
 
 
 def id_order(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """The rows in the order of a hash of their ids, (N,): an order that does not depend on that of the table.
+    """The rows in the order of a hash of their ids, (N,), which does not depend on the order of the table.
 
-    Sums and products over other rows are taken in it, so that the same rows give the same bits in any order.
+    Scores that read other rows compute in this order, so that the same rows give the same bits whatever their order.
 
     >>> one, other = pl.DataFrame({"id": ["a", "b", "c"]}), pl.DataFrame({"id": ["c", "a", "b"]})
     >>> one["id"][id_order(one)].to_list() == other["id"][id_order(other)].to_list()
@@ -38,7 +38,7 @@ def id_order(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def unit_vectors(signals: pl.DataFrame, order: npt.NDArray[np.int64]) -> Vectors:
-    """The feature vectors in that order, scaled to length 1; (N, H) float32. A vector of zeros stays one.
+    """The feature vectors in that order, scaled to length 1; (N, H) float32. A vector of zeros is left as it is.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def nearest(vectors: Vectors, k: int) -> Nearest:
         block = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
         own = np.arange(len(block))
         block[own, start + own] = -np.inf
-        # Among equals at the edge argpartition takes any: everything as near as the k-th is looked at.
+        # argpartition would take any of the rows that are as near as the k-th: all of them are compared.
         edge = np.partition(block, rows - k, axis=1)[:, rows - k]
         for row in own:
             near = np.flatnonzero(block[row] >= edge[row])
@@ -87,12 +87,12 @@ def nearest(vectors: Vectors, k: int) -> Nearest:
 
 
 def check_pairs(pairs: int) -> None:
-    """Refuse to compare more pairs than take a minute or two.
+    """Refuse more pairs than can be compared in a minute or two.
 
     Raises
     ------
     MissingSignal
-        there are more.
+        too many pairs.
     """
     if pairs > _MOST_PAIRS:
         raise MissingSignal(

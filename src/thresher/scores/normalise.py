@@ -44,7 +44,7 @@ def class_rank(values: npt.NDArray[np.float64], labels: npt.NDArray[Any]) -> npt
     """The row's place within its class, (rank - 1/2) / rows of the class, between 0 and 1; (N,) and (N,) to (N,).
 
     Equal scores share their mean rank. A cut-off by it takes the same share of every class, as `--stratify` by the label
-    does. For scores with a heavy tail, of which a standard deviation says more than of the rows.
+    does. It suits scores with a heavy tail, whose standard deviation describes the tail more than the other rows.
 
     >>> class_rank(np.array([1.0, 900.0, 2.0, 7.0]), np.array([0, 0, 0, 1])).round(3).tolist()
     [0.167, 0.833, 0.5, 0.5]

@@ -1,14 +1,15 @@
-"""What the model said of a row's label at every checkpoint: the base of the scores that watch the whole training."""
+"""What the model said of a row's label at every checkpoint: the basis of the scores over the whole training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.special import log_softmax
 
+from thresher import logits
 from thresher.scores.read import MissingSignal, array, labels, without_logits
 
 Numbers = npt.NDArray[np.float64]
@@ -31,12 +32,7 @@ def label_log_probability(signals: pl.DataFrame) -> Numbers:
     if of_tokens is not None:
         return -of_tokens
     label = labels(signals)
-
-    def of_checkpoint(logits: npt.NDArray[Any]) -> Numbers:
-        nats: Numbers = log_softmax(logits.astype(np.float64), axis=1)  # (N, K)
-        return nats[np.arange(len(nats)), label]
-
-    return by_checkpoint(of_checkpoint, array(signals, "logits"))
+    return by_checkpoint(lambda at: logits.log_probability(at, label), array(signals, "logits"))
 
 
 def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
@@ -59,8 +55,8 @@ def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
     return found
 
 
-def margin(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
-    """z[y] - max over k != y of z[k], of logits (N, K) and labels (N,); shape (N,).
+def margin(z: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
+    """z[y] - max over k != y of z[k], of logits z (N, K) and labels (N,); shape (N,).
 
     Raises
     ------
@@ -70,18 +66,34 @@ def margin(logits: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
     >>> margin(np.array([[4.0, 1.0, 3.0]]), np.array([2])).tolist()
     [-1.0]
     """
-    if logits.shape[1] < 2:
+    if z.shape[1] < 2:
         raise MissingSignal("a margin needs two classes")
-    values, rows = logits.astype(np.float64), np.arange(len(label))
-    own = values[rows, label].copy()
-    values[rows, label] = -np.inf
-    return own - values.max(axis=1)
+    return logits.margin(z, label)
 
 
-def by_checkpoint(function: Any, logits: npt.NDArray[Any]) -> Numbers:
+def error_norms(signals: pl.DataFrame, upto: int | None = None) -> Numbers:
+    """|| softmax(logits_c) - onehot(y) ||_2 of every row at the first `upto` checkpoints, all by default; shape (N, C).
+
+    Raises
+    ------
+    MissingSignal
+        the signals lack `logits`.
+
+    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
+    >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
+    >>> error_norms(signals).round(4).tolist()
+    [[0.7071, 0.0]]
+    """
+    of_tokens = without_logits(signals, "error_norm")
+    if of_tokens is not None:
+        return of_tokens[:, :upto]
+    label = labels(signals)
+    return by_checkpoint(lambda at: logits.error_norm(at, label), array(signals, "logits")[:, :upto])
+
+
+def by_checkpoint(function: Callable[[npt.NDArray[Any]], Numbers], z: npt.NDArray[Any]) -> Numbers:
     """A function of the logits at one checkpoint, (N, K) to (N,), at each of them; (N, C, K) to (N, C).
 
     One checkpoint at a time, so that float64 copies of all logits are never held together.
     """
-    columns = [function(logits[:, c]) for c in range(logits.shape[1])]
-    return np.ascontiguousarray(np.stack(columns, axis=1))
+    return np.ascontiguousarray(np.stack([function(z[:, c]) for c in range(z.shape[1])], axis=1))

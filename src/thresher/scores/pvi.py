@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.special import log_softmax
 
+from thresher.logits import log_probability
 from thresher.scores.read import MissingSignal, array, checkpoint_at, labels
 from thresher.scores.registry import score
 
@@ -61,7 +61,7 @@ def pvi(
     label = labels(signals)
     logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
-    informed = _by_blocks(logits[:, at], label)
+    informed = _log2_probability(logits[:, at], label)
     uninformed = _null_of_model(signals, label) if null == "model" else _null_of_prior(label)
     return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
 
@@ -69,7 +69,7 @@ def pvi(
 def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     if "null_logits" not in signals.columns:
         raise MissingSignal("no model was trained on empty input; the option null=prior does without")
-    return _by_blocks(array(signals, "null_logits"), label)
+    return _log2_probability(array(signals, "null_logits"), label)
 
 
 def _null_of_prior(label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -77,20 +77,12 @@ def _null_of_prior(label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.log2(share)
 
 
-def _by_blocks(logits: npt.NDArray[np.float32], label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """`_log2_probability` of some rows at a time, so that float64 copies of all logits are never held together."""
-    found = np.empty(len(label))
-    for start in range(0, len(label), BLOCK):
-        part = slice(start, start + BLOCK)
-        found[part] = _log2_probability(logits[part], label[part])
-    return found
-
-
 def _log2_probability(
     logits: npt.NDArray[np.float32], label: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """log2 softmax(logits)[y], (N, K) and (N,) to (N,)."""
-    nats: npt.NDArray[np.float64] = log_softmax(logits.astype(np.float64), axis=1)
-    true: npt.NDArray[np.float64] = nats[np.arange(len(nats)), label]
-    bits: npt.NDArray[np.float64] = true / np.log(2.0)
-    return bits
+    """log2 softmax(logits)[y], (N, K) and (N,) to (N,); by blocks, so that no float64 copy of all logits is ever held."""
+    found = np.empty(len(label))
+    for start in range(0, len(label), BLOCK):
+        part = slice(start, start + BLOCK)
+        found[part] = log_probability(logits[part], label[part]) / np.log(2.0)
+    return found

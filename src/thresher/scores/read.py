@@ -1,4 +1,4 @@
-"""Reading the signals table: columns as arrays, checkpoints by epoch."""
+"""Read the signals table: columns as arrays, checkpoints by epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MissingSignal(Exception):
 
 
 def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
-    """A column as an array, nested `pl.Array` columns with all their axes; no copy if the frame is one chunk.
+    """A column as an array; nested `pl.Array` columns keep all their axes. No copy is made if the frame is one chunk.
 
     Raises
     ------
@@ -35,9 +35,9 @@ def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
 
 
 def without_logits(signals: pl.DataFrame, column: str) -> npt.NDArray[np.float64] | None:
-    """What each visit told of a row as one number, (N, C), where the signals have no logits; None where they have.
+    """A signal with one number per row and checkpoint, (N, C), for signals without logits; None for signals with logits.
 
-    A watched token classifier gives the means over a row's tokens: `loss`, `margin`, `error_norm`, and `right`.
+    A recorded token classifier gives means over the tokens of a row: `loss`, `margin`, `error_norm` and `right`.
 
     >>> kind = {"loss": pl.Array(pl.Float32, 2)}
     >>> without_logits(pl.DataFrame({"loss": [[1.0, 0.5]]}, schema=kind), "loss").tolist()
@@ -74,10 +74,9 @@ def by_index(checkpoints: pl.DataFrame, column: str) -> npt.NDArray[Any]:
 
 
 def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: float) -> int:
-    """The checkpoint to read: the one of that index (negative: from the end), or the one nearest to `epoch`.
+    """The checkpoint to read: the one with that index (negative: from the end), or the one nearest to `epoch`.
 
-    Of two equally near ones the earlier is taken. Training that ended before `epoch` gives its last
-    checkpoint.
+    Of two equally near ones the earlier is taken. If the training ended before `epoch`, it is the last one.
 
     Raises
     ------
@@ -99,8 +98,8 @@ def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: floa
 def gradient_layer(
     layer: Literal["auto", "encoder", "classifier"], checkpoints: pl.DataFrame
 ) -> Literal["encoder", "classifier"]:
-    """The layer whose gradients a score reads: `auto` is the last encoder layer, or the last linear layer of the head where
-    the encoder is frozen (its learning rate is zero at every checkpoint).
+    """The layer whose gradients a score reads: `auto` is the last encoder layer, or the last linear layer of the head if the
+    encoder is frozen (its learning rate is zero at every checkpoint).
 
     Raises
     ------

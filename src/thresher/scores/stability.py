@@ -1,4 +1,4 @@
-"""How far the scores of one training run are those of another, and how many runs it takes until they are."""
+"""How well the scores of two training runs agree, and how many runs to average until they agree well."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thresher.scores.table import Options, Run, by_run, check_runs
 
 Numbers = npt.NDArray[np.float64]
 LEVEL = 0.9
-# Signals that the rows and the pretrained encoder give: no training changes them.
+# Signals of the rows and the pretrained encoder, which do not depend on a training.
 OF_NO_RUN = frozenset({"id", "label", "features", "word_margin", "n_tokens", "truncated"})
 
 
@@ -28,16 +28,16 @@ def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, 
         r_k = k r / (1 + (k - 1) r)                                              Spearman-Brown
         k   = ceil( 0.9 (1 - r) / (r (1 - 0.9)) ), at least 1                    the least k with r_k >= 0.9
 
-    with s_a the raw score by run a alone, (N,), rows of equal score at their mean rank, and r_k the correlation to expect
+    with s_a the raw score of run a alone, (N,), rows of equal score at their mean rank, and r_k the expected correlation
     between the means of two sets of k runs each. `runs` holds R >= 2 pairs of signals and checkpoints, as for `score_table`.
 
     Returns `{"scores": {NAME: {runs, correlation, low, high, runs_needed}}, "left_out": {NAME: reason}}`: how many runs gave
-    the score, r, the least and the largest correlation of a pair, and k, None where r <= 0. Left out is what has no
-    correlation between runs: scores of one run, of no run, made from other scores, or without spread. Of the rest,
-    what lacks its signals in every run or is not finite for some row stands in neither.
+    the score, r, the least and the largest correlation of a pair, and k, None where r <= 0. `left_out` holds scores
+    without a correlation between runs: those that one run gives, that depend on no run, that are made from other scores, or
+    that are constant. Scores whose signals are missing in every run, or that are not finite for some row, are in neither.
 
-    Spearman-Brown is exact for Pearson's correlation and runs that are alike; for ranks it is an estimate, and too few runs
-    where most rows tie or some values are far out (simulated: of counts that are mostly 0, k runs gave 0.83 instead of 0.9).
+    Spearman-Brown is exact for Pearson's correlation and exchangeable runs; for ranks it is an estimate, and k is too small
+    if most rows tie or some values are outliers (simulated: for counts that are mostly 0, k runs gave 0.83 instead of 0.9).
     Two runs are one pair, so r is then a single draw.
 
     Raises
@@ -74,7 +74,7 @@ def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, 
 
 
 def between(values: Numbers) -> dict[str, Any]:
-    """What `stability` says of one score, from its values by run, (R, N).
+    """The entry of `stability` for one score, from its values by run, (R, N).
 
     >>> found = between(np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [2.0, 1.0, 3.0]]))
     >>> round(found["correlation"], 3), found["low"], found["high"], found["runs_needed"]
@@ -92,13 +92,13 @@ def between(values: Numbers) -> dict[str, Any]:
 
 
 def rank_correlations(values: Numbers) -> Numbers:
-    """Spearman's rank correlation of each pair of runs, (R, N) to (R (R - 1) / 2,); no run may have equal values only.
+    """Spearman's rank correlation of each pair of runs, (R, N) to (R (R - 1) / 2,); no run may be constant.
 
     >>> rank_correlations(np.array([[1.0, 2.0, 3.0], [10.0, 30.0, 20.0]]))
     array([0.5])
     """
     rows = values.shape[1]
-    # Twice the centred ranks are whole numbers: up to 200,000 rows their sums are exact, so no order of the rows matters.
+    # Twice the centred ranks are whole numbers: up to 200,000 rows their sums are exact, whatever the order of the rows.
     centred = 2 * rankdata(values, axis=1) - (rows + 1)  # (R, N)
     products = centred @ centred.T  # (R, R)
     squares = np.diag(products)
@@ -107,7 +107,7 @@ def rank_correlations(values: Numbers) -> Numbers:
 
 
 def runs_needed(correlation: float) -> int | None:
-    """How many runs to average until the means of two such sets correlate at 0.9 or more; None where no number does.
+    """How many runs to average until the means of two such sets correlate at 0.9 or more; None if no number suffices.
 
     >>> runs_needed(0.95), runs_needed(0.9), runs_needed(0.5), runs_needed(0.0)
     (1, 1, 9, None)
@@ -115,12 +115,12 @@ def runs_needed(correlation: float) -> int | None:
     if correlation <= 0:
         return None
     exact = LEVEL * (1 - correlation) / (correlation * (1 - LEVEL))
-    # 0.9 is no binary fraction: what is a whole number comes out a little above it.
+    # 0.9 is not a binary fraction: whole numbers come out slightly too large.
     return max(1, math.ceil(exact * (1 - 1e-12)))
 
 
 def _by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[str | None, Numbers]:
-    """Why the score has no correlation between runs, or None and its values, (R, N)."""
+    """The reason why the score has no correlation between runs, or None; and its values, (R, N)."""
     nothing = np.empty((0, 0))
     for name in OF_NO_RUN.intersection(entry.needs).difference(runs[0][0].columns):
         raise MissingSignal(f"'{name}' was not measured")

@@ -22,10 +22,9 @@ BLOCK_ROWS = 1 << 16
 def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataFrame:
     """Every score that the runs can give, as columns `id, label, NAME, NAME_class, NAME_dataset, ...`.
 
-    `runs` holds the signals table and the checkpoints table of each run. A score of one run is that of run 0;
-    one of all runs is the mean over the runs that have its signals, row by row by id. The rows stand in the
-    order of run 0. Scores whose signals are missing, or not finite for some row, are left out; `score_runs`
-    also says which and why.
+    `runs` holds the signals table and the checkpoints table of each run. A score of one run is computed from run 0; a score
+    of all runs is the mean over the runs that have its signals, matched by id. The rows are in the order of run 0. Scores
+    whose signals are missing, or not finite for some row, are skipped; `score_runs` also reports which and why.
 
     Raises
     ------
@@ -40,7 +39,7 @@ def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataF
 
 
 def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """`score_table`, with what `scores.json` says about it.
+    """`score_table`, and the content of `scores.json`.
 
     The second value is `{"scores": {NAME: {hard, normalise, runs_used, options, source, needs, cost}},
     "skipped": {NAME: reason}}`, where `runs_used` counts the runs that were averaged.
@@ -61,8 +60,8 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
     table = runs[0][0].select("id", "label")
     about: dict[str, dict[str, Any]] = {}
     skipped: dict[str, str] = {}
-    # Those that are made from other scores come after them. One may be made from another of its kind, so what is
-    # missing is tried again for as long as that gives one more.
+    # Scores that are made from other scores come last. One of them may need another, so skipped ones are tried again as
+    # long as a pass adds a score.
     waiting = sorted(scores().values(), key=lambda entry: entry.reads == "scores")
     while waiting:
         for entry in waiting:
@@ -109,12 +108,12 @@ def _forms(entry: Score, values: pl.Series, label: npt.NDArray[np.int64]) -> lis
 
 
 def by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> list[npt.NDArray[np.float64]]:
-    """The score by each of the runs that has its signals, (N,), in the row order of run 0.
+    """The score of each run that has its signals, (N,), in the row order of run 0.
 
     Raises
     ------
     MissingSignal
-        no run has them.
+        no run has its signals.
     """
     ids = runs[0][0].select("id")
     found = []
@@ -135,7 +134,7 @@ def by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> lis
 
 
 def _mean(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[pl.Series, int]:
-    """The score in the row order of run 0, averaged over the runs that can give it, and their number."""
+    """The score averaged over the runs that have its signals, in the row order of run 0, and the number of those runs."""
     found = by_run(entry, runs if entry.runs == "all" else runs[:1], options)
     values = pl.Series(sum(found, np.zeros(runs[0][0].height)) / len(found))
     return _finite(entry, runs[0][0], values), len(found)
@@ -154,27 +153,27 @@ def _finite(entry: Score, ids: pl.DataFrame, values: pl.Series) -> pl.Series:
 def _values(
     entry: Score, signals: pl.DataFrame, checkpoints: pl.DataFrame, options: Mapping[str, Any]
 ) -> pl.Series:
-    """The score of every row; by blocks where it can be, so that no whole column of signals is ever copied."""
+    """The score of every row; by blocks if rows are independent, so that no whole column of signals is copied."""
     size = BLOCK_ROWS if entry.reads == "row" else max(1, signals.height)
     blocks = (signals.slice(start, size) for start in range(0, max(1, signals.height), size))
     return pl.concat([entry.function(block, checkpoints, **options) for block in blocks])
 
 
 def check_runs(runs: Sequence[Run]) -> None:
-    """Refuse runs that are none, or of different rows.
+    """Check that there are runs and that all of them measured the same rows.
 
     Raises
     ------
     UserError
-        no runs, an id that stands twice, or other rows than those of run 0.
+        no runs, a repeated id, or rows that differ from those of run 0.
     """
     if not runs:
         raise UserError("no signals to score; run `thresher measure` first")
     first = runs[0][0].select("id", "label").sort("id")
     if first["id"].n_unique() < first.height:
-        raise UserError("signals of run 0: an id stands twice; measure again with --force")
+        raise UserError("signals of run 0: an id is repeated; measure again with --force")
     for index, (signals, _) in enumerate(runs[1:], start=1):
         if not signals.select("id", "label").sort("id").equals(first):
             raise UserError(
-                f"signals of run {index} are of other rows than those of run 0; measure again with --force"
+                f"signals of run {index} have other rows than those of run 0; measure again with --force"
             )

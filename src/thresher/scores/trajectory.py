@@ -11,7 +11,7 @@ from thresher.scores.probability import label_log_probability
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import score
 
-# Centres are found on so many rows at the most; every row is then put to the nearest one.
+# The centres are fitted on at most so many rows; every row then goes to the nearest centre.
 MOST_ROWS = 100_000
 
 
@@ -25,7 +25,7 @@ MOST_ROWS = 100_000
     source="S2L: Yang, Mishra, Chiang and Mirzasoleiman, NeurIPS 2024 (arXiv 2403.07384)",
 )
 def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: int = 100) -> pl.Series:
-    """Number of the cluster that the row's loss trajectory falls into, the clusters in the order of their mean loss.
+    """The cluster of the row's loss trajectory; clusters are numbered by their mean loss.
 
     With L_i = (L_i1, .., L_iC), L_ic = - log softmax(logits_c)_y in nats, over the C checkpoints, and centres m_0 .. m_(k-1) of
     k-means on them, sorted by their mean over the checkpoints:
@@ -33,7 +33,7 @@ def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: in
         trajectory = argmin_j || L_i - m_j ||_2        0 to k - 1; shape (N,)
 
     with k = `clusters`, or as many as there are different trajectories. High is hard. Rows of one cluster were learned alike,
-    and the paper shows that their gradients are alike, too. S2L takes as many rows of each, small clusters whole:
+    and the paper shows that their gradients are alike, too. S2L takes equally many rows of each cluster, small clusters whole:
     `--by trajectory --strategy coverage --strategy-option beta=0 --strategy-option strata=100`, with as many strata as clusters.
 
     Where we differ: the paper's trajectories are of a small language model, ours of a classifier of any size.
@@ -62,7 +62,7 @@ def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: in
         raise MissingSignal(f"not a finite loss for {broken} rows; did the training diverge?")
     found_on = losses[:MOST_ROWS]
     centres = min(clusters, len(np.unique(found_on, axis=0)))
-    # One thread: several add up in an order of their own, and the same rows would not give the same bits.
+    # One thread: several would add up in a varying order, and the same rows would not give the same bits.
     with threadpool_limits(1):
         means = KMeans(centres, random_state=0, n_init=1).fit(found_on)
         cluster = means.predict(losses)

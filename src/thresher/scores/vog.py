@@ -58,8 +58,8 @@ def vog(
     Raises
     ------
     MissingSignal
-        `gradient_gram` (variance), `gradient_std` (std) or `hidden` of the checkpoints (mean) is not there, or
-        there are too few checkpoints for a named window.
+        `gradient_gram` (variance), `gradient_std` (std) or `hidden` of the checkpoints (mean) is missing, or there are too
+        few checkpoints for a named window.
     UserError
         a list of fewer than two checkpoints, of unknown ones, or for the standard deviation.
 

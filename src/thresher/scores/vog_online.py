@@ -1,4 +1,4 @@
-"""Online VoG: the variance of a row's gradient over its visits in training."""
+"""Online VoG: the variance of a row's gradient over the steps of the training that used the row."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from thresher.scores.registry import score
     hard="high",
     runs=1,
     normalise="rank",
-    cost="nothing but the training that was watched",
+    cost="nothing beyond the recorded training",
     source="after VoG, in one pass; sketch: Charikar, Chen and Farach-Colton, ICALP 2002",
 )
 def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
-    """Variance of the gradients of a row, as the training itself met them.
+    """Variance of the gradients of a row, recorded during the training itself.
 
         VoG = 1/V sum_v |g_v|^2  -  |1/V sum_v g_v|^2        shape (N,)
 
-    over the V visits of the row, with g_v the gradient of the row's own loss by the output of the embedding layer (tokens x
-    width). The first term is exact, the second is estimated from a sketch of fixed width, without bias; so a value may come
-    out a little below zero.
+    over the V training steps that used the row, with g_v the gradient of the row's own loss by the output of the embedding
+    layer (tokens x width). The first term is exact, the second is estimated without bias from a sketch of fixed width; so a
+    value may be slightly below zero.
 
-    It is not quite the VoG of the measuring pass: of the loss and not of the true class's logit, in training mode with
-    dropout, and at the visits of the row rather than at checkpoints that all rows share. Its tail is heavier, so what selects
-    by it goes by the rank within the class (docs/while-you-train.md has what the standard score costs).
+    It differs from the VoG of the measuring pass: it is of the loss, not of the true class's logit; in training mode with
+    dropout; and at the steps that used the row rather than at checkpoints that all rows share. Its tail is heavier, so
+    selection uses the rank within the class (docs/while-you-train.md says what the standard score costs).
 
     Raises
     ------
     MissingSignal
-        the training was not watched, or without VoG.
+        the training was not recorded, or recorded without VoG.
 
     >>> signals = pl.DataFrame({"gradient_sq_mean": [2.0, 1.0], "gradient_mean_sq": [0.5, 1.0]})
     >>> vog_online(signals, pl.DataFrame()).to_list()

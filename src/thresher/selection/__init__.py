@@ -1,18 +1,17 @@
-"""Selection: every strategy gives each row a key, and the rows with the largest keys are kept.
+"""Selection: a strategy gives each row a key, and the rows with the largest keys are kept.
 
-A new strategy is a new file here with a function under `@strategy`; importing this package imports every file
-of the folder, so the command line, the configuration and the tests find it in the registry.
+To add a strategy, add one file here with a function under `@strategy`. Importing this package imports every file in it, so
+the command line, the configuration and the tests find the strategy in the registry.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from thresher.registry import import_files
+from thresher.row_hash import hash_ids, uniform
+from thresher.selection.candidates import Candidates, Keys
 from thresher.selection.from_table import select_from_table
 from thresher.selection.in_memory import select
 from thresher.selection.registry import (
-    Spread,
     Strategy,
     check_options,
     find,
@@ -20,10 +19,10 @@ from thresher.selection.registry import (
     strategies,
     strategy,
 )
-from thresher.selection.row_hash import hash_ids, uniform
 
 __all__ = [
-    "Spread",
+    "Candidates",
+    "Keys",
     "Strategy",
     "check_options",
     "find",
@@ -36,5 +35,4 @@ __all__ = [
     "uniform",
 ]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

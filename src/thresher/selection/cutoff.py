@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from thresher.selection.registry import Numbers, Spread, strategy
+from thresher.selection.candidates import Candidates, Numbers
+from thresher.selection.registry import strategy
 
 
 @strategy("cutoff", source="paper B.2, hard cut-off")
-def cutoff(wanted: Numbers, u: Numbers, spread: Spread) -> Numbers:
-    """Key = the score itself, turned so that the end to keep is the large one.
-
-    Equal scores are told apart by the hash of the row id.
+def cutoff(rows: Candidates) -> Numbers:
+    """Key = the score, oriented so that the end to keep is the large one. Equal scores are ordered by the hash of the id.
 
     >>> import numpy as np
-    >>> cutoff(np.array([0.1, 0.9]), np.array([0.5, 0.5]), Spread(0.1, 0.9)).tolist()
+    >>> cutoff(Candidates.of(np.array([0.1, 0.9]))).tolist()
     [0.1, 0.9]
     """
-    return wanted
+    return rows.score

@@ -1,111 +1,89 @@
-"""Which rows are kept: floors first, then a quota per stratum, each by one exact cut."""
+"""Which rows are kept: protected rows and floors first, then the largest keys of every group or layer."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thresher.errors import UserError
-from thresher.selection.groups import Codes
-from thresher.selection.keys import Records
+from thresher.selection.candidates import Candidates, Keys
 from thresher.selection.quotas import even_quotas, quotas
-from thresher.selection.ranks import Passes
-from thresher.selection.request import Request, target
-from thresher.selection.top_k import Counts, Cut, Pieces, find_cut, is_kept
+from thresher.selection.read import Table
+from thresher.selection.request import Request
+from thresher.selection.top_k import Counts, Groups, Mask, Numbers, largest_of_groups
 
 
 class Decision(NamedTuple):
-    """The cut of each floor column and of the strata, and the counts; `n_raised` rows are kept in any case."""
+    """What was decided.
 
-    floors: Mapping[str, Cut]
-    strata: Cut
-    n_rows: int
+    `key` (N,): +inf for rows that are kept in any case. `kept` (N,). `n_target`: how many rows to keep. `n_raised`: how many
+    rows are kept in any case.
+    """
+
+    key: Numbers
+    kept: Mask
     n_target: int
-    n_kept: int
     n_raised: int
 
 
-def decide(
-    passes: Passes, request: Request, n_rows: int, codes: Mapping[str, Codes], width: int = 1
-) -> Decision:
-    """Find the cuts that keep round((1 - prune) N) rows, or the floors and protected rows if they are more.
+def decide(table: Table, request: Request) -> Decision:
+    """Keep round((1 - prune) N) rows, or the protected rows and floors if those are more.
 
-    The `floor` largest keys of every value of every floor column are raised to +inf, and the `least` of every value of
-    `least_group`; protected rows already have that key and count towards the floors. The groups of `stratify` then
-    share the total by the largest remainder, each getting at least its raised rows; where a group has `width` strata
-    (layers, and the rows left out), these share its rows evenly.
+    The `floor` rows with the largest keys of every value of every floor column are kept; protected rows count towards them.
+    The groups then share the total by the largest remainder, each getting at least the rows that are kept in any case. The
+    layers of a group share its rows evenly.
 
     Raises
     ------
     UserError
         nothing would be kept.
     """
-    n_target = target(n_rows, request.prune)
-    least = dict.fromkeys(request.floor_group, request.floor)
-    if request.least_group is not None:
-        even = int(request.least * n_target / max(1, len(codes[request.least_group])))
-        least[request.least_group] = max(least.get(request.least_group, 0), even)
-    columns = tuple(column for column, count in least.items() if count)
-    sizes = {column: np.zeros(len(codes[column]), dtype=np.int64) for column in columns}
-    names = list(codes[request.stratify]) if request.stratify is not None else [None]
-    strata = np.zeros(len(names) * width, dtype=np.int64)
-    for piece in passes():
-        strata += np.bincount(piece["stratum"], minlength=len(strata))
-        for column in columns:
-            sizes[column] += np.bincount(piece[f"floor {column}"], minlength=len(sizes[column]))
-
-    floors = {
-        column: find_cut(_pieces(passes, f"floor {column}"), np.minimum(sizes[column], least[column]))
-        for column in columns
-    }
-
-    def raised_passes() -> Iterator[Records]:
-        return (raised(piece, floors) for piece in passes())
-
-    at_least = np.zeros(len(strata), dtype=np.int64)
-    for piece in raised_passes():
-        at_least += np.bincount(piece["stratum"][np.isposinf(piece["key"])], minlength=len(strata))
-    quota = _quota(strata.reshape(-1, width), at_least.reshape(-1, width), n_target, names)
-    n_kept, n_raised = int(quota.sum()), int(at_least.sum())
+    rows = table.rows
+    made = request.strategy.function(rows, **request.options)
+    keys = made if isinstance(made, Keys) else Keys(made)
+    key = np.where(rows.protected, np.inf, keys.key)
+    raised = rows.protected if keys.keep is None else rows.protected | keys.keep
+    if request.floor:
+        for column in request.floor_group:
+            group = table.groups[column]
+            counts = np.minimum(np.bincount(group), request.floor)
+            raised = raised | largest_of_groups(key, rows.tie, group, counts)
+    key[raised] = np.inf
+    stratum, quota = _strata(rows, keys, raised, table, request)
+    n_rows, n_kept = len(key), int(quota.sum())
     if n_kept == 0:
         raise UserError(f"prune {request.prune:g} of {n_rows} rows keeps nothing; prune less")
-    if n_kept > n_target:
+    if n_kept > rows.n_target:
         warnings.warn(
             f"{request.where}: floors and protected rows keep {n_kept} of {n_rows} rows,"
-            f" {n_kept - n_target} more than prune {request.prune:g} asks for",
+            f" {n_kept - rows.n_target} more than prune {request.prune:g} asks for",
             stacklevel=2,
         )
-    cut = find_cut(_pieces(raised_passes, "stratum"), quota)
-    return Decision(floors, cut, n_rows, n_target, n_kept, n_raised)
+    return Decision(key, largest_of_groups(key, rows.tie, stratum, quota), rows.n_target, int(raised.sum()))
 
 
-def _quota(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | None]) -> Counts:
-    """Rows to keep of every stratum, (G * width,), from counts (G, width)."""
-    of_group = quotas(sizes.sum(axis=1), at_least.sum(axis=1), total, names)
-    if sizes.shape[1] == 1:
-        return of_group
-    shares = zip(sizes, at_least, of_group.tolist(), strict=True)
-    return np.concatenate([even_quotas(size, least, count) for size, least, count in shares])
+def _strata(
+    rows: Candidates, keys: Keys, raised: Mask, table: Table, request: Request
+) -> tuple[Groups, Counts]:
+    """The stratum in which a row's key is compared (N,), and how many rows each stratum keeps (S,)."""
+    names: list[str | None] = [None]
+    group = np.zeros_like(rows.group)
+    if keys.shared and request.stratify is not None:
+        group, names = rows.group, list(table.codes[request.stratify])
+    quota = quotas(_count(group, len(names)), _count(group[raised], len(names)), rows.n_target, names)
+    if keys.layer is None:
+        return group, quota
+    # Per group its layers, and at the end the rows that were left out.
+    width = int(keys.layer.max()) + 2
+    stratum = group * np.int32(width) + np.where(keys.layer < 0, np.int32(width - 1), keys.layer)
+    sizes = _count(stratum, len(names) * width).reshape(-1, width)  # (G, width)
+    at_least = _count(stratum[raised], len(names) * width).reshape(-1, width)
+    shares = zip(sizes, at_least, quota.tolist(), strict=True)
+    return stratum, np.concatenate([even_quotas(size, least, count) for size, least, count in shares])
 
 
-def raised(piece: Records, floors: Mapping[str, Cut]) -> Records:
-    """The records with the key +inf where a floor keeps the row."""
-    if not floors:
-        return piece
-    lifted = piece.copy()
-    for column, cut in floors.items():
-        floor = is_kept(cut, Pieces(piece["key"], piece["tie"], piece[f"floor {column}"]))
-        lifted["key"][floor] = np.inf
-    return lifted
-
-
-def kept(piece: Records, decision: Decision) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which rows of a piece of raised records are kept."""
-    return is_kept(decision.strata, Pieces(piece["key"], piece["tie"], piece["stratum"]))
-
-
-def _pieces(passes: Passes, group: str) -> Callable[[], Iterator[Pieces]]:
-    return lambda: (Pieces(piece["key"], piece["tie"], piece[group]) for piece in passes())
+def _count(numbers: NDArray[np.integer], n: int) -> Counts:
+    return np.bincount(numbers, minlength=n)

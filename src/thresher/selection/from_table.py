@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.run.files import unwritable, write
-from thresher.selection.decide import decide, kept, raised
-from thresher.selection.groups import Codes
-from thresher.selection.keys import Records, record_type, records, survey
-from thresher.selection.ranks import find_ranks, keyed
+from thresher.run.files import write
+from thresher.selection.decide import decide
+from thresher.selection.read import read
 from thresher.selection.request import check
 from thresher.selection.shards import KEPT, Shards, batches, open_shards
-from thresher.selection.unique import refuse_repeated_ids
-
-_READ = 1 << 18
+from thresher.selection.top_k import Mask
 
 
 def select_from_table(
@@ -35,7 +28,7 @@ def select_from_table(
     end: Literal["easy", "hard"] = "easy",
     hard: Literal["high", "low"] | Sequence[Literal["high", "low"]] = "high",
     strategy: str = "cutoff",
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
     stratify: str | None = None,
     floor: int = 0,
     floor_group: Sequence[str] = (),
@@ -43,28 +36,27 @@ def select_from_table(
     seed: int = 0,
     id: str = "id",
 ) -> dict[str, int]:
-    """Select like `select` from a parquet file, a folder or a glob of shards, and write the kept rows to a
-    parquet file.
+    """Select like `select` from a parquet file, a folder or a glob of shards, and write the kept rows to a parquet file.
 
-    The selection is the one that `select` makes of the same rows, whatever their order and their division
-    into shards. Memory does not grow with the number of rows: the table is read in batches; 24 bytes per row
-    (4 more for each floor column, in steps of 8) lie in a temporary folder beside `out` meanwhile.
+    The rows kept are those that `select` keeps of the same table, whatever their order and their division into shards. The
+    table is read in batches, twice. Memory holds one record per row: 8 bytes for the hash of the id, 8 for each score
+    column, 8 for the key and 4 for each group column, and while keys are sorted as much again; it does not depend on the
+    other columns or on the length of ids.
 
-    Parameters: `path` the table; `id` the column of unique ids, text or whole numbers; `out` the file to
-    write, with all columns of the kept rows in the order of the input, shards by name. The others as in
-    `select`.
+    Parameters: `path` the table; `id` the column of unique ids, text or whole numbers; `out` the file to write, with all
+    columns of the kept rows in the order of the input, shards by name. The others are those of `select`.
 
-    Returns the counts: n_rows, n_target = round((1 - prune) n_rows), n_kept, n_raised (protected or kept by a
-    floor).
+    Returns the counts: n_rows, n_target = round((1 - prune) n_rows), n_kept, n_raised (protected or kept by a floor).
 
     Raises
     ------
     UserError
-        no parquet file there, an unreadable one, shards with different columns, `out` is the table itself, is no .parquet or
-        cannot be written, or what `select` refuses. Nothing is written then.
+        no parquet file there, an unreadable one, shards with different columns; `out` is the table itself, is not a .parquet
+        or cannot be written; or what `select` refuses. Nothing is written then.
 
     >>> table = pl.DataFrame({"id": [1, 2, 3, 4], "vog": [0.3, 0.1, 0.9, 0.5], "text": ["a", "b", "c", "d"]})
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
     ...     table.write_parquet(f"{folder}/all.parquet")
     ...     counts = select_from_table(
     ...         f"{folder}/all.parquet", by="vog", prune=0.5, out=f"{folder}/kept.parquet"
@@ -78,10 +70,10 @@ def select_from_table(
     shards = open_shards(path, but=out)
     if out.suffix.lower() != ".parquet":
         raise UserError(
-            f"{out}: kept rows of a table of scores are written as .parquet; choose another --out"
+            f"{out}: the kept rows of a scores table are written as .parquet; choose another --out"
         )
     if out.resolve() in {shard.resolve() for shard in shards.paths}:
-        raise UserError(f"{out}: is the table itself and would be written over; choose another --out")
+        raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
     request = check(
         shards.polars_schema,
         where=str(path),
@@ -102,66 +94,25 @@ def select_from_table(
     def source(columns: list[str]) -> Iterator[pl.DataFrame]:
         return (pl.DataFrame(batch) for batch in batches(shards, columns))
 
-    n_rows, spreads = survey(source, request)
-    codes: dict[str, Codes] = {}
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            spill = Path(folder) / "records"
-            with spill.open("wb") as handle:
-                for piece in records(source, request, spreads, codes):
-                    handle.write(piece.tobytes())
-
-            def passes() -> Iterator[Records]:
-                return _read(spill, record_type(request))
-
-            refuse_repeated_ids(source, passes, request, n_rows)
-            ranks = find_ranks(passes, request, codes)
-
-            def keep(piece: Records) -> NDArray[np.bool_]:
-                return kept(raised(keyed(piece, request, spreads, ranks), decision.floors), decision)
-
-            def keyed_passes() -> Iterator[Records]:
-                return (keyed(piece, request, spreads, ranks) for piece in passes())
-
-            decision = decide(keyed_passes, request, n_rows, codes, ranks.width)
-            write(
-                out,
-                lambda temporary: _write_kept(temporary, shards, spill, record_type(request), keep, n_rows),
-            )
-    except OSError as error:
-        raise unwritable(out, error) from error
+    decision = decide(read(source, request), request)
+    write(out, lambda temporary: _write_kept(temporary, shards, decision.kept))
     return {
-        "n_rows": n_rows,
+        "n_rows": len(decision.kept),
         "n_target": decision.n_target,
-        "n_kept": decision.n_kept,
+        "n_kept": int(decision.kept.sum()),
         "n_raised": decision.n_raised,
     }
 
 
-def _read(spill: Path, layout: np.dtype[Any]) -> Iterator[Records]:
-    # Read, not mapped: mapped pages would count as memory of the process.
-    with spill.open("rb") as handle:
-        while len(piece := np.fromfile(handle, dtype=layout, count=_READ)):
-            yield piece
-
-
-def _write_kept(
-    temporary: Path,
-    shards: Shards,
-    spill: Path,
-    layout: np.dtype[Any],
-    keep: Callable[[Records], NDArray[np.bool_]],
-    n_rows: int,
-) -> None:
-    written = 0
+def _write_kept(temporary: Path, shards: Shards, kept: Mask) -> None:
+    done = 0
     schema = shards.schema.with_metadata({**(shards.schema.metadata or {}), KEPT: b""})
-    with pq.ParquetWriter(temporary, schema) as writer, spill.open("rb") as handle:
+    with pq.ParquetWriter(temporary, schema) as writer:
         for batch in batches(shards, shards.schema.names):
-            piece = np.fromfile(handle, dtype=layout, count=batch.num_rows)
-            if len(piece) != batch.num_rows:
+            keep = kept[done : done + batch.num_rows]
+            done += batch.num_rows
+            if done > len(kept):
                 break
-            writer.write_table(filtered(batch, keep(piece)))
-            written += batch.num_rows
-    if written != n_rows:
+            writer.write_table(filtered(batch, keep))
+    if done != len(kept):
         raise UserError(f"{shards.paths[0].parent}: the shards changed while they were read; run it again")

@@ -1,22 +1,19 @@
-"""Values of a group column as small numbers, and rows that are protected by a value."""
+"""Group columns as small whole numbers, and rows that are protected by a value."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from thresher.selection.request import Request
-
-# The number of each value met so far, per column; a missing value is a group of its own.
+# The number of each value of a column, in the order of first appearance; missing values form one group.
 Codes = dict[str | None, int]
 
 
 def encode(values: pl.Series, codes: Codes) -> NDArray[np.int32]:
-    """The number of each value, compared as text; values not met before are entered into `codes`.
+    """The number of each value, compared as text (N,); new values are added to `codes`.
 
     >>> codes: Codes = {}
     >>> encode(pl.Series(["b", "a", None, "b"]), codes).tolist(), codes
@@ -41,8 +38,3 @@ def protected(frame: pl.DataFrame, protect: tuple[tuple[str, str], ...]) -> NDAr
     for column, value in protect:
         hit |= (frame[column].cast(pl.String) == value).fill_null(False).to_numpy()
     return hit
-
-
-def groups_of(request: Request, codes: Mapping[str, Codes]) -> int:
-    """How many groups the strata column has; 1 where there is none."""
-    return 1 if request.stratify is None else len(codes[request.stratify])

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-Counts = NDArray[np.int64]
+from thresher.selection.top_k import Counts
 
 
 def quotas(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | None]) -> Counts:
     """Share `total` kept rows among groups in proportion to their sizes, by the largest remainder.
 
-    A group whose share is below `at_least` gets `at_least`, and the others share what is left in proportion.
-    Equal remainders go to the group first by name, so the order in which groups are met does not matter.
+    A group whose share is below `at_least` gets `at_least`, and the others share the remainder in proportion. Of equal
+    remainders the group that comes first by name gets the row, so the numbering of the groups does not matter.
 
     Parameters: `sizes`, `at_least` (G,) rows, at_least <= sizes; `total` <= sizes.sum(); `names` (G,), all
     different. Returns (G,) with the sum max(total, at_least.sum()).
@@ -32,9 +31,9 @@ def quotas(sizes: Counts, at_least: Counts, total: int, names: Sequence[str | No
 def even_quotas(sizes: Counts, at_least: Counts, total: int) -> Counts:
     """Share `total` kept rows among layers as evenly as their sizes allow, from the smallest layer up.
 
-    A layer gets min(its rows, what is left // layers left), the larger ones what the smaller could not fill; of equal
-    sizes the first comes first. The last entry is no layer: the rows that were left out, which are kept where the layers
-    are not enough. `at_least` holds as in `quotas`.
+    A layer gets min(its rows, rows left // layers left), so larger layers get what smaller ones could not fill; of equal
+    sizes the first comes first. The last entry is not a layer but the rows that were left out, which are kept only if the
+    layers do not suffice. `at_least` is as in `quotas`.
 
     Parameters: `sizes`, `at_least` (L + 1,) rows, at_least <= sizes; at_least.sum() <= `total` <= sizes.sum(). Returns
     (L + 1,) with the sum `total`.
@@ -54,7 +53,7 @@ def even_quotas(sizes: Counts, at_least: Counts, total: int) -> Counts:
 def _shared(
     sizes: Counts, at_least: Counts, total: int, order: list[int], rule: Callable[[list[int], int], list[int]]
 ) -> Counts:
-    """`rule` among the groups that it gives as much as they need; the others get what they need."""
+    """Share by `rule` among the groups to which it gives at least what they need; the others get what they need."""
     shared = np.array(at_least, dtype=np.int64)
     open_groups = [g for g in order if sizes[g] > 0]
     while open_groups:

@@ -1,34 +1,32 @@
-"""What was asked for, checked against the columns that are there, before anything is read."""
+"""The checked parameters of a selection: everything that can be refused before a row is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
 
+import numpy as np
 import polars as pl
 
 from thresher.errors import UserError
+from thresher.selection.candidates import Candidates
 from thresher.selection.registry import Strategy, check_options, find
 from thresher.wording import did_you_mean, listed
-
-_MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
 class Request:
-    """A checked selection; `where` names the table, and sign * score is large where rows are to be kept.
+    """A checked selection. `where` names the table; `by` and `signs` have one entry per score column.
 
-    `by` and `signs` have one entry per score column: none, one, or several. Every group of the column `least_group` keeps
-    at least the share `least` of an even share of all that are kept.
+    sign * score is large where rows are to be kept. `protect` holds (column, value) pairs.
     """
 
     where: str
     id: str
     by: tuple[str, ...]
-    prune: float
     signs: tuple[float, ...]
+    prune: float
     strategy: Strategy
     options: Mapping[str, float]
     stratify: str | None
@@ -36,26 +34,18 @@ class Request:
     floor_group: tuple[str, ...]
     protect: tuple[tuple[str, str], ...]
     seed: int
-    least: float = 0.0
-    least_group: str | None = None
+
+    @property
+    def grouped(self) -> list[str]:
+        """The group columns, each once."""
+        stratify = () if self.stratify is None else (self.stratify,)
+        return list(dict.fromkeys([*stratify, *self.floor_group]))
 
     @property
     def columns(self) -> list[str]:
         """The columns that the selection reads, each once."""
-        stratify = [self.stratify] if self.stratify is not None else []
         pairs = [column for column, _ in self.protect]
-        return list(dict.fromkeys([*self.scored, *stratify, *self.floored, *pairs]))
-
-    @property
-    def floored(self) -> list[str]:
-        """The columns of whose values a number of rows is kept, each once."""
-        least = [self.least_group] if self.least_group is not None else []
-        return list(dict.fromkeys([*self.floor_group, *least]))
-
-    @property
-    def scored(self) -> list[str]:
-        """The id and the score columns."""
-        return list(dict.fromkeys([self.id, *self.by]))
+        return list(dict.fromkeys([self.id, *self.by, *self.grouped, *pairs]))
 
 
 def check(
@@ -68,14 +58,14 @@ def check(
     end: str,
     hard: str | Sequence[str],
     strategy: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     stratify: str | None,
     floor: int,
     floor_group: Sequence[str],
     protect: Sequence[str],
     seed: int,
 ) -> Request:
-    """A `Request`, or the one line that says what is wrong with it.
+    """A `Request`; the parameters are those of `select`, and `schema` the columns of the table.
 
     Raises
     ------
@@ -97,7 +87,9 @@ def check(
     for one in (hard,) if isinstance(hard, str) else hards:
         _among("hard", one, ("high", "low"))
     if len(hards) != len(named):
-        raise UserError(f"hard names the ends of {len(hards)} columns, by names {len(named)}; give one each")
+        raise UserError(
+            f"hard gives the ends of {len(hards)} columns and by names {len(named)}; give one end per column"
+        )
     check_share(prune)
     if not (isinstance(seed, Integral) and 0 <= seed < 1 << 64):
         raise UserError(f"seed is {seed}; it must be a whole number from 0 to 2**64 - 1")
@@ -117,29 +109,15 @@ def check(
         raise UserError(f"strategy '{strategy}' needs a score column; give by")
     if len(named) > 1 and not entry.several:
         raise UserError(
-            f"strategy '{strategy}' goes by one column, not by {', '.join(named)}; strategy 'mixed' takes several"
+            f"strategy '{strategy}' takes one score column, not {', '.join(named)}; strategy 'mixed' takes several"
         )
-    if entry.drop is not None and not 0 <= settings[entry.drop] < 1:
-        raise UserError(
-            f"strategy '{strategy}': option '{entry.drop}' is {settings[entry.drop]:g};"
-            " it must be at least 0 and below 1"
-        )
-    if entry.least is not None and not 0 <= settings[entry.least] <= 1:
-        raise UserError(
-            f"strategy '{strategy}': option '{entry.least}' is {settings[entry.least]:g}; it must be from 0 to 1"
-        )
-    if entry.layers is not None and not (
-        settings[entry.layers].is_integer() and 1 <= settings[entry.layers] <= _MOST_LAYERS
-    ):
-        raise UserError(
-            f"strategy '{strategy}': option '{entry.layers}' is {settings[entry.layers]:g};"
-            f" it must be a whole number from 1 to {_MOST_LAYERS:,}"
-        )
-    if entry.reach is not None and len(named) != 2:
+    if entry.scores not in (0, 1, None, len(named)):
         which = " and ".join(entry.by).replace("|", " or ")
-        raise UserError(
-            f"strategy '{strategy}' goes by two columns, a score and what is learned of a row; give {which}"
-        )
+        raise UserError(f"strategy '{strategy}' takes {entry.scores} score columns; give {which}")
+    # Tried on two rows, so that options outside their range are refused now.
+    entry.function(
+        Candidates.of(np.tile([0.0, 1.0], (max(1, len(named)), 1)), prune=float(prune)), **settings
+    )
     for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
         if column is not None and column not in schema:
             raise UserError(
@@ -162,42 +140,38 @@ def check(
             raise UserError(
                 f"{where}: column '{column}' is {schema[column]}, not a number; give by a numeric column"
             )
-    # The end that is pruned is turned to be the small one.
+    # The end that is pruned becomes the small one.
     signs = tuple(1.0 if (end == "easy") == (one == "high") else -1.0 for one in hards[: len(read)])
-    least = settings[entry.least] if entry.least is not None else 0.0
-    shared, least_group = (stratify, None) if entry.least is None else (None, stratify)
     return Request(
-        where,
-        id,
-        read,
-        float(prune),
-        signs,
-        entry,
-        settings,
-        shared,
-        floor,
-        groups,
-        pairs,
-        int(seed),
-        least,
-        least_group,
+        where=where,
+        id=id,
+        by=read,
+        signs=signs,
+        prune=float(prune),
+        strategy=entry,
+        options=settings,
+        stratify=stratify,
+        floor=floor,
+        floor_group=groups,
+        protect=pairs,
+        seed=int(seed),
     )
 
 
 def check_share(prune: float) -> None:
-    """Refuse a share to prune that leaves every row, or none.
+    """Refuse a share to prune that is not between 0 and 1.
 
     Raises
     ------
     UserError
-        it does not lie between 0 and 1.
+        it is not.
     """
     if not (isinstance(prune, Real) and 0 < prune < 1):
         raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
 
 
 def target(n_rows: int, prune: float) -> int:
-    """How many of `n_rows` rows pruning keeps: round((1 - prune) n_rows), halves to the even number.
+    """How many of `n_rows` rows are kept: round((1 - prune) n_rows), halves to the even number.
 
     >>> target(1000, 0.45), target(5, 0.5)
     (550, 2)
@@ -206,7 +180,7 @@ def target(n_rows: int, prune: float) -> int:
 
 
 def removed(fraction: float, n_kept: int, n_rows: int) -> float:
-    """The share of the rows that went: what was asked for, unless floors and protected rows kept more.
+    """The share of the rows that was dropped: `fraction`, unless floors and protected rows kept more.
 
     >>> removed(0.45, 6, 10), removed(0.45, 7, 10), removed(0.9, 5, 10)
     (0.45, 0.30000000000000004, 0.5)

@@ -14,30 +14,31 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 
 _BATCH = 1 << 17
-# In the metadata of what a selection writes, so that it is told from a shard of its input.
+# A metadata key of the files that a selection writes, so that they are not taken for shards of its input.
 KEPT = b"thresher.kept"
 
 
 class Shards(NamedTuple):
-    """Files in the order of their names, and the schema that all of them fit."""
+    """Parquet files, sorted by name, and the schema that covers all of them."""
 
     paths: tuple[Path, ...]
     schema: Any
 
     @property
     def polars_schema(self) -> dict[str, pl.DataType]:
-        """The columns as polars reads them; an object's where it does not."""
+        """The columns as polars types; Object for types that polars does not read."""
         return {field.name: _read_as(field) for field in self.schema}
 
 
 def open_shards(path: str | Path, *, but: Path) -> Shards:
-    """The parquet files of a path: a file, all `*.parquet` under a folder, or the matches of a glob, without
-    `but` where that is what an earlier selection wrote.
+    """The parquet files of a path: a file, all `*.parquet` under a folder, or the matches of a glob.
+
+    The file `but` is left out if an earlier selection wrote it.
 
     Raises
     ------
     UserError
-        no such file, a file that is no parquet, or shards with different columns.
+        no such file, a file that is not parquet, or shards with different columns.
 
     >>> open_shards("missing.parquet", but=Path("kept.parquet"))
     Traceback (most recent call last):
@@ -76,8 +77,7 @@ def open_shards(path: str | Path, *, but: Path) -> Shards:
 
 
 def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
-    """The rows of the named columns as pyarrow tables, in an order and a division that are the same in every
-    pass.
+    """The rows of the named columns as pyarrow tables; the order and the sizes are the same in every pass.
 
     Raises
     ------

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from thresher.selection.registry import Numbers, Spread, strategy
+from thresher.selection.candidates import Candidates, Numbers
+from thresher.selection.registry import strategy
 
 
-@strategy("stratified", source="paper 3 and C.3, stratified random", reads_score=False, needs_stratify=True)
-def stratified(wanted: Numbers, u: Numbers, spread: Spread) -> Numbers:
-    """Key = u, compared within the groups of the `stratify` column only.
+@strategy("stratified", source="paper 3 and C.3, stratified random", scores=0, needs_stratify=True)
+def stratified(rows: Candidates) -> Numbers:
+    """Key = u, the uniform number of the row, compared within the groups of the `stratify` column.
 
-    Each group gets its share of the kept rows by the largest remainder, so the kept set has the proportions
-    of the table.
+    As with every strategy, each group keeps its share of the rows by the largest remainder, so the kept rows have the
+    proportions of the table. This one insists on the groups.
 
     >>> import numpy as np
-    >>> stratified(np.array([0.1, 0.9]), np.array([0.7, 0.2]), Spread(0.1, 0.9)).tolist()
+    >>> stratified(Candidates.of(np.array([0.1, 0.9]), u=[0.7, 0.2])).round(6).tolist()
     [0.7, 0.2]
     """
-    return u
+    return rows.u

@@ -96,7 +96,7 @@ def squared_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """Per row, the squared norm of the loss gradient by a module's parameters, (B,), from its input and output gradient."""
     rule = rule_for(module)
     assert rule is not None, type(module).__name__
-    return rule(module, full(a), full(b))
+    return rule.function(module, full(a), full(b))
 
 
 def full(tensor: Tensor) -> Tensor:

@@ -175,11 +175,13 @@ def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: Any) -> Tokens:
 
 def measure_chunk(plan: Plan, chunk: int) -> int:
     """Measure one chunk of the run folder and write its part; returns the number of rows."""
-    return measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    table = measure_rows(plan, chunk, chunk_of_rows(plan, chunk))
+    write_part(plan, chunk, table)
+    return table.height
 
 
-def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
-    """Measure the rows of one chunk and write its part; returns their number."""
+def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The signals table of the rows of one chunk."""
     model, tokenizer, weights = loaded(plan)
     labels, (first, _) = class_numbers(plan, rows), plan.rows_of(chunk)
     inputs: Inputs = (
@@ -188,5 +190,4 @@ def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> int:
         else read_features(plan.run.features_file()).take(first + np.arange(rows.height))
     )
     values = measure_tokens(model, weights, inputs, labels, plan.signals, plan.batch_tokens)
-    write_part(plan, chunk, signal_frame(rows["id"], labels, inputs, values))
-    return rows.height
+    return signal_frame(rows["id"], labels, inputs, values)

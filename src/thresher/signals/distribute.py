@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +18,7 @@ from thresher.run import parquet
 from thresher.run.files import write
 from thresher.run.layout import Layout
 from thresher.signals.chunk import chunk_of_rows, measure_chunk, measure_rows
-from thresher.signals.plan import Plan, part_problem
+from thresher.signals.plan import Plan, part_problem, write_part
 from thresher.training.finished import list_checkpoints
 
 RemoteChunk = tuple[Plan, RemoteFolder, int, str | None]
@@ -42,7 +43,7 @@ def measure_chunks(plan: Plan, chunks: Sequence[int], settings: MeasureConfig) -
         for _, rows in run_tasks(measure_chunk, [(plan, chunk) for chunk in chunks], settings.workers):
             yield rows
         return
-    tasks = RemoteChunks(plan, chunks, settings.store)
+    tasks = RemoteChunks(plan, chunks, settings.store) if chunks else []
     for i, part in run_tasks(measure_remotely, tasks, settings.workers, place=place_of(settings)):
         write(plan.part(chunks[i]), part)
         if problem := part_problem(plan, chunks[i]):
@@ -51,10 +52,11 @@ def measure_chunks(plan: Plan, chunks: Sequence[int], settings: MeasureConfig) -
 
 
 class RemoteChunks(Sequence[RemoteChunk]):
-    """The chunks as tasks for other machines. What a task needs is uploaded when it is read."""
+    """The chunks as tasks for other machines. The rows of a task are uploaded when it is read."""
 
     def __init__(self, plan: Plan, chunks: Sequence[int], store: str | None) -> None:
-        self.plan, self.chunks, self.store = replace(plan, run=Layout(plan.run.folder.absolute())), chunks, store
+        self.plan, self.chunks = replace(plan, run=Layout(plan.run.folder.absolute())), chunks
+        self.folder = share_folder(plan.run.folder, model_files(plan), store)
         self.slab = share_rows(store, self.rows, plan.chunk_rows) if store else lambda chunk: None
 
     def __len__(self) -> int:
@@ -63,21 +65,17 @@ class RemoteChunks(Sequence[RemoteChunk]):
     def __getitem__(self, i: int) -> RemoteChunk:  # type: ignore[override]
         return self.plan, self.folder, self.chunks[i], self.slab(self.chunks[i])
 
-    @cached_property
-    def folder(self) -> RemoteFolder:
-        """Architecture and checkpoints."""
-        run = self.plan.run
-        architecture = (path for path in sorted(run.model_folder.rglob("*")) if path.is_file())
-        weights = (
-            folder / name
-            for folder in list_checkpoints(run.checkpoints(self.plan.training))
-            for name in ("model.safetensors", "checkpoint.json")
-        )
-        return share_folder(run.folder, [*architecture, *weights], self.store)
-
     def rows(self, first: int, count: int) -> pa.Table:
         """Some rows of the run folder."""
         return parquet.scan(self.plan.run.rows_file).slice(first, count).collect().to_arrow()
+
+
+def model_files(plan: Plan) -> list[Path]:
+    """The files of a run folder that a chunk is measured with: architecture, tokenizer, checkpoints."""
+    architecture = (path for path in sorted(plan.run.model_folder.rglob("*")) if path.is_file())
+    folders = list_checkpoints(plan.run.checkpoints(plan.training))
+    names = ("model.safetensors", "checkpoint.json")
+    return [*architecture, *(folder / name for folder in folders for name in names)]
 
 
 def measure_remotely(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | None) -> bytes:
@@ -86,9 +84,8 @@ def measure_remotely(plan: Plan, folder: RemoteFolder, chunk: int, slab: str | N
         rows = pl.DataFrame(pl.from_arrow(fetch_rows(folder.store, slab, chunk)))
     else:
         rows = chunk_of_rows(plan, chunk)
-    here = replace(plan, run=Layout(local_copy(folder)))
-    measure_rows(here, chunk, rows)
-    part = here.part(chunk)
-    content = part.read_bytes()
-    part.unlink()
-    return content
+    table = measure_rows(replace(plan, run=Layout(local_copy(folder))), chunk, rows)
+    with TemporaryDirectory() as scratch:
+        here = replace(plan, run=Layout(Path(scratch)))
+        write_part(here, chunk, table)
+        return here.part(chunk).read_bytes()

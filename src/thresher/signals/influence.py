@@ -20,7 +20,7 @@ from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
 from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
-from thresher.signals.ghost import Flow, pair_rule_for
+from thresher.signals.ghost import Flow, rule_for
 from thresher.signals.plan import Plan, make_plan
 
 Numbers = NDArray[np.float64]
@@ -91,7 +91,7 @@ def tracin_pairs(
     Source: Pruthi et al. (2020), "Estimating training data influence by tracing gradient descent", NeurIPS, section 3.2.
     """
     values = np.zeros((len(targets.labels), len(rows.labels)))
-    rules = [pair_rule_for(module) for module in modules]
+    rules = [rule_for(module) for module in modules]
     for weights, rate in zip(checkpoints, rates, strict=True):
         if rate == 0:
             continue
@@ -101,7 +101,7 @@ def tracin_pairs(
             for ours, target_flows in held:
                 product = torch.zeros(len(ours), len(theirs), dtype=torch.float64, device=flows[0][0].device)
                 for module, rule, one, other in zip(modules, rules, target_flows, flows, strict=True):
-                    product += rule(module, one, other)  # type: ignore[misc]
+                    product += rule.product(module, one, other)  # type: ignore[union-attr]
                 values[np.ix_(ours, theirs)] += rate * product.cpu().numpy()
     return values
 

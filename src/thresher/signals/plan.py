@@ -204,8 +204,8 @@ def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
     if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
         return problem
     beside = {run.features_file(): settings.features, run.words_file: bool(settings.words)}
-    found = ((path, table_problem(path)) for path, kept in beside.items() if kept)
-    return next((f"{path}: {problem}" for path, problem in found if problem), None)
+    checked = ((path, table_problem(path)) for path, kept in beside.items() if kept)
+    return next((f"{path}: {problem}" for path, problem in checked if problem), None)
 
 
 def _measure_again(run: Layout) -> str:

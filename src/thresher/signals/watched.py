@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from scipy.special import log_softmax, softmax
 
+from thresher.logits import error_norm, log_probability, margin
 from thresher.run import FIRST
 from thresher.run.files import digest
 from thresher.run.integrity import write_table
@@ -168,15 +168,9 @@ def carried(source: np.ndarray) -> np.ndarray:
 
 def from_logits(logits: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
     """Cross-entropy, margin and length of softmax - onehot at each visit, (N, E), from logits (N, E, K) and labels (N,)."""
-    at = np.broadcast_to(label[:, None, None], (*logits.shape[:2], 1))
-    wide = logits.astype(np.float64)
-    error = softmax(wide, axis=2)
-    np.put_along_axis(error, at, np.take_along_axis(error, at, axis=2) - 1, axis=2)
-    others = wide.copy()
-    np.put_along_axis(others, at, -np.inf, axis=2)
-    true = np.take_along_axis(wide, at, axis=2)[:, :, 0]
+    labels = np.broadcast_to(label[:, None].astype(np.int64), logits.shape[:2])
     return {
-        "loss": -np.take_along_axis(log_softmax(wide, axis=2), at, axis=2)[:, :, 0].astype(np.float32),
-        "margin": (true - others.max(2)).astype(np.float32),
-        "error_norm": np.linalg.norm(error, axis=2).astype(np.float32),
+        "loss": -log_probability(logits, labels).astype(np.float32),
+        "margin": margin(logits, labels).astype(np.float32),
+        "error_norm": error_norm(logits, labels).astype(np.float32),
     }

@@ -18,7 +18,7 @@ def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
     >>> check_recipe(TrainConfig(diet="fasting"), "joint")
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: joint.diet: unknown diet 'fasting'; there are data-diet, infobatch, iterative
+    thresher.errors.UserError: joint.diet: unknown diet 'fasting'; known diets: data-diet, infobatch, iterative
     """
     # Imported only if needed: these modules import libraries that take seconds to load.
     if recipe.schedule != TrainConfig().schedule:

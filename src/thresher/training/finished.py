@@ -21,7 +21,9 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def weights_digests(run: Run, training: Training) -> list[list[str]]:
     """The name of every checkpoint of a training, and the digest of its weights when they were saved."""
-    facts = {path.name: read_json(path / "checkpoint.json") for path in list_checkpoints(run.checkpoints(training))}
+    facts = {
+        path.name: read_json(path / "checkpoint.json") for path in list_checkpoints(run.checkpoints(training))
+    }
     return [[name, found["files"]["model.safetensors"]] for name, found in facts.items()]
 
 

@@ -128,8 +128,8 @@ def remove_damaged(run: Run) -> None:
         done_file(run, training).unlink(missing_ok=True)
         for folder in (run.progress(training.name), run.evaluations(training), run.checkpoints(training)):
             shutil.rmtree(folder, ignore_errors=True)
-    if problem := model_problem(run):
-        say(f"{problem}; saving it again")
+    if broken := model_problem(run):
+        say(f"{broken}; saving it again")
         shutil.rmtree(run.model_folder)
 
 

@@ -12,6 +12,7 @@ from thresher.cli.nlu.rows import Format, OutFile, Rows, Seed, SkipBad, read
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
+from thresher.wording import interval_text
 
 Prune = Annotated[
     float, typer.Option("--prune", metavar="P", help="share to drop of the rows that may be pruned")
@@ -237,7 +238,7 @@ def study(
 def _line(entry: dict[str, Any]) -> tuple[str, ...]:
     def cell(name: str) -> str:
         found = entry["metrics"][name]
-        return f"{100 * found['mean']:+.2f} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
+        return interval_text(found)
 
     title = entry["title"] + (", historical only" if entry["pool"] == "mixed" else "")
     rates = (cell(name) for name in ("DCER", "F-SEMER", "ICER", "IRER"))

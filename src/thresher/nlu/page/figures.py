@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from thresher.report.arms import axis
-from thresher.report.format import count, known, percent, points, score_value
+from thresher.report.format import count, interval, known, percent, points, score_value
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SCORES = {
@@ -38,15 +38,6 @@ def relative(value: float | None) -> str:
     return f"{points(value, 2)}%" if value is not None and known(value) else "–"
 
 
-def interval_text(found: dict[str, Any]) -> str:
-    """The bounds of a relative error.
-
-    >>> interval_text({"low": -0.01, "high": 0.03})
-    '[−1.00, +3.00]'
-    """
-    return f"[{points(found['low'], 2)}, {points(found['high'], 2)}]" if known(found.get("low")) else "–"
-
-
 def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
     """The relative error of every technique with its interval, on one axis that holds zero."""
     found = [entry["metrics"][metric] for entry in entries]
@@ -61,7 +52,7 @@ def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, A
                 "name": name_of(entry),
                 "arm": "random" if entry["technique"] in ("random", "stratified") else "kept",
                 "mean": relative(value["mean"]),
-                "interval": interval_text(value),
+                "interval": interval(value, 2),
                 "at": place(value["mean"], low, high),
                 "from": place(value["low"], low, high),
                 "to": place(value["high"], low, high),
@@ -146,7 +137,7 @@ def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
                     "removed": percent(one.get("removed"), 0),
                     "share": round(100 * (one.get("removed") or 0.0), 1),
                     "error": relative(found["mean"]) if found else "–",
-                    "interval": interval_text(found) if found else "",
+                    "interval": interval(found, 2) if found else "",
                     "side": side,
                 }
             )
@@ -181,8 +172,8 @@ def headline(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
         "removed": percent(shown["removed"], 0),
         "title": shown["title"],
         "error": relative(shown["metrics"]["DCER"]["mean"]),
-        "interval": interval_text(shown["metrics"]["DCER"]),
+        "interval": interval(shown["metrics"]["DCER"], 2),
         "random": relative(random["metrics"]["DCER"]["mean"]) if random else None,
-        "random_interval": interval_text(random["metrics"]["DCER"]) if random else None,
-        "beside": f"{relative(beside['mean'])} {interval_text(beside)}" if beside else None,
+        "random_interval": interval(random["metrics"]["DCER"], 2) if random else None,
+        "beside": f"{relative(beside['mean'])} {interval(beside, 2)}" if beside else None,
     }

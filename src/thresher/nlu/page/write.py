@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from markupsafe import Markup
 
 from thresher.errors import UserError
 from thresher.nlu.page import figures
-from thresher.report.format import duration, percent, visible
+from thresher.report.format import duration, interval, percent, visible
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
 from thresher.run import files, parquet
 
@@ -57,7 +58,7 @@ def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame)
     environment.filters |= {
         "percent": percent,
         "relative": figures.relative,
-        "interval": figures.interval_text,
+        "interval": partial(interval, digits=2),
     }
     return environment.get_template("nlu.html.j2").render(content(facts, results, scores))
 

@@ -31,6 +31,7 @@ from thresher.training.finished import list_checkpoints
 from thresher.training.fit import fit
 from thresher.training.record import Record
 from thresher.training.vocabulary import trimmed_vocabulary
+from thresher.training.watch.visit import error_of
 
 EPOCH = 2.0  # of the checkpoint that EL2N reads, as for classifiers
 BATCH_TOKENS = 2048
@@ -124,17 +125,11 @@ def _measure_batch(
         gradients["intent"].append(torch.autograd.grad(intent, leaf["embedding"], retain_graph=True)[0])
         gradients["slots"].append(torch.autograd.grad(slots, leaf["embedding"])[0])
         if number == at:
-            one = _error(output["intent"].detach(), intents)
-            each = _error(output["tags"].detach(), safe) * words
+            one = error_of(output["intent"].detach().double(), intents).norm(dim=-1)
+            each = error_of(output["tags"].detach().double(), safe).norm(dim=-1) * words
             el2n = [one, each.sum(1) / words.sum(1).clamp(min=1)]
     vog = [_variance(torch.stack(gradients[name], 1)) for name in ("intent", "slots")]
     return np.stack([*(value.numpy() for value in el2n), *vog])
-
-
-def _error(logits: Tensor, labels: Tensor) -> Tensor:
-    """|| softmax - onehot || over the last dimension."""
-    onehot = torch.nn.functional.one_hot(labels, logits.shape[-1])
-    return (torch.softmax(logits.double(), -1) - onehot).norm(dim=-1)
 
 
 def _variance(gradients: Tensor) -> Numbers:

@@ -9,7 +9,6 @@ STACK/rules/             exact.jsonl, templates.yaml
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from pathlib import Path
@@ -31,11 +30,13 @@ from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.rules import Rules, read_rules
 from thresher.nlu.stack.train import needs_model, tags_for
 from thresher.quiet import quiet_transformers
-from thresher.run.files import file_digest, write, write_folder
+from thresher.run.files import write_folder
+from thresher.run.integrity import file_digests, folder_problem, write_json
 from thresher.wording import shown
 
 FORMAT = 1
 TABLE = "token_table"
+DONE = "done.json"
 
 
 def model_name(labels: Labels, domain: str | None) -> str:
@@ -78,8 +79,7 @@ def save_model(stack: Path, name: str, model: nn.Module, facts: dict[str, Any]) 
 
     def fill(folder: Path) -> None:
         save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-        done = {**facts, "digest": file_digest(folder / "model.safetensors")}
-        write(folder / "done.json", json.dumps(done))
+        write_json(folder / DONE, {**facts, "files": file_digests(folder)})
 
     write_folder(stack / "models" / name, fill)
 
@@ -100,9 +100,8 @@ def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
     """
     file = stack / "models" / name / "model.safetensors"
     try:
-        done = json.loads((file.parent / "done.json").read_text())
-        if file_digest(file) != done["digest"]:
-            raise ValueError("it is not the file that was written")
+        if problem := folder_problem(file.parent, DONE):
+            raise ValueError(problem)
         state = load_file(file)
         if not isinstance(model.encoder, FrozenEncoder):
             rows, values = state.pop(f"{TABLE}.rows"), state.pop(f"{TABLE}.values")
@@ -220,5 +219,5 @@ def missing(stack: Path, labels: Labels) -> list[str]:
     return [
         name or "the domain classifier"
         for name in wanted
-        if not (stack / "models" / model_name(labels, name) / "done.json").is_file()
+        if not (stack / "models" / model_name(labels, name) / DONE).is_file()
     ]

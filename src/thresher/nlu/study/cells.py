@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -20,7 +19,8 @@ from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.train import needs_model, train_domain, train_joint, with_steps
 from thresher.progress import say
 from thresher.run import parquet
-from thresher.run.files import digest, write
+from thresher.run.files import digest
+from thresher.run.integrity import read_json, table_problem, write_json, write_table
 from thresher.training.recipe import steps_of
 
 ANSWERS = ("domain", "intent", "slots", "path", "domain_confidence", "intent_confidence", "slot_confidence")
@@ -57,14 +57,21 @@ def run_cells(
 ) -> dict[str, dict[str, Any]]:
     """Train the cells that are not there yet; facts per cell name. A killed study goes on with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
-    left = [cell for cell in cells if not (study / "cells" / f"{keys[cell.name]}.json").is_file()]
+    left = [cell for cell in cells if read_cell(study, keys[cell.name]) is None]
     tasks = [(study, keys[cell.name], cell, config, same_steps) for cell in left]
     for done, (_, line) in enumerate(run_tasks(cell_job, tasks, workers), 1):
         say(f"nlu study: {done} of {len(left)}: {line}")
-    facts = {}
-    for name, key in keys.items():
-        facts[name] = json.loads((study / "cells" / f"{key}.json").read_text())
-    return facts
+    found = {name: read_cell(study, key) for name, key in keys.items()}
+    return {name: facts for name, facts in found.items() if facts is not None}
+
+
+def read_cell(study: Path, key: str) -> dict[str, Any] | None:
+    """The facts of a finished cell; None if there is none, or one of its files is damaged."""
+    folder = study / "cells"
+    try:
+        return None if table_problem(folder / f"{key}.parquet") else read_json(folder / f"{key}.json")
+    except (OSError, ValueError):
+        return None
 
 
 def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps: bool) -> str:
@@ -83,7 +90,7 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     table = test.select("id").hstack(answers.select(ANSWERS))
-    write(study / "cells" / f"{key}.parquet", table.write_parquet)
+    write_table(study / "cells" / f"{key}.parquet", table)
     facts = {
         "technique": cell.technique,
         "prune": cell.prune,
@@ -93,7 +100,7 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps:
         "seconds": round(time.monotonic() - started, 1),
         "key": key,
     }
-    write(study / "cells" / f"{key}.json", json.dumps(facts))
+    write_json(study / "cells" / f"{key}.json", facts)
     return f"{cell.name}, {rows.height:,} rows, {facts['seconds']:,.0f} s"
 
 

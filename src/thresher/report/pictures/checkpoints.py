@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
 from thresher.run import parquet
-from thresher.scores.el2n import error_norms
+from thresher.scores.probability import error_norms
 from thresher.scores.read import by_index
 
 QUANTILES = {"95%": 0.95, "75%": 0.75, "median": 0.5, "25%": 0.25, "5%": 0.05}

@@ -1,76 +1,66 @@
 """Per-row weight gradients without forming them, their squared norms and their products: one file per kind of layer.
 
-A rule sees a layer as its input `a` and the loss gradient `b` at its output, both (batch, ..., width), and gives in float64
-- `ghost_norm`: the squared norm of the gradient of each row's loss by the layer's parameters, (batch,);
-- `ghost_product`: the inner products of the gradients of M rows with those of N other rows, (M, N).
-`layer_formula` says what the layer must compute for its rules to hold; `check_formulas` compares that with what it did
-compute, since a layer that only has the name of a known one would silently get wrong numbers. A new kind of layer is one
-new file here.
+A rule sees a layer as its input `a` and the loss gradient `b` at its output, both (batch, ..., width). It has three
+functions, of which the first two compute in float64:
+- the norm rule: the squared norm of the gradient of each row's loss by the layer's parameters, (batch,);
+- `product`: the inner products of the gradients of M rows with those of N other rows, (M, N);
+- `formula`: what the layer must compute for the other two to hold. `check_formulas` compares that with what the layer did
+  compute, since a layer that only has the name of a known one would silently get wrong numbers.
+To add a kind of layer, add one file here.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from thresher.errors import UserError
+from thresher.registry import Entry, Registry, import_files
 
 Flow = tuple[Tensor, Tensor]
 GhostRule = Callable[[nn.Module, Tensor, Tensor], Tensor]
 PairRule = Callable[[nn.Module, Flow, Flow], Tensor]
 Formula = Callable[[nn.Module, Tensor], list[Tensor]]
-RULES: dict[str, GhostRule] = {}
-PAIR_RULES: dict[str, PairRule] = {}
-FORMULAS: dict[str, Formula] = {}
-Rule = TypeVar("Rule")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer(Entry[GhostRule]):
+    """The rule for a kind of layer, under the name of its type (`*Name` matches every type whose name ends so).
+
+    The function is the norm rule. `formula` gives the outputs for an input under which the rule holds, one of which is
+    enough.
+    """
+
+    product: PairRule
+    formula: Formula
+
+
+LAYERS = Registry("layer", "layers", Layer)
 
 # Above rounding, that of TF32 and of bfloat16 included, and far below any other formula.
 SAME, ROUNDINGS = 1e-3, 8
 
 
-def _register(table: dict[str, Rule], type_names: tuple[str, ...]) -> Callable[[Rule], Rule]:
-    def register(rule: Rule) -> Rule:
-        table.update(dict.fromkeys(type_names, rule))
-        return rule
+def layer(*type_names: str, product: PairRule, formula: Formula) -> Callable[[GhostRule], GhostRule]:
+    """Decorator that enters a norm rule for modules of these types."""
 
-    return register
+    def enter(norm: GhostRule) -> GhostRule:
+        for name in type_names:
+            LAYERS.register(name, product=product, formula=formula)(norm)
+        return norm
 
-
-def ghost_norm(*type_names: str) -> Callable[[GhostRule], GhostRule]:
-    """Register a rule for modules by the name of their type (`*Name` matches every type whose name ends so)."""
-    return _register(RULES, type_names)
+    return enter
 
 
-def ghost_product(*type_names: str) -> Callable[[PairRule], PairRule]:
-    """Register the pair rule of such modules."""
-    return _register(PAIR_RULES, type_names)
-
-
-def layer_formula(*type_names: str) -> Callable[[Formula], Formula]:
-    """Register what such modules compute: the outputs for an input under which the rules hold, one of which is enough."""
-    return _register(FORMULAS, type_names)
-
-
-def _find(table: dict[str, Rule], module: nn.Module) -> Rule | None:
+def rule_for(module: nn.Module) -> Layer | None:
+    """The rule for a module, or None."""
     name = type(module).__name__
-    if name in table:
-        return table[name]
-    return next((rule for key, rule in table.items() if key.startswith("*") and name.endswith(key[1:])), None)
-
-
-def rule_for(module: nn.Module) -> GhostRule | None:
-    """The norm rule for a module, or None."""
-    return _find(RULES, module)
-
-
-def pair_rule_for(module: nn.Module) -> PairRule | None:
-    """The pair rule for a module, or None."""
-    return _find(PAIR_RULES, module)
+    known = LAYERS.table
+    endings = (rule for key, rule in known.items() if key.startswith("*") and name.endswith(key[1:]))
+    return known.get(name) or next(endings, None)
 
 
 def positions(tensor: Tensor) -> Tensor:
@@ -84,19 +74,19 @@ def supported_modules(layer: nn.Module) -> list[nn.Module]:
     Raises
     ------
     UserError
-        one of them has no rule: it is refused by name, never left out silently.
+        one of them has no rule: it is refused by name, never skipped silently.
     """
     modules = [module for module in layer.modules() if any(True for _ in module.parameters(recurse=False))]
     for module in modules:
         if rule_for(module) is None:
             raise UserError(
-                f"self-influence: no gradient-norm rule for {type(module).__name__}; known: {', '.join(RULES)}"
+                f"self-influence: no gradient-norm rule for {type(module).__name__}; known: {', '.join(LAYERS.table)}"
             )
     return modules
 
 
 def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], rows: int) -> None:
-    """Compare what the modules computed in a forward over `rows` rows with what their rules take them to compute.
+    """Compare what the modules computed in a forward pass over `rows` rows with the formulas of their rules.
 
     Raises
     ------
@@ -112,11 +102,11 @@ def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], row
         given, output = flow[module]
         if len(given) != rows:
             raise UserError(f"self-influence: the input of {name} is not one per row; not supported")
-        formula = _find(FORMULAS, module)
-        assert formula is not None, name
+        rule = rule_for(module)
+        assert rule is not None, name
         # Under autocast inputs and outputs have fewer digits than the parameters.
         exact = next(module.parameters(recurse=False)).dtype
-        if not any(_same(output.detach(), expected) for expected in formula(module, given.to(exact))):
+        if not any(_same(output.detach(), expected) for expected in rule.formula(module, given.to(exact))):
             raise UserError(
                 f"self-influence: {name} computes something else than its name says; not supported"
             )
@@ -129,5 +119,4 @@ def _same(output: Tensor, expected: Tensor) -> bool:
     return bool((output - expected).abs().max() <= tolerance * expected.abs().max())
 
 
-for _found in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_found.name}")
+import_files(__name__, __path__)

@@ -5,29 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thresher.signals.ghost import Flow, ghost_norm, ghost_product, layer_formula, positions
+from thresher.signals.ghost import Flow, layer, positions
 
 
-@ghost_norm("LayerNorm")
+def layer_norm_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
+    """<dL/dgain, dL'/dgain> + <dL/dbias, dL'/dbias> of M rows with N rows, (M, N)."""
+    return products(layer_norm_gradient(module, *ours), layer_norm_gradient(module, *theirs))
+
+
+def layer_norm_output(module: nn.Module, a: Tensor) -> list[Tensor]:
+    """x_hat * gain + bias, over the last dimension."""
+    y = standardised(module, a) * module.weight  # type: ignore[operator]
+    return [y if module.bias is None else y + module.bias]  # type: ignore[operator]
+
+
+@layer("LayerNorm", product=layer_norm_product, formula=layer_norm_output)
 def layer_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """|dL/dgain|^2 + |dL/dbias|^2 of a layer normalisation, per row.
 
     y = x_hat * gain + bias with x_hat the normalised input, so dL/dgain = sum_t b_t * x_hat_t and dL/dbias = sum_t b_t.
     """
     return norms(layer_norm_gradient(module, a, b))
-
-
-@ghost_product("LayerNorm")
-def layer_norm_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
-    """<dL/dgain, dL'/dgain> + <dL/dbias, dL'/dbias> of M rows with N rows, (M, N)."""
-    return products(layer_norm_gradient(module, *ours), layer_norm_gradient(module, *theirs))
-
-
-@layer_formula("LayerNorm")
-def layer_norm_output(module: nn.Module, a: Tensor) -> list[Tensor]:
-    """x_hat * gain + bias, over the last dimension."""
-    y = standardised(module, a) * module.weight  # type: ignore[operator]
-    return [y if module.bias is None else y + module.bias]  # type: ignore[operator]
 
 
 def layer_norm_gradient(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:

@@ -5,35 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thresher.signals.ghost import Flow, ghost_norm, ghost_product, layer_formula, positions
+from thresher.signals.ghost import Flow, layer, positions
 
 NAMES = ("Linear", "NonDynamicallyQuantizableLinear", "Conv1D")
 
 
-@ghost_norm(*NAMES)
-def linear(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
-    """|dL/dW|^2 + |dL/dbias|^2 of a linear layer, per row.
-
-    With dL/dW = sum_t b_t a_t^T, the squared norm is sum over positions t, s of (a_t . a_s)(b_t . b_s): two T x T Gram
-    matrices instead of an out x in matrix per row. For one vector it is |a|^2 |b|^2. `Conv1D` is GPT-2's transposed linear
-    layer; the norm is the same.
-
-    Source: Goodfellow (2015), "Efficient per-example gradient computations", arXiv 1510.01799; Li et al. (2022),
-    "Large language models can be strong differentially private learners", arXiv 2110.05679, section 4.
-
-    >>> layer = nn.Linear(2, 1)
-    >>> a, b = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0]]])
-    >>> linear(layer, a, b).tolist()  # dW = [3, 6], dbias = 3
-    [54.0]
-    """
-    a, b = positions(a), positions(b)
-    a_gram = torch.einsum("bti,bsi->bts", a, a).double()
-    b_gram = torch.einsum("bto,bso->bts", b, b).double()
-    weight = torch.einsum("bts,bts->b", a_gram, b_gram)
-    return weight if getattr(module, "bias", None) is None else weight + b_gram.sum((1, 2))
-
-
-@ghost_product(*NAMES)
 def linear_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
     """<dL/dW, dL'/dW> + <dL/dbias, dL'/dbias> of M rows with N rows, (M, N).
 
@@ -56,9 +32,31 @@ def linear_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
     return weight + torch.einsum("mo,no->mn", b.double().sum(1), other_b.double().sum(1))
 
 
-@layer_formula(*NAMES)
 def linear_output(module: nn.Module, a: Tensor) -> list[Tensor]:
     """W a + bias; `Conv1D` keeps W transposed."""
     weight, bias = module.weight, getattr(module, "bias", None)
     transposed = type(module).__name__ == "Conv1D"
     return [nn.functional.linear(a, weight.T if transposed else weight, bias)]  # type: ignore[operator, arg-type]
+
+
+@layer(*NAMES, product=linear_product, formula=linear_output)
+def linear(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """|dL/dW|^2 + |dL/dbias|^2 of a linear layer, per row.
+
+    With dL/dW = sum_t b_t a_t^T, the squared norm is sum over positions t, s of (a_t . a_s)(b_t . b_s): two T x T Gram
+    matrices instead of an out x in matrix per row. For one vector it is |a|^2 |b|^2. `Conv1D` is GPT-2's transposed linear
+    layer; the norm is the same.
+
+    Source: Goodfellow (2015), "Efficient per-example gradient computations", arXiv 1510.01799; Li et al. (2022),
+    "Large language models can be strong differentially private learners", arXiv 2110.05679, section 4.
+
+    >>> layer = nn.Linear(2, 1)
+    >>> a, b = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[3.0]]])
+    >>> linear(layer, a, b).tolist()  # dW = [3, 6], dbias = 3
+    [54.0]
+    """
+    a, b = positions(a), positions(b)
+    a_gram = torch.einsum("bti,bsi->bts", a, a).double()
+    b_gram = torch.einsum("bto,bso->bts", b, b).double()
+    weight = torch.einsum("bts,bts->b", a_gram, b_gram)
+    return weight if getattr(module, "bias", None) is None else weight + b_gram.sum((1, 2))

@@ -5,11 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from thresher.signals.ghost import Flow, ghost_norm, ghost_product, layer_formula
+from thresher.signals.ghost import Flow, layer
 from thresher.signals.ghost.layer_norm import norms, products, summed
 
 
-@ghost_norm("*RMSNorm")
+def rms_norm_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
+    """<dL/dgain, dL'/dgain> of M rows with N rows, (M, N)."""
+    return products(rms_norm_gradient(module, *ours), rms_norm_gradient(module, *theirs))
+
+
+def rms_norm_output(module: nn.Module, a: Tensor) -> list[Tensor]:
+    """x / rms(x) times the gain, or times one more than the gain."""
+    scaled, gain = over_rms(module, a), module.weight
+    return [scaled * gain, scaled * (1 + gain)]  # type: ignore[operator]
+
+
+@layer("*RMSNorm", product=rms_norm_product, formula=rms_norm_output)
 def rms_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """|dL/dgain|^2 of a root-mean-square normalisation, per row.
 
@@ -17,19 +28,6 @@ def rms_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     A variant that scales elsewhere, or by more, is told by its output and refused.
     """
     return norms(rms_norm_gradient(module, a, b))
-
-
-@ghost_product("*RMSNorm")
-def rms_norm_product(module: nn.Module, ours: Flow, theirs: Flow) -> Tensor:
-    """<dL/dgain, dL'/dgain> of M rows with N rows, (M, N)."""
-    return products(rms_norm_gradient(module, *ours), rms_norm_gradient(module, *theirs))
-
-
-@layer_formula("*RMSNorm")
-def rms_norm_output(module: nn.Module, a: Tensor) -> list[Tensor]:
-    """x / rms(x) times the gain, or times one more than the gain."""
-    scaled, gain = over_rms(module, a), module.weight
-    return [scaled * gain, scaled * (1 + gain)]  # type: ignore[operator]
 
 
 def rms_norm_gradient(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:

@@ -28,11 +28,12 @@ def data_diet(
     Raises
     ------
     UserError
-        prune or skip outside of 0 to 1, or together not below 1.
+        prune or skip outside of 0 to 1, after below 1, or every below 0.
     """
-    if not 0 <= prune < 1 or not 0 <= skip < 1 or not after:
+    if not 0 <= prune < 1 or not 0 <= skip < 1 or after < 1 or every < 0:
         raise UserError(
-            f"diet 'data-diet': prune {prune}, skip {skip}, after {after}; shares lie between 0 and 1, after is at least 1"
+            f"diet 'data-diet': prune {prune}, skip {skip}, after {after}, every {every}; shares lie between 0 and 1, after is at"
+            " least 1, every at least 0"
         )
     if now.epoch < after:
         return now.all()

@@ -35,7 +35,7 @@ def iterative(
     UserError
         prune outside of 0 to 1, or no cut.
     """
-    if not 0 <= prune < 1 or not cuts or not after or not every:
+    if not 0 <= prune < 1 or min(cuts, after, every) < 1:
         raise UserError(
             f"diet 'iterative': prune {prune}, cuts {cuts}, after {after}, every {every}; prune lies between 0 and 1, the"
             " others are at least 1"

@@ -1,117 +1,59 @@
-"""What diets there are, and what each can be told."""
+"""The table of diets: methods that choose, epoch by epoch, which rows a training uses."""
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from thresher.errors import UserError
+from thresher.registry import Entry, Option, Registry
 from thresher.training.diet.moment import Moment, Portion
 
 DietFunction = Callable[..., Portion]
-Function = TypeVar("Function", bound=DietFunction)
-ScoreName = Literal["loss", "el2n"]
+# Options of every diet, beside its own. same_steps: smaller batches, so that an epoch has as many steps as without a diet.
+COMMON = {"same_steps": Option(bool, False)}
 
 
-@dataclass(frozen=True)
-class Diet:
-    """A method: `score` is what it ranks rows by unless told otherwise, `weighs` whether it gives weights to rows, `options` its
-    defaults, `source` for people."""
+@dataclass(frozen=True, kw_only=True)
+class Diet(Entry[DietFunction]):
+    """A diet and the facts that `@diet` declares. The function is `(moment, *, options...) -> Portion`.
 
-    name: str
-    function: DietFunction
-    score: ScoreName
-    weighs: bool
+    `score`: what it ranks rows by unless another score is given. `weighs`: whether it gives weights to rows. `source`: a
+    sentence for people.
+    """
+
+    score: Literal["loss", "el2n"]
     source: str
-    options: Mapping[str, float] = field(repr=False)
+    weighs: bool = False
 
 
-_REGISTRY: dict[str, Diet] = {}
-# What every diet can be told, beside its own options: batches of what is left of the rows, as many as without a diet.
-COMMON: dict[str, float] = {"same_steps": False}
+DIETS = Registry("diet", "diets", Diet, common=COMMON)
+diet = DIETS.register
+diets = DIETS.all
+find = DIETS.find
 
 
-def diet(name: str, *, score: ScoreName, source: str, weighs: bool = False) -> Callable[[Function], Function]:
-    """Enter a function `(moment, *, options...) -> Portion` as the diet `name`; options are numbers or truth values.
-
-    >>> sorted(diets())
-    ['data-diet', 'infobatch', 'iterative']
-    """
-
-    def enter(function: Function) -> Function:
-        if name in _REGISTRY and _REGISTRY[name].function.__module__ != function.__module__:
-            raise ValueError(f"diet {name!r} is defined twice")
-        options = {
-            one.name: one.default
-            for one in inspect.signature(function).parameters.values()
-            if one.kind is inspect.Parameter.KEYWORD_ONLY
-        }
-        _REGISTRY[name] = Diet(name, function, score, weighs, source, {**options, **COMMON})
-        return function
-
-    return enter
-
-
-def diets() -> dict[str, Diet]:
-    """Every diet by name, in alphabetical order."""
-    return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
-
-
-def find(name: str) -> Diet:
-    """The diet of that name.
+def check_options(name: str, options: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """The options of a diet: its defaults, overridden by what is given, as the annotated types.
 
     Raises
     ------
     UserError
-        there is none.
-    """
-    if name not in _REGISTRY:
-        raise UserError(f"unknown diet '{name}'; there are {', '.join(diets())}")
-    return _REGISTRY[name]
-
-
-def check_options(name: str, options: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """The options of a diet: its defaults, overridden by what was given, each of its default's type.
-
-    Raises
-    ------
-    UserError
-        an unknown diet or option, or a value that it does not take.
+        an unknown diet or option, or a value that it does not accept.
 
     >>> check_options("infobatch", {"r": "0.7"})
     {'r': 0.7, 'full': 0.125, 'same_steps': False}
     """
-    known = find(name).options
-    checked = dict(known)
-    for option, value in (options or {}).items():
-        if option not in known:
-            raise UserError(f"diet '{name}' has no option '{option}'; it has {', '.join(known)}")
-        kind = type(known[option])
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        whole = kind is float or (number.is_integer() and (kind is int or number <= 1))
-        if not math.isfinite(number) or not whole or number < 0:
-            words = {float: "a number of 0 or more", int: "a whole number of 0 or more", bool: "0 or 1"}
-            raise UserError(f"diet '{name}': option '{option}' is '{value}'; it takes {words[kind]}")
-        checked[option] = kind(number)
-    # Tried on nothing: what lies outside its range is refused now and not in the middle of a training.
+    checked = DIETS.check_options(name, options)
+    # Tried on two rows, so that options outside their range are refused now and not in the middle of a training.
     nothing = np.full(2, np.nan)
-    find(name).function(
-        Moment(
-            0, 1, nothing, nothing, np.zeros(2, np.int64), None, np.random.default_rng(0), lambda: nothing
-        ),
-        **own(checked),
-    )
+    labels, random = np.zeros(2, np.int64), np.random.default_rng(0)
+    find(name).function(Moment(0, 1, nothing, nothing, labels, None, random, lambda: nothing), **own(checked))
     return checked
 
 
-def own(options: Mapping[str, float]) -> dict[str, float]:
+def own(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options that the function of a diet takes: all but those that every diet has."""
     return {name: value for name, value in options.items() if name not in COMMON}

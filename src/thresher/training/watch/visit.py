@@ -21,7 +21,8 @@ def error_of(logits: Tensor, labels: Tensor) -> Tensor:
     """
     true = labels != IGNORED
     target = functional.one_hot(labels.where(true, 0).long(), logits.shape[-1])
-    return (logits.float().softmax(-1) - target).where(true[..., None], 0.0)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return (wide.softmax(-1) - target).where(true[..., None], 0.0)
 
 
 def margin_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,40 @@
+"""The steps and questions on a run, as notebooks and the command line call them.
+
+rows = th.load("train.jsonl", text="text", label="label")
+run = th.train(rows, out="RUN", test="test.jsonl")
+th.measure(run); th.score(run); th.select(run, prune=0.45, by="vog"); th.compare(run); th.report(run)
+
+or all of them in one call: th.run(rows, out="RUN", test="test.jsonl", prune=0.45)
+
+A setting that is not given is that of `run.yaml`; no call remembers what another one was given.
+"""
+
+from thresher.api.job import has_record, run, whole_job
+from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep
+from thresher.api.start import train
+from thresher.api.steps import compare, measure, report, score, select, selection
+from thresher.pipeline.diet import prune_while_training
+from thresher.pipeline.watch import watch
+from thresher.rows import load
+
+__all__ = [
+    "compare",
+    "explain",
+    "has_record",
+    "how_much",
+    "load",
+    "map_rows",
+    "measure",
+    "noise",
+    "prune_while_training",
+    "report",
+    "run",
+    "score",
+    "select",
+    "selection",
+    "suspects",
+    "sweep",
+    "train",
+    "watch",
+    "whole_job",
+]

@@ -1,0 +1,162 @@
+"""The whole job in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from thresher.api.arguments import End, Normalise, ScoreOptions
+from thresher.api.steps import compare, report, selection
+from thresher.config import RunConfig, SelectConfig
+from thresher.pipeline.measure import measure as measure_step
+from thresher.pipeline.score import score as score_step
+from thresher.pipeline.selection_settings import check_selection
+from thresher.pipeline.start import data_config
+from thresher.pipeline.test_rows import load_test
+from thresher.pipeline.train import train as train_step
+from thresher.results import WholeRun
+from thresher.rows import Rows
+from thresher.run.layout import Layout
+from thresher.run.lock import lock
+from thresher.settings import changed
+from thresher.signature import given, public
+
+
+@public
+def run(
+    rows: Rows,
+    *,
+    out: str | Path,
+    test: Any = None,
+    config: RunConfig | None = None,
+    model: str | None = None,
+    layers: int | Literal["auto", "all"] | None = None,
+    max_length: int | None = None,
+    freeze: bool | None = None,
+    proxy: str | int | None = None,
+    epochs: float | None = None,
+    batch_size: int | None = None,
+    encoder_lr: float | None = None,
+    head_lr: float | None = None,
+    runs: int | None = None,
+    folds: int | Literal["auto"] | None = None,
+    checkpoints: int | None = None,
+    threads: int | None = None,
+    diet: str | None = None,
+    diet_options: Mapping[str, float] | None = None,
+    features: bool | None = None,
+    words: bool | Literal["auto"] | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    store: str | None = None,
+    score_options: ScoreOptions | None = None,
+    prune: float | Literal["auto"] | None = None,
+    by: str | None = None,
+    end: End | None = None,
+    normalise: Normalise | None = None,
+    strategy: str | None = None,
+    strategy_options: Mapping[str, float] | None = None,
+    stratify: str | None = None,
+    floor: int | None = None,
+    floor_group: str | Sequence[str] | None = None,
+    protect: str | Sequence[str] | None = None,
+    margin: float | None = None,
+    seeds: int | None = None,
+    same_steps: bool | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    force: bool = False,
+) -> WholeRun:
+    """The whole job: train, measure, score, select, compare (where there are test rows) and report.
+
+    Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
+    that of the training and of the selection, `seeds` the trainings per arm of the proof, `workers` the processes of each step,
+    `margin` the points of accuracy that `prune="auto"` may lose.
+
+    Raises
+    ------
+    UserError
+        what any of the steps refuses; an impossible selection before anything is trained.
+    """
+    if not isinstance(rows, Rows) or config is None:
+        config = RunConfig(data=data_config(rows, test))
+    plain = None if score_options is None else {name: dict(values) for name, values in score_options.items()}
+    sections: dict[str, Mapping[str, Any]] = {
+        "model": given(name=model, layers=layers, max_length=max_length, freeze=freeze),
+        "proxy": given(encoder=proxy),
+        "train": given(
+            epochs=epochs,
+            batch_size=batch_size,
+            encoder_lr=encoder_lr,
+            head_lr=head_lr,
+            runs=runs,
+            folds=folds,
+            checkpoints=checkpoints,
+            threads=threads,
+            diet=diet,
+            diet_options=diet_options,
+            seed=seed,
+            workers=workers,
+        ),
+        "measure": given(
+            features=features, words=words, engine=engine, address=address, store=store, workers=workers
+        ),
+        "score": given(options=plain),
+        "select": given(
+            prune=prune,
+            by=by,
+            end=end,
+            normalise=normalise,
+            strategy=strategy,
+            options=strategy_options,
+            stratify=stratify,
+            floor=floor,
+            floor_group=floor_group,
+            protect=protect,
+            seed=seed,
+        ),
+        "compare": given(seeds=seeds, same_steps=same_steps, workers=workers),
+        "how_much": given(margin=margin),
+    }
+    for section, named in sections.items():
+        config = changed(config, section, named)
+    return whole_job(rows, Path(out), test, config, force=force)
+
+
+def has_record(folder: Path, step: str) -> bool:
+    """Whether a folder holds a run in which a step was finished, by the run or by its proxy."""
+    layout = Layout(folder)
+    return any(one.record_file(step).is_file() for one in (layout, Layout(layout.proxy_folder)))
+
+
+def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
+    """The whole job by a configuration; see `run`."""
+    if not has_record(folder, "score"):
+        check_selection(config.select, rows.groups, rows.label)
+    if not has_record(folder, "measure"):
+        from thresher.execution.engines import Place, check_engine
+
+        check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
+    tested = load_test(test, rows, config.data.id) if test is not None else None
+    proof_seeds = config.compare.seeds if test is not None else 0
+    opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)
+    # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
+    asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
+    with lock(folder):
+        opened = opened.with_manifest(config=asked)
+    measure_step(opened, config.measure)
+    score_step(opened, config.score)
+    facts = selection(opened, config, dict.fromkeys(SelectConfig.model_fields))
+    proof = compare(opened) if opened.has_test else None
+    page = report(opened)
+    return WholeRun(
+        opened,
+        len(rows),
+        facts["n_kept"],
+        facts["name"],
+        str(opened.folder / facts["kept"]),
+        str(opened.folder / facts["dropped"]),
+        str(page),
+        proof,
+    )

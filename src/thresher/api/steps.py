@@ -1,0 +1,207 @@
+"""The steps after training: measure, score, select, compare, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from thresher.api.arguments import Dtype, End, Normalise, ScoreOptions
+from thresher.config import RunConfig, Signal
+from thresher.errors import UserError
+from thresher.pipeline import select as selecting
+from thresher.pipeline.measure import measure as measure_step
+from thresher.pipeline.own_files import REPORT
+from thresher.pipeline.report import NoSettings
+from thresher.pipeline.report import report as report_step
+from thresher.pipeline.score import score as score_step
+from thresher.pipeline.selection_settings import carried
+from thresher.pipeline.test_rows import load_test, place_of, set_test
+from thresher.progress import say
+from thresher.results import Comparison, Measured
+from thresher.rows import read_rows
+from thresher.run import Run, RunLike
+from thresher.run.integrity import read_table
+from thresher.run.lock import lock
+from thresher.settings import changed
+from thresher.signature import given, public
+
+
+@public
+def measure(
+    run: RunLike,
+    *,
+    signals: Sequence[Signal] | None = None,
+    features: bool | None = None,
+    words: bool | Literal["auto"] | None = None,
+    chunk_rows: int | None = None,
+    batch_tokens: int | None = None,
+    dtype: Dtype | None = None,
+    workers: int | None = None,
+    engine: str | None = None,
+    address: str | None = None,
+    store: str | None = None,
+    cores: int | None = None,
+    force: bool = False,
+) -> Measured:
+    """Measure every signal in one pass over the rows; resumes after an interruption.
+
+    Only `signals`, `features` and `words` change which scores there will be; `engine="ray"` measures on many machines, with
+    `address`, `store` and `cores`.
+
+    Raises
+    ------
+    UserError
+        nothing was trained yet, a checkpoint is missing or damaged, or an engine that cannot start.
+    """
+    opened = Run.open(run)
+    named = given(
+        signals=signals,
+        features=features,
+        words=words,
+        chunk_rows=chunk_rows,
+        batch_tokens=batch_tokens,
+        dtype=dtype,
+        workers=workers,
+        engine=engine,
+        address=address,
+        store=store,
+        cores=cores,
+    )
+    facts = measure_step(opened, changed(opened.config, "measure", named).measure, force=force)
+    return Measured(**facts)
+
+
+@public
+def score(run: RunLike, *, options: ScoreOptions | None = None, force: bool = False) -> pl.DataFrame:
+    """Every score that the signals can give, raw and normalised, a line per row of the training data.
+
+    `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
+
+    Raises
+    ------
+    UserError
+        nothing was measured yet, or an unknown score, option or value.
+    """
+    opened = Run.open(run)
+    for name, values in (options or {}).items():
+        if not isinstance(values, Mapping):
+            raise UserError(
+                f"options of {name} are {values}; give them by score and name, e.g. {{'vog': {{'window': 'late'}}}}"
+            )
+    plain = None if options is None else {name: dict(values) for name, values in options.items()}
+    score_step(opened, changed(opened.config, "score", given(options=plain)).score, force=force)
+    return opened.scores()
+
+
+@public
+def select(
+    run: RunLike,
+    *,
+    prune: float | Literal["auto"] | None = None,
+    by: str | None = None,
+    end: End | None = None,
+    normalise: Normalise | None = None,
+    strategy: str | None = None,
+    options: Mapping[str, float] | None = None,
+    stratify: str | None = None,
+    floor: int | None = None,
+    floor_group: str | Sequence[str] | None = None,
+    protect: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    force: bool = False,
+) -> pl.DataFrame:
+    """Choose the rows to keep, and write them and the dropped ones in the format of the input.
+
+    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. A class of which pruning would keep no row keeps
+    `floor` of them, with a warning. `prune="auto"` drops the largest share that `how_much` finds.
+
+    Raises
+    ------
+    UserError
+        nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
+    """
+    opened = Run.open(run)
+    named = given(
+        prune=prune,
+        by=by,
+        end=end,
+        normalise=normalise,
+        strategy=strategy,
+        options=options,
+        stratify=stratify,
+        floor=floor,
+        floor_group=floor_group,
+        protect=protect,
+        seed=seed,
+    )
+    facts = selection(opened, changed(opened.config, "select", named), named, force=force)
+    return read_table(opened.selection_file(facts["name"]), f"`thresher select {opened}` makes it again")
+
+
+def selection(
+    run: Run, config: RunConfig, named: Mapping[str, Any], *, force: bool = False
+) -> dict[str, Any]:
+    """Select by the settings of a configuration, of which some were `named` in the call; returns the facts of the selection."""
+    run.require("score")
+    used = config.select
+    if used.prune == "auto":
+        from thresher.experiments.how_much import Search, with_share
+
+        used = with_share(run, Search(how_much=config.how_much, select=used, compare=config.compare))
+    if from_file := carried(used, [*named, "prune"] if config.select.prune == "auto" else named):
+        say(f"select: from run.yaml: {from_file}")
+    return selecting.select(run, used, force=force)
+
+
+@public
+def compare(
+    run: RunLike,
+    *,
+    test: Any = None,
+    seeds: int | None = None,
+    same_steps: bool | None = None,
+    bootstrap: int | None = None,
+    workers: int | None = None,
+    force: bool = False,
+) -> Comparison:
+    """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
+
+    `seeds` trainings per arm; with `same_steps` they take as many steps on fewer rows, and otherwise as many epochs. `test`:
+    test rows, or a path, a frame or a dataset, where the run has none or should have others.
+
+    Raises
+    ------
+    UserError
+        nothing was selected yet, or there are no test rows.
+    """
+    from thresher.experiments.compare import compare as compare_step
+    from thresher.experiments.compare import comparison
+
+    opened = Run.open(run)
+    opened.require("select")
+    named = given(seeds=seeds, same_steps=same_steps, bootstrap=bootstrap, workers=workers)
+    if test is not None:
+        with lock(opened.folder):
+            rows = read_rows(opened.rows_file)
+            found = load_test(test, rows, opened.config.data.id)
+            if found.hash() != opened.manifest.test_hash:
+                opened = set_test(opened, rows, found, place_of(test) or found.source.name)
+    facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)
+    return Comparison(**comparison(opened, facts["name"]))
+
+
+@public
+def report(run: RunLike, *, force: bool = False) -> Path:
+    """Write the report of a run, one self-contained HTML page, and return its path.
+
+    Raises
+    ------
+    UserError
+        not a run folder, or it cannot be written.
+    """
+    opened = Run.open(run)
+    report_step(opened, NoSettings(), force=force)
+    return opened.folder / REPORT
