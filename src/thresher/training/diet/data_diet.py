@@ -1,4 +1,4 @@
-"""The data diet of NLU: after some epochs only the hardest rows, scored anew from time to time."""
+"""The data diet of NLU: after some epochs only the hardest rows, scored again from time to time."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def data_diet(
     skip: float = 0.0,
     by_class: bool = False,
 ) -> Portion:
-    """`after` epochs on all rows, then the hardest 1 - prune by EL2N; every `every` epochs all rows are scored anew.
+    """`after` epochs on all rows, then the hardest 1 - prune by EL2N; every `every` epochs all rows are scored again.
 
-    The first choice costs nothing: every row's EL2N of the last full epoch is known. Scoring anew is one pass over all rows
+    The first choice costs nothing: every row's EL2N of the last full epoch is known. Scoring again is one pass over all rows
     without gradients. `every=0` never does. `skip` leaves out that share of the rows at the hard end first, which are often
     mislabelled; `by_class` keeps the same share of every class.
 

@@ -1,4 +1,4 @@
-"""Iterative pruning: score, cut a step, go on or begin anew, again, until enough is cut."""
+"""Iterative pruning: score, cut a step, continue or restart, and repeat until enough is cut."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def iterative(
     """Cut the easiest rows in `cuts` equal factors, one each `every` epochs from epoch `after` on, up to the share `prune`.
 
     After cut k the share (1 - prune)^(k / cuts) of the rows is left. Rows are ranked by the mean of their EL2N over all of
-    their visits so far, which only rows still in training add to; what was cut stays out. With `restart` the training begins
-    anew after each cut, from its first weights and with the whole schedule for the epochs that are left.
+    their visits so far, which only rows still in training add to; what was cut stays out. With `restart` the training restarts
+    after each cut, from its first weights and with the whole schedule for the remaining epochs.
 
     Raises
     ------

@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 class Portion:
     """The rows of an epoch: `keep` (N,), and what the loss of each is multiplied by, `weight` (N,), None for 1.
 
-    `restart`: the training begins anew with them, from the weights it started with.
+    `restart`: the training restarts with them, from the weights it started with.
     """
 
     keep: Mask
