@@ -1,10 +1,10 @@
-"""transformers' own recipe for text classification, with one line more: the scores of every row come out of the training.
+"""The text classification script of transformers with one more line, which records the scores of every row.
 
     python examples/text_classification.py train.csv --model distilbert-base-uncased --out RUN
 
 It follows the guide "Text classification" of transformers (https://huggingface.co/docs/transformers/tasks/sequence_classification):
-a CSV or JSON-lines file with the columns `text` and `label`, a tokenizer, a model, a Trainer. The line marked below is all that
-is added. After the training it prints the hardest rows and keeps the harder half as a dataset of its own.
+a CSV or JSON-lines file with the columns `text` and `label`, a tokenizer, a model, a Trainer. The line marked below is added.
+After training the script prints the hardest rows and keeps the harder half as a dataset.
 """
 
 import argparse
@@ -62,15 +62,15 @@ trainer = Trainer(
 run = th.watch(trainer, out=given.out)  # <- the line
 trainer.train()
 
-# What the training has told of its rows.
-scores = th.score(run).join(pl.read_parquet(run / "rows.parquet", columns=["id", "text"]), on="id")
+# The scores are in the order of the dataset.
+scores = th.score(run).with_columns(text=pl.Series(dataset["text"]))
 print(
     scores.sort("el2n", descending=True)
     .select("id", "label", "el2n", "forgetting", "vog_online", "text")
     .head(5)
 )
 
-# The harder half, as a dataset to train on again.
-th.select(run, prune=0.5, by="el2n")
-harder = dataset.select(pl.read_parquet(run / "kept.parquet")["index"])
+# The harder half, as a dataset to train on again; without an id column in the dataset, ids are row numbers.
+kept = th.select(run, prune=0.5, by="el2n").filter("kept")
+harder = dataset.select(kept["id"].cast(pl.Int64))
 print(harder)

@@ -1,4 +1,4 @@
-"""The example runs as it stands, on a tiny model and tiny data."""
+"""The example runs unchanged on a tiny model and tiny data."""
 
 from __future__ import annotations
 
