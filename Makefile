@@ -13,7 +13,7 @@ installed := .venv/.installed
 # One thread per worker: the workers share the cores.
 quietly := HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: demo test lint docs bench bench-peers venv clean
+.PHONY: demo test test-transformers lint docs bench bench-peers venv clean
 .DEFAULT_GOAL := venv
 
 demo: $(installed)
@@ -21,6 +21,10 @@ demo: $(installed)
 
 test: $(installed)
 	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+
+# What thresher needs of transformers without its promise, with the oldest and the newest version that pyproject.toml allows.
+test-transformers: $(installed)
+	$(quietly) $(bin)/python tests/on_transformers.py
 
 lint: $(installed)
 	$(bin)/ruff check
@@ -47,7 +51,7 @@ bench-peers: .bench-venv/.installed
 venv: $(installed)
 
 clean:
-	rm -rf .venv .bench-venv build dist site demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench-venv .transformers-oldest .transformers-newest build dist site demo-run .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(installed): pyproject.toml constraints.txt | $(bin)/python
 	$(bin)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e ".[dev]"

@@ -17,7 +17,7 @@ from thresher.cli.main import app
 from thresher.config import RunConfig
 from thresher.scores import scores
 from thresher.selection import strategies
-from thresher.training.diet import diets
+from thresher.training.diets import diets
 
 
 def cli() -> str:

@@ -3,8 +3,8 @@
     python examples/text_classification.py train.csv --model distilbert-base-uncased --out RUN
 
 It follows the guide "Text classification" of transformers (https://huggingface.co/docs/transformers/tasks/sequence_classification):
-a CSV or JSON-lines file with the columns `text` and `label`, a tokenizer, a model, a Trainer. The line marked below is added. After
-training the script prints the hardest rows and keeps the harder half as a dataset.
+a CSV or JSON-lines file with the columns `text` and `label`, a tokenizer, a model, a Trainer. The line marked below is added.
+After training the script prints the hardest rows and keeps the harder half as a dataset.
 """
 
 import argparse

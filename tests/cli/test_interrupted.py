@@ -18,7 +18,7 @@ import pytest
 from command_line import Call, training
 
 pytestmark = pytest.mark.slow
-PATIENCE = 240.0  # seconds, on a machine that does much else
+PATIENCE = 600.0  # seconds, on a machine that does much else
 AT_ONCE = 10.0  # seconds; one or two where nothing else runs
 CTRL_C, HANG_UP = "Ctrl-C", "hang up"
 
@@ -54,7 +54,7 @@ def interrupt(arguments: list[object], when: Callable[[psutil.Process], bool], h
     until, workers = time.monotonic() + PATIENCE, []
     try:
         while not when(process):
-            assert not ended() and time.monotonic() < until, said.decode()
+            assert not ended() and time.monotonic() < until, said[-500:]
         workers = process.children(recursive=True)
         started = time.monotonic()
         if how == CTRL_C:
@@ -64,7 +64,7 @@ def interrupt(arguments: list[object], when: Callable[[psutil.Process], bool], h
         else:
             process.send_signal(signal.Signals[how])
         while not ended(how == HANG_UP):
-            assert time.monotonic() < until, said.decode()
+            assert time.monotonic() < until, said[-500:]
         seconds, left = time.monotonic() - started, psutil.wait_procs(workers, timeout=3)[1]
     finally:
         for one in (process, *workers):
@@ -102,7 +102,6 @@ def workers_start(process: psutil.Process) -> bool:
         (CTRL_C, 130, True),
         (CTRL_C, 130, False),
         ("SIGTERM", 143, False),
-        ("SIGHUP", 129, False),
         (HANG_UP, 129, False),
     ],
 )

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 from fake_run import finish_score, save
 
-from thresher.config import SweepConfig
+from thresher.config import SelectConfig, SweepConfig
 from thresher.experiments.map import MapSettings, map_rows
-from thresher.experiments.sweep import result_file
+from thresher.experiments.sweep import SweepSettings, result_file
 from thresher.experiments.sweep import sweep as sweep_step
 from thresher.run import Run, Training
 from thresher.run.integrity import write_json
@@ -46,8 +46,9 @@ def add_pictures(run: Run) -> Run:
 
 def write_sweep(run: Run, found: dict[str, Any]) -> None:
     """Write what a sweep found, and its record."""
+    settings = SweepSettings(sweep=SweepConfig(), select=SelectConfig())
     write_json(result_file(run), found)
-    sweep_step.finish(run, SweepConfig(), {"trainings": 90}, 0.0)
+    sweep_step.finish(run, settings, {"trainings": 90}, 0.0)
 
 
 def read_back(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:

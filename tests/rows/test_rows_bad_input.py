@@ -61,12 +61,14 @@ FILES: dict[str, tuple[str, bytes | str, list[str]]] = {
     "text after a quote": ("a.csv", 't,y\na,0\n"b"c,1\n', ["a.csv line 3", "closing quote"]),
     "bare carriage return": ("a.csv", "t,y\na,0\nb\rc,1\n", ["a.csv line 3", "carriage return"]),
     "classic Mac line ends": ("a.csv", "t,y\ra,0\rb,1\r", ["a.csv line 1", "carriage return"]),
-    "semicolons": ("a.csv", "t;y\na;0\nb;1\n", ["a.csv: no column 't'", "semicolons"]),
+    "Git LFS pointer": ("a.csv", "version https://git-lfs.github.com/spec/v1\n", ["a.csv: a Git LFS pointer", "git lfs pull"]),
+    "damaged gzip": ("a.csv.gz", b"\x1f\x8b\x08\x00broken", ["a.csv.gz: damaged gzip data"]),
+    "compressed parquet": ("a.parquet.gz", b"PAR1", ["a.parquet.gz: unknown file extension '.gz'"]),
     "no header": ("a.csv", "hello,0\nbye,1\n", ["a.csv: no column 't'", "it has hello, 0", "first line"]),
     "column twice": ("a.csv", "t,y,t\na,0,b\nb,1,c\n", ["a.csv: 2 columns are called 't'"]),
     "Latin-1 JSONL": ("a.jsonl", GOOD.encode() + b'{"t": "caf\xe9", "y": "1"}\n', ["line 3", "not UTF-8", "0xe9", "byte 11"]),
     "Latin-1 JSON": ("a.json", b'[{"t": "a", "y": "0"},\n{"t": "caf\xe9", "y": "1"}]', ["a.json line 2", "not UTF-8", "byte 11"]),
-    "Latin-1 CSV": ("a.csv", b"t,y\na,0\ncaf\xe9,1\n", ["a.csv line 3", "not UTF-8", "0xe9", "byte 4"]),
+    "Latin-1 CSV": ("a.csv", b"t,y\na,0\ncaf\xe9,1\n", ["a.csv line 3", "not UTF-8", "0xe9", "byte 4", "iconv -f CP1252"]),
     "Latin-1 TSV": ("a.tsv", b't\ty\n"a"\t0\ncaf\xe9\t1\n', ["a.tsv line 3", "not UTF-8"]),
     "UTF-16": ("a.csv", "t,y\na,0\n".encode("utf-16"), ["a.csv: UTF-16", "iconv"]),
     "half a surrogate pair": ("a.jsonl", GOOD + r'{"t": "\ud83d", "y": "1"}', ["a.jsonl line 3", "'t'", "surrogate"]),
@@ -218,8 +220,8 @@ def test_pandas_integers_with_a_gap_are_a_missing_label() -> None:
 
 def test_decimal_columns_are_no_labels() -> None:
     for source in (
-        pl.DataFrame({"t": ["a", "b"], "y": [1.0, 2.0]}),
-        pd.DataFrame({"t": ["a", "b"], "y": [1.0, 2.0]}),
+        pl.DataFrame({"t": ["a", "b"], "y": [1.0, 2.5]}),
+        pd.DataFrame({"t": ["a", "b"], "y": [1.0, 2.5]}),
     ):
         assert "the frame row 1: label 1.0 (column 'y') is a decimal number" in refusal(source)
 

@@ -9,64 +9,73 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import watched_trainers as make
 from torch import nn
+from torch.utils.data import SequentialSampler
 from transformers import Trainer, TrainerCallback
 from transformers.modeling_outputs import ModelOutput
 
 import thresher as th
+import tiny_trainers as make
+from thresher.recording.trainer_hooks import Observer, hooks_of
+from thresher.run import FIRST, Run
 from thresher.signals.measure import read_signals
-from thresher.training.diet import Moment, Portion, registry
-from thresher.training.diet.score import joint
-from thresher.training.watch.tap import tap
+from thresher.training.diets import EpochRows, EpochState, registry
+from thresher.training.diets.score import joint
 
 
 @pytest.fixture
 def fixed(monkeypatch):
-    """A diet that takes a list of portions, one per epoch."""
+    """A diet that takes a list of chosen_rows, one per epoch."""
 
-    def enter(*portions: Portion) -> str:
+    def enter(*chosen_rows: EpochRows) -> str:
         monkeypatch.setattr(registry.DIETS, "table", dict(registry.DIETS.table))
 
         @registry.diet("fixed", score="loss", weighs=True, source="a test")
-        def fixed(now: Moment, *, restart: bool = any(one.restart for one in portions)) -> Portion:
-            return portions[now.epoch]
+        def fixed(now: EpochState, *, restart: bool = any(one.restart for one in chosen_rows)) -> EpochRows:
+            return chosen_rows[now.epoch]
 
         return "fixed"
 
     return enter
 
 
-def drawn(seed: int) -> Portion:
+def drawn(seed: int) -> EpochRows:
     random = np.random.default_rng(seed)
     weight = random.choice([1.0, 2.0, 4.0], make.ROWS).astype(np.float32)
-    return Portion(random.random(make.ROWS) < 0.7, weight)
+    return EpochRows(random.random(make.ROWS) < 0.7, weight)
+
+
+class InOrder(Trainer):
+    """Trains on the rows in their order, in every version of transformers."""
+
+    def _get_train_sampler(self, *args: Any) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
 
 
 @pytest.mark.parametrize(("kind", "task"), [("bert", "rows"), ("gpt2", "rows"), ("bert", "tokens")])
 def test_weighted_rows_are_trained_as_a_weighted_loss_says(kind, task, fixed, tmp_path):
     rows = make.token_rows(kind) if task == "tokens" else make.sequence_rows(kind)
     build = make.token_model if task == "tokens" else make.sequence_model
-    portions = [drawn(0), drawn(1)]
+    chosen_rows = [drawn(0), drawn(1)]
     model = build(kind)
     trainer = make.trainer_of(
         model,
         rows,
         tmp_path,
         kind,
-        train_sampling_strategy="sequential",
+        of=InOrder,
         num_train_epochs=2,
         max_grad_norm=0.0,
         lr_scheduler_type="constant",
     )
     trainer.optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    th.prune_while_training(trainer, fixed(*portions))
+    th.prune_while_training(trainer, fixed(*chosen_rows))
     trainer.train()
     plain = build(kind).train()
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.05)
     names = set(rows.column_names) - {"sentence"}
-    for portion in portions:
-        kept = np.flatnonzero(portion.keep)
+    for chosen in chosen_rows:
+        kept = np.flatnonzero(chosen.keep)
         for start in range(0, len(kept), 4):
             batch = kept[start : start + 4].tolist()
             inputs = trainer.data_collator([{name: rows[row][name] for name in names} for row in batch])
@@ -75,7 +84,7 @@ def test_weighted_rows_are_trained_as_a_weighted_loss_says(kind, task, fixed, tm
                 plain(**inputs).logits.flatten(0, -2), labels.flatten(), reduction="none"
             )
             true = (labels != -100).float()
-            weight = torch.from_numpy(portion.weight[batch])
+            weight = torch.from_numpy(chosen.weight[batch])
             weight = weight[:, None] if labels.dim() == 2 else weight
             optimizer.zero_grad()
             ((losses.view(labels.shape) * true * weight).sum() / true.sum()).backward()
@@ -98,7 +107,7 @@ class Steps(TrainerCallback):
 def test_the_schedule_follows_the_share_of_the_epochs(accumulated, fixed, tmp_path):
     few = np.zeros(make.ROWS, bool)
     few[:9] = True
-    portions = [Portion(np.ones(make.ROWS, bool)), Portion(few), Portion(few)]
+    chosen_rows = [EpochRows(np.ones(make.ROWS, bool)), EpochRows(few), EpochRows(few)]
     steps = Steps()
     trainer = make.trainer_of(
         make.sequence_model("bert"),
@@ -107,7 +116,7 @@ def test_the_schedule_follows_the_share_of_the_epochs(accumulated, fixed, tmp_pa
         callbacks=[steps],
         gradient_accumulation_steps=accumulated,
     )
-    diet = th.prune_while_training(trainer, fixed(*portions))
+    diet = th.prune_while_training(trainer, fixed(*chosen_rows))
     trainer.train()
     full = -(-6 // accumulated)
     # 9 rows are 3 batches of 4; where two are accumulated, the third alone would make no step.
@@ -120,33 +129,34 @@ def test_the_schedule_follows_the_share_of_the_epochs(accumulated, fixed, tmp_pa
     facts = diet.facts()
     assert [epoch["steps"] for epoch in facts["epochs"]] == [full, short, short]
     rows = {1: 9, 2: 8}[accumulated]
-    assert facts["visits"] == make.ROWS + 2 * rows
+    assert facts["rows"] == make.ROWS + 2 * rows
     assert facts["share"] == pytest.approx((make.ROWS + 2 * rows) / (3 * make.ROWS))
 
 
-def visits_of(trainer: Trainer) -> list[tuple[int, list[int]]]:
+def batches_of(trainer: Trainer) -> list[tuple[int, list[int]]]:
     """(epoch, rows) of each step to come."""
     seen: list[tuple[int, list[int]]] = []
-    tap(trainer).listeners.append(lambda step: seen.append((int(trainer.state.epoch), step.rows.tolist())))
+    note = Observer(lambda step: seen.append((int(trainer.state.epoch), step.rows.tolist())))
+    hooks_of(trainer).attach("test", note)
     return seen
 
 
-def test_rows_left_out_are_not_visited_and_all_others_once(fixed, tmp_path):
-    portions = [Portion(np.ones(make.ROWS, bool)), drawn(3), drawn(4)]
+def test_rows_left_out_are_not_trained_on_and_all_others_once(fixed, tmp_path):
+    chosen_rows = [EpochRows(np.ones(make.ROWS, bool)), drawn(3), drawn(4)]
     trainer = make.trainer_of(
         make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path, dataloader_num_workers=2
     )
-    th.prune_while_training(trainer, fixed(*portions))
-    seen = visits_of(trainer)
+    th.prune_while_training(trainer, fixed(*chosen_rows))
+    seen = batches_of(trainer)
     trainer.train()
-    for epoch, portion in enumerate(portions):
-        visited = [row for at, rows in seen for row in rows if at == epoch]
-        assert sorted(visited) == np.flatnonzero(portion.keep).tolist()
+    for epoch, chosen in enumerate(chosen_rows):
+        trained_on = [row for at, rows in seen for row in rows if at == epoch]
+        assert sorted(trained_on) == np.flatnonzero(chosen.keep).tolist()
 
 
 @pytest.mark.parametrize(("workers", "accumulated"), [(0, 1), (2, 1), (0, 2)])
 def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, fixed, tmp_path):
-    portions = [Portion(np.ones(make.ROWS, bool)), drawn(3), Portion(np.arange(make.ROWS) < 6)]
+    chosen_rows = [EpochRows(np.ones(make.ROWS, bool)), drawn(3), EpochRows(np.arange(make.ROWS) < 6)]
     trainer = make.trainer_of(
         make.sequence_model("bert"),
         make.sequence_rows("bert"),
@@ -154,29 +164,29 @@ def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, f
         dataloader_num_workers=workers,
         gradient_accumulation_steps=accumulated,
     )
-    name = fixed(*portions)
+    name = fixed(*chosen_rows)
     th.prune_while_training(trainer, name, same_steps=True)
-    seen = visits_of(trainer)
+    seen = batches_of(trainer)
     trainer.train()
-    for epoch, portion in enumerate(portions):
+    for epoch, chosen in enumerate(chosen_rows):
         batches = [rows for at, rows in seen if at == epoch]
         # 21 rows in batches of 4 are 6 batches: the smallest size that makes no more of them of what is left.
-        size = -(-4 * portion.keep.sum() // make.ROWS)
+        size = -(-4 * chosen.keep.sum() // make.ROWS)
         assert {len(rows) for rows in batches[:-1]} == {size}
-        visited = [row for rows in batches for row in rows]
-        kept = np.flatnonzero(portion.keep)
+        trained_on = [row for rows in batches for row in rows]
+        kept = np.flatnonzero(chosen.keep)
         if accumulated == 1:
-            assert sorted(visited) == kept.tolist()
+            assert sorted(trained_on) == kept.tolist()
             assert len(batches) == -(-len(kept) // size) <= 6
         else:
-            assert len(visited) == len(set(visited)) and set(visited) <= set(kept.tolist())
+            assert len(trained_on) == len(set(trained_on)) and set(trained_on) <= set(kept.tolist())
     assert trainer.state.epoch == 3.0
     assert trainer.state.global_step == trainer.state.max_steps
 
 
 def test_weights_have_a_mean_of_one_where_the_steps_stay_the_same():
-    portion = Portion(np.array([True, True, False, True]), np.array([5.0, 5.0, 5.0, 1.0], np.float32))
-    level = portion.level()
+    chosen = EpochRows(np.array([True, True, False, True]), np.array([5.0, 5.0, 5.0, 1.0], np.float32))
+    level = chosen.with_mean_weight_one()
     assert level.weight[level.keep].mean() == pytest.approx(1.0)
     assert level.weight[0] / level.weight[3] == pytest.approx(5.0)
 
@@ -237,7 +247,7 @@ class Copy(TrainerCallback):
 
 
 @pytest.mark.parametrize("strategy", ["steps", "epoch"])
-def test_a_resumed_training_tells_what_an_uninterrupted_one_tells(strategy, tmp_path):
+def test_a_resumed_training_has_the_facts_of_an_uninterrupted_one(strategy, tmp_path):
     def facts_in(folder: Path, *callbacks: Any, resume: bool = False) -> dict[str, Any]:
         trainer = make.trainer_of(
             make.sequence_model("bert"),
@@ -263,12 +273,12 @@ def test_a_resumed_training_tells_what_an_uninterrupted_one_tells(strategy, tmp_
         assert facts_in(tmp_path / "cut" / str(step), resume=True) == whole
 
 
-def test_beginning_anew_is_from_the_first_weights(fixed, tmp_path):
+def test_a_restart_begins_with_the_initial_weights(fixed, tmp_path):
     everything = np.ones(make.ROWS, bool)
     model = make.sequence_model("bert")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     trainer = make.trainer_of(model, make.sequence_rows("bert"), tmp_path, num_train_epochs=2)
-    name = fixed(Portion(everything), Portion(everything, restart=True))
+    name = fixed(EpochRows(everything), EpochRows(everything, restart=True))
     at_start: list[bool] = []
 
     class Look(TrainerCallback):
@@ -284,7 +294,7 @@ def test_beginning_anew_is_from_the_first_weights(fixed, tmp_path):
     assert trainer.lr_scheduler.get_last_lr()[0] == pytest.approx(0.0)
 
 
-def test_scoring_anew_is_the_el2n_of_each_row_in_eval_mode(tmp_path):
+def test_rescoring_is_the_el2n_of_each_row_in_eval_mode(tmp_path):
     rows, model = make.sequence_rows("bert"), make.sequence_model("bert", dropout=0.3)
     trainer = make.trainer_of(model, rows, tmp_path, num_train_epochs=3)
     expected: list[float] = []
@@ -365,7 +375,7 @@ def test_a_joint_model_of_intent_and_slots_takes_a_score_of_its_own(tmp_path):
         return found
 
     diet = th.prune_while_training(trainer, "data-diet", score=both, prune=0.5)
-    seen = visits_of(trainer)
+    seen = batches_of(trainer)
     trainer.train()
     assert len({row for epoch, rows in seen if epoch == 1 for row in rows}) == round(make.ROWS / 2)
     assert diet.facts()["epochs"][1]["rows"] == round(make.ROWS / 2)
@@ -380,14 +390,14 @@ def test_infobatch_refuses_a_model_with_several_heads_before_a_weight_has_change
     assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
 
 
-def test_a_diet_that_is_watched_tells_each_rows_own_gradient(tmp_path):
+def test_a_watched_diet_records_each_rows_own_gradient(tmp_path):
     trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path / "t")
     run = th.watch(trainer, tmp_path / "run")
     th.prune_while_training(trainer, "infobatch", r=0.7, full=0.0)
     noted = make.note_steps(trainer)
     trainer.train()
     assert min(map(len, noted.values())) < 3
-    signals, _ = read_signals(run, "run-0")
+    signals, _ = read_signals(Run.open(run), FIRST)
     for row, visits in noted.items():
         line = signals.row(row, named=True)
         assert line["correct"] == [visit["correct"] for visit in visits]
@@ -407,7 +417,7 @@ def test_a_diet_that_is_watched_tells_each_rows_own_gradient(tmp_path):
         ("none", {}, "unknown diet 'none'"),
     ],
 )
-def test_a_diet_that_cannot_be_is_refused_before_the_training_starts(method, more, said, tmp_path):
+def test_a_wrong_diet_is_refused_before_the_training_starts(method, more, said, tmp_path):
     trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path)
     step = trainer.training_step
     with pytest.raises(th.UserError, match=said):
@@ -415,10 +425,9 @@ def test_a_diet_that_cannot_be_is_refused_before_the_training_starts(method, mor
     assert trainer.training_step == step
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"train_sampling_strategy": "batch_rebalance"}, {"dataloader_drop_last": True}]
-)
-def test_a_trainer_that_chooses_rows_by_itself_is_refused(arguments, tmp_path):
+@pytest.mark.parametrize("setting", ["batch_rebalance", "drop_last"])
+def test_a_trainer_that_chooses_rows_by_itself_is_refused(setting, tmp_path):
+    arguments = {"dataloader_drop_last": True} if setting == "drop_last" else make.sampling(setting)
     trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path, **arguments)
-    with pytest.raises(th.UserError, match=r"batch_rebalance|drop_last"):
+    with pytest.raises(th.UserError, match=setting):
         th.prune_while_training(trainer)

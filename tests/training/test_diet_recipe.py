@@ -50,7 +50,7 @@ def test_checkpoints_and_evaluations_stand_where_those_of_a_training_on_all_rows
     assert facts["steps"] == 6 + 2 * -(-kept // 8)
 
 
-def test_a_training_on_a_diet_that_was_cut_ends_with_the_same_weights(model_folder, tmp_path, monkeypatch):
+def test_an_interrupted_training_on_a_diet_ends_with_the_same_weights(model_folder, tmp_path, monkeypatch):
     from thresher.training import record as recording
 
     trained(model_folder, tmp_path / "whole", DIET)
@@ -121,7 +121,7 @@ def test_a_run_on_a_diet_goes_through_all_steps_and_says_what_it_took(model_fold
     assert "vog" in th.score(run).columns
     facts = json.loads((run / "steps" / "train.json").read_text())["trained"]["diet"]
     assert facts["method"] == "infobatch"
-    assert facts["visits"] < 3 * 60
+    assert facts["rows"] < 3 * 60
     assert facts["epochs"][0]["rows"] == facts["epochs"][-1]["rows"] == 60
 
 

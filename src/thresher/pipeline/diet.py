@@ -6,43 +6,46 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thresher.training.diet.run import Dieting
+    from transformers import Trainer
+
+    from thresher.training.diets.callback import DietCallback
 
 
 def prune_while_training(
-    trainer: Any,
+    trainer: Trainer,
     method: str = "infobatch",
     *,
     score: str | Callable[[Any], Any] | None = None,
     **options: Any,
-) -> Dieting:
-    """Let a trainer leave out rows from epoch to epoch, by what it learns of them on the way.
+) -> DietCallback:
+    """Let a trainer leave out rows from epoch to epoch, by what it has learned of them so far.
 
     Call it before `trainer.train()`; nothing else changes. The learning rate follows the share of the epochs that is done, so
-    it ends where it ends without a diet. A training that is cut resumes from its checkpoint as any other.
+    it ends where it ends without a diet. An interrupted training resumes from its checkpoint as any other. A second call for
+    the same trainer replaces the first.
 
     Parameters
     ----------
     trainer
         a `transformers.Trainer`, or one derived from it, of a classifier.
     method
-        "infobatch", "data-diet" or "iterative"; their options are named in `thresher.training.diet`.
+        "infobatch", "data-diet" or "iterative"; their options are named in `thresher.training.diets`.
     score
         what rows are ranked by: "loss", "el2n", or a function of a `Step` that gives a number per row, high for hard rows;
-        `thresher.training.diet.score.joint` makes one for a model with several heads. By default the method's own.
+        `thresher.training.diets.score.joint` makes one for a model with several heads. By default the method's own.
     options
         of the method: r, full; prune, after, every, skip, by_class; prune, cuts, after, every, restart, by_class. Every method
         takes `same_steps=True`: as many steps as without a diet, of smaller batches; weights then have a mean of 1.
 
     Returns
     -------
-    an object whose `facts()` tells after the training, per epoch, the rows trained on and the steps.
+    a callback; after the training its `facts()` returns the rows trained on and the steps, per epoch.
 
     Raises
     ------
     UserError
-        an unknown method, option or score, or a trainer whose rows cannot be followed.
+        an unknown method, option or score, or a trainer with rows that cannot be followed.
     """
-    from thresher.training.diet.run import put_on_diet
+    from thresher.training.diets.put_on_diet import put_on_diet
 
     return put_on_diet(trainer, method, score, options)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -15,20 +16,22 @@ from thresher.pipeline.own_files import clear, refuse_strange
 from thresher.pipeline.start import start
 from thresher.pipeline.train import Trainings, train_models
 from thresher.progress import say
-from thresher.rows import Rows
-from thresher.rows.table import Source
-from thresher.run import Run
-from thresher.run.files import digest
+from thresher.run import FIRST, Run
+from thresher.run.files import digest, unwritable
+from thresher.run.integrity import write_table
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
 from thresher.run.manifest import Recorded
+from thresher.signals.plan import Plan, write_part, write_plan
 
-TOKENS = "tokens"
-LABELS = ("labels", "label", "label_ids")
+if TYPE_CHECKING:
+    from transformers import Trainer
+
+    from thresher.recording.table import Recording
 
 
 def watch(
-    trainer: Any,
+    trainer: Trainer,
     out: str | Path,
     *,
     text: str | tuple[str, str] | None = None,
@@ -37,7 +40,7 @@ def watch(
     seed: int = 0,
     force: bool = False,
 ) -> Path:
-    """Record every row at each visit of a training, and leave a run folder that can be scored at once.
+    """Record every row at each training step that it is part of, and leave a run folder that can be scored at once.
 
     Call it before `trainer.train()`. The training itself is not changed: the same weights come out, bit for bit. After it,
     `th.score(out)` gives every score that needs no separate gradients, and `th.select(out, prune=0.45, by="el2n")` the rows
@@ -46,32 +49,36 @@ def watch(
     Parameters
     ----------
     trainer
-        a `transformers.Trainer`, or one derived from it, of a sequence or token classifier.
+        a `transformers.Trainer`, or one derived from it, of a sequence or token classifier. A second call for the same
+        trainer replaces the first.
     out
-        the run folder to write. With several processes it stands where all of them can write.
+        the run folder to write. With several processes it must be on a disk that all of them can write to.
     text, id
         columns of the dataset to show rows by and to name them by. By default columns of strings, else the decoded tokens;
         and a column `id`, else the number of the row.
     vog
-        record online VoG, too; a number is the width of its sketch (by default 64).
+        also record online VoG; a number is the width of its sketch (by default 64).
     seed
         of the sketch.
     force
-        write over a run that stands there: it goes when the first epoch, or the first save, is through.
+        overwrite a run in that folder: it is removed at the end of the first epoch, or at the first save.
 
-    Memory: an epoch's visits, 4 K + 36 bytes per row for K classes (a token classifier: 45), and with VoG 4 width + 12 more, in
-    every process; for a moment twice that, when they are written.
+    Rows with a label below 0, which the loss ignores, are not scored: they are neither kept nor dropped.
+
+    Memory in every process: the records of an epoch, 4 K + 36 bytes per row for K classes (45 for a token classifier), and with
+    VoG 4 width + 12 more; twice that for a moment when they are written.
 
     Raises
     ------
     UserError
-        a trainer that cannot be watched, by name; a folder that holds a run; an unknown column. When the training begins:
-        it resumes at a step before which nothing was recorded here. At its first step, before any weight has changed, or
-        in one of its first 64, where only they tell: a loss or a model from which rows cannot be told.
+        a trainer that cannot be watched, by name; a folder that holds a run or cannot be written; an unknown column. When the
+        training begins: it resumes at a step before which nothing was recorded here. At its first step, before any weight has
+        changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
+        recording is warned of once.
     """
-    from thresher.training.watch.recorder import Recorder
-    from thresher.training.watch.supported import refuse_unsupported
-    from thresher.training.watch.tap import tap
+    from thresher.recording.dataset_rows import check_columns
+    from thresher.recording.recorder import Recorder
+    from thresher.recording.supported import refuse_unsupported
 
     run = Path(out)
     width = 64 if vog is True else int(vog)
@@ -79,62 +86,110 @@ def watch(
         raise UserError(f"vog is {vog}; it is true, false, or the width of a sketch")
     refuse_unsupported(trainer, bool(width))
     texts = (text,) if isinstance(text, str) else text
-    check_columns(trainer.train_dataset, *(texts or ()), *([id] if id else []))
+    check_columns(trainer.train_dataset, [*(texts or ()), *([id] if id else [])])
     if trainer.args.process_index == 0:
         if Run.exists(run) and not force:
-            raise UserError(f"{run}: holds a run already; choose another out, or force=True to write over it")
+            raise UserError(f"{run}: holds a run already; choose another out, or force=True to overwrite it")
         refuse_strange(run)
+    refuse_unwritable(run)
 
     def make_room() -> None:
         if force and Run.exists(run):
-            clear(run, but=("watch",))
+            clear(run, but=("recording",))
 
-    Recorder(
-        tap(trainer),
-        Layout(run).home,
-        width,
-        seed,
-        make_room,
-        lambda: write_run(run, trainer, texts, id, bool(width)),
-    )
+    def finish_run() -> None:
+        write_run(run, trainer, texts, id)
+
+    Recorder(trainer, run, width, seed, make_room, finish_run)
     return run
 
 
-def write_run(folder: Path, trainer: Any, texts: tuple[str, ...] | None, id: str | None, vog: bool) -> None:
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written now, rather than when the first epoch ends.
+
+    Raises
+    ------
+    UserError
+        the folder, or the nearest one above it that exists, takes no new file.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
+
+
+def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
     """The run folder of a training that has ended: rows, signals, and what describes them."""
-    from thresher.signals.watched import write_signals
-    from thresher.training.watch import store
+    from thresher.recording import store
+    from thresher.recording.dataset_rows import ids_of, label_of, rows_of
+    from thresher.recording.table import read_recording
 
-    dataset, state = trainer.train_dataset, trainer.state
-    with lock(folder):
+    dataset, step, model = trainer.train_dataset, trainer.state.global_step, type(trainer.model).__name__
+    with lock(run):
         ids = ids_of(dataset, id)
-        facts = write_signals(
-            Layout(folder), ids, hidden_of(trainer.model), lambda row: label_of(dataset, row)
+        hidden = int(getattr(getattr(trainer.model, "config", None), "hidden_size", 0) or 0)
+        recording = read_recording(run, hidden)
+        numbers, unrecorded = recording.labelled_rows(len(ids), lambda row: label_of(dataset, row))
+        measured, labels = write_signals(run, recording, ids, numbers, unrecorded)
+        rows = rows_of(trainer, ids, texts, numbers, None if recording.per_token else labels)
+        config = RunConfig(
+            data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
+            # The gradient norms that a training gives for nothing are those of its last layer.
+            score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
+            select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
         )
-        labels = None if facts["per_token"] else facts.pop("label")
-        rows = rows_of(trainer, ids, texts, labels)
-        data = DataConfig(train="the watched dataset", text=rows.text, label=rows.label)
-        select = SelectConfig(by="vog_online" if vog else "el2n")
-        # The gradient norms that a training gives for nothing are those of its last layer.
-        scores: dict[str, dict[str, Any]] = {name: {"layer": "classifier"} for name in ("grand", "tracin")}
-        key = digest([rows.hash(), type(trainer.model).__name__, state.global_step])
-        config = RunConfig(data=data, score=ScoreConfig(options=scores), select=select)
-        run = start(folder, rows, None, config, key=key, source="recorded", recorded=about(trainer))
-        train_models.finish(run, Trainings(), {"steps": state.global_step}, 0.0)
-        counts = {**facts, "measured_chunks": 0, "truncated": 0, "refused": {}}
-        measure_signals.finish(run, MeasureConfig(), counts, 0.0)
-        store.remove(run.home)
+        key = digest([rows.hash(), model, step])
+        started = start(run, rows, None, config, key=key, source="recorded", recorded=about(trainer))
+        train_models.finish(started, Trainings(), {"steps": step}, 0.0)
+        counts = {**measured, "measured_chunks": 0, "truncated": 0, "refused": {}}
+        measure_signals.finish(started, MeasureConfig(), counts, 0.0)
+        store.remove(run)
     say(
-        f"watch: {facts['rows']:,} rows, {facts['visits']:,} visits in {facts['checkpoints']} epochs, in {folder}"
+        f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {run}"
     )
-    if facts["unvisited"]:
+    if len(ids) > len(numbers):
         say(
-            f"watch: {facts['unvisited']:,} rows were never visited; they count as ones the model knows nothing of"
+            f"watch: {len(ids) - len(numbers):,} rows have no label and are not scored; they are neither kept nor dropped"
+        )
+    if measured["unrecorded"]:
+        say(
+            f"watch: {measured['unrecorded']:,} rows were part of no training step; they count as ones the model knows"
+            " nothing of"
         )
 
 
-def about(trainer: Any) -> Recorded:
-    """What was watched, for `run.yaml`."""
+def write_signals(
+    run: Path, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
+) -> tuple[dict[str, int | bool], np.ndarray]:
+    """Write the signals of a recording into a run folder, as a measurement would; returns counts, and the labels (N,).
+
+    `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
+    """
+    from thresher.recording.table import CHUNK_ROWS
+
+    made_with = digest({"rows": len(numbers), "epochs": recording.epochs.to_dicts()})
+    plan = Plan(Layout(run), FIRST, len(numbers), CHUNK_ROWS, 0, "float32", (), made_with)
+    labels, steps = [], []
+    for chunk, part in enumerate(recording.parts(ids, numbers, unrecorded)):
+        labels.append(part["label"].to_numpy())
+        steps.append(part["correct"].list.len().to_numpy())
+        write_part(plan, chunk, part)
+    write_table(plan.folder / "checkpoints.parquet", recording.checkpoints)
+    write_plan(plan, None)
+    per_row = np.concatenate(steps)
+    return {
+        "rows": len(numbers),
+        "checkpoints": recording.epochs.height,
+        "records": int(per_row.sum()),
+        "unrecorded": int((per_row == 0).sum()),
+        "per_token": recording.per_token,
+    }, np.concatenate(labels)
+
+
+def about(trainer: Trainer) -> Recorded:
+    """What was recorded, for `run.yaml`."""
     args = trainer.args
     return Recorded(
         trainer=type(trainer).__name__,
@@ -145,96 +200,3 @@ def about(trainer: Any) -> Recorded:
         processes=args.world_size,
         seed=args.seed,
     )
-
-
-def check_columns(dataset: Any, *columns: str) -> None:
-    """Refuse columns that the dataset does not have."""
-    known = getattr(dataset, "column_names", None)
-    for column in columns:
-        if not known or column not in known:
-            has = f"it has {', '.join(known)}" if known else f"{type(dataset).__name__} has no named columns"
-            raise UserError(f"the train_dataset has no column '{column}'; {has}")
-
-
-def ids_of(dataset: Any, id: str | None) -> pl.Series:
-    """The ids of the rows, their numbers where there are none or not one for each."""
-    column = id or ("id" if "id" in (getattr(dataset, "column_names", None) or ()) else None)
-    numbers = pl.Series("id", [str(row) for row in range(len(dataset))], dtype=pl.String)
-    if column is None:
-        return numbers
-    found = pl.Series("id", values_of(dataset, column), dtype=pl.String)
-    if found.n_unique() == len(found):
-        return found
-    say(f"watch: column '{column}' names some rows twice; rows are named by their numbers instead")
-    return numbers
-
-
-def values_of(dataset: Any, column: str) -> list[str]:
-    """A column's values as text, those of a dataset that gives tensors too."""
-    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    return [str(value) for value in plain[column]]
-
-
-def label_of(dataset: Any, row: int) -> int:
-    """The label of a row that no visit told of, 0 where it cannot be read."""
-    item = dataset[row]
-    found = next((item[name] for name in LABELS if name in item), 0)
-    return int(np.asarray(found).reshape(-1)[0])
-
-
-def hidden_of(model: Any) -> int:
-    """The width of the embeddings, 0 where the configuration does not say."""
-    return int(getattr(getattr(model, "config", None), "hidden_size", 0) or 0)
-
-
-def class_names(trainer: Any, labels: np.ndarray) -> tuple[str, ...]:
-    """The names of the classes: the model's, or the dataset's where the model only numbers them."""
-    count = int(labels.max(initial=0)) + 1
-    named = getattr(getattr(trainer.model, "config", None), "id2label", None) or {}
-    names = [str(named.get(index, index)) for index in range(max(count, len(named)))]
-    features = getattr(trainer.train_dataset, "features", None) or {}
-    for column in LABELS:
-        known = getattr(features.get(column), "names", None)
-        if known and len(known) >= count and all(name == f"LABEL_{i}" for i, name in enumerate(names)):
-            names = list(known)
-    return tuple(names) if len(set(names)) == len(names) else tuple(map(str, range(len(names))))
-
-
-def rows_of(trainer: Any, ids: pl.Series, texts: tuple[str, ...] | None, labels: np.ndarray | None) -> Rows:
-    """The rows as a run folder holds them: id, text, label; and the number in the table that selection writes back.
-
-    Rows with a label per token are all of one class.
-    """
-    classes = (TOKENS,) if labels is None else class_names(trainer, labels)
-    labels = np.zeros(len(ids), np.int32) if labels is None else labels
-    columns = texts_of(trainer, texts)
-    taken = {"id", "index", *columns}
-    label = next(name for name in ("label", "class", "thresher_label") if name not in taken)
-    named = pl.Series(label, [classes[index] for index in labels], dtype=pl.String)
-    table = pl.DataFrame(
-        [ids, *(pl.Series(name, values, dtype=pl.String) for name, values in columns.items()), named]
-    )
-    memory = table.with_row_index("index").to_arrow(compat_level=pl.CompatLevel.oldest())
-    return Rows(table, tuple(columns), label, (), classes, Source("frame", memory=memory), False)
-
-
-def texts_of(trainer: Any, texts: tuple[str, ...] | None) -> dict[str, list[str]]:
-    """One or two columns of text: those asked for, those there are, the decoded tokens, or the numbers of the rows."""
-    dataset = trainer.train_dataset
-    features = getattr(dataset, "features", None) or {}
-    strings = [
-        name
-        for name, kind in features.items()
-        if getattr(kind, "dtype", "") == "string" and name not in ("id", *LABELS)
-    ]
-    chosen = texts or tuple(strings[:2])
-    if chosen:
-        return {("text" if name in ("id", "index") else name): values_of(dataset, name) for name in chosen}
-    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
-    if tokenizer is not None and hasattr(tokenizer, "batch_decode"):
-        try:
-            tokens = [dataset[row]["input_ids"] for row in range(len(dataset))]
-            return {"text": tokenizer.batch_decode(tokens, skip_special_tokens=True)}
-        except (KeyError, TypeError, IndexError):
-            pass
-    return {"text": [f"row {row}" for row in range(len(dataset))]}

@@ -12,6 +12,9 @@ from thresher.rows.table import ID, Rows
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
+NO_LABEL = frozenset(
+    ("-", "--", "-1", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "unlabeled", "unlabelled")
+)
 
 
 class Example(TypedDict):
@@ -66,6 +69,7 @@ class Audit(TypedDict):
     """The findings of `audit`, JSON-able."""
 
     n: int
+    label: str  # the label column
     classes: dict[str, int]  # rows per class
     groups: dict[str, dict[str, int]]  # column -> value -> rows
     duplicates: Duplicates
@@ -73,6 +77,7 @@ class Audit(TypedDict):
     empty: Empty
     singletons: list[str]  # classes of one row
     alike: list[list[str]]  # classes whose normalised names are equal
+    unlabelled: dict[str, int]  # classes whose name may mean "no label" -> rows
     overlap: Overlap | None  # None without test rows
     test: HeldOut | None
 
@@ -102,6 +107,7 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
     classes = _counts(rows.table[rows.label])
     return {
         "n": len(rows),
+        "label": rows.label,
         "classes": {name: classes.get(name, 0) for name in rows.classes},
         "groups": {column: _counts(rows.table[column]) for column in rows.groups},
         "duplicates": _duplicates(keyed, rows),
@@ -109,6 +115,9 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
         "empty": {"rows": len(empty), "ids": empty.head(EXAMPLES).to_list()},
         "singletons": [name for name in rows.classes if classes.get(name) == 1],
         "alike": _alike(rows.classes),
+        "unlabelled": {
+            name: classes[name] for name in rows.classes if name in classes and _is_no_label(name)
+        },
         "overlap": None if test is None else _overlap(keyed["key"], rows, test),
         "test": None if test is None else _test(rows, test),
     }
@@ -131,6 +140,15 @@ def _alike(classes: tuple[str, ...]) -> list[list[str]]:
     for name in classes:
         groups.setdefault(normalised(name), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _is_no_label(name: str) -> bool:
+    """Whether a class name is a usual way to write that a row has no label.
+
+    >>> [name for name in ("-", "N/A", "-1", "none", "no", "1") if _is_no_label(name)]
+    ['-', 'N/A', '-1', 'none']
+    """
+    return normalised(name) in NO_LABEL
 
 
 def _counts(values: pl.Series) -> dict[str, int]:

@@ -48,6 +48,11 @@ def _train_lines(report: Audit) -> Iterator[str]:
         yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty text: {listed(empty['ids'], EXAMPLES)}"
     if names := report["singletons"]:
         yield f"{_count(len(names), 'class', 'has', 'have')} a single row: {listed(names)}"
+    for name, count in report["unlabelled"].items():
+        yield (
+            f"{_count(count, 'row', 'has', 'have')} the label {shown(name)}, which may mean that there is none; drop such"
+            f" rows with --where '{shown(report['label'])}!={shown(name)}'"
+        )
     if report["alike"]:
         groups = "; ".join(listed(names, 4) for names in report["alike"][:EXAMPLES])
         yield f"class names that differ only in case or white space: {groups}"

@@ -6,8 +6,10 @@ import glob
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from thresher.errors import UserError
+from thresher.rows.read.raw import COMPRESSED
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -18,8 +20,8 @@ FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
-_TRAIN = ("train", "training")
-_HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
+TRAIN = ("train", "training")
+HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
 
 
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
@@ -37,7 +39,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     if path.is_file():
         return format_of(path), [path], False
     if path.is_dir():
-        found = [one for one in path.iterdir() if one.suffix.lower() in FORMATS]
+        found = [one for one in path.iterdir() if ending(one) in FORMATS]
         missing = f"no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
     elif glob.has_magic(str(path)):
         # Path.glob refuses absolute patterns.
@@ -49,38 +51,60 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     found = sorted((one for one in found if one.is_file() and one.name[0] not in "._"), key=natural)
     if not found:
         raise UserError(f"{name}: {missing}")
-    if path.is_dir():
-        _refuse_splits(path, found)
+    _refuse_splits(name, found)
     formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
         raise UserError(
-            f"{name}: shards of several formats ({listed(formats.values())}); give a glob of one, e.g. *{found[0].suffix}"
+            f"{name}: shards of several formats ({listed(formats.values())}); give a glob of one, e.g. *{ending(found[0])}"
         )
     return next(iter(formats)), found, True
 
 
-def _refuse_splits(folder: Path, found: list[Path]) -> None:
-    """Refuse a folder that holds both a training and a held-out split: trained on both, no test would be valid."""
-    words = {re.split(r"[^a-z]", one.name.casefold())[0]: one.name for one in reversed(found)}
-    train, held_out = (
-        next((words[word] for word in some if word in words), None) for some in (_TRAIN, _HELD_OUT)
-    )
-    if train and held_out:
+def _refuse_splits(source: str, found: list[Path]) -> None:
+    """Refuse shards that are both training and held-out splits: trained on both, no test would be valid."""
+    splits = {split_of(name): name for name in reversed(names_of(found))}
+    if splits.get("train") and splits.get("held-out"):
+        both = [splits["train"], splits["held-out"]]
         raise UserError(
-            f"{shown(folder, 1000)}: contains splits ({listed([train, held_out])}), not shards of one set; give one of"
-            f" them, e.g. {shown(train)}"
+            f"{source}: contains splits ({listed(both)}), not shards of one set; give one of them, e.g. {shown(both[0])}"
         )
+
+
+def split_of(name: str) -> Literal["train", "held-out"] | None:
+    """The split that the words of a file name say; the last such word counts.
+
+    >>> split_of("snli_1.0_train.jsonl"), split_of("x.dev.csv"), split_of("part-0.csv")
+    ('train', 'held-out', None)
+    """
+    for word in reversed(re.findall(r"[a-z]+", name.casefold())):
+        if word in TRAIN:
+            return "train"
+        if word in HELD_OUT:
+            return "held-out"
+    return None
+
+
+def ending(path: Path) -> str:
+    """The extension of a file in lower case, without that of a compression.
+
+    >>> ending(Path("a/train.JSONL.gz")), ending(Path("train.tar.gz"))
+    ('.jsonl', '.tar')
+    """
+    plain = path.with_suffix("") if path.suffix.lower() in COMPRESSED else path
+    return plain.suffix.lower()
 
 
 def format_of(path: Path) -> str:
     """The format that a file extension names.
 
-    >>> format_of(Path("train.NDJSON"))
-    'jsonl'
+    >>> format_of(Path("train.NDJSON")), format_of(Path("train.csv.gz"))
+    ('jsonl', 'csv')
     """
-    found = FORMATS.get(path.suffix.lower())
-    if found is None:
-        raise UserError(f"{path}: unknown file extension '{path.suffix}'; use one of {listed(FORMATS)}")
+    found = FORMATS.get(ending(path))
+    if found is None or (found == "parquet" and path.suffix.lower() in COMPRESSED):
+        raise UserError(
+            f"{path}: unknown file extension '{path.suffix}'; use one of {listed(FORMATS)}, or a text format with .gz or .zst"
+        )
     return found
 
 

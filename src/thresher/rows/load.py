@@ -8,17 +8,21 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from thresher.errors import UserError
+from thresher.progress import say
 from thresher.rows import validate
 from thresher.rows.find import find, names_of
 from thresher.rows.ids import content_ids
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
+from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import Sheet
 from thresher.rows.table import ID, Rows, Source
+from thresher.rows.where import conditions, matching, refuse_mixed_splits
 from thresher.wording import did_you_mean, listed, shown
 
 if TYPE_CHECKING:
@@ -46,15 +50,17 @@ def load(
     id: str | None = None,
     groups: str | Iterable[str] | None = (),
     classes: Sequence[str] | None = None,
+    where: str | Iterable[str] = (),
+    skip_unseen: bool = False,
 ) -> Rows:
     """Read and check labelled texts.
 
     Parameters
     ----------
     source
-        a path to a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file; a folder or a glob of such files (read in
-        natural order, part-2 before part-10); a folder saved by `datasets`; a `datasets.Dataset`; a pandas or polars
-        frame; an Arrow table.
+        a path to a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file (text formats also with .gz or .zst); a folder or
+        a glob of such files, read in natural order (part-2 before part-10); a folder saved by `datasets`; a
+        `datasets.Dataset`; a pandas or polars frame; an Arrow table.
     text
         the name of the text column, or of two for pairs of texts.
     label
@@ -65,6 +71,11 @@ def load(
         the names of columns to report by (source, domain, ...); a missing value is the empty string.
     classes
         for test rows, the class names of the training rows: other labels are an error.
+    where
+        conditions on columns, such as "split=train" or "label!=-"; only rows that meet all of them are loaded. A missing
+        value equals the empty string.
+    skip_unseen
+        skip and report the rows whose label is not in `classes`, instead of refusing them.
 
     Returns
     -------
@@ -86,29 +97,43 @@ def load(
     """
     texts, names = _names(text, "text"), _names(groups, "groups")
     _check_names(texts, label, id, names)
-    wanted = list(dict.fromkeys((*texts, label, *names, *([id] if id else []))))
+    filters = conditions(where)
+    filtered = [one.column for one in filters]
+    wanted = list(dict.fromkeys((*texts, label, *names, *([id] if id else []), *filtered)))
     sheets, origin = _read(source, wanted)
-    sheets = [sheet for sheet in sheets if len(sheet)]
-    if not sheets:
+    if not any(map(len, sheets)):
         raise UserError(f"{origin.name}: no rows; give a source with labelled rows")
+    masks = [matching(sheet, filters) for sheet in sheets]
+    if not any(mask.any() for mask in masks):
+        raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
+    sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
+    refuse_mixed_splits(sheets, wanted, origin.name)
+    sheets = [sheet for sheet in sheets if len(sheet)]
     place = _places(sheets)
 
     columns = {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in texts}
     columns[label], kind = _labels(sheets, label, place)
     columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
+    given = None if id is None else _given_ids(sheets, id, place)
+    selected = np.concatenate(masks)
+    if classes is not None and skip_unseen:
+        seen = _seen(columns[label], classes, origin.name)
+        columns = {name: column.filter(seen) for name, column in columns.items()}
+        given = None if given is None else given.filter(seen)
+        selected[selected] = seen.to_numpy()
     if classes is None:
         known = _classes(columns[label], kind, origin.name)
     else:
         known = _given_classes(columns[label], classes, origin.name, place)
-    if id is None:
-        ids = content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
-    else:
-        ids = pl.concat([validate.given_ids(sheet, id) for sheet in sheets]).to_list()
-        _check_unique(ids, place)
+    if given is None:
+        made = content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
+        given = pl.Series(made, dtype=pl.String)
     if origin.format == "frame":
         origin = Source("frame", memory=memory.as_arrow(origin.memory))
+    if not selected.all():
+        origin = memory.select(origin, selected)
     return Rows(
-        table=pl.DataFrame({ID: pl.Series(ids, dtype=pl.String), **columns}),
+        table=pl.DataFrame({ID: given, **columns}),
         text=texts,
         label=label,
         groups=names,
@@ -200,8 +225,8 @@ def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Sour
     form, paths, sharded = find(source)
     sheets, parts = [], []
     for path, name in zip(paths, names_of([path.absolute() for path in paths]), strict=True):
-        raw = path.read_bytes()
-        sheets.append(_READERS[form](raw, shown(path, 1000), wanted))
+        raw, shown_path = path.read_bytes(), shown(path, 1000)
+        sheets.append(_READERS[form](content(raw, shown_path), shown_path, wanted))
         parts.append(part_of(path, name, raw, len(sheets[-1])))
     return sheets, Source(form, str(source), sharded, tuple(parts))
 
@@ -229,7 +254,11 @@ def _labels(sheets: list[Sheet], column: str, place: Places) -> tuple[pl.Series,
             )
     labels = pl.concat([series for series, _ in found])
     if kind == "untyped":
-        kind, decimal = validate.untyped_kind(set(labels.unique().to_list()))
+        distinct = set(labels.unique().to_list())
+        if all(map(validate.WHOLE.fullmatch, distinct)):
+            labels = labels.str.replace(r"\.0+$", "")
+            distinct = set(labels.unique().to_list())
+        kind, decimal = validate.untyped_kind(distinct)
         if decimal is not None:
             raise UserError(
                 f"{place(labels.to_list().index(decimal))}: label {decimal} (column '{shown(column)}') is a decimal"
@@ -270,13 +299,29 @@ def _given_classes(labels: pl.Series, given: Sequence[str], name: str, place: Pl
     return known
 
 
-def _check_unique(ids: list[str], place: Places) -> None:
-    if len(set(ids)) == len(ids):
-        return
-    first: dict[str, int] = {}
-    for row, one in enumerate(ids):
-        if first.setdefault(one, row) != row:
-            raise UserError(
-                f"{place(row)}: duplicate id '{shown(one)}' (first at {place(first[one])}); make the ids unique, or"
-                " leave out --id"
-            )
+def _seen(labels: pl.Series, classes: Sequence[str], name: str) -> pl.Series:
+    """Which labels are among the classes; the others are reported."""
+    seen = labels.is_in(list(map(str, classes)))
+    unseen = labels.filter(~seen)
+    if len(unseen) == len(labels):
+        raise UserError(f"{name}: no row has a label of the training rows; check the label column")
+    if len(unseen):
+        say(
+            f"{name}: {len(unseen):,} of {len(labels):,} rows are skipped, because their labels are not in the training"
+            f" rows: {listed(unseen.unique().sort(), 5)}"
+        )
+    return seen
+
+
+def _given_ids(sheets: list[Sheet], column: str, place: Places) -> pl.Series:
+    """The ids of all sheets; duplicates are refused."""
+    ids = pl.concat([validate.given_ids(sheet, column) for sheet in sheets])
+    if ids.n_unique() < len(ids):
+        first: dict[str, int] = {}
+        for row, one in enumerate(ids):
+            if first.setdefault(one, row) != row:
+                raise UserError(
+                    f"{place(row)}: duplicate id '{shown(one)}' (first at {place(first[one])}); make the ids unique, or"
+                    " leave out --id"
+                )
+    return ids

@@ -19,6 +19,7 @@ from thresher.run.files import write, write_folder
 from thresher.run.integrity import check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
+_SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` have
 GROUP_ROWS = 16384
 
 
@@ -77,6 +78,8 @@ def save_rows(rows: Rows, path: str | Path) -> None:
         },
     }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
+    if source.selected is not None:
+        table = table.append_column(_SELECTED, pa.array(source.selected, pa.int64()))
     # Small row groups: reading some of the rows decodes little more than those.
     write_table(path, table, {_KEY: json.dumps(saved).encode()}, GROUP_ROWS)
 
@@ -128,13 +131,17 @@ def read_rows(path: str | Path) -> Rows:
         raise UserError(f"{path}: not rows that thresher wrote; start again with another --out") from error
     frame = pl.from_arrow(table.replace_schema_metadata(None))
     assert isinstance(frame, pl.DataFrame)
+    source = _source(saved["source"], path.parent)
+    if _SELECTED in frame.columns:
+        source = replace(source, selected=frame[_SELECTED].to_numpy())
+        frame = frame.drop(_SELECTED)
     return Rows(
         table=frame,
         text=tuple(saved["text"]),
         label=saved["label"],
         groups=tuple(saved["groups"]),
         classes=tuple(saved["classes"]),
-        source=_source(saved["source"], path.parent),
+        source=source,
         integer_labels=saved["integer_labels"],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,8 @@ class Source:
     """Where rows came from; all that is needed to write them back.
 
     `format` is jsonl, json, csv, tsv, parquet, dataset (a saved dataset folder or a `datasets.Dataset`) or frame.
-    Files are listed in `parts`; data from memory is in `memory`.
+    Files are listed in `parts`; data from memory is in `memory`. `selected` holds the numbers of the rows that were loaded,
+    (N,), counted over all files, or None if all were.
     """
 
     format: str
@@ -41,6 +42,7 @@ class Source:
     sharded: bool = False
     parts: tuple[Part, ...] = ()
     memory: pa.Table | Dataset | None = None
+    selected: NDArray[np.int64] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

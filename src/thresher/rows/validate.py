@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Sheet
+from thresher.rows.read.sheet import Cells, Sheet
 from thresher.wording import shown
 
 LabelKind = Literal["string", "integer", "boolean", "untyped"]  # untyped: from CSV or TSV
@@ -24,6 +24,7 @@ _WORDS: dict[type, str] = {
 }
 _LABELS: dict[type, LabelKind] = {str: "string", int: "integer", bool: "boolean"}
 # Python parses integers of at most 4,300 digits; a label of more than a hundred is treated as a name.
+WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,14})\.0+")  # 1.0, as pandas writes an integer label
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -55,7 +56,7 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
     UserError
         a missing or empty label, a decimal number, a list, or labels of mixed types.
     """
-    values = sheet.columns[column]
+    values = _whole_numbers(sheet.columns[column])
     kinds = {_LABELS.get(type(value)) for value in values}
     if None in kinds or len(kinds) > 1:
         _reject_missing(sheet, column, "label")
@@ -74,6 +75,15 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
         place, _ = _first(sheet, column, lambda value: not value.strip())
         raise UserError(f"{place}: empty label (column '{shown(column)}'); fill it in or drop the row")
     return _series(sheet, column, values), kind if sheet.typed else "untyped"
+
+
+def _whole_numbers(values: Cells) -> Cells:
+    """Decimal numbers as integers if all are whole: pandas stores integers with missing values as 1.0 and 0.0."""
+    if {float} <= set(map(type, values)) <= {float, int} and all(
+        float(value).is_integer() for value in values
+    ):
+        return list(map(int, values))
+    return values
 
 
 def untyped_kind(distinct: set[str]) -> tuple[LabelKind, str | None]:
@@ -125,11 +135,12 @@ def group(sheet: Sheet, column: str) -> pl.Series:
         if any(isinstance(value, (list, dict, tuple)) for value in values):
             place, value = _first(sheet, column, lambda value: isinstance(value, (list, dict, tuple)))
             raise UserError(f"{place}: group '{shown(column)}' is {_word(value)}; a group is a single value")
-        values = list(map(_group_name, values))
+        values = list(map(group_name, values))
     return _series(sheet, column, values)
 
 
-def _group_name(value: object) -> str:
+def group_name(value: object) -> str:
+    """A cell as the name of a group: a missing value is the empty string, whole numbers have no decimal point."""
     if _is_missing(value):
         return ""
     if isinstance(value, bool):

@@ -15,6 +15,7 @@ from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
+from thresher.rows.read.raw import COMPRESSED, compressed, content
 from thresher.rows.read.sheet import Pieces
 from thresher.rows.table import ID, Part, Rows, Source
 from thresher.run.files import write, write_folder
@@ -38,7 +39,8 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
 
     Text formats (JSONL, JSON, CSV, TSV) keep the bytes of every record, the header and the byte order mark; blank lines
     between records are dropped. Parquet keeps schema, metadata and compression. Shards become a folder of shards with
-    the same names, a dataset becomes a saved dataset folder, a frame becomes a Parquet file.
+    the same names, a dataset becomes a saved dataset folder, a frame becomes a Parquet file. Compressed files stay
+    compressed. Rows that `load` left out (`where`, `skip_unseen`) are in neither file.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
         _protect_source(path, source)
         _protect_others(path, source)
     for path, chosen in ((kept, mask), (dropped, ~mask)):
-        _write(source, chosen, path)
+        _write(source, _over_all(source, chosen), path)
     return kept, dropped
 
 
@@ -102,12 +104,22 @@ def _mask(rows: Rows, keep: Keep) -> Mask:
     return mask
 
 
+def _over_all(source: Source, mask: Mask) -> Mask:
+    """A mask over the loaded rows as a mask over all rows of the source."""
+    if source.selected is None:
+        return mask
+    full = np.zeros(sum(part.rows for part in source.parts), np.bool_)
+    full[source.selected] = mask
+    return full
+
+
 def _ending(source: Source) -> str:
     if source.format == "frame":
         return ".parquet"
     if source.format == "dataset" or source.sharded:
         return ""
-    return Path(source.parts[0].path).suffix
+    path = Path(source.parts[0].path)
+    return "".join(path.suffixes[-2:]) if path.suffix.lower() in COMPRESSED else path.suffix
 
 
 def _protect_source(path: Path, source: Source) -> None:
@@ -162,4 +174,6 @@ def _write_file(form: str, part: Part, mask: Mask, path: Path) -> None:
     if form == "parquet":
         arrow.write_parquet(Path(part.path), mask, path)
     else:
-        path.write_bytes(_SPLITTERS[form](Path(part.path).read_bytes(), part.path).pick(mask))
+        raw = Path(part.path).read_bytes()
+        pieces = _SPLITTERS[form](content(raw, part.path), part.path)
+        path.write_bytes(compressed(pieces.pick(mask), like=raw))

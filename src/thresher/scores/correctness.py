@@ -21,7 +21,7 @@ def correctness(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
 
         correctness = 1/C sum over checkpoints c of  [argmax_k logits_c[k] = y]        0 to 1; shape (N,)
 
-    Low is hard. It has few values (C + 1 in one run), so most rows are ties, told apart by the hash of their id.
+    Low is hard. It has few values (C + 1 in one run), so most rows are ties, ordered by the hash of their id.
     Averaged over the runs by `score_table`.
 
     Raises

@@ -118,28 +118,9 @@ def check(
     entry.function(
         Candidates.of(np.tile([0.0, 1.0], (max(1, len(named)), 1)), prune=float(prune)), **settings
     )
-    for column in (id, *named, stratify, *groups, *(column for column, _ in pairs)):
-        if column is not None and column not in schema:
-            raise UserError(
-                f"{where}: no column '{column}'; it has {listed(schema, 20)}{did_you_mean(column, schema)}"
-            )
-    if not (schema[id] in (pl.String, pl.Categorical, pl.Enum) or schema[id].is_integer()):
-        raise UserError(
-            f"{where}: ids are text or whole numbers, column '{id}' is {schema[id]}; cast it or name another"
-        )
-    for column in (stratify, *groups, *(column for column, _ in pairs)):
-        if column is not None and (
-            schema[column].is_nested() or schema[column] in (pl.Binary, pl.Object, pl.Duration)
-        ):
-            raise UserError(
-                f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values"
-            )
     read = named if entry.reads_score else ()
-    for column in read:
-        if not schema[column].is_numeric():
-            raise UserError(
-                f"{where}: column '{column}' is {schema[column]}, not a number; give by a numeric column"
-            )
+    grouped = [column for column in (stratify, *groups, *dict(pairs)) if column is not None]
+    _check_columns(schema, where, id, named, read, grouped)
     # The end that is pruned becomes the small one.
     signs = tuple(1.0 if (end == "easy") == (one == "high") else -1.0 for one in hards[: len(read)])
     return Request(
@@ -156,6 +137,36 @@ def check(
         protect=pairs,
         seed=int(seed),
     )
+
+
+def _check_columns(
+    schema: Mapping[str, pl.DataType],
+    where: str,
+    id: str,
+    named: Sequence[str],
+    read: Sequence[str],
+    grouped: Sequence[str],
+) -> None:
+    """Refuse missing columns and columns of the wrong type; of the score columns `named` those in `read` must be numbers."""
+    for column in (id, *named, *grouped):
+        if column not in schema:
+            raise UserError(
+                f"{where}: no column '{column}'; it has {listed(schema, 20)}{did_you_mean(column, schema)}"
+            )
+    if not (schema[id] in (pl.String, pl.Categorical, pl.Enum) or schema[id].is_integer()):
+        raise UserError(
+            f"{where}: ids are text or whole numbers, column '{id}' is {schema[id]}; cast it or name another"
+        )
+    for column in grouped:
+        if schema[column].is_nested() or schema[column] in (pl.Binary, pl.Object, pl.Duration):
+            raise UserError(
+                f"{where}: column '{column}' is {schema[column]}; groups are text, numbers or truth values"
+            )
+    for column in read:
+        if not schema[column].is_numeric():
+            raise UserError(
+                f"{where}: column '{column}' is {schema[column]}, not a number; give by a numeric column"
+            )
 
 
 def check_share(prune: float) -> None:

@@ -11,6 +11,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import eager_mask
 
+from thresher.recording.hf_compat import attention_of
+
 NAME = "thresher_short"
 # Beyond this many tokens torch's fused kernel is faster.
 WIDEST = 48
@@ -67,5 +69,5 @@ AttentionMaskInterface.register(NAME, eager_mask)
 
 def use_short_attention(encoder: Any) -> None:
     """Have an encoder that would attend by torch's fused kernel attend by `short_attention`; any other is left as it is."""
-    if encoder.config._attn_implementation == "sdpa":
+    if attention_of(encoder) == "sdpa":
         encoder.set_attn_implementation(NAME)

@@ -30,7 +30,7 @@ def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
 
         check_loggers(recipe.report_to, f"{section}.report_to")
     if recipe.diet != "none":
-        from thresher.training.diet import check_options
+        from thresher.training.diets import check_options
 
         try:
             check_options(recipe.diet, recipe.diet_options)

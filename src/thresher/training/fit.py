@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
@@ -20,9 +20,10 @@ from thresher.execution.torchrun import agreed, from_the_first, rank, world
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
+from thresher.recording import hf_compat
 from thresher.run.files import as_json, failed_to_write, unwritable, write
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
-from thresher.training.diet.run import put_on_diet
+from thresher.training.diets.put_on_diet import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, Record, Recorder, progress_file
@@ -54,8 +55,15 @@ class _OrderedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.order = order
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedOrder:
-        return self.order
+    def get_train_dataloader(self) -> Any:
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=self.order,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
 
 
 class _SharedTrainer(Trainer):
@@ -102,7 +110,7 @@ def _arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> Trai
         dataloader_pin_memory=torch.cuda.is_available(),
     )
     # Without torchrun Trainer would spread over all GPUs, with a batch for each: another recipe.
-    arguments._n_gpu = 1
+    hf_compat.use_one_gpu(arguments)
     return arguments
 
 

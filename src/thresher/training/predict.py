@@ -8,6 +8,7 @@ from torch import nn
 
 from thresher.models.frozen import Features
 from thresher.models.tokens import Tokens, length_sorted_batches
+from thresher.recording.hf_compat import float32_forward
 
 EVALUATION_TOKENS = 4096
 
@@ -17,8 +18,7 @@ def predict_logits(
 ) -> np.ndarray:
     """Logits (N, K) in eval mode, in float32, without gradients; the model's mode is put back."""
     device, training = next(model.parameters()).device, model.training
-    # A training in bfloat16 puts an autocast before the forward of its model, which is kept beside it.
-    forward = getattr(model, "_original_forward", model)
+    forward = float32_forward(model)
     logits: list[tuple[np.ndarray, np.ndarray]] = []
     model.eval()
     with torch.no_grad():

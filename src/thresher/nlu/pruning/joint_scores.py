@@ -24,6 +24,7 @@ from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import IGNORED
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
+from thresher.recording.row_signals import error_of
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
 from thresher.training.checkpoints import checkpoint_table, load_weights
@@ -31,7 +32,6 @@ from thresher.training.finished import list_checkpoints
 from thresher.training.fit import fit
 from thresher.training.record import Record
 from thresher.training.vocabulary import trimmed_vocabulary
-from thresher.training.watch.visit import error_of
 
 EPOCH = 2.0  # of the checkpoint that EL2N reads, as for classifiers
 BATCH_TOKENS = 2048

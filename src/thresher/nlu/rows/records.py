@@ -18,6 +18,7 @@ from thresher.nlu.rows import brackets, massive, pipe, slurp
 from thresher.nlu.rows.table import BadRow, Parsed, Utterance
 from thresher.rows.find import find
 from thresher.rows.read import arrow, delimited, json_lines, memory
+from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import Sheet
 from thresher.wording import listed, shown
 
@@ -54,7 +55,7 @@ def read(source: Path, form: str | None) -> tuple[str, Parsed]:
     parsed: list[tuple[str, Callable[[], Utterance]]] = []
     found = form or ""
     for path in paths:
-        raw = path.read_bytes()
+        raw = content(path.read_bytes(), str(path))
         names = _names(kind, raw, path)
         found = found or format_by(names, str(path))
         parsed += _rows(_READERS[kind](raw, str(path), _columns(found, names, str(path))), found)

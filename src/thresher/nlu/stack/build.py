@@ -32,7 +32,7 @@ from thresher.run import parquet
 from thresher.run.files import digest, write
 from thresher.run.lock import lock
 from thresher.training.check_recipe import check_recipe
-from thresher.training.diet.registry import find
+from thresher.training.diets.registry import find
 from thresher.training.recipe import settled, steps_of
 from thresher.training.record import progress_file
 

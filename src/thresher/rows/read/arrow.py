@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Cells, Sheet, need
+from thresher.rows.read.sheet import Cells, Sheet, need, with_splits
 from thresher.wording import shown
 
 # Compression names as found in a file, where the writer has another name for them.
@@ -33,7 +33,8 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     try:
         file = pq.ParquetFile(pa.BufferReader(raw))
         need(wanted, file.schema_arrow.names, name)
-        return read_table(file.read(columns=list(wanted)), name, wanted)
+        columns = with_splits(wanted, file.schema_arrow.names)
+        return read_table(file.read(columns=columns), name, wanted)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{name}: not a readable Parquet file; write it again") from error
 
@@ -41,7 +42,7 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
 def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of an Arrow table; the class numbers of a `datasets` ClassLabel become names."""
     need(wanted, table.column_names, name)
-    columns = {column: _values(table, column, name) for column in wanted}
+    columns = {column: _values(table, column, name) for column in with_splits(wanted, table.column_names)}
     for column, names in _class_names(table.schema).items():
         if column in columns and pa.types.is_integer(table.schema.field(column).type):
             # -1 is a missing label in `datasets`.

@@ -1,4 +1,7 @@
-"""Read CSV and TSV: a header, then one record per line, or several lines if a quoted field contains line ends."""
+"""Read CSV and TSV: a header, then one record per line, or several lines if a quoted field contains line ends.
+
+If the header of a file lacks the delimiter of its extension and contains another one, that one is used.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import csv
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Cells, Pieces, Sheet, need, utf8, without_mark
+from thresher.rows.read.sheet import Cells, Pieces, Sheet, need, utf8, with_splits, without_mark
 
-_NAMES = {",": "comma", "\t": "tab"}
+_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
 
 def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sheet:
@@ -28,10 +32,12 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
     columns: dict[str, Cells] = {column: [] for column in wanted}
     lines: list[int] = []
     with _any_length():
-        records = _records(body, name, delimiter, _quoting(body, name, delimiter))
+        records = _records(body, name, _dialect(body, name, delimiter))
         _, _, header = next(records, (0, 0, []))
         if header:
-            need(wanted, header, name, _hint(header, delimiter))
+            header = [cell.strip() for cell in header]
+            need(wanted, header, name, " (the first line is read as the header)")
+            columns = {column: [] for column in with_splits(wanted, header)}
             appends = [(header.index(column), values.append) for column, values in columns.items()]
             for start, _, cells in records:
                 lines.append(start + 1)
@@ -45,7 +51,7 @@ def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
     mark, body = without_mark(raw, name)
     lines = list(io.BytesIO(body))
     with _any_length():
-        records = _records(body, name, delimiter, _quoting(body, name, delimiter))
+        records = _records(body, name, _dialect(body, name, delimiter))
         pieces = [b"".join(lines[start:end]) for start, end, _ in records]
     return Pieces(mark + pieces[0], pieces[1:]) if pieces else Pieces(mark, [])
 
@@ -54,10 +60,35 @@ read_csv, split_csv = partial(_read, delimiter=","), partial(_split, delimiter="
 read_tsv, split_tsv = partial(_read, delimiter="\t"), partial(_split, delimiter="\t")
 
 
-def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[tuple[int, int, list[str]]]:
-    """Each record with its physical lines [start, end), counted from 0."""
+@dataclass(frozen=True)
+class _Dialect:
+    """How a file separates and quotes its fields; `skip` drops blanks after a delimiter."""
+
+    delimiter: str
+    quoting: int
+    skip: bool
+
+
+def _dialect(body: bytes, name: str, delimiter: str) -> _Dialect:
+    """The dialect of a file, from its header and its quotes."""
+    first = next((line for line in io.BytesIO(body) if line.strip()), b"")
+    header = first.split(b"\r")[0].decode(errors="replace")
+    if delimiter not in header:
+        delimiter = max(_NAMES, key=lambda one: (header.count(one), one == delimiter))
+    skip = any(cell.startswith(" ") for cell in next(csv.reader([header], delimiter=delimiter), [])[1:])
+    return _Dialect(delimiter, _quoting(body, name, delimiter), skip)
+
+
+def _records(body: bytes, name: str, dialect: _Dialect) -> Iterator[tuple[int, int, list[str]]]:
+    """Each record with its physical lines [start, end), counted from 0. Records of empty fields are skipped."""
     texts = (utf8(line, name, number) for number, line in enumerate(io.BytesIO(body), 1))
-    reader = csv.reader(texts, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    reader = csv.reader(
+        texts,
+        delimiter=dialect.delimiter,
+        quoting=dialect.quoting,  # type: ignore[arg-type]
+        skipinitialspace=dialect.skip,
+        strict=True,
+    )
     width = 0
     while True:
         start = reader.line_num
@@ -67,12 +98,12 @@ def _records(body: bytes, name: str, delimiter: str, quoting: int) -> Iterator[t
             return
         except csv.Error as error:
             raise UserError(_why(error, name, start + 1, reader.line_num)) from error
-        if cells:
+        if any(cells):
             width = width or len(cells)
             if len(cells) != width:
                 raise UserError(
                     f"{name} line {start + 1}: {len(cells)} fields, the header has {width};"
-                    f' put fields that contain a {_NAMES[delimiter]} or a line end in "quotes"'
+                    f' put fields that contain a {_NAMES[dialect.delimiter]} or a line end in "quotes"'
                 )
             yield start, reader.line_num, cells
 
@@ -98,18 +129,10 @@ def _quoting(body: bytes, name: str, delimiter: str) -> int:
     if len(set(tabs)) != 1:
         return csv.QUOTE_MINIMAL
     try:
-        quoted = sum(1 for _ in _records(body, name, delimiter, csv.QUOTE_MINIMAL))
+        quoted = sum(1 for _ in _records(body, name, _Dialect(delimiter, csv.QUOTE_MINIMAL, skip=False)))
     except UserError:
         return csv.QUOTE_NONE
     return csv.QUOTE_MINIMAL if quoted == len(tabs) else csv.QUOTE_NONE
-
-
-def _hint(header: list[str], delimiter: str) -> str:
-    """A possible reason for a missing column: the file uses another delimiter."""
-    for other, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars"), (",", "commas")):
-        if len(header) == 1 and other != delimiter and other in header[0]:
-            return f" (the header looks separated by {word}; a {_NAMES[delimiter]} is needed)"
-    return " (the first line is read as the header)"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,10 +11,13 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.read.arrow import read_table
-from thresher.rows.read.sheet import Cells, Sheet, need
+from thresher.rows.read.sheet import Cells, Sheet, need, with_splits
+from thresher.rows.table import Source
 from thresher.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -49,9 +53,10 @@ def read_frame(frame: pl.DataFrame | DataFrame, wanted: Sequence[str]) -> Sheet:
     names = [str(one) for one in frame.columns]
     need(wanted, names, name)
     if isinstance(frame, pl.DataFrame):
-        return Sheet(name, {column: frame[column].to_list() for column in wanted})
+        return Sheet(name, {column: frame[column].to_list() for column in with_splits(wanted, names)})
     # By position: pandas columns may be called 0 and 1 rather than "0" and "1".
-    return Sheet(name, {column: _plain(frame.iloc[:, names.index(column)].tolist()) for column in wanted})
+    places = {column: names.index(column) for column in with_splits(wanted, names)}
+    return Sheet(name, {column: _plain(frame.iloc[:, at].tolist()) for column, at in places.items()})
 
 
 def _plain(values: Cells) -> Cells:
@@ -98,9 +103,18 @@ def as_arrow(frame: pl.DataFrame | DataFrame | pa.Table) -> pa.Table:
 def read_dataset(dataset: Dataset, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
     """The wanted columns of a `datasets.Dataset`."""
     need(wanted, dataset.column_names, name)
-    part = dataset.select_columns(list(wanted))
+    part = dataset.select_columns(with_splits(wanted, dataset.column_names))
     table = part.with_format("arrow")[:]
     return read_table(table.replace_schema_metadata(part.features.arrow_schema.metadata), name, wanted)
+
+
+def select(source: Source, keep: NDArray[np.bool_]) -> Source:
+    """A source reduced to some of its rows: data in memory is filtered, files are remembered with the row numbers."""
+    rows = np.flatnonzero(keep)
+    if source.memory is None:
+        return replace(source, selected=rows)
+    reduced = source.memory.select(rows) if source.format == "dataset" else filtered(source.memory, keep)
+    return replace(source, memory=reduced)
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
@@ -15,6 +15,8 @@ from thresher.errors import NoColumn, UserError
 from thresher.wording import did_you_mean, listed, shown
 
 Cells = list[Any]  # the values of a column, in the types that the format has
+# Read besides the requested columns, because rows of several splits are not one training set.
+SPLIT_COLUMNS = ("split", "partition")
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,27 @@ class Sheet:
     columns: dict[str, Cells]
     lines: Sequence[int] | None = None
     typed: bool = True
+    rows: Sequence[int] | None = None  # the numbers of the rows, if only some were selected
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
     def place(self, row: int) -> str:
         """The location of a row for messages: file and line, or file and row counted from 1."""
-        return f"{self.name} row {row + 1}" if self.lines is None else f"{self.name} line {self.lines[row]}"
+        if self.lines is not None:
+            return f"{self.name} line {self.lines[row]}"
+        return f"{self.name} row {(row if self.rows is None else self.rows[row]) + 1}"
+
+    def take(self, keep: NDArray[np.bool_]) -> Sheet:
+        """The sheet reduced to the rows where `keep` is true."""
+        if keep.all():
+            return self
+        return replace(
+            self,
+            columns={name: list(compress(values, keep)) for name, values in self.columns.items()},
+            lines=None if self.lines is None else list(compress(self.lines, keep)),
+            rows=list(compress(range(len(self)) if self.rows is None else self.rows, keep)),
+        )
 
 
 @dataclass(frozen=True)
@@ -67,7 +83,7 @@ def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: S
     UserError
         no object has one of the columns.
     """
-    columns: dict[str, Cells] = {column: [] for column in wanted}
+    columns: dict[str, Cells] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
     appends = [(column, values.append) for column, values in columns.items()]
     lines: list[int] = []
     seen: dict[str, Any] = {}
@@ -78,7 +94,8 @@ def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: S
             append(record.get(column))
     if lines:
         need(wanted, seen, name)
-    return Sheet(name, columns, lines)
+    kept = {column: values for column, values in columns.items() if column in wanted or column in seen}
+    return Sheet(name, kept, lines)
 
 
 def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
@@ -110,8 +127,13 @@ def utf8(line: bytes, name: str, number: int) -> str:
     except UnicodeDecodeError as error:
         raise UserError(
             f"{name} line {number}: not UTF-8 (byte 0x{line[error.start]:02x} at byte {error.start + 1} of the line);"
-            " save the file as UTF-8, e.g. iconv -f LATIN1 -t UTF-8"
+            " save the file as UTF-8, e.g. iconv -f CP1252 -t UTF-8"
         ) from error
+
+
+def with_splits(wanted: Sequence[str], known: Collection[object]) -> list[str]:
+    """The wanted columns, and the split columns that a source has."""
+    return [*wanted, *(column for column in SPLIT_COLUMNS if column in known and column not in wanted)]
 
 
 def need(wanted: Iterable[str], known: Collection[object], name: str, hint: str = "") -> None:

@@ -25,7 +25,7 @@ def rms_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """|dL/dgain|^2 of a root-mean-square normalisation, per row.
 
     y = x / rms(x) * gain (Llama, Qwen2) or y = x / rms(x) * (1 + gain) (Gemma): in both dL/dgain = sum_t b_t * x_t / rms(x_t).
-    A variant that scales elsewhere, or by more, is told by its output and refused.
+    A variant that scales elsewhere, or by more, is recognised by its output and refused.
     """
     return norms(rms_norm_gradient(module, a, b))
 

@@ -1,0 +1,58 @@
+"""Records between two writes: on the device for some steps, then in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thresher.recording.step import IGNORED
+
+# Steps between two copies from the device: waiting for it at every step would slow a GPU down.
+STEPS_PER_COPY = 64
+
+
+class RecordBuffer:
+    """The records since the last `take`; `on_copy` may remove columns as they come from the device.
+
+    Rows of an ignored label, as in a set that is labelled in part, leave no record.
+    """
+
+    def __init__(self, on_copy: Callable[[dict[str, Tensor]], None]) -> None:
+        self.on_copy = on_copy
+        self.on_device: list[dict[str, Tensor]] = []
+        self.in_memory: list[dict[str, np.ndarray]] = []
+
+    def add(self, columns: dict[str, Tensor]) -> None:
+        """Add the records of one step, columns of B values each."""
+        self.on_device.append(columns)
+        if len(self.on_device) >= STEPS_PER_COPY:
+            self.copy()
+
+    def copy(self) -> None:
+        """Move records from the device to memory."""
+        if not self.on_device:
+            return
+        names = self.on_device[0]
+        columns = {name: torch.cat([step[name] for step in self.on_device]).cpu() for name in names}
+        self.on_device = []
+        if "label" in columns:
+            labelled = columns["label"] != IGNORED
+            columns = {name: values[labelled] for name, values in columns.items()}
+        self.on_copy(columns)
+        # Rows, labels and lengths come as 64 bits, and a whole epoch of them stays in memory.
+        narrow = {name: v.int() if v.dtype == torch.int64 else v for name, v in columns.items()}
+        self.in_memory.append({name: values.numpy() for name, values in narrow.items()})
+
+    def drop(self, *names: str) -> None:
+        """Remove columns from all records."""
+        self.on_device = [{n: v for n, v in step.items() if n not in names} for step in self.on_device]
+        self.in_memory = [{n: v for n, v in part.items() if n not in names} for part in self.in_memory]
+
+    def take(self) -> dict[str, np.ndarray]:
+        """All records, which are no longer kept here; empty where there are none."""
+        self.copy()
+        parts, self.in_memory = self.in_memory, []
+        return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}

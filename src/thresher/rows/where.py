@@ -1,0 +1,79 @@
+"""Filter rows by the values of their columns: conditions such as `split=train` and `label!=-`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.errors import UserError
+from thresher.rows.find import HELD_OUT, TRAIN
+from thresher.rows.read.sheet import SPLIT_COLUMNS, Sheet
+from thresher.rows.validate import group_name
+from thresher.wording import listed, shown
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A column whose value must, or must not, equal `value`. A missing value equals the empty string."""
+
+    column: str
+    value: str
+    equal: bool
+
+    def __str__(self) -> str:
+        return f"{self.column}{'=' if self.equal else '!='}{self.value}"
+
+
+def conditions(given: str | Iterable[str]) -> tuple[Condition, ...]:
+    """Parse conditions.
+
+    >>> [str(one) for one in conditions(["split=train", "label!=-"])], conditions("split=train")[0].equal
+    (['split=train', 'label!=-'], True)
+    """
+    found = []
+    for text in (given,) if isinstance(given, str) else given:
+        match = re.fullmatch(r"(.+?)(!?=)(.*)", text, re.DOTALL)
+        if match is None:
+            raise UserError(f"where: '{shown(text)}' is not a condition; write COLUMN=VALUE or COLUMN!=VALUE")
+        found.append(Condition(match[1], match[3], match[2] == "="))
+    return tuple(found)
+
+
+def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
+    """Which rows of a sheet meet all conditions, (N,).
+
+    >>> sheet = Sheet("a.csv", {"split": ["train", "test", None]})
+    >>> matching(sheet, conditions("split=train")).tolist(), matching(sheet, conditions("split!=")).tolist()
+    ([True, False, False], [True, True, False])
+    """
+    keep = np.ones(len(sheet), np.bool_)
+    for one in wanted:
+        values = sheet.columns[one.column]
+        keep &= np.array([(group_name(value) == one.value) == one.equal for value in values], np.bool_)
+    return keep
+
+
+def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str) -> None:
+    """Refuse rows whose split column has both training and held-out rows, unless the column is among the `chosen` ones.
+
+    Raises
+    ------
+    UserError
+        names the column, its values, and how to choose one.
+    """
+    for column in SPLIT_COLUMNS:
+        found = [sheet.columns[column] for sheet in sheets if column in sheet.columns]
+        counts = Counter(str(value) for values in found for value in values)
+        splits = {value.casefold() for value in counts}
+        if column not in chosen and splits & set(TRAIN) and splits & set(HELD_OUT):
+            rows = listed(f"{value} {count:,}" for value, count in counts.most_common())
+            train = next(value for value in counts if value.casefold() in TRAIN)
+            raise UserError(
+                f"{name}: column '{column}' has training and held-out rows ({rows}); choose with --where"
+                f" {column}={train}, or load them all with --group {column}"
+            )

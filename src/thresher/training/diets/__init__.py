@@ -1,0 +1,17 @@
+"""Diets: one file per method that decides, epoch by epoch, which rows a training uses.
+
+A new method is a new file here with a function under `@diet`; importing this package imports every file of the folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from thresher.training.diets.epoch_state import EpochRows, EpochState
+from thresher.training.diets.registry import check_options, diet, diets, find
+
+__all__ = ["EpochRows", "EpochState", "check_options", "diet", "diets", "find"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,216 @@
+"""A recorder never ends the training that it records, there is one per trainer, and it leaves nothing behind on the trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from torch import nn
+from transformers import DataCollatorWithPadding, Trainer, TrainerCallback
+
+import thresher as th
+import tiny_trainers as make
+from thresher.recording import store
+from thresher.run import FIRST, Run
+from thresher.run.layout import Layout
+from thresher.signals.measure import read_signals
+
+
+def bert(folder: Path, of: type[Trainer] = Trainer, rows: Any = None, **arguments: Any) -> Trainer:
+    rows = make.sequence_rows("bert") if rows is None else rows
+    return make.trainer_of(make.sequence_model("bert"), rows, folder / "t", of=of, **arguments)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in trainer.model.state_dict().items()}
+
+
+def left_on(trainer: Trainer) -> list[object]:
+    """Whatever of a recorder is still on a trainer or its model."""
+    on_model = [hook for module in trainer.model.modules() for hook in module._forward_hooks.values()]
+    ours = [one for one in trainer.callback_handler.callbacks if type(one).__module__.startswith("thresher")]
+    names = ("train", "training_step", "get_train_dataloader", "thresher_hooks")
+    return [*on_model, *ours, *(name for name in names if name in vars(trainer))]
+
+
+class IgnoresMinusOne(Trainer):
+    """A loss with an ignored label of its own."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = nn.functional.cross_entropy(outputs.logits, labels, ignore_index=-1)
+        return (loss, outputs) if return_outputs else loss
+
+
+@pytest.mark.parametrize(("ignored", "kind"), [(-100, Trainer), (-1, IgnoresMinusOne)])
+def test_rows_with_an_ignored_label_are_not_scored(ignored, kind, tmp_path, capsys):
+    rows = make.sequence_rows("bert")
+    unlabelled = [3, 4, 17]
+    labels = [ignored if row in unlabelled else label for row, label in enumerate(rows["label"])]
+    trainer = bert(tmp_path, kind, rows.remove_columns("label").add_column("label", labels))
+    run = th.watch(trainer, tmp_path / "run", vog=16)
+    noted = make.note_steps(trainer)
+    trainer.train()
+    assert (
+        "3 rows have no label and are not scored; they are neither kept nor dropped"
+        in capsys.readouterr().err
+    )
+    signals, _ = read_signals(Run.open(run), FIRST)
+    scored = [row for row in range(make.ROWS) if row not in unlabelled]
+    assert signals["id"].to_list() == [str(row) for row in scored]
+    assert signals["label"].to_list() == [labels[row] for row in scored]
+    for place, row in enumerate(scored):
+        line = signals.row(place, named=True)
+        close = {"rtol": 2e-3, "atol": 1e-4}
+        np.testing.assert_allclose(line["loss"], [step["loss"] for step in noted[row]], **close)
+        squares = np.mean([(step["gradient"] ** 2).sum() for step in noted[row]])
+        np.testing.assert_allclose(line["gradient_sq_mean"], squares, **close)
+        of_classifier = [step["classifier_sq_norm"] for step in noted[row]]
+        np.testing.assert_allclose(line["classifier_sq_norm"], of_classifier, **close)
+    th.score(run)
+    kept = th.select(run, prune=0.5, by="el2n")["kept"]
+    assert (len(kept), kept.sum()) == (18, 9)
+    selected = pl.concat([pl.read_parquet(run / f"{name}.parquet") for name in ("kept", "dropped")])
+    assert sorted(selected["index"].to_list()) == scored
+
+
+def test_rows_whose_label_only_the_collator_knows_are_left_out_where_no_step_had_them(tmp_path, capsys):
+    rows = make.sequence_rows("bert")
+    names = ["no", "yes", "perhaps"]
+    named = rows.remove_columns("label").add_column("answer", [names[label] for label in rows["label"]])
+    trainer = bert(tmp_path, rows=named, max_steps=3, remove_unused_columns=False)
+    pad = DataCollatorWithPadding(trainer.processing_class)
+
+    def collate(items: list[dict[str, Any]]) -> Any:
+        tokens = [{name: item[name] for name in ("input_ids", "attention_mask")} for item in items]
+        return {**pad(tokens), "labels": torch.tensor([names.index(item["answer"]) for item in items])}
+
+    trainer.data_collator = collate
+    run = th.watch(trainer, tmp_path / "run", text="sentence")
+    trainer.train()
+    assert "9 rows have no label and are not scored" in capsys.readouterr().err
+    table = pl.read_parquet(Layout(run).rows_file)
+    assert table.height == 12
+    signals, _ = read_signals(Run.open(run), FIRST)
+    assert signals["label"].to_list() == [rows[int(row)]["label"] for row in signals["id"]]
+    assert table["sentence"].to_list() == [rows[int(row)]["sentence"] for row in signals["id"]]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_the_call(tmp_path):
+    (tmp_path / "file").write_text("")
+    trainer = bert(tmp_path)
+    with pytest.raises(th.UserError, match=r"file/run: cannot be written \(Not a directory\)"):
+        th.watch(trainer, tmp_path / "file" / "run")
+    assert left_on(trainer) == []
+
+
+@pytest.mark.parametrize("place", ["write_records", "write_sums", "scan_records"])
+def test_a_failure_while_recording_is_warned_of_once_and_ends_no_training(
+    place, tmp_path, monkeypatch, capsys
+):
+    plain = bert(tmp_path, save_strategy="epoch")
+    plain.train()
+    trainer = bert(tmp_path, save_strategy="epoch")
+    run = th.watch(trainer, tmp_path / "run")
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, place, full)
+    trainer.train()
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    (warning,) = warnings
+    assert warning == (
+        "warning: watch: recording failed, and the training continues without it: [Errno 28] No space left on device; what"
+        f" was recorded until then is kept in {run / 'watch'}"
+    )
+    expected, found = weights(plain), weights(trainer)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert not (run / "run.yaml").exists()
+    assert left_on(trainer) == []
+
+
+class TwiceLater(Trainer):
+    """Calls the model a second time from its third step on."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        if self.state.global_step >= 2:
+            model(**inputs)
+        return super().compute_loss(model, inputs, return_outputs, **more)
+
+
+def test_what_cannot_be_recorded_in_a_later_step_ends_the_recording_alone(tmp_path, capsys):
+    trainer = bert(tmp_path, TwiceLater)
+    run = th.watch(trainer, tmp_path / "run", vog=False)
+    trainer.train()
+    assert trainer.state.global_step == trainer.state.max_steps
+    assert capsys.readouterr().err.count("warning: watch: recording failed") == 1
+    assert not (run / "run.yaml").exists()
+
+
+def test_a_second_call_replaces_the_first(tmp_path):
+    trainer = bert(tmp_path, num_train_epochs=1)
+    th.watch(trainer, tmp_path / "first")
+    run = th.watch(trainer, tmp_path / "second", vog=False)
+    trainer.train()
+    assert not (tmp_path / "first").exists()
+    signals, _ = read_signals(Run.open(run), FIRST)
+    assert signals["correct"].list.len().to_list() == [1] * make.ROWS
+    assert "gradient_sq_mean" not in signals.columns
+    assert left_on(trainer) == []
+
+
+def test_a_second_diet_replaces_the_first(tmp_path):
+    trainer = bert(tmp_path)
+    first = th.prune_while_training(trainer, "infobatch")
+    second = th.prune_while_training(trainer, "data-diet", prune=0.5)
+    trainer.train()
+    assert [epoch["rows"] for epoch in second.facts()["epochs"]] == [make.ROWS, 10, 10]
+    with pytest.raises(th.UserError, match="has not begun"):
+        first.facts()
+
+
+class Stop(TrainerCallback):
+    def __init__(self, event: str) -> None:
+        setattr(self, event, self.stop)
+
+    def stop(self, *args: Any, **kwargs: Any) -> None:
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end"])
+def test_everything_comes_off_when_a_training_ends_by_an_exception(event, tmp_path):
+    stop = Stop(event)
+    trainer = bert(tmp_path, callbacks=[stop], num_train_epochs=1)
+    th.watch(trainer, tmp_path / "run")
+    th.prune_while_training(trainer)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert left_on(trainer) == []
+    trainer.remove_callback(stop)
+    run = th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    signals, _ = read_signals(Run.open(run), FIRST)
+    assert signals["correct"].list.len().to_list() == [1] * make.ROWS
+
+
+def test_a_refused_training_is_recorded_after_the_advice_is_taken(tmp_path):
+    class Weighted(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            loss = nn.functional.cross_entropy(outputs.logits, labels, weight=torch.tensor([1.0, 2.0, 9.0]))
+            return (loss, outputs) if return_outputs else loss
+
+    trainer = bert(tmp_path, Weighted, num_train_epochs=1)
+    th.watch(trainer, tmp_path / "run")
+    with pytest.raises(th.UserError, match="watch with vog=False"):
+        trainer.train()
+    run = th.watch(trainer, tmp_path / "run", vog=False)
+    trainer.train()
+    assert "el2n" in th.score(run).columns
