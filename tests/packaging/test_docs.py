@@ -89,4 +89,6 @@ def test_the_reference_names_every_public_function() -> None:
 
 def test_the_page_on_libraries_names_every_finding() -> None:
     page = (ROOT / "docs/libraries.md").read_text(encoding="utf-8")
-    assert [script.name for script in (ROOT / "findings").glob("*.sh") if f"`findings/{script.name}`" not in page] == []
+    assert [
+        script.name for script in (ROOT / "findings").glob("*.sh") if f"`findings/{script.name}`" not in page
+    ] == []

@@ -19,7 +19,7 @@ VIEWS = ("held_out_margin", "word_margin")
     runs="all",
     reads="scores",
     cost="what the held-out margin and the word margin cost",
-    source="ours: docs/fine-tuned.md; two views of a row as in Blum and Mitchell, COLT 1998",
+    source="ours: research/study/fine-tuned.md; two views of a row as in Blum and Mitchell, COLT 1998",
 )
 def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0.75) -> pl.Series:
     """Hardest view: the lower of a row's ranks by the held-out margin and by the margin of its words alone.

@@ -28,7 +28,7 @@ def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
 
     It differs from the VoG of the measuring pass: it is of the loss, not of the true class's logit; in training mode with
     dropout; and at the steps that used the row rather than at checkpoints that all rows share. Its tail is heavier, so
-    selection uses the rank within the class (docs/while-you-train.md says what the standard score costs).
+    selection uses the rank within the class (research/while_training/while-you-train.md says what the standard score costs).
 
     Raises
     ------

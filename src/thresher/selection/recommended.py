@@ -16,7 +16,7 @@ STEPS = 100  # of the rows to prune, in which the rows to leave out are counted
 
 @strategy(
     "recommended",
-    source="ours: docs/study.md tells how it was found and where it fails",
+    source="ours: research/study/study.md tells how it was found and where it fails",
     scores=2,
     needs_stratify=True,
     by=("hardest_view|held_out_margin|aum", "correctness"),
