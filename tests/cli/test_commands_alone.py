@@ -16,6 +16,8 @@ from packaging.requirements import Requirement
 
 import thresher
 from thresher.cli import terminal
+from thresher.cli.commands import COMMANDS
+from thresher.cli.main import app
 from thresher.doctor import EXTRAS, examine, missing_lines, unmet
 
 COMMANDS = ("run", "train", "measure", "score", "select", "compare", "report", "suspects", "doctor", "demo")
@@ -254,3 +256,24 @@ def test_white_space_of_other_scripts_and_joiners_reach_the_terminal(
 ) -> None:
     terminal.line("1\u00a0000 音楽\u3000家 می\u200cخواهم 👩\u200d🔬\x1b[0m")
     assert capsys.readouterr().out == "1\u00a0000 音楽\u3000家 می\u200cخواهم 👩\u200d🔬[0m\n"
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_list_of_commands_says_what_the_help_of_each_begins_with(name: str) -> None:
+    import typer
+
+    group = typer.main.get_command(app)
+    context = typer.Context(group, info_name="thresher")
+    command = group.get_command(context, name)
+    assert command is not None and command.name == name
+    assert " ".join((command.help or "").split("\n\n")[0].split()) == COMMANDS[name][1]
+
+
+def test_the_list_of_commands_imports_no_settings() -> None:
+    code = (
+        "import sys\nfrom thresher.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'thresher.config' not in sys.modules and 'polars' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -115,7 +115,7 @@ def test_an_interrupted_command_ends_at_once_and_leaves_no_process(
     assert ended.seconds < AT_ONCE
     assert ended.left == []
     if how != HANG_UP:
-        assert ended.said.splitlines()[-1] == "interrupted; the same command goes on where it was"
+        assert ended.said.splitlines()[-1] == "interrupted; run the same command again to resume"
         assert "Traceback" not in ended.said
 
 

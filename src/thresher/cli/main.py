@@ -14,20 +14,8 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
-from thresher.cli import (
-    demo,
-    doctor,
-    explain,
-    how_much,
-    interruption,
-    job,
-    map,
-    nlu,
-    noise,
-    steps,
-    suspects,
-    sweep,
-)
+from thresher.cli import interruption
+from thresher.cli.commands import LazyCommands
 from thresher.errors import UserError
 from thresher.execution import torchrun
 from thresher.progress import warn
@@ -40,12 +28,11 @@ OURS = Path(__file__).parents[1]
 
 app = typer.Typer(
     name="thresher",
+    cls=LazyCommands,
     epilog="Start with `thresher demo --out demo-run`.",
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (job, steps, explain, suspects, how_much, sweep, noise, map, demo, doctor, nlu):
-    module.add_to(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -80,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _outcome(arguments)
     if code in interruption.CODES:
         if torchrun.rank() == 0:
-            print("interrupted; the same command goes on where it was", file=sys.stderr)
+            print("interrupted; run the same command again to resume", file=sys.stderr)
         interruption.leave(code)
     sys.exit(code)
 
