@@ -14,10 +14,7 @@ def filtered(table: pa.Table | pa.RecordBatch, keep: NDArray[np.bool_]) -> pa.Ta
 
     String and binary views are cast to plain columns for the filter and back, because Arrow cannot filter views.
 
-    Raises
-    ------
-    UserError
-        a column has a type that Arrow cannot filter.
+    Raises UserError: a column has a type that Arrow cannot filter.
 
     >>> table = pa.table({"text": pa.array(["stop", "go"], pa.string_view())})
     >>> filtered(table, np.array([False, True]))["text"].to_pylist()

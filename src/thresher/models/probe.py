@@ -25,10 +25,7 @@ def check_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, 
     Some architectures, such as FNet (Fourier mixing) and ConvBERT (convolutions), mix padding into the tokens. The scores of
     a row would then depend on the other rows of its batch.
 
-    Raises
-    ------
-    UserError
-        one line that says what is wrong with the model called `name`.
+    Raises UserError: one line that says what is wrong with the model called `name`.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(

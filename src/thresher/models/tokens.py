@@ -66,10 +66,7 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast,
     max_length
         tokens per row, including special tokens; at most the tokenizer's `model_max_length`.
 
-    Raises
-    ------
-    UserError
-        the special tokens alone fill a row.
+    Raises UserError: the special tokens alone fill a row.
     """
     n = len(texts[0])
     if n == 0:

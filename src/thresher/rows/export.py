@@ -30,10 +30,7 @@ def check_ending(path: Path) -> None:
 def export(table: pl.DataFrame, path: Path) -> None:
     """Write a table; CSV is made safe for spreadsheets by `safe_csv`.
 
-    Raises
-    ------
-    UserError
-        the extension is not supported, or the file cannot be written.
+    Raises UserError: the extension is not supported, or the file cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

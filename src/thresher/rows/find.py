@@ -29,10 +29,8 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
 
     Files whose name starts with a dot or an underscore are not shards.
 
-    Raises
-    ------
-    UserError
-        no file, an unknown extension, shards of several formats, or a folder with training and held-out splits.
+    Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
+    splits.
     """
     path = Path(source).expanduser()
     name = shown(path, 1000)

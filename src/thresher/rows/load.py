@@ -13,8 +13,8 @@ import polars as pl
 import pyarrow as pa
 
 from thresher.errors import UserError
-from thresher.progress import say
 from thresher.rows import validate
+from thresher.rows.classes import Places, classes_of, given_classes, labels_of, with_known_labels
 from thresher.rows.find import find, names_of
 from thresher.rows.ids import content_ids
 from thresher.rows.origin import dataset_parts, part_of
@@ -23,15 +23,13 @@ from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import Sheet
 from thresher.rows.table import ID, Rows, Source
 from thresher.rows.where import conditions, matching, refuse_mixed_splits
-from thresher.wording import did_you_mean, listed, shown
+from thresher.wording import listed, shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from pandas import DataFrame
 
     Data: TypeAlias = str | Path | pl.DataFrame | pl.LazyFrame | DataFrame | pa.Table | Dataset
-
-Places = Callable[[int], str]  # from the number of a row to its location, for messages
 
 _READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
     "jsonl": json_lines.read,
@@ -112,19 +110,19 @@ def load(
     place = _places(sheets)
 
     columns = {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in texts}
-    columns[label], kind = _labels(sheets, label, place)
+    columns[label], kind = labels_of(sheets, label, place)
     columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
     given = None if id is None else _given_ids(sheets, id, place)
     selected = np.concatenate(masks)
     if classes is not None and skip_unseen:
-        seen = _seen(columns[label], classes, origin.name)
+        seen = with_known_labels(columns[label], classes, origin.name)
         columns = {name: column.filter(seen) for name, column in columns.items()}
         given = None if given is None else given.filter(seen)
         selected[selected] = seen.to_numpy()
     if classes is None:
-        known = _classes(columns[label], kind, origin.name)
+        known = classes_of(columns[label], kind, origin.name)
     else:
-        known = _given_classes(columns[label], classes, origin.name, place)
+        known = given_classes(columns[label], classes, origin.name, place)
     if given is None:
         made = content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
         given = pl.Series(made, dtype=pl.String)
@@ -240,77 +238,6 @@ def _places(sheets: list[Sheet]) -> Places:
         return sheets[sheet].place(row - starts[sheet])
 
     return place
-
-
-def _labels(sheets: list[Sheet], column: str, place: Places) -> tuple[pl.Series, validate.LabelKind]:
-    """The labels of all sheets, and their kind."""
-    found = [validate.labels(sheet, column) for sheet in sheets]
-    kind = found[0][1]
-    for sheet, (_, other) in zip(sheets, found, strict=True):
-        if other != kind:
-            raise UserError(
-                f"{sheet.place(0)}: the labels (column '{shown(column)}') are {other}s here and {kind}s in"
-                f" {sheets[0].name}; write all labels as one type"
-            )
-    labels = pl.concat([series for series, _ in found])
-    if kind == "untyped":
-        distinct = set(labels.unique().to_list())
-        if all(map(validate.WHOLE.fullmatch, distinct)):
-            labels = labels.str.replace(r"\.0+$", "")
-            distinct = set(labels.unique().to_list())
-        kind, decimal = validate.untyped_kind(distinct)
-        if decimal is not None:
-            raise UserError(
-                f"{place(labels.to_list().index(decimal))}: label {decimal} (column '{shown(column)}') is a decimal"
-                " number; labels are strings or integers"
-            )
-    return labels, kind
-
-
-def _classes(labels: pl.Series, kind: validate.LabelKind, name: str) -> tuple[str, ...]:
-    """The class names, sorted (integers as numbers)."""
-    found = labels.unique().to_list()
-    if len(found) == 1:
-        raise UserError(
-            f"{name}: every label is '{shown(found[0])}' (column '{shown(labels.name)}'); a classifier needs two"
-        )
-    if len(found) == len(labels):
-        raise UserError(
-            f"{name}: each of the {len(found):,} rows has a different label (column '{shown(labels.name)}'), like an id"
-            " or a regression target; name the column with the classes"
-        )
-    return tuple(sorted(found, key=int if kind == "integer" else None))
-
-
-def _given_classes(labels: pl.Series, given: Sequence[str], name: str, place: Places) -> tuple[str, ...]:
-    """The given class names; labels that are not among them are refused."""
-    known = tuple(map(str, given))
-    if len(set(known)) < len(known):
-        twice = next(one for one in known if known.count(one) > 1)
-        raise UserError(f"{name}: class '{shown(twice)}' is given twice in classes; name it once")
-    unseen = sorted(set(labels.unique().to_list()) - set(known))
-    if unseen:
-        first = labels.is_in(unseen).arg_max() or 0
-        near = did_you_mean(unseen[0], known)
-        raise UserError(
-            f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} not in the training rows:"
-            f" {listed(unseen, 5)}{near or '; drop these test rows, or add training rows'}"
-        )
-    return known
-
-
-def _seen(labels: pl.Series, classes: Sequence[str], name: str) -> pl.Series:
-    """Which labels are among the classes; the others are reported."""
-    seen = labels.is_in(list(map(str, classes)))
-    unseen = labels.filter(~seen)
-    if len(unseen) == len(labels):
-        raise UserError(f"{name}: no row has a label of the training rows; check the label column")
-    if len(unseen):
-        say(
-            f"{name}: {len(unseen):,} of {len(labels):,} rows are skipped, because their labels are not in the training"
-            f" rows: {listed(unseen.unique().sort(), 5)}"
-        )
-    return seen
 
 
 def _given_ids(sheets: list[Sheet], column: str, place: Places) -> pl.Series:

@@ -41,10 +41,7 @@ def content_of(source: Source) -> str:
 def check_unchanged(part: Part) -> None:
     """Check that a file has not changed since its rows were read: row numbers would no longer match.
 
-    Raises
-    ------
-    UserError
-        it is missing or has changed.
+    Raises UserError: it is missing or has changed.
     """
     path = Path(part.path)
     if not path.is_file():

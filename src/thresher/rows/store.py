@@ -106,10 +106,7 @@ def _save_memory(rows: Rows, path: Path) -> Source:
 def check_rows(path: str | Path) -> None:
     """Verify the checksum of a file that `save_rows` wrote, without loading it.
 
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
+    Raises UserError: one line that names the file, what is wrong with it, and the remedy.
     """
     check_table(Path(path), "rerun the `thresher train` command that made it")
 

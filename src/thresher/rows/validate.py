@@ -32,10 +32,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 def texts(sheet: Sheet, column: str) -> pl.Series:
     """A text column. Empty texts pass; the audit counts them.
 
-    Raises
-    ------
-    UserError
-        a missing text, or one that is not a string.
+    Raises UserError: a missing text, or one that is not a string.
     """
     values = sheet.columns[column]
     if not set(map(type, values)) <= {str}:
@@ -51,10 +48,7 @@ def texts(sheet: Sheet, column: str) -> pl.Series:
 def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
     """A label column as strings, and the kind of the labels.
 
-    Raises
-    ------
-    UserError
-        a missing or empty label, a decimal number, a list, or labels of mixed types.
+    Raises UserError: a missing or empty label, a decimal number, a list, or labels of mixed types.
     """
     values = _whole_numbers(sheet.columns[column])
     kinds = {_LABELS.get(type(value)) for value in values}
@@ -102,10 +96,7 @@ def untyped_kind(distinct: set[str]) -> tuple[LabelKind, str | None]:
 def given_ids(sheet: Sheet, column: str) -> pl.Series:
     """An id column of strings or integers, as strings. Uniqueness is checked by the caller, over all shards.
 
-    Raises
-    ------
-    UserError
-        a missing or empty id, or one that is neither a string nor an integer.
+    Raises UserError: a missing or empty id, or one that is neither a string nor an integer.
     """
     values = sheet.columns[column]
     if not set(map(type, values)) <= {str, int}:
@@ -125,10 +116,7 @@ def given_ids(sheet: Sheet, column: str) -> pl.Series:
 def group(sheet: Sheet, column: str) -> pl.Series:
     """A group column as strings; a missing value is the empty string.
 
-    Raises
-    ------
-    UserError
-        a list or an object.
+    Raises UserError: a list or an object.
     """
     values = sheet.columns[column]
     if not set(map(type, values)) <= {str}:

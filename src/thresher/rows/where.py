@@ -61,10 +61,7 @@ def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
 def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str) -> None:
     """Refuse rows whose split column has both training and held-out rows, unless the column is among the `chosen` ones.
 
-    Raises
-    ------
-    UserError
-        names the column, its values, and how to choose one.
+    Raises UserError: names the column, its values, and how to choose one.
     """
     for column in SPLIT_COLUMNS:
         found = [sheet.columns[column] for sheet in sheets if column in sheet.columns]

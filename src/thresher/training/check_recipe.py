@@ -9,10 +9,7 @@ from thresher.errors import UserError
 def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
     """Refuse a schedule, logger or diet that cannot be used; `section` is the name of the recipe in messages.
 
-    Raises
-    ------
-    UserError
-        one line that names the setting.
+    Raises UserError: one line that names the setting.
 
     >>> check_recipe(TrainConfig())
     >>> check_recipe(TrainConfig(diet="fasting"), "joint")

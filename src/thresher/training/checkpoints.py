@@ -61,10 +61,7 @@ def save_weights(folder: Path, state: dict[str, Tensor], facts: Mapping[str, flo
 def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
     """The checkpoints of a run, one row each: index, step, epoch, encoder_lr, head_lr, hidden (embedding width).
 
-    Raises
-    ------
-    UserError
-        there is no checkpoint, or the weights of one are missing or pickled.
+    Raises UserError: there is no checkpoint, or the weights of one are missing or pickled.
     """
     rows = []
     for index, path in enumerate(list_checkpoints(folder)):
@@ -89,10 +86,7 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
 def load_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
     """The weights of a checkpoint.
 
-    Raises
-    ------
-    UserError
-        the file is missing or damaged.
+    Raises UserError: the file is missing or damaged.
     """
     if problem := folder_problem(path, "checkpoint.json"):
         raise UserError(f"{problem}; {TRAIN_AGAIN}")
@@ -124,10 +118,7 @@ def save_architecture(
 def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, PreTrainedTokenizerFast | None]:
     """The classifier of a run without its weights, and its tokenizer (None if the encoder is frozen).
 
-    Raises
-    ------
-    UserError
-        a file is missing or damaged.
+    Raises UserError: a file is missing or damaged.
     """
     if problem := folder_problem(folder, "architecture.json"):
         raise UserError(f"{problem}; {TRAIN_AGAIN}")

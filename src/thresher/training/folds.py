@@ -32,10 +32,7 @@ def folds_of(model: ModelConfig, config: TrainConfig) -> int:
 def check_folds(config: TrainConfig, n_rows: int) -> None:
     """Refuse an impossible number of folds.
 
-    Raises
-    ------
-    UserError
-        one fold, or more folds than rows.
+    Raises UserError: one fold, or more folds than rows.
     """
     if config.folds == 1:
         raise UserError("folds is 1; give 2 or more, or 0 for no cross-validation")

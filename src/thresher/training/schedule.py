@@ -16,10 +16,7 @@ _NEEDS_EVALUATION = SchedulerType.REDUCE_ON_PLATEAU
 def check_schedule(name: str, setting: str = "train.schedule") -> None:
     """Refuse a schedule that transformers does not have, or that needs more than a name; `setting` is its name in messages.
 
-    Raises
-    ------
-    UserError
-        one line that lists the supported schedules.
+    Raises UserError: one line that lists the supported schedules.
 
     >>> check_schedule("cosine")
     >>> check_schedule("cosin")

@@ -23,10 +23,7 @@ _CODECS = {"UNCOMPRESSED": "NONE", "LZ4_RAW": "LZ4"}
 def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a Parquet file.
 
-    Raises
-    ------
-    UserError
-        not a Parquet file, a broken one, or a column that it lacks.
+    Raises UserError: not a Parquet file, a broken one, or a column that it lacks.
     """
     if not raw:
         return Sheet(name, {column: [] for column in wanted})

@@ -22,11 +22,8 @@ _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sheet:
     """The wanted columns of a file with a header line. Blank lines are skipped; an empty cell is an empty string.
 
-    Raises
-    ------
-    UserError
-        a record with more or fewer fields than the header, a quote that is never closed, not UTF-8 (each with its
-        line), or a column that the header lacks.
+    Raises UserError: a record with more or fewer fields than the header, a quote that is never closed, not UTF-8
+    (each with its line), or a column that the header lacks.
     """
     _, body = without_mark(raw, name)
     columns: dict[str, Cells] = {column: [] for column in wanted}

@@ -19,11 +19,8 @@ _space = re.compile(r"[ \t\r\n]*")
 def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a JSON array of objects. A key that an object lacks is None there.
 
-    Raises
-    ------
-    UserError
-        broken JSON, not an array, an element that is not an object, not UTF-8 (each with its line), or a column that
-        no object has.
+    Raises UserError: broken JSON, not an array, an element that is not an object, not UTF-8 (each with its line), or
+    a column that no object has.
     """
     text = _text(raw, name)
     if _holds_lines(text, name):
@@ -81,10 +78,7 @@ def _skip_space(text: str, at: int = 0) -> int:
 def _holds_lines(text: str, name: str) -> bool:
     """Whether the text is JSON Lines, or empty.
 
-    Raises
-    ------
-    UserError
-        it is neither an array nor lines of objects.
+    Raises UserError: it is neither an array nor lines of objects.
     """
     start = _skip_space(text)
     if start == len(text):

@@ -17,10 +17,8 @@ _decode = json.JSONDecoder().raw_decode
 def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of a JSON Lines file. Blank lines are skipped; a key that a line lacks is None there.
 
-    Raises
-    ------
-    UserError
-        broken JSON, a line that is not an object, not UTF-8 (each with its line), or a column that no line has.
+    Raises UserError: broken JSON, a line that is not an object, not UTF-8 (each with its line), or a column that no
+    line has.
     """
     return sheet_of(_records(without_mark(raw, name)[1], name), name, wanted)
 

@@ -69,10 +69,7 @@ def _plain(values: Cells) -> Cells:
 def as_arrow(frame: pl.DataFrame | DataFrame | pa.Table) -> pa.Table:
     """All columns of a frame as an Arrow table that can be written as Parquet later.
 
-    Raises
-    ------
-    UserError
-        a column has values of several types, or of a type that Parquet does not support.
+    Raises UserError: a column has values of several types, or of a type that Parquet does not support.
     """
     try:
         if isinstance(frame, pa.Table):
@@ -138,10 +135,7 @@ def is_dataset_folder(path: Path) -> bool:
 def open_dataset(path: Path) -> Dataset:
     """The dataset in a folder written by `Dataset.save_to_disk`.
 
-    Raises
-    ------
-    UserError
-        the folder contains several splits, or is broken.
+    Raises UserError: the folder contains several splits, or is broken.
     """
     import datasets
 

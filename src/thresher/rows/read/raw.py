@@ -14,10 +14,7 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 def content(raw: bytes, name: str) -> bytes:
     """The content of a file. Compression is recognised by the first bytes, whatever the file extension.
 
-    Raises
-    ------
-    UserError
-        the file is a Git LFS pointer, or its compressed data is damaged.
+    Raises UserError: the file is a Git LFS pointer, or its compressed data is damaged.
 
     >>> content(compressed(b"text,label", like=b"\\x1f\\x8b"), "a.csv.gz")
     b'text,label'

@@ -78,10 +78,7 @@ class Pieces:
 def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of JSON objects, each given with its line. A key that an object lacks is None there.
 
-    Raises
-    ------
-    UserError
-        no object has one of the columns.
+    Raises UserError: no object has one of the columns.
     """
     columns: dict[str, Cells] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
     appends = [(column, values.append) for column, values in columns.items()]
@@ -101,10 +98,7 @@ def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: S
 def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
     """The byte order mark of a file (or nothing), and the rest.
 
-    Raises
-    ------
-    UserError
-        the file is UTF-16.
+    Raises UserError: the file is UTF-16.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(
@@ -117,10 +111,7 @@ def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
 def utf8(line: bytes, name: str, number: int) -> str:
     """A line decoded as UTF-8.
 
-    Raises
-    ------
-    UserError
-        it is not UTF-8.
+    Raises UserError: it is not UTF-8.
     """
     try:
         return line.decode()
@@ -139,12 +130,8 @@ def with_splits(wanted: Sequence[str], known: Collection[object]) -> list[str]:
 def need(wanted: Iterable[str], known: Collection[object], name: str, hint: str = "") -> None:
     """Check that every wanted column exists exactly once.
 
-    Raises
-    ------
-    NoColumn
-        a column is missing; the message lists the columns and the closest name.
-    UserError
-        several columns have this name.
+    Raises NoColumn: a column is missing; the message lists the columns and the closest name. Raises UserError:
+    several columns have this name.
     """
     columns = [str(column) for column in known]
     for column in wanted:
