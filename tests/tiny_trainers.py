@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 import transformers
@@ -23,6 +24,8 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from thresher.run import FIRST, Run
+from thresher.signals.measure import read_signals
 from tiny import SHAPES, VOCABULARY, WORDS, tokenizer_of
 
 ROWS, CLASSES = 21, 3
@@ -132,6 +135,16 @@ def sampling(strategy: str) -> dict[str, Any]:
     if strategy != "group_by_length":
         pytest.skip(f"transformers {transformers.__version__} has no train_sampling_strategy")
     return {"group_by_length": True}
+
+
+def signals_of(run: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The signals of a recorded training, and its checkpoints."""
+    return read_signals(Run.open(run), FIRST)
+
+
+def rows_of(run: Path) -> pl.DataFrame:
+    """The rows of a run folder."""
+    return pl.read_parquet(Run.open(run).rows_file)
 
 
 def note_steps(trainer: Trainer) -> dict[int, list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ import thresher as th
 import tiny_trainers as make
 from thresher.recording import store
 from thresher.recording.trainer_hooks import Observer, hooks_of
+from thresher.run.layout import Layout
 
 
 def main(folder: Path) -> None:
@@ -26,7 +27,7 @@ def main(folder: Path) -> None:
             if trainer.args.process_index == 0:
                 # As an earlier attempt with a third process left it.
                 records = {"row": np.array([0], np.int32), "step": np.array([0], np.int32)}
-                store.write_records(store.rank_folder(folder / "run", 2), records)
+                store.write_records(store.rank_folder(Layout(folder / "run").recording, 2), records)
             th.watch(trainer, folder / "run", vog=16)
             noted = make.note_steps(trainer)
         trainer.train()

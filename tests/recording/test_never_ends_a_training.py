@@ -15,9 +15,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback
 import thresher as th
 import tiny_trainers as make
 from thresher.recording import store
-from thresher.run import FIRST, Run
 from thresher.run.layout import Layout
-from thresher.signals.measure import read_signals
 
 
 def bert(folder: Path, of: type[Trainer] = Trainer, rows: Any = None, **arguments: Any) -> Trainer:
@@ -60,7 +58,7 @@ def test_rows_with_an_ignored_label_are_not_scored(ignored, kind, tmp_path, caps
         "3 rows have no label and are not scored; they are neither kept nor dropped"
         in capsys.readouterr().err
     )
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     scored = [row for row in range(make.ROWS) if row not in unlabelled]
     assert signals["id"].to_list() == [str(row) for row in scored]
     assert signals["label"].to_list() == [labels[row] for row in scored]
@@ -94,9 +92,9 @@ def test_rows_whose_label_only_the_collator_knows_are_left_out_where_no_step_had
     run = th.watch(trainer, tmp_path / "run", text="sentence")
     trainer.train()
     assert "9 rows have no label and are not scored" in capsys.readouterr().err
-    table = pl.read_parquet(Layout(run).rows_file)
+    table = make.rows_of(run)
     assert table.height == 12
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     assert signals["label"].to_list() == [rows[int(row)]["label"] for row in signals["id"]]
     assert table["sentence"].to_list() == [rows[int(row)]["sentence"] for row in signals["id"]]
 
@@ -127,7 +125,7 @@ def test_a_failure_while_recording_is_warned_of_once_and_ends_no_training(
     (warning,) = warnings
     assert warning == (
         "warning: watch: recording failed, and the training continues without it: [Errno 28] No space left on device; what"
-        f" was recorded until then is kept in {run / 'watch'}"
+        f" was recorded until then is kept in {Layout(run).recording}"
     )
     expected, found = weights(plain), weights(trainer)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
@@ -159,7 +157,7 @@ def test_a_second_call_replaces_the_first(tmp_path):
     run = th.watch(trainer, tmp_path / "second", vog=False)
     trainer.train()
     assert not (tmp_path / "first").exists()
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     assert signals["correct"].list.len().to_list() == [1] * make.ROWS
     assert "gradient_sq_mean" not in signals.columns
     assert left_on(trainer) == []
@@ -195,7 +193,7 @@ def test_everything_comes_off_when_a_training_ends_by_an_exception(event, tmp_pa
     trainer.remove_callback(stop)
     run = th.watch(trainer, tmp_path / "run")
     trainer.train()
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     assert signals["correct"].list.len().to_list() == [1] * make.ROWS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import thresher
 PACKAGE = Path(thresher.__file__).parent
 COMPAT = PACKAGE / "recording" / "hf_compat.py"
 LIBRARIES = ("accelerate", "datasets", "peft", "tokenizers", "torch", "transformers", "trl")
-# Public in spite of their form: methods of named tuples, and the one way to end a process without cleaning up.
-PUBLIC = {"_asdict", "_exit", "_fields", "_replace"}
+# Public in spite of their form: methods of named tuples, and how an object shows itself in a notebook.
+PUBLIC = {"_asdict", "_fields", "_replace", "_repr_html_"}
 # Names without an underscore that are nowhere documented.
 UNDOCUMENTED = {
     "base_dataloader",
@@ -36,12 +37,12 @@ def private(name: object) -> bool:
 
 
 def foreign_private_names(source: str) -> Iterator[str]:
-    """Every access to a private name of an object other than self or cls, as `line: code`."""
+    """Every access to a private name of an object other than self, cls or a module of Python's own, as `line: code`."""
     for node in ast.walk(ast.parse(source)):
         found = False
         if isinstance(node, ast.Attribute):
-            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-            found = private(node.attr) and not own
+            own = ("self", "cls", *sys.stdlib_module_names)
+            found = private(node.attr) and not (isinstance(node.value, ast.Name) and node.value.id in own)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
             by_name = node.func.id in ("getattr", "hasattr", "setattr", "delattr")
             found = by_name and isinstance(node.args[1], ast.Constant) and private(node.args[1].value)

@@ -14,9 +14,7 @@ from transformers import Trainer, TrainerCallback
 import thresher as th
 import tiny_trainers as make
 from thresher.recording import store
-from thresher.run import FIRST, Run
 from thresher.run.layout import Layout
-from thresher.signals.measure import read_signals
 
 GROUPED = make.sampling("group_by_length")
 ACCUMULATED = {"gradient_accumulation_steps": 2}
@@ -50,7 +48,7 @@ def test_what_is_recorded_is_what_each_row_alone_gives(name, tmp_path):
     th.watch(trainer, tmp_path / "run", vog=16)
     noted = make.note_steps(trainer)
     trainer.train()
-    signals, checkpoints = read_signals(Run.open(tmp_path / "run"), FIRST)
+    signals, checkpoints = make.signals_of(tmp_path / "run")
     assert checkpoints["step"].to_list() == [s * trainer.state.global_step // 3 for s in (1, 2, 3)]
     dropped = 1 if arguments.get("dataloader_drop_last") else 0
     assert sum(map(len, noted.values())) == 3 * (make.ROWS - dropped)
@@ -98,7 +96,7 @@ def test_in_bfloat16_the_scale_is_undone_up_to_rounding(tmp_path):
         )
         th.watch(trainer, tmp_path / str(index))
         trainer.train()
-        found.append(read_signals(Run.open(tmp_path / str(index)), FIRST)[0])
+        found.append(make.signals_of(tmp_path / str(index))[0])
     np.testing.assert_allclose(found[1]["gradient_sq_mean"], found[0]["gradient_sq_mean"], rtol=0.1)
     np.testing.assert_allclose(found[1]["loss"].to_numpy(), found[0]["loss"].to_numpy(), atol=0.05)
 
@@ -117,9 +115,9 @@ def test_a_run_folder_that_scores_and_selects_at_once(tmp_path):
     subset = rows.select(kept["index"])
     assert subset["sentence"][:] == kept["sentence"].to_list()
     assert th.report(run).is_file()
-    with pytest.raises(th.UserError, match="watched"):
+    with pytest.raises(th.UserError, match="was recorded from someone else's training"):
         th.compare(run)
-    with pytest.raises(th.UserError, match="thresher score"):
+    with pytest.raises(th.UserError, match="is measured, so go on with `thresher score`"):
         th.measure(run)
     assert not Layout(run).recording.exists()
 
@@ -164,14 +162,14 @@ def test_a_resumed_training_leaves_the_signals_of_an_uninterrupted_one(tmp_path)
         with pytest.raises(Stopped):
             trainer_in(tmp_path / "cut", [StopAt(stop)]).train(resume_from_checkpoint=resume)
     trainer_in(tmp_path / "cut").train(resume_from_checkpoint=True)
-    whole, cut = (read_signals(Run.open(tmp_path / name / "run"), FIRST) for name in ("whole", "cut"))
+    whole, cut = (make.signals_of(tmp_path / name / "run") for name in ("whole", "cut"))
     assert cut[0].equals(whole[0])
     assert cut[1].equals(whole[1])
 
 
 def of_a_second_process(run: Path, columns: dict[str, np.ndarray], sums: dict[int, Any]) -> None:
     """What a second process of an earlier attempt left."""
-    folder = store.rank_folder(run, 1)
+    folder = store.rank_folder(Layout(run).recording, 1)
     store.write_records(folder, columns)
     for step, arrays in sums.items():
         store.write_sums(store.sums_file(folder, step), arrays)
@@ -189,7 +187,7 @@ def test_files_of_an_earlier_attempt_with_more_processes_are_removed(tmp_path):
         return {"row": np.array([row], np.int32), "step": np.array([step], np.int32)}
 
     of_a_second_process(tmp_path / "again" / "run", records(3, 0), {})
-    alone, again = (read_signals(Run.open(watched(tmp_path / name)), FIRST) for name in ("alone", "again"))
+    alone, again = (make.signals_of(watched(tmp_path / name)) for name in ("alone", "again"))
     assert again[0].equals(alone[0])
     assert "gradient_sq_mean" in again[0].columns
 
@@ -215,7 +213,7 @@ def test_a_resume_with_fewer_processes_keeps_what_the_others_recorded_before_it(
     trainer_in(tmp_path / "whole", None).train()
     with pytest.raises(Stopped):
         trainer_in(tmp_path / "cut", 8).train()
-    first = store.rank_folder(tmp_path / "cut" / "run", 0)
+    first = store.rank_folder(Layout(tmp_path / "cut" / "run").recording, 0)
     records = {}
     for path in sorted(first.glob("records-*.parquet")):
         table = pl.read_parquet(path)
@@ -236,7 +234,7 @@ def test_a_resume_with_fewer_processes_keeps_what_the_others_recorded_before_it(
     columns = {name: moved[name].to_numpy() for name in moved.columns}
     of_a_second_process(tmp_path / "cut" / "run", columns, {7: of_second})
     trainer_in(tmp_path / "cut", None).train(resume_from_checkpoint=True)
-    whole, cut = (read_signals(Run.open(tmp_path / name / "run"), FIRST) for name in ("whole", "cut"))
+    whole, cut = (make.signals_of(tmp_path / name / "run") for name in ("whole", "cut"))
     assert cut[0].equals(whole[0])
     assert cut[1].equals(whole[1])
 
@@ -266,7 +264,7 @@ def test_rows_of_any_dataset_with_numbers_are_shown_by_their_tokens(tmp_path):
     trainer.train_dataset = Plain()
     th.watch(trainer, tmp_path / "run", vog=False)
     trainer.train()
-    shown = pl.read_parquet(Layout(tmp_path / "run").rows_file)
+    shown = make.rows_of(tmp_path / "run")
     assert shown["text"].to_list() == rows["sentence"][:]
     assert shown["id"].to_list() == [str(i) for i in range(make.ROWS)]
 
@@ -278,7 +276,7 @@ def test_ids_of_a_dataset_that_gives_tensors_are_numbers(tmp_path):
     trainer = make.trainer_of(model, rows, tmp_path / "t", num_train_epochs=1)
     th.watch(trainer, tmp_path / "run", id="number", vog=False)
     trainer.train()
-    shown = pl.read_parquet(Layout(tmp_path / "run").rows_file)
+    shown = make.rows_of(tmp_path / "run")
     assert shown["id"].to_list() == list(map(str, numbers))
     assert shown["sentence"].to_list() == rows.with_format(None)["sentence"][:]
 
@@ -288,7 +286,7 @@ def test_rows_without_a_record_count_as_unknown(tmp_path):
     trainer = make.trainer_of(model, rows, tmp_path / "t", max_steps=3)
     run = th.watch(trainer, tmp_path / "run")
     trainer.train()
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     unseen = signals.filter(pl.col("correct").list.len() == 0)
     assert unseen.height == make.ROWS - 12
     assert np.allclose(unseen["loss"].to_numpy(), np.log(make.CLASSES))
@@ -330,9 +328,12 @@ def test_a_watched_run_says_what_was_watched_and_refuses_to_train(tmp_path):
     th.score(run)
     th.select(run, prune=0.4, by="el2n")
     for refused in (th.how_much, th.sweep, th.noise, th.explain):
-        with pytest.raises(th.UserError, match="watched"):
+        with pytest.raises(th.UserError, match=f"{run}: was recorded"):
             refused(run)
     assert th.suspects(run).columns[:2] == ["rank", "id"]
     page = th.report(run).read_text(encoding="utf-8")
     assert type(model).__name__ in page and "minilm" not in page
-    assert "This training was watched" in page and "thresher compare" not in page
+    assert (
+        "This training was recorded and cannot be repeated from here" in page
+        and "thresher compare" not in page
+    )

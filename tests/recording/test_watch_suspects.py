@@ -25,7 +25,8 @@ def test_a_watched_token_classifier_has_no_suspects_and_says_why(
         main(["suspects", str(run), "--out", str(tmp_path / "s.csv")])
     assert left.value.code == 2
     told = capsys.readouterr().err
-    assert told.count("\n") == 1 and "suspects needs the logits of every row, which this run has not" in told
+    assert told.count("\n") == 1
+    assert "suspects needs the logits of every row, which this run does not have (a recorded token" in told
     assert not (tmp_path / "s.csv").exists()
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 
 import tiny_trainers as make
-from thresher.run import FIRST, Run
-from thresher.signals.measure import read_signals
 
 
 def test_two_processes_record_every_row_of_their_steps_and_share_a_diet(tmp_path):
@@ -36,7 +34,7 @@ def test_two_processes_record_every_row_of_their_steps_and_share_a_diet(tmp_path
     )
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [pickle.loads((tmp_path / f"noted-{rank}").read_bytes()) for rank in (0, 1)]
-    signals, checkpoints = read_signals(Run.open(tmp_path / "run"), FIRST)
+    signals, checkpoints = make.signals_of(tmp_path / "run")
     assert checkpoints.height == 2
     visits = {row: [*ranks[0].get(row, []), *ranks[1].get(row, [])] for row in range(make.ROWS)}
     # 21 rows in batches of 4 for 2 processes: padding brings 3 rows a second time in each epoch.

@@ -17,8 +17,6 @@ from transformers.modeling_outputs import ModelOutput
 import thresher as th
 import tiny_trainers as make
 from thresher.recording.trainer_hooks import Observer, hooks_of
-from thresher.run import FIRST, Run
-from thresher.signals.measure import read_signals
 from thresher.training.diets import EpochRows, EpochState, registry
 from thresher.training.diets.score import joint
 
@@ -397,7 +395,7 @@ def test_a_watched_diet_records_each_rows_own_gradient(tmp_path):
     noted = make.note_steps(trainer)
     trainer.train()
     assert min(map(len, noted.values())) < 3
-    signals, _ = read_signals(Run.open(run), FIRST)
+    signals, _ = make.signals_of(run)
     for row, visits in noted.items():
         line = signals.row(row, named=True)
         assert line["correct"] == [visit["correct"] for visit in visits]

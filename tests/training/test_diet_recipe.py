@@ -12,6 +12,7 @@ from test_fit import ROWS, trained
 
 import thresher as th
 from thresher.config import TrainConfig
+from thresher.run import Run
 from tiny import WORDS, tiny_model
 
 DIET = TrainConfig(
@@ -119,7 +120,7 @@ def test_a_run_on_a_diet_goes_through_all_steps_and_says_what_it_took(model_fold
     assert "on diet infobatch" in capsys.readouterr().err
     th.measure(run, workers=1)
     assert "vog" in th.score(run).columns
-    facts = json.loads((run / "steps" / "train.json").read_text())["trained"]["diet"]
+    facts = Run.open(run).record("train").facts["diet"]
     assert facts["method"] == "infobatch"
     assert facts["rows"] < 3 * 60
     assert facts["epochs"][0]["rows"] == facts["epochs"][-1]["rows"] == 60

@@ -119,7 +119,7 @@ def train_models(run: Run, settings: Trainings) -> Facts:
     if "diet" in facts:
         diet = facts["diet"]
         say(
-            f"train: on diet {diet['method']} {diet['share']:.0%} of the visits of a training on all rows,"
+            f"train: on diet {diet['method']} {diet['share']:.0%} of the rows of a training without it,"
             f" {diet['steps']:,} steps for its {facts['steps']:,}"
         )
     return facts

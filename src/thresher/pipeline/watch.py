@@ -95,12 +95,12 @@ def watch(
 
     def make_room() -> None:
         if force and Run.exists(run):
-            clear(run, but=("recording",))
+            clear(run, but=(Layout(run).recording.name,))
 
     def finish_run() -> None:
         write_run(run, trainer, texts, id)
 
-    Recorder(trainer, run, width, seed, make_room, finish_run)
+    Recorder(trainer, Layout(run).recording, width, seed, make_room, finish_run)
     return run
 
 
@@ -120,19 +120,19 @@ def refuse_unwritable(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
-def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
+def write_run(folder: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
     """The run folder of a training that has ended: rows, signals, and what describes them."""
     from thresher.recording import store
     from thresher.recording.dataset_rows import ids_of, label_of, rows_of
     from thresher.recording.table import read_recording
 
-    dataset, step, model = trainer.train_dataset, trainer.state.global_step, type(trainer.model).__name__
-    with lock(run):
+    dataset, steps, layout = trainer.train_dataset, trainer.state.global_step, Layout(folder)
+    with lock(folder):
         ids = ids_of(dataset, id)
         hidden = int(getattr(getattr(trainer.model, "config", None), "hidden_size", 0) or 0)
-        recording = read_recording(run, hidden)
+        recording = read_recording(layout.recording, hidden)
         numbers, unrecorded = recording.labelled_rows(len(ids), lambda row: label_of(dataset, row))
-        measured, labels = write_signals(run, recording, ids, numbers, unrecorded)
+        measured, labels = write_signals(layout, recording, ids, numbers, unrecorded)
         rows = rows_of(trainer, ids, texts, numbers, None if recording.per_token else labels)
         config = RunConfig(
             data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
@@ -140,14 +140,14 @@ def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: st
             score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
             select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
         )
-        key = digest([rows.hash(), model, step])
-        started = start(run, rows, None, config, key=key, source="recorded", recorded=about(trainer))
-        train_models.finish(started, Trainings(), {"steps": step}, 0.0)
+        key = digest([rows.hash(), type(trainer.model).__name__, steps])
+        run = start(folder, rows, None, config, key=key, source="recorded", recorded=about(trainer))
+        train_models.finish(run, Trainings(), {"steps": steps}, 0.0)
         counts = {**measured, "measured_chunks": 0, "truncated": 0, "refused": {}}
-        measure_signals.finish(started, MeasureConfig(), counts, 0.0)
-        store.remove(run)
+        measure_signals.finish(run, MeasureConfig(), counts, 0.0)
+        store.remove(layout.recording)
     say(
-        f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {run}"
+        f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {folder}"
     )
     if len(ids) > len(numbers):
         say(
@@ -161,16 +161,16 @@ def write_run(run: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: st
 
 
 def write_signals(
-    run: Path, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
+    run: Layout, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
 ) -> tuple[dict[str, int | bool], np.ndarray]:
-    """Write the signals of a recording into a run folder, as a measurement would; returns counts, and the labels (N,).
+    """Write the signals of a recording as a measurement would; returns counts, and the labels (N,).
 
     `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
     """
     from thresher.recording.table import CHUNK_ROWS
 
     made_with = digest({"rows": len(numbers), "epochs": recording.epochs.to_dicts()})
-    plan = Plan(Layout(run), FIRST, len(numbers), CHUNK_ROWS, 0, "float32", (), made_with)
+    plan = Plan(run, FIRST, len(numbers), CHUNK_ROWS, 0, "float32", (), made_with)
     labels, steps = [], []
     for chunk, part in enumerate(recording.parts(ids, numbers, unrecorded)):
         labels.append(part["label"].to_numpy())

@@ -30,7 +30,6 @@ from thresher.recording.sketch import Signs, sketch
 from thresher.recording.step import Step
 from thresher.recording.supported import refuse_step
 from thresher.recording.trainer_hooks import Observer, hooks_of
-from thresher.run.layout import Layout
 from thresher.wording import shown
 
 # The loss is checked in steps 1, 2, 4, ... up to here: before anything is learned, a focal loss looks like the cross-entropy.
@@ -39,7 +38,7 @@ STEPS_CHECKED = 64
 
 @dataclass(eq=False)
 class Recorder(TrainerCallback):
-    """Records the next training of a trainer into `run`, in place of an earlier recorder of the same trainer.
+    """Records the next training of a trainer into `folder`, in place of an earlier recorder of the same trainer.
 
     Parameters
     ----------
@@ -52,7 +51,7 @@ class Recorder(TrainerCallback):
     """
 
     trainer: Trainer
-    run: Path
+    folder: Path
     vog_width: int
     seed: int
     make_room: Callable[[], None]
@@ -71,28 +70,28 @@ class Recorder(TrainerCallback):
         self.signs: Signs | None = None
         self.epoch, self.steps, self.cross_entropy, self.failed = 0, 0, True, False
         self.first_step = state.global_step
-        self.folder = store.rank_folder(self.run, args.process_index)
+        self.own_folder = store.rank_folder(self.folder, args.process_index)
         if state.global_step:
             self.resume(state.global_step, args)
         elif args.process_index == 0:
             # Files of an earlier attempt, of more processes perhaps; none of them writes before they are removed.
-            store.remove(self.run)
+            store.remove(self.folder)
         self.trainer.accelerator.wait_for_everyone()
 
     def resume(self, step: int, args: TrainingArguments) -> None:
         """Keep what was recorded before a step; the first process also does so for processes that are no longer there."""
-        folders = store.rank_folders(self.run) if args.process_index == 0 else []
+        folders = store.rank_folders(self.folder) if args.process_index == 0 else []
         left = [folder for folder in folders if store.rank_of(folder) >= args.world_size]
-        for folder in (self.folder, *left):
+        for folder in (self.own_folder, *left):
             store.rewind(folder, step)
         if self.sums is None:
             return
         try:
-            self.sums.merge(store.read_sums(store.sums_file(self.folder, step)))
+            self.sums.merge(store.read_sums(store.sums_file(self.own_folder, step)))
             self.sums_of_left = {folder: store.read_sums(store.sums_file(folder, step)) for folder in left}
         except FileNotFoundError as error:
             raise UserError(
-                f"{self.run}: the training resumes at step {step}, and the running sums of VoG were not saved at that step;"
+                f"{self.folder}: the training resumes at step {step}, and the running sums of VoG were not saved at that step;"
                 " resume from the last checkpoint, or watch with vog=False"
             ) from error
 
@@ -111,7 +110,7 @@ class Recorder(TrainerCallback):
             self.failed = True
             warn(
                 f"watch: recording failed, and the training continues without it: {shown(error, 300)}; what was recorded until"
-                f" then is kept in {Layout(self.run).recording}"
+                f" then is kept in {self.folder}"
             )
 
     def on_step(self, step: Step) -> None:
@@ -189,13 +188,13 @@ class Recorder(TrainerCallback):
         if columns and len(columns["row"]):
             if self.trainer.args.process_index == 0:
                 self.make_room()
-            store.write_records(self.folder, columns)
+            store.write_records(self.own_folder, columns)
 
     def write_sums(self, step: int) -> list[Path]:
         """Write the running sums, and beside them those of processes that are no longer there; returns the folders."""
         if self.sums is None:
             return []
-        sums = {self.folder: self.sums.arrays(), **self.sums_of_left}
+        sums = {self.own_folder: self.sums.arrays(), **self.sums_of_left}
         for folder, arrays in sums.items():
             store.write_sums(store.sums_file(folder, step), arrays)
         return list(sums)

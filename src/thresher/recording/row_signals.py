@@ -12,14 +12,15 @@ from thresher.recording.step import IGNORED, Step
 def error_of(logits: Tensor, labels: Tensor) -> Tensor:
     """softmax(logits) - onehot(labels), the gradient of the cross-entropy by the logits; 0 where the label is ignored.
 
-    Shapes (..., K) and (...); float32.
+    Shapes (..., K) and (...); at least float32.
 
     >>> error_of(torch.zeros(2, 2), torch.tensor([1, -100])).tolist()
     [[0.5, -0.5], [0.0, 0.0]]
     """
     true = labels != IGNORED
     target = functional.one_hot(labels.where(true, 0).long(), logits.shape[-1])
-    return (logits.float().softmax(-1) - target).where(true[..., None], 0.0)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return (wide.softmax(-1) - target).where(true[..., None], 0.0)
 
 
 def margin_of(logits: Tensor, labels: Tensor) -> Tensor:

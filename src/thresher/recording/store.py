@@ -1,7 +1,7 @@
 """The files of a recording until the training ends: records as they come, running sums as of each save.
 
-RUN/.thresher/recording/rank-0/records-00000120.parquet    the records from optimiser step 120 on, one per row and step
-RUN/.thresher/recording/rank-0/sums-00000240.npz           the running sums after 240 optimiser steps
+rank-0/records-00000120.parquet    the records from optimiser step 120 on, one per row and step
+rank-0/sums-00000240.npz           the running sums after 240 optimiser steps
 
 A record holds its step, so a training that resumes from step S keeps the records before S and removes the others, which it
 makes again.
@@ -21,19 +21,18 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 from thresher.run import parquet
 from thresher.run.files import write
-from thresher.run.layout import Layout
 
 GROUP_ROWS = 8192
 
 
-def rank_folder(run: Path, rank: int) -> Path:
+def rank_folder(recording: Path, rank: int) -> Path:
     """The folder of one process."""
-    return Layout(run).recording / f"rank-{rank}"
+    return recording / f"rank-{rank}"
 
 
-def rank_folders(run: Path) -> list[Path]:
+def rank_folders(recording: Path) -> list[Path]:
     """The folders of all processes that recorded something, by rank."""
-    return sorted(Layout(run).recording.glob("rank-*"), key=rank_of)
+    return sorted(recording.glob("rank-*"), key=rank_of)
 
 
 def rank_of(folder: Path) -> int:
@@ -106,26 +105,26 @@ def rewind(folder: Path, step: int) -> None:
         kept = kept or len(before) > 0
     if not kept:
         raise UserError(
-            f"{folder.parent.parent}: the training resumes at step {step}, and nothing before it was recorded here; give the"
+            f"{folder.parent}: the training resumes at step {step}, and nothing before it was recorded here; give the"
             " `out` of the training that is resumed, or start it over"
         )
 
 
-def scan_records(run: Path) -> tuple[pl.LazyFrame, int]:
+def scan_records(recording: Path) -> tuple[pl.LazyFrame, int]:
     """All records of all processes in no order, and the number of processes; the columns that all files have, and `rank`."""
-    folders = rank_folders(run)
+    folders = rank_folders(recording)
     frames = [
         parquet.scan(path).with_columns(rank=pl.lit(rank_of(folder), pl.Int32))
         for folder in folders
         for path in sorted(folder.glob("records-*.parquet"))
     ]
     if not frames:
-        raise UserError(f"{run}: nothing was recorded; did the training end before its first step?")
+        raise UserError(f"{recording}: nothing was recorded; did the training end before its first step?")
     names = [frame.collect_schema().names() for frame in frames]
     shared = [name for name in names[0] if all(name in others for others in names)]
     return pl.concat([frame.select(shared) for frame in frames]), len(folders)
 
 
-def remove(run: Path) -> None:
+def remove(recording: Path) -> None:
     """Remove everything that an unfinished recording left."""
-    shutil.rmtree(run / "watch", ignore_errors=True)
+    shutil.rmtree(recording, ignore_errors=True)

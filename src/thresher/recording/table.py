@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.special import log_softmax, softmax
 
+from thresher.logits import error_norm, log_probability, margin
 from thresher.recording import store
 from thresher.recording.gradient_sums import GradientSums
 
@@ -26,7 +26,7 @@ class Recording:
     mean learning rates, `hidden`, and `epoch_number`.
     """
 
-    run: Path
+    folder: Path
     records: pl.LazyFrame
     ranks: int
     epochs: pl.DataFrame
@@ -49,7 +49,7 @@ class Recording:
     @property
     def sums(self) -> list[Path]:
         """The files of the running sums after the training."""
-        return [store.sums_file(store.rank_folder(self.run, rank), 0) for rank in range(self.ranks)]
+        return [store.sums_file(store.rank_folder(self.folder, rank), 0) for rank in range(self.ranks)]
 
     def labelled_rows(self, count: int, label_of: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the rows that can be scored, of `count` in the dataset, and the labels of those without a record.
@@ -84,16 +84,16 @@ class Recording:
             yield pl.DataFrame({"id": ids[chunk], **columns})
 
 
-def read_recording(run: Path, hidden: int) -> Recording:
-    """The records that a training left in a run folder; `hidden` is the width of its embeddings.
+def read_recording(folder: Path, hidden: int) -> Recording:
+    """The records that a training left in a folder; `hidden` is the width of its embeddings.
 
     Raises
     ------
     UserError
         nothing was recorded.
     """
-    records, ranks = store.scan_records(run)
-    return Recording(run, records, ranks, epoch_table(records, hidden))
+    records, ranks = store.scan_records(folder)
+    return Recording(folder, records, ranks, epoch_table(records, hidden))
 
 
 def epoch_table(records: pl.LazyFrame, hidden: int) -> pl.DataFrame:
@@ -191,15 +191,9 @@ def filled(source: np.ndarray) -> np.ndarray:
 
 def from_logits(logits: np.ndarray, label: np.ndarray) -> dict[str, np.ndarray]:
     """Cross-entropy, margin and length of softmax - onehot, (N, E) each, from logits (N, E, K) and labels (N,)."""
-    at = np.broadcast_to(label[:, None, None], (*logits.shape[:2], 1))
-    wide = logits.astype(np.float64)
-    error = softmax(wide, axis=2)
-    np.put_along_axis(error, at, np.take_along_axis(error, at, axis=2) - 1, axis=2)
-    others = wide.copy()
-    np.put_along_axis(others, at, -np.inf, axis=2)
-    true = np.take_along_axis(wide, at, axis=2)[:, :, 0]
+    labels = np.broadcast_to(label[:, None].astype(np.int64), logits.shape[:2])
     return {
-        "loss": -np.take_along_axis(log_softmax(wide, axis=2), at, axis=2)[:, :, 0].astype(np.float32),
-        "margin": (true - others.max(2)).astype(np.float32),
-        "error_norm": np.linalg.norm(error, axis=2).astype(np.float32),
+        "loss": -log_probability(logits, labels).astype(np.float32),
+        "margin": margin(logits, labels).astype(np.float32),
+        "error_norm": error_norm(logits, labels).astype(np.float32),
     }

@@ -138,7 +138,7 @@ def _recorded_training(recorded: Recorded, steps: int | None) -> Facts:
     """Of a training that was recorded: what the trainer reported."""
     length = f"{recorded.epochs:g} epochs" + (f" ({count(steps)} steps)" if steps else "")
     return [
-        ("Recorded", f"a {recorded.trainer}; every row at its visits, in training mode"),
+        ("Recorded", f"a {recorded.trainer}; every row at each of its training steps, in training mode"),
         ("Length", length),
         (
             "Batch",

@@ -100,8 +100,8 @@ class Step(Generic[S]):
 
 
 RECORDED = (
-    "was recorded from someone else's training, which cannot be repeated from here; train on dataset.select(kept rows) and on"
-    " as many random ones to prove the selection"
+    "was recorded from someone else's training, which cannot be repeated from here; it is measured, so go on with `thresher"
+    " score`, and to prove a selection train on dataset.select(kept rows) and on as many random ones"
 )
 
 

@@ -5,13 +5,10 @@ A new method is a new file here with a function under `@diet`; importing this pa
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
+from thresher.registry import import_files
 from thresher.training.diets.epoch_state import EpochRows, EpochState
 from thresher.training.diets.registry import check_options, diet, diets, find
 
 __all__ = ["EpochRows", "EpochState", "check_options", "diet", "diets", "find"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+import_files(__name__, __path__)

@@ -28,7 +28,7 @@ def data_diet(
     Raises
     ------
     UserError
-        prune or skip outside of 0 to 1, or `after` 0.
+        prune or skip outside of 0 to 1, after below 1, or every below 0.
     """
     if not 0 <= prune < 1 or not 0 <= skip < 1 or after < 1 or every < 0:
         raise UserError(
