@@ -47,10 +47,7 @@ def linear_datamodelling_score(
     -------
     The correlation and its interval; NaN if all sums or all outcomes are equal. Such draws are left out of the interval.
 
-    Raises
-    ------
-    ValueError
-        the shapes do not match, or there are fewer than three subsets.
+    Raises ValueError: the shapes do not match, or there are fewer than three subsets.
 
     Difference from the source: there a row has a score per test row, and the correlations are averaged over test rows. Here
     a row has one score and the outcome is that on all test rows, because this is what matters for pruning.

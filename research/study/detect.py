@@ -39,10 +39,7 @@ def detection_table(table: pl.DataFrame, wrong: Mask) -> pl.DataFrame:
     random order). The expected average precision of a random order is close to `chance` if many rows are wrong, and larger
     if few are: 0.07 if 3 of 100 are. Sorted by average precision.
 
-    Raises
-    ------
-    UserError
-        no row is wrong, or every row is.
+    Raises UserError: no row is wrong, or every row is.
 
     >>> table = pl.DataFrame({"id": ["a", "b", "c", "d"], "label": [0, 0, 1, 1], "aum": [5.0, -2.0, 4.0, 3.0]})
     >>> found = detection_table(table, np.array([False, True, False, False]))
@@ -114,10 +111,7 @@ def confident_learning(label: npt.NDArray[np.int64], probabilities: Numbers) -> 
 
     Source: Northcutt, Jiang and Chuang, JAIR 2021 (arXiv 1911.00068), section 3; the order is cleanlab's `self_confidence`.
 
-    Raises
-    ------
-    ValueError
-        the shapes do not match.
+    Raises ValueError: the shapes do not match.
 
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.9, 0.1]])
     >>> confident_learning(np.array([0, 0, 1, 1]), p).flagged.tolist()

@@ -33,6 +33,14 @@ class DataConfig(_Section):
     label: str
     id: str | None = None
     groups: tuple[str, ...] = ()
+    where: tuple[str, ...] = Field(
+        default=(),
+        description="conditions on columns, COL=VALUE or COL!=VALUE; only rows that meet all are read",
+    )
+    skip_unseen_labels: bool = Field(
+        default=False,
+        description="skip test rows with a label that no training row has, instead of refusing them",
+    )
 
 
 class ModelConfig(_Section):

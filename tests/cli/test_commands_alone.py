@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 import thresher
 from thresher.cli import terminal
-from thresher.cli.commands import COMMANDS
+from thresher.cli.commands import COMMANDS as LISTED
 from thresher.cli.main import app
 from thresher.doctor import EXTRAS, examine, missing_lines, unmet
 
@@ -258,7 +258,7 @@ def test_white_space_of_other_scripts_and_joiners_reach_the_terminal(
     assert capsys.readouterr().out == "1\u00a0000 音楽\u3000家 می\u200cخواهم 👩\u200d🔬[0m\n"
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", list(LISTED))
 def test_the_list_of_commands_says_what_the_help_of_each_begins_with(name: str) -> None:
     import typer
 
@@ -266,7 +266,7 @@ def test_the_list_of_commands_says_what_the_help_of_each_begins_with(name: str) 
     context = typer.Context(group, info_name="thresher")
     command = group.get_command(context, name)
     assert command is not None and command.name == name
-    assert " ".join((command.help or "").split("\n\n")[0].split()) == COMMANDS[name][1]
+    assert " ".join((command.help or "").split("\n\n")[0].split()) == LISTED[name][1]
 
 
 def test_the_list_of_commands_imports_no_settings() -> None:

@@ -13,9 +13,10 @@ import pytest
 from command_line import Call, cells_of, commands, comparisons, contents, frozen_run, sweep_of
 
 from thresher.api import load
-from thresher.config import SelectConfig
+from thresher.config import DataConfig, SelectConfig
 from thresher.run import Run
 
+DATA = DataConfig(train="-", text=("utterance",), label="intent")
 SWEEP = ["--scores", "el2n", "--ends", "easy", "--fractions", "0.4,0.9", "--seeds", 2, "--workers", 1]
 
 
@@ -97,12 +98,12 @@ def test_test_rows_may_have_columns_of_other_names(made: Path) -> None:
     rows = read_rows(made / ".thresher/rows/rows.parquet")
     named = {"utterance": "said", "intent": "meant"}
     table = pl.DataFrame(commands(40, seed=4)).rename(named)
-    test = load_test(load(table, text="said", label="meant", groups=["room"]), rows, None)
+    test = load_test(load(table, text="said", label="meant", groups=["room"]), rows, DATA)
     assert (test.text, test.label) == (("utterance",), "intent")
     assert test.table["intent"].to_list() == table["meant"].to_list()
     strange = table.with_columns(intent=pl.lit("x"))
     with pytest.raises(UserError, match="a group column 'intent', which is a text or the label"):
-        load_test(load(strange, text="said", label="meant", groups=["intent"]), rows, None)
+        load_test(load(strange, text="said", label="meant", groups=["intent"]), rows, DATA)
 
 
 def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
@@ -116,13 +117,13 @@ def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     assert rows.groups
     table = pl.DataFrame(commands(40, seed=4)).select("utterance", "intent")
     capfd.readouterr()
-    test = load_test(table, rows, "id")
+    test = load_test(table, rows, DATA.model_copy(update={"id": "id"}))
     assert test.groups == () and test.table["id"].n_unique() == 40
     told = capfd.readouterr().err
     assert "test rows have no column 'id': their ids are made from their content" in told
     assert f"test rows have no column '{rows.groups[0]}': no results are reported by it" in told
     with pytest.raises(UserError, match="no column 'intent'"):
-        load_test(table.drop("intent"), rows, None)
+        load_test(table.drop("intent"), rows, DATA)
     assert (
         call("select", run, "--by", "el2n", "--prune", 0.4, "--floor", 3, "--floor-group", "room").code == 0
     )

@@ -11,6 +11,7 @@ import pytest
 from command_line import Call, commands, contents, facts_of, frozen_run
 
 from thresher.api import how_much, select
+from thresher.config import DataConfig
 from thresher.pipeline.test_rows import load_test, set_test
 from thresher.rows import read_rows
 from thresher.run import Run
@@ -85,7 +86,8 @@ def test_it_is_searched_again_once_other_test_rows_have_come_and_gone(run: Path)
         read_rows(run / ".thresher/rows/rows.parquet"),
         read_rows(run / ".thresher/rows/test.parquet"),
     )
-    other = load_test(pl.DataFrame(commands(30, seed=9)), rows, None)
+    data = DataConfig(train="-", text=("utterance",), label="intent")
+    other = load_test(pl.DataFrame(commands(30, seed=9)), rows, data)
     opened = set_test(Run.open(run), rows, other, None)
     assert how_much(run, by="el2n", **SEARCH)["test"] == other.hash() != first["test"]
     set_test(opened, rows, test, None)

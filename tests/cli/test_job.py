@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -110,6 +112,19 @@ def test_a_finished_run_does_nothing_and_says_so(finished: Path, material: Path,
     assert [line.split(":")[0] for line in answer.err.splitlines()] == list(STEPS)
     assert answer.err.count("already done") == len(STEPS)
     assert contents(finished) == before
+
+
+def test_what_is_finished_needs_no_library_that_takes_seconds(finished: Path, material: Path) -> None:
+    arguments = [str(one) for one in ["run", *whole_run(material, finished)]]
+    code = (
+        "import contextlib, json, sys\n"
+        "from thresher.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(json.loads(sys.argv[1]))\n"
+        "slow = {'torch', 'transformers', 'scipy', 'sklearn', 'pandas', 'plotly'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {slow}' if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, json.dumps(arguments)], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count("already done") == len(STEPS), done.stderr
 
 
 def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, material: Path, call: Call) -> None:

@@ -309,3 +309,32 @@ def test_a_group_may_not_be_called_like_a_score(call: Call, material: Path, tmp_
     told = call("train", tmp_path / "train.csv", *asked, "--out", tmp_path / "RUN")
     assert told.code == 2 and "group column 'loss' has the name of a column" in told.err, told.err
     assert not (tmp_path / "RUN").exists()
+
+
+def test_rows_of_one_split_and_test_rows_with_known_labels_can_be_asked_for(
+    call: Call, material: Path, tmp_path: Path
+) -> None:
+    rows = pl.read_ndjson(material / "train.jsonl").with_columns(
+        split=pl.Series(["train"] * 50 + ["dev"] * 10)
+    )
+    rows.write_ndjson(tmp_path / "all.jsonl")
+    test = pl.read_ndjson(material / "test.jsonl")
+    test.with_columns(intent=pl.Series(["unheard of", *test["intent"][1:]])).write_ndjson(
+        tmp_path / "test.jsonl"
+    )
+    asked = [
+        tmp_path / "all.jsonl",
+        *training(material, tmp_path / "RUN")[1:],
+        "--test",
+        tmp_path / "test.jsonl",
+    ]
+    refused = call("train", *asked)
+    assert refused.code == 2 and "--where" in refused.err, refused.err
+    refused = call("train", *asked, "--where", "split=train")
+    assert refused.code == 2 and "unheard of" in refused.err, refused.err
+    trained = call("train", *asked, "--where", "split=train", "--skip-unseen-labels", "--json")
+    assert trained.code == 0, trained.err
+    assert trained.json["n_rows"] == 50
+    from thresher.run import Run
+
+    assert Run.open(tmp_path / "RUN").manifest.n_test == 23

@@ -1,4 +1,4 @@
-"""How much can go: the search finds what is there to find, and spends little on it."""
+"""How much can be dropped: the search finds what is there to find, and spends little on it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_
     alone = sentence(found | {"confirmed": None})
     assert f"the interval is of the best of {len(found['looks'])} shares that were tried" in alone
     for part in (
-        f"{100 * found['fraction']:g}% of the rows can go (prune {found['fraction']:g}) at",
+        f"{100 * found['fraction']:g}% of the rows can be dropped (prune {found['fraction']:g}) at",
         "2,000 validation rows",
         f"{found['trainings']} trainings of the same steps",
         "On the 123 test rows, which took no part in the search, without",
@@ -202,7 +202,7 @@ def test_the_share_that_is_told_is_the_one_that_really_goes():
     assert (found["fraction"], found["removed"]) == (0.45, 0.425)
     assert [look["n_kept"] for look in found["looks"]] == [700, 600, 575]
     assert sentence(found).startswith(
-        "42.5% of the rows can go (prune 0.45; floors and protected rows keep the others) at a margin of 0.5 points:"
+        "42.5% of the rows can be dropped (prune 0.45; floors and protected rows keep the others) at a margin of 0.5 points:"
     )
     assert "at more than 42.5% [more than 42.5%, more than 42.5%]" in sentence(found)
 
@@ -216,7 +216,7 @@ def test_where_the_loss_passes_the_margin_is_a_share_that_really_goes():
 def test_shares_are_told_as_finely_as_they_are_tried(fraction, told):
     at, _ = world(lambda fraction: 0.0)
     found = search(at, [fraction], HowMuchConfig()) | {"margin": 0.5, "same_steps": True}
-    assert sentence(found).startswith(f"{told} of the rows can go (prune {fraction:g}) at")
+    assert sentence(found).startswith(f"{told} of the rows can be dropped (prune {fraction:g}) at")
     assert f"more than {told} [more than {told}, more than {told}]" in sentence(found)
     at, _ = world(lambda fraction: 0.1)
     found = search(at, [fraction], HowMuchConfig()) | {"margin": 0.5, "same_steps": True}

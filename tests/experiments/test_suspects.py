@@ -150,11 +150,13 @@ def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_column_that_lacks_a_value_is_no_order(value):
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "mine": [0.5, value]})
-    with pytest.raises(UserError, match="column 'mine' is no finite number for 1 rows"):
+    with pytest.raises(
+        UserError, match=r"^column 'mine' is not a finite number for 1 rows; give another score with by$"
+    ):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="mine")
 
 
 def test_a_column_of_text_is_no_order():
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "room": ["hall", "bath"]})
-    with pytest.raises(UserError, match="column 'room' is String, not a number"):
+    with pytest.raises(UserError, match=r"^column 'room' is String, not a number; give a score with by$"):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="room")

@@ -154,8 +154,9 @@ def test_another_score_form_and_class_change_the_charts(browser: webdriver.Chrom
     path = page("many")
     load(browser, path)
     assert scroll_to_charts(browser) == "vog class 0"
-    table = pl.read_parquet(Run.open(path.parent).scores_file).join(
-        pl.read_parquet(next((path.parent / "selections").glob("*.parquet"))).select("id", "kept"), on="id"
+    run = Run.open(path.parent)
+    table = pl.read_parquet(run.scores_file).join(
+        pl.read_parquet(run.selection_file("vog_class-easy-cutoff-0.45")).select("id", "kept"), on="id"
     )
     n_kept = int(table["kept"].sum())
     assert [sum(part) for part in bars(browser)] == [n_kept, 15_000 - n_kept]

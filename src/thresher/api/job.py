@@ -138,7 +138,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         from thresher.execution.engines import Place, check_engine
 
         check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
-    tested = load_test(test, rows, config.data.id) if test is not None else None
+    tested = load_test(test, rows, config.data) if test is not None else None
     proof_seeds = config.compare.seeds if test is not None else 0
     opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.

@@ -138,5 +138,5 @@ def train(
         workers=workers,
     )
     config = changed(config, "train", recipe)
-    tested = load_test(test, rows, config.data.id) if test is not None else None
+    tested = load_test(test, rows, config.data) if test is not None else None
     return train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)

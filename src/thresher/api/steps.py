@@ -186,7 +186,7 @@ def compare(
     if test is not None:
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
-            found = load_test(test, rows, opened.config.data.id)
+            found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash:
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
     facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)

@@ -92,8 +92,10 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
     from thresher.rows import load
 
     data = config.data
-    rows = load(data.train, text=data.text, label=data.label, id=data.id, groups=data.groups)
-    return rows, load_test(data.test, rows, data.id) if data.test else None
+    rows = load(
+        data.train, text=data.text, label=data.label, id=data.id, groups=data.groups, where=data.where
+    )
+    return rows, load_test(data.test, rows, data) if data.test else None
 
 
 def show(result: WholeRun) -> None:

@@ -47,6 +47,8 @@ DATA = (
     _option("--label", "data.label", "COL", "Data", "the label column"),
     _option("--id", "data.id", "COL", "Data", "a column of unique ids; else they are made from the content"),
     _option("--group", "data.groups", "COL[,COL]", "Data", "columns to report by: source, domain, ..."),
+    _option("--where", "data.where", "COL=VALUE", "Data"),
+    _option("--skip-unseen-labels", "data.skip_unseen_labels", "", "Data"),
     _option("--test", "data.test", "FILE", "Data", "labelled test rows, to prove the pruning on"),
 )
 MODEL = (

@@ -11,8 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.run import Run, parquet
-from thresher.scores import column, scores
-from thresher.scores.registry import SUFFIXES
 from thresher.selection import check_options, find, parse_options, select
 
 End = Literal["easy", "random", "hard"]
@@ -46,6 +44,10 @@ class Arm:
 
     def facts(self) -> dict[str, Any]:
         """What a results table says about the arm."""
+        # Imported here: the scores import SciPy, which finished steps need not wait for.
+        from thresher.scores import scores
+        from thresher.scores.registry import SUFFIXES
+
         base, _, suffix = self.column.rpartition("_")
         normalised = suffix in SUFFIXES and base in scores()
         return {
@@ -90,6 +92,8 @@ def arms_of(
     >>> [arm.name for arm in arms]
     ['random', 'el2n easy cutoff', 'el2n hard cutoff', 'el2n easy softmax:temperature=2', 'el2n hard softmax:temperature=2']
     """
+    from thresher.scores import column, scores
+
     chosen = list(names) or [name for name in scores() if name in columns]
     found = [RANDOM]
     for text in strategies:

@@ -7,13 +7,13 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, stats
 
 from thresher.experiments.metrics import Labels, accuracy, macro_f1
 
 Floats = npt.NDArray[np.float64]
 Metric = Callable[[Labels, Labels], float]
 DRAWS_PER_BLOCK = 100
+# SciPy is imported in the functions that need it: it takes a second, which finished steps need not wait for.
 
 
 class Interval(TypedDict):
@@ -104,6 +104,8 @@ def paired_interval(
     row_part = max(measured, min(4 / rows**2, 1.0))
     se = float(np.sqrt(seed_part + row_part))
     df = _welch(seed_part, max(seeds - 1, 1), row_part, max(rows - 1, 1))
+    from scipy import stats
+
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * se
     return Interval(
         mean=mean,
@@ -163,6 +165,8 @@ def _resampled_macro_f1(
     def per_class(labels: Labels, chosen: npt.NDArray[np.bool_] | None = None) -> Floats:
         """Weighted rows of each class, (K, draws)."""
         at = np.arange(rows) if chosen is None else np.flatnonzero(chosen)
+        from scipy import sparse
+
         indicator = sparse.csr_array((np.ones(len(at)), (labels[at], at)), shape=(classes, rows))
         counted: Floats = indicator @ weights
         return counted

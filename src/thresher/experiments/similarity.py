@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import stats
 
 from thresher.errors import UserError
-from thresher.scores import column, scores
 from thresher.selection import select
 
 Mask = npt.NDArray[np.bool_]
@@ -70,6 +68,9 @@ def chance_similarity(rows: int, selected: int) -> float:
     """
     if not 0 < selected <= rows:
         raise ValueError(f"{selected} of {rows} rows selected; the chance level needs at least one")
+    # Imported here: SciPy takes a second, which finished steps need not wait for.
+    from scipy import stats
+
     shared = np.arange(selected + 1)
     probability = stats.hypergeom.pmf(shared, rows, selected, selected)
     return float(probability @ (shared / (2 * selected - shared)))
@@ -113,6 +114,8 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
         raise UserError(
             f"fraction {fraction} of {table.height} rows: give one between 0 and 1 that holds a row"
         )
+    from thresher.scores import scores
+
     names = [name for name in scores() if name in table.columns] if by is None else list(by)
     if not names:
         raise UserError("the table holds no score to compare; compute one with `thresher score`")
@@ -131,6 +134,8 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
 
 def end_rows(table: pl.DataFrame, name: str, end: str, fraction: float) -> Mask:
     """Which rows a share holds that is taken from that end ("hard" or "easy") of the score, (n,)."""
+    from thresher.scores import column
+
     where, hard = column(name, "auto", table.columns)
     kept = select(
         table.select("id", where),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from thresher.config import DataConfig
 from thresher.errors import NoColumn, UserError
 from thresher.progress import say, warn
 from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
@@ -18,17 +19,26 @@ from thresher.wording import listed, shown
 MUCH = 0.2
 
 
-def load_test(test: Any, rows: Rows, id: str | None) -> Rows:
+def load_test(test: Any, rows: Rows, data: DataConfig) -> Rows:
     """Test rows with the columns and the classes of the training rows; rows that are loaded already get their classes.
 
     The source of a training row is often not a column of test rows: missing group or id columns are reported and dropped.
     """
     if isinstance(test, Rows):
         return in_classes_of(rows, test)
-    groups = rows.groups
+    groups, id = rows.groups, data.id
+    skip = data.skip_unseen_labels
     while True:
         try:
-            return load(test, text=rows.text, label=rows.label, id=id, groups=groups, classes=rows.classes)
+            return load(
+                test,
+                text=rows.text,
+                label=rows.label,
+                id=id,
+                groups=groups,
+                classes=rows.classes,
+                skip_unseen=skip,
+            )
         except NoColumn as error:
             if error.column not in (*groups, id):
                 raise
