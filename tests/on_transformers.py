@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 CHECKOUT = Path(__file__).parents[1]
 TESTS = (
     "tests/recording/test_hf_compat.py",
+    "tests/recording/test_never_ends_a_training.py",
     "tests/recording/test_watch.py",
     "tests/training/test_diet.py",
     "tests/training/test_fit.py",
