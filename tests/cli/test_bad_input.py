@@ -132,7 +132,7 @@ CASES = [
     Case(
         "test labels never seen",
         f"{RUN} --test @/test.jsonl",
-        ("test.jsonl", "never seen", "zzz"),
+        ("test.jsonl", "not in the training rows", "zzz"),
         good_and(rows("test.jsonl", [("a", "a"), ("b", "zzz")])),
     ),
     Case("missing test file", f"{RUN} --test @/tset.jsonl", ("tset.jsonl", "no such file"), GOOD),

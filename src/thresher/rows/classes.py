@@ -67,7 +67,7 @@ def given_classes(labels: pl.Series, given: Sequence[str], name: str, place: Pla
         near = did_you_mean(unseen[0], known)
         raise UserError(
             f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} not in the training rows:"
-            f" {listed(unseen, 5)}{near or '; drop these test rows, or add training rows'}"
+            f" {listed(unseen, 5)}{near or '; `--skip-unseen-labels` drops these test rows'}"
         )
     return known
 
