@@ -26,7 +26,7 @@ from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
 from thresher.training.diets.put_on_diet import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
-from thresher.training.record import Progress, Record, Recorder, progress_file
+from thresher.training.record import CheckpointCallback, Progress, Record, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of
 from thresher.training.shared import SharedBatches, shared_loader, shared_loss
 from thresher.training.vocabulary import trimmed_vocabulary
@@ -125,7 +125,7 @@ def fit(
 ) -> int:
     """Fine-tune `model` in place; returns the number of optimiser steps, on a diet those it stands for.
 
-    With `record`, checkpoints and whole-set evaluations are written, and a killed training goes on from its last checkpoint
+    With `record`, checkpoints and whole-set evaluations are written, and a killed training resumes from its last checkpoint
     (weights, optimiser, schedule, data order and random state), ending with the same weights bit for bit. Under torchrun every
     process calls it with the same arguments: each takes its share of every batch, and the first one writes. What a diet
     did goes to `diet.json` in `folder`.
@@ -146,12 +146,14 @@ def fit(
         point: str | None = None
         if record:
             evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
-            recorder = Recorder(record, tokens, labels, checkpoint_steps(config, total), evaluates, whole)
-            callbacks.append(recorder)
+            checkpoints = CheckpointCallback(
+                record, tokens, labels, checkpoint_steps(config, total), evaluates, whole
+            )
+            callbacks.append(checkpoints)
             with agreed():
-                point = resume_point(folder, recorder.sound) if rank() == 0 else None
+                point = resume_point(folder, checkpoints.usable) if rank() == 0 else None
             if point:
-                recorder.recorded = recorded_at(Path(point))
+                checkpoints.recorded = recorded_at(Path(point))
             point = from_the_first(point)
         arguments = _arguments(config, total, seed, folder)
         dataset = _TokenRows(tokens, labels)
@@ -173,9 +175,9 @@ def fit(
                 if rank():
                     torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
                 if config.diet != "none":
-                    dieting = put_on_diet(trainer, config.diet, None, config.diet_options)
+                    diet = put_on_diet(trainer, config.diet, None, config.diet_options)
                     if record:
-                        recorder.clock = dieting.position
+                        checkpoints.clock = diet.position
                 trainer.train(resume_from_checkpoint=point)
                 # What is measured later is measured in float32: the autocast of the training goes.
                 trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
@@ -184,5 +186,5 @@ def fit(
                 raise
             raise unwritable(folder, error) from error
         if config.diet != "none":
-            write(folder / "diet.json", as_json(dieting.facts()))
+            write(folder / "diet.json", as_json(diet.facts()))
         return int(trainer.state.global_step)

@@ -41,7 +41,7 @@ class Record:
         return self.evaluations / f"step-{step:08d}.parquet"
 
 
-class Recorder(TrainerCallback):
+class CheckpointCallback(TrainerCallback):
     """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume.
 
     Of several processes each evaluates its share of the rows, and the first one writes. `whole` makes weights to save of those
@@ -74,14 +74,12 @@ class Recorder(TrainerCallback):
         """The last of some steps that this one reaches."""
         return max((step for step in steps if self.last < step <= now), default=None)
 
-    def sound(self, recorded: Recorded) -> bool:
-        """Whether what was recorded is still there and sound."""
+    def usable(self, recorded: Recorded) -> bool:
+        """Whether every checkpoint and evaluation that was recorded is still there and undamaged."""
         checkpoints = [self.record.checkpoint(step) for step in recorded["checkpoints"]]
         evaluations = [self.record.evaluation(step) for step in recorded["evaluations"]]
-        faults = [folder_problem(path, "checkpoint.json") for path in checkpoints] + list(
-            map(table_problem, evaluations)
-        )
-        return not any(faults)
+        problems = [folder_problem(path, "checkpoint.json") for path in checkpoints]
+        return not any([*problems, *map(table_problem, evaluations)])
 
     def correct(self, model: nn.Module) -> np.ndarray:
         """For every row whether it is predicted right, (N,)."""
