@@ -151,9 +151,10 @@ def selection(
         from thresher.experiments.how_much import Search, with_share
 
         used = with_share(run, Search(how_much=config.how_much, select=used, compare=config.compare))
+    facts = selecting.select(run, used, force=force)
     if from_file := carried(used, [*named, "prune"] if config.select.prune == "auto" else named):
         say(f"select: from run.yaml: {from_file}")
-    return selecting.select(run, used, force=force)
+    return facts
 
 
 @public
