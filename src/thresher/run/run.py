@@ -67,6 +67,10 @@ class Run(Layout):
     def __fspath__(self) -> str:
         return str(self.folder)
 
+    def __truediv__(self, name: str) -> Path:
+        """A file of the run's folder, `run / "report.html"`."""
+        return self.folder / name
+
     def _repr_html_(self) -> str:
         from thresher.run.summary import run_html
 
