@@ -148,7 +148,7 @@ def test_json_and_files_hold_the_same_rows(run, tmp_path, call: Call):
         (("--text", "play music", "--label", "musik"), "no class 'musik'; did you mean 'music'?"),
         (("--text", "a", "--text", "b", "--label", "music"), "2 text(s) given, the rows have 1 (utterance)"),
         (("--label", "music"), "give both or neither"),
-        (("--test-row", "t1", "--layer", "middle"), "layer 'middle': there is none"),
+        (("--test-row", "t1", "--layer", "middle"), "unknown layer 'middle'"),
         (("--test-row", "t1", "--top", "0"), "top 0"),
         (("--test-row", "t1", "--out", "found.xls"), "found.xls: tables are written as .csv"),
     ],
