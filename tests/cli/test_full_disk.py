@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import shutil
@@ -86,10 +85,7 @@ def test_a_disk_that_filled_up_between_steps(material: Path, disk: Disk, call: C
         now = contents(out)
         lost = {name for name in before.keys() - now.keys() if not name.endswith("/step.json")}
         assert not lost, command
-        changed = {name for name in now if name in before and now[name] != before[name]} - {"run.yaml"}
-        # Its own result may be written where only the record of the step finds no room: whole, and made again below.
-        assert all(name.startswith(f".thresher/{command[0]}/") for name in changed), command
-        assert all(json.loads(now[name]) for name in changed), command
+        assert {name for name in now if name in before and now[name] != before[name]} <= {"run.yaml"}, command
         assert not [name for name in now if name.endswith(".tmp")], command
         ballast.unlink()
         assert call("run", *whole_run(material, out)).code == 0, command

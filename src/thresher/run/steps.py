@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -96,7 +97,9 @@ class Step(Generic[S]):
             "seconds": round(seconds, 1),
             "facts": facts,
         }
-        write_json(run.record_file(self.name), content)
+        record = run.record_file(self.name)
+        write_json(record, content)
+        _set_aside(record).unlink(missing_ok=True)
 
 
 RECORDED = (
@@ -152,8 +155,17 @@ def step(
 
 
 def forget(run: Run, name: str) -> None:
-    """Remove the record of a step before its files change: one that is killed halfway is not finished."""
-    run.record_file(name).unlink(missing_ok=True)
+    """Set the record of a step aside before its files change: one that is killed halfway is not finished.
+
+    It keeps its room on the disk until the new record is written, so that a full disk fails before it changes a result.
+    """
+    record = run.record_file(name)
+    if record.exists():
+        record.replace(_set_aside(record))
+
+
+def _set_aside(record: Path) -> Path:
+    return record.with_suffix(".former")
 
 
 def remove_step(run: Run, name: str) -> None:
