@@ -44,7 +44,9 @@ def dieted(folder: Path, same_steps: bool) -> tuple[np.ndarray, list[list[int]],
     """The rows that a diet left in its second epoch, those of each batch in this process, and the sum of the weights."""
     rows, model = make.sequence_rows("bert"), make.sequence_model("bert")
     trainer = make.trainer_of(model, rows, folder, num_train_epochs=2)
-    diet = th.prune_while_training(trainer, "infobatch", r=0.9, full=0.0, same_steps=same_steps)
+    diet = th.prune_while_training(
+        trainer, "infobatch", options={"r": 0.9, "full": 0.0, "same_steps": same_steps}
+    )
     batches: list[list[int]] = []
     of_second = Observer(lambda step: batches.extend([step.rows.tolist()] * (diet.epoch == 1)))
     hooks_of(trainer).attach("test", of_second)

@@ -166,7 +166,7 @@ def test_a_second_call_replaces_the_first(tmp_path):
 def test_a_second_diet_replaces_the_first(tmp_path):
     trainer = bert(tmp_path)
     first = th.prune_while_training(trainer, "infobatch")
-    second = th.prune_while_training(trainer, "data-diet", prune=0.5)
+    second = th.prune_while_training(trainer, "data-diet", options={"prune": 0.5})
     trainer.train()
     assert [epoch["rows"] for epoch in second.facts()["epochs"]] == [make.ROWS, 10, 10]
     with pytest.raises(th.UserError, match="has not begun"):

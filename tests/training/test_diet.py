@@ -163,7 +163,7 @@ def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, f
         gradient_accumulation_steps=accumulated,
     )
     name = fixed(*chosen_rows)
-    th.prune_while_training(trainer, name, same_steps=True)
+    th.prune_while_training(trainer, name, options={"same_steps": True})
     seen = batches_of(trainer)
     trainer.train()
     for epoch, chosen in enumerate(chosen_rows):
@@ -220,7 +220,7 @@ def test_a_resumed_training_ends_with_the_same_weights(method, options, tmp_path
             save_steps=2,
             callbacks=list(callbacks),
         )
-        th.prune_while_training(trainer, method, **options)
+        th.prune_while_training(trainer, method, options=options)
         return trainer
 
     whole = trainer_in(tmp_path / "whole")
@@ -255,7 +255,7 @@ def test_a_resumed_training_has_the_facts_of_an_uninterrupted_one(strategy, tmp_
             save_steps=1,
             callbacks=list(callbacks),
         )
-        diet = th.prune_while_training(trainer, "data-diet", prune=0.5, after=1, every=1)
+        diet = th.prune_while_training(trainer, "data-diet", options={"prune": 0.5, "after": 1, "every": 1})
         trainer.train(resume_from_checkpoint=resume)
         epochs = [
             {name: one[name] for name in ("rows", "steps", "rescored")} for one in diet.facts()["epochs"]
@@ -311,7 +311,7 @@ def test_rescoring_is_the_el2n_of_each_row_in_eval_mode(tmp_path):
             model.train()
 
     trainer.add_callback(Look())
-    diet = th.prune_while_training(trainer, "data-diet", prune=0.4, after=1, every=1)
+    diet = th.prune_while_training(trainer, "data-diet", options={"prune": 0.4, "after": 1, "every": 1})
     trainer.train()
     assert [epoch["rescored"] for epoch in diet.facts()["epochs"]] == [0, 0, make.ROWS]
     hardest = np.sort(np.argsort(expected)[-round(0.6 * make.ROWS) :])
@@ -372,7 +372,7 @@ def test_a_joint_model_of_intent_and_slots_takes_a_score_of_its_own(tmp_path):
             assert found[i].item() == pytest.approx(told[row], abs=1e-5)
         return found
 
-    diet = th.prune_while_training(trainer, "data-diet", score=both, prune=0.5)
+    diet = th.prune_while_training(trainer, "data-diet", score=both, options={"prune": 0.5})
     seen = batches_of(trainer)
     trainer.train()
     assert len({row for epoch, rows in seen if epoch == 1 for row in rows}) == round(make.ROWS / 2)
@@ -391,7 +391,7 @@ def test_infobatch_refuses_a_model_with_several_heads_before_a_weight_has_change
 def test_a_watched_diet_records_each_rows_own_gradient(tmp_path):
     trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path / "t")
     run = th.watch(trainer, tmp_path / "run")
-    th.prune_while_training(trainer, "infobatch", r=0.7, full=0.0)
+    th.prune_while_training(trainer, "infobatch", options={"r": 0.7, "full": 0.0})
     noted = make.note_steps(trainer)
     trainer.train()
     assert min(map(len, noted.values())) < 3
@@ -411,7 +411,8 @@ def test_a_watched_diet_records_each_rows_own_gradient(tmp_path):
     ("method", "more", "said"),
     [
         ("infobatch", {"score": "entropy"}, "unknown score 'entropy'"),
-        ("infobatch", {"r": 2}, "r is 2"),
+        ("infobatch", {"options": {"rr": 2}}, "rr"),
+        ("infobatch", {"options": {"r": 2}}, "r is 2"),
         ("none", {}, "unknown diet 'none'"),
     ],
 )

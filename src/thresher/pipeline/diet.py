@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def prune_while_training(
     method: str = "infobatch",
     *,
     score: str | Callable[[Any], Any] | None = None,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> DietCallback:
     """Let a trainer leave out rows from epoch to epoch, by what it has learned of them so far.
 
@@ -35,7 +35,7 @@ def prune_while_training(
         `thresher.training.diets.score.joint` makes one for a model with several heads. By default the method's own.
     options
         of the method: r, full; prune, after, every, skip, by_class; prune, cuts, after, every, restart, by_class. Every method
-        takes `same_steps=True`: as many steps as without a diet, of smaller batches; weights then have a mean of 1.
+        takes `same_steps`: True for as many steps as without a diet, of smaller batches; weights then have a mean of 1.
 
     Returns
     -------
@@ -48,4 +48,4 @@ def prune_while_training(
     """
     from thresher.training.diets.put_on_diet import put_on_diet
 
-    return put_on_diet(trainer, method, score, options)
+    return put_on_diet(trainer, method, score, dict(options or {}))
