@@ -53,6 +53,10 @@ def test_the_bundled_encoder_keeps_three_of_its_six_layers():
     [
         (lambda folder: (folder / "config.json").unlink(), "no config.json"),
         (
+            lambda folder: (folder / "config.json").rename(folder / "adapter_config.json"),
+            r"holds an adapter \(adapter_config\.json\) .* merge_and_unload\(\)",
+        ),
+        (
             lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
             "pickled weights are refused",
         ),

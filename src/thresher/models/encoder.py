@@ -41,6 +41,11 @@ def resolve(name: str) -> str:
         return str(Path(spec.origin).parent / "model")
     folder = Path(name)
     if folder.is_dir():
+        if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+            raise UserError(
+                f"model folder {name}: holds an adapter (adapter_config.json) and no model; merge the two with peft's"
+                " merge_and_unload(), and give the folder where save_pretrained then saved the model"
+            )
         if not (folder / "config.json").is_file():
             raise UserError(
                 f"model folder {name}: no config.json; give a folder that was saved with save_pretrained"
