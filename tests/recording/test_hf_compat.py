@@ -190,6 +190,15 @@ def test_attention_of():
     assert hf_compat.attention_of(model) == "eager"
 
 
+def test_is_compiled():
+    model = make.sequence_model("bert")
+    assert not hf_compat.is_compiled(model)
+    assert hf_compat.is_compiled(torch.compile(model))
+    assert hf_compat.is_compiled(nn.Sequential(torch.compile(nn.Linear(2, 2))))
+    model.compile()
+    assert hf_compat.is_compiled(model)
+
+
 def test_torch_loader(tmp_path):
     plain = DataLoader(list(range(6)), batch_size=2)
     assert hf_compat.torch_loader(plain) is plain

@@ -15,7 +15,7 @@ from transformers import DataCollatorWithPadding, Trainer, TrainerCallback
 import thresher as th
 import tiny_trainers as make
 from thresher.recording import store
-from thresher.run.layout import Layout
+from thresher.recording.gradient_sums import GradientSums
 
 
 def bert(folder: Path, of: type[Trainer] = Trainer, rows: Any = None, **arguments: Any) -> Trainer:
@@ -31,7 +31,7 @@ def left_on(trainer: Trainer) -> list[object]:
     """Whatever of a recorder is still on a trainer or its model."""
     on_model = [hook for module in trainer.model.modules() for hook in module._forward_hooks.values()]
     ours = [one for one in trainer.callback_handler.callbacks if type(one).__module__.startswith("thresher")]
-    names = ("train", "training_step", "get_train_dataloader", "thresher_hooks")
+    names = ("training_step", "get_train_dataloader")
     return [*on_model, *ours, *(name for name in names if name in vars(trainer))]
 
 
@@ -107,9 +107,22 @@ def test_a_folder_that_cannot_be_written_is_refused_at_the_call(tmp_path):
     assert left_on(trainer) == []
 
 
-@pytest.mark.parametrize("place", ["write_records", "write_sums", "scan_records"])
-def test_a_failure_while_recording_is_warned_of_once_and_ends_no_training(
-    place, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (
+            "write_records",
+            "what is recorded cannot be written: {}; the training continues, it is kept in memory and tried again",
+        ),
+        (
+            "write_sums",
+            "what is recorded cannot be written: {}; the training continues, it is kept in memory and tried again",
+        ),
+        ("scan_records", "the run cannot be written: {}; what was recorded is kept"),
+    ],
+)
+def test_a_failure_to_write_is_warned_of_once_ends_no_training_and_can_be_made_good(
+    place, said, tmp_path, monkeypatch, capsys
 ):
     plain = bert(tmp_path, save_strategy="epoch")
     plain.train()
@@ -124,13 +137,26 @@ def test_a_failure_while_recording_is_warned_of_once_and_ends_no_training(
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     (warning,) = warnings
     assert warning == (
-        "warning: watch: recording failed, and the training continues without it: [Errno 28] No space left on device; what"
-        f" was recorded until then is kept in {Layout(run).recording}"
+        f"warning: watch: {said.format('[Errno 28] No space left on device')}; after the training"
+        " th.finish_recording(trainer) makes a run of it"
     )
     expected, found = weights(plain), weights(trainer)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     assert not (run / "run.yaml").exists()
     assert left_on(trainer) == []
+    with pytest.raises(OSError, match="No space left"):
+        th.finish_recording(trainer)
+    monkeypatch.undo()
+    assert th.finish_recording(trainer) == run
+    whole = bert(tmp_path, save_strategy="epoch")
+    th.watch(whole, tmp_path / "whole")
+    whole.train()
+    for one, other in zip(make.signals_of(run), make.signals_of(tmp_path / "whole"), strict=True):
+        assert one.equals(other)
+    with pytest.raises(th.UserError, match="nothing is left to finish"):
+        th.finish_recording(trainer)
+    with pytest.raises(th.UserError, match="holds a finished run"):
+        th.finish_recording(trainer, run)
 
 
 class TwiceLater(Trainer):
@@ -149,6 +175,44 @@ def test_what_cannot_be_recorded_in_a_later_step_ends_the_recording_alone(tmp_pa
     assert trainer.state.global_step == trainer.state.max_steps
     assert capsys.readouterr().err.count("warning: watch: recording failed") == 1
     assert not (run / "run.yaml").exists()
+    # Another process, which knows the Trainer's rows and the folder.
+    th.finish_recording(bert(tmp_path), run)
+    signals, _ = make.signals_of(run)
+    assert sorted(signals["correct"].list.len()) == [0] * (make.ROWS - 8) + [1] * 8
+
+
+class Diverge(TrainerCallback):
+    """From its ninth step on, in the second epoch, the model gives nothing but nan."""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **given: Any) -> None:
+        if state.global_step == 8:
+            nn.init.constant_(model.classifier.weight, torch.nan)
+
+
+def test_a_training_that_diverges_is_called_so_and_keeps_what_was_finite(tmp_path, capsys):
+    trainer = bert(tmp_path, callbacks=[Diverge()])
+    run = th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    told = capsys.readouterr().err
+    assert told.count("are not finite, as those of a training that diverges") == 1
+    assert "cross-entropy" not in told
+    signals, checkpoints = make.signals_of(run)
+    assert sorted(signals["correct"].list.len()) == [1] * (make.ROWS - 8) + [2] * 8
+    assert checkpoints.height == 2
+    for column in ("logits", "loss", "gradient_sq_mean", "gradient_mean_sq"):
+        assert np.isfinite(signals[column].to_numpy()).all(), column
+    assert np.isfinite(th.score(run)["el2n"]).all()
+
+
+def test_a_gradient_that_overflows_is_left_out_of_the_sums():
+    sums = GradientSums(2, 3)
+    sums.add(
+        torch.tensor([0, 1]), torch.tensor([4.0, torch.inf]), torch.tensor([[1.0, 0, 2], [torch.nan] * 3])
+    )
+    sums.add(torch.tensor([0, 1]), torch.tensor([2.0, 8.0]), torch.tensor([[3.0, 0, 0], [2.0, 2, 0]]))
+    squares, of_mean = sums.means()
+    assert squares.tolist() == [3.0, 8.0]
+    assert of_mean.tolist() == [5.0, 8.0]
 
 
 def test_a_second_call_replaces_the_first(tmp_path):
@@ -160,6 +224,44 @@ def test_a_second_call_replaces_the_first(tmp_path):
     signals, _ = make.signals_of(run)
     assert signals["correct"].list.len().to_list() == [1] * make.ROWS
     assert "gradient_sq_mean" not in signals.columns
+    assert left_on(trainer) == []
+
+
+def test_each_further_training_is_recorded_in_a_folder_of_its_own(tmp_path, capsys):
+    trainer = bert(tmp_path, num_train_epochs=1, save_strategy="epoch")
+    run = th.watch(trainer, tmp_path / "run", vog=False)
+    trainer.train()
+    (tmp_path / "run-2").mkdir()
+    trainer.train()
+    assert capsys.readouterr().err.count(f"it is recorded in {tmp_path / 'run-3'}\n") == 1
+    assert left_on(trainer) == []
+    first, second = make.signals_of(run)[0], make.signals_of(tmp_path / "run-3")[0]
+    assert first["correct"].list.len().to_list() == second["correct"].list.len().to_list() == [1] * make.ROWS
+    # The second goes on from the weights that the first one left.
+    assert (second["loss"].to_numpy() != first["loss"].to_numpy()).all()
+    # One that goes on from a step of an earlier one is said not to be recorded, and trained.
+    trainer.args.num_train_epochs = 2
+    trainer.train(resume_from_checkpoint=True)
+    assert "this training is not recorded" in capsys.readouterr().err
+    assert trainer.state.epoch == 2.0
+    assert not (tmp_path / "run-4" / "run.yaml").exists()
+
+
+def test_every_trial_of_a_search_is_recorded(tmp_path):
+    trainer = Trainer(
+        model_init=lambda: make.sequence_model("bert"),
+        args=bert(tmp_path, num_train_epochs=1).args,
+        train_dataset=make.sequence_rows("bert"),
+        data_collator=bert(tmp_path).data_collator,
+    )
+    th.watch(trainer, tmp_path / "run", vog=16)
+    diet = th.prune_while_training(trainer, "data-diet", options={"prune": 0.5})
+    # A search trains the same Trainer, which makes a new model for each trial.
+    for _ in range(3):
+        trainer.train()
+        assert [epoch["rows"] for epoch in diet.facts()["epochs"]] == [make.ROWS]
+    trials = [make.signals_of(tmp_path / name)[0] for name in ("run", "run-2", "run-3")]
+    assert trials[0].equals(trials[1]) and trials[0].equals(trials[2])
     assert left_on(trainer) == []
 
 
@@ -206,7 +308,7 @@ def test_a_refused_training_is_recorded_after_the_advice_is_taken(tmp_path):
             return (loss, outputs) if return_outputs else loss
 
     trainer = bert(tmp_path, Weighted, num_train_epochs=1)
-    th.watch(trainer, tmp_path / "run")
+    th.watch(trainer, tmp_path / "run", vog=True)
     with pytest.raises(th.UserError, match="watch with vog=False"):
         trainer.train()
     run = th.watch(trainer, tmp_path / "run", vog=False)

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 import thresher as th
 import tiny_trainers as make
 from thresher.run.layout import Layout
+from tiny import tokenizer_of
 
 
 def changed(tmp_path: Any, change: Any, **arguments: Any) -> Trainer:
@@ -35,10 +36,6 @@ def regression(trainer: Trainer) -> None:
 
 def several_labels(trainer: Trainer) -> None:
     trainer.model.config.problem_type = "multi_label_classification"
-
-
-def frozen(trainer: Trainer) -> None:
-    trainer.model.bert.embeddings.requires_grad_(False)
 
 
 def iterable(trainer: Trainer) -> None:
@@ -71,7 +68,6 @@ def language_model(trainer: Trainer) -> None:
 BEFORE: list[tuple[Any, dict[str, Any], str]] = [
     (regression, {}, "regression"),
     (several_labels, {}, "several labels"),
-    (frozen, {}, "frozen"),
     (iterable, {"max_steps": 2}, "iterable"),
     (no_rows, {}, "no train_dataset"),
     (sharded, {}, "FSDP"),
@@ -90,7 +86,7 @@ def test_refused_before_the_training_starts(change, arguments, said, tmp_path):
     trainer = changed(tmp_path, change, **arguments)
     methods = (trainer.get_train_dataloader, trainer.training_step)
     with pytest.raises(th.UserError, match=said) as refused:
-        th.watch(trainer, tmp_path / "run")
+        th.watch(trainer, tmp_path / "run", vog=True)
     assert "\n" not in str(refused.value)
     assert (trainer.get_train_dataloader, trainer.training_step) == methods
     assert not (tmp_path / "run").exists()
@@ -124,7 +120,7 @@ class NoLogits(nn.Module):
     [
         (Weighted, None, True, "class weights"),
         (Twice, None, False, "calls the model twice"),
-        (Trainer, NoLogits, False, "gave no `logits`"),
+        (Trainer, NoLogits, False, "gave no logits or scores"),
     ],
     ids=["class weights", "two passes", "no logits"],
 )
@@ -182,7 +178,7 @@ def test_vog_is_left_out_of_a_loss_that_looks_like_the_cross_entropy_at_first(tm
         learning_rate=1e-2,
     )
     torch.nn.init.zeros_(trainer.model.classifier.weight)
-    run = th.watch(trainer, tmp_path / "run")
+    run = th.watch(trainer, tmp_path / "run", vog=True)
     trainer.train()
     told = capsys.readouterr().err
     assert (
@@ -233,7 +229,7 @@ def test_a_run_that_is_overwritten_is_kept_until_records_of_the_new_one_are_writ
     refused = make.trainer_of(
         make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path / "t", of=Weighted
     )
-    th.watch(refused, run, force=True)
+    th.watch(refused, run, vog=True, force=True)
     with pytest.raises(th.UserError, match="class weights"):
         refused.train()
     assert contents() == former
@@ -249,6 +245,27 @@ def test_unknown_columns_are_named_with_those_there_are(given, tmp_path):
     (column,) = given.values()
     with pytest.raises(th.UserError, match=f"no column '{column}'; it has sentence, "):
         th.watch(changed(tmp_path, nothing), tmp_path / "run", **given)
+
+
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        ({}, ["premise", "hypothesis"]),
+        ({"source": ["the web"] * 21, "label_text": ["the"] * 21}, ["premise", "hypothesis"]),
+    ],
+)
+def test_rows_are_shown_by_the_columns_that_their_tokens_are_made_from(more, shown):
+    from thresher.recording.dataset_rows import source_columns
+
+    tokenizer, pairs = tokenizer_of("bert"), make.sequence_rows("bert", pairs=True)
+    for name, values in more.items():
+        pairs = pairs.add_column(name, values)
+    assert source_columns(pairs.select_columns(sorted(pairs.column_names)), tokenizer) == tuple(sorted(shown))
+    single = make.sequence_rows("bert").add_column("source", ["a book"] * 21)
+    assert source_columns(single.select_columns(["source", "sentence", "input_ids"]), tokenizer) == (
+        "sentence",
+    )
+    assert source_columns(single.select_columns(["source", "sentence"]), None) == ("sentence",)
 
 
 def test_ids_and_class_names_are_those_of_the_dataset(tmp_path):

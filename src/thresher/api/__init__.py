@@ -14,12 +14,14 @@ from thresher.api.questions import explain, how_much, map_rows, noise, suspects,
 from thresher.api.start import train
 from thresher.api.steps import compare, measure, report, score, select, selection
 from thresher.pipeline.diet import prune_while_training
-from thresher.pipeline.watch import watch
+from thresher.pipeline.record import record
+from thresher.pipeline.watch import finish_recording, watch
 from thresher.rows import load
 
 __all__ = [
     "compare",
     "explain",
+    "finish_recording",
     "has_record",
     "how_much",
     "load",
@@ -27,6 +29,7 @@ __all__ = [
     "measure",
     "noise",
     "prune_while_training",
+    "record",
     "report",
     "run",
     "score",

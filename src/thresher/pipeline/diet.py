@@ -22,7 +22,7 @@ def prune_while_training(
 
     Call it before `trainer.train()`; nothing else changes. The learning rate follows the share of the epochs that is done, so
     it ends where it ends without a diet. An interrupted training resumes from its checkpoint as any other. A second call for
-    the same trainer replaces the first.
+    the same trainer replaces the first; until then each further training is on the diet, as every trial of a search is.
 
     Parameters
     ----------

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from thresher.errors import UserError
 from thresher.rows import Rows
 from thresher.run import Run
+from thresher.run.files import unwritable
 from thresher.run.layout import HOME
 from thresher.run.lock import LOCK
 from thresher.run.manifest import FILE
@@ -41,6 +43,29 @@ def refuse_strange(folder: Path) -> None:
         return
     for path in visible(folder):
         raise UserError(f"{folder}: is not a run (no {FILE}) and holds '{path.name}'; choose another --out")
+
+
+def refuse_former(run: Path, force: bool) -> None:
+    """Refuse a folder with a run in it, unless it may be overwritten, or with what a run would write over."""
+    if Run.exists(run) and not force:
+        raise UserError(f"{run}: holds a run already; choose another out, or force=True to overwrite it")
+    refuse_strange(run)
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Refuse a folder that cannot be written now, rather than when the first epoch ends.
+
+    Raises
+    ------
+    UserError
+        the folder, or the nearest one above it that exists, takes no new file.
+    """
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def refuse_inputs_in(folder: Path, *tables: Rows | None) -> None:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import polars as pl
-
-from thresher.config import DataConfig, MeasureConfig, RunConfig, ScoreConfig, SelectConfig
 from thresher.errors import UserError
-from thresher.pipeline.measure import measure_signals
-from thresher.pipeline.own_files import clear, refuse_strange
-from thresher.pipeline.start import start
-from thresher.pipeline.train import Trainings, train_models
+from thresher.pipeline.own_files import clear, refuse_former, refuse_unwritable
+from thresher.pipeline.recorded_run import write_run
 from thresher.progress import say
-from thresher.run import FIRST, Run
-from thresher.run.files import digest, unwritable
-from thresher.run.integrity import write_table
+from thresher.run import Run
 from thresher.run.layout import Layout
-from thresher.run.lock import lock
-from thresher.run.manifest import Recorded
-from thresher.signals.plan import Plan, write_part, write_plan
 
 if TYPE_CHECKING:
     from transformers import Trainer
 
-    from thresher.recording.table import Recording
+# Numbers per row in the sketch of online VoG.
+WIDTH = 64
 
 
 def watch(
@@ -36,7 +25,7 @@ def watch(
     *,
     text: str | tuple[str, str] | None = None,
     id: str | None = None,
-    vog: bool | int = True,
+    vog: bool | int | Literal["auto"] = "auto",
     seed: int = 0,
     force: bool = False,
 ) -> Path:
@@ -46,6 +35,9 @@ def watch(
     `th.score(out)` gives every score that needs no separate gradients, and `th.select(out, prune=0.45, by="el2n")` the rows
     to keep; `RUN/kept.parquet` has their numbers: `dataset.select(pl.read_parquet("RUN/kept.parquet")["index"])`.
 
+    A further `trainer.train()`, and each trial of `trainer.hyperparameter_search`, is recorded in a folder of its own: OUT-2,
+    OUT-3 and so on.
+
     Parameters
     ----------
     trainer
@@ -54,10 +46,11 @@ def watch(
     out
         the run folder to write. With several processes it must be on a disk that all of them can write to.
     text, id
-        columns of the dataset to show rows by and to name them by. By default columns of strings, else the decoded tokens;
-        and a column `id`, else the number of the row.
+        columns of the dataset to show rows by and to name them by. By default the columns of strings that the tokens of the
+        rows are made from, else the decoded tokens; and a column `id`, else the number of the row.
     vog
-        also record online VoG; a number is the width of its sketch (by default 64).
+        also record online VoG. "auto": where the gradients of single rows can be known; where they cannot, VoG is left out,
+        which is said once. True, or a number, the width of its sketch (by default 64): they must be known. False: without.
     seed
         of the sketch.
     force
@@ -74,129 +67,89 @@ def watch(
         a trainer that cannot be watched, by name; a folder that holds a run or cannot be written; an unknown column. When the
         training begins: it resumes at a step before which nothing was recorded here. At its first step, before any weight has
         changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
-        recording is warned of once.
+        recording is warned of once, and `th.finish_recording(trainer)` makes a run of what was recorded.
     """
     from thresher.recording.dataset_rows import check_columns
     from thresher.recording.recorder import Recorder
+    from thresher.recording.run_folders import RunFolders
     from thresher.recording.supported import refuse_unsupported
 
-    run = Path(out)
-    width = 64 if vog is True else int(vog)
-    if width < 0:
-        raise UserError(f"vog is {vog}; it is true, false, or the width of a sketch")
-    refuse_unsupported(trainer, bool(width))
-    texts = (text,) if isinstance(text, str) else text
+    run, texts = Path(out), (text,) if isinstance(text, str) else text
+    refuse_unsupported(trainer)
+    width = sketch_width(trainer, vog)
     check_columns(trainer.train_dataset, [*(texts or ()), *([id] if id else [])])
     if trainer.args.process_index == 0:
-        if Run.exists(run) and not force:
-            raise UserError(f"{run}: holds a run already; choose another out, or force=True to overwrite it")
-        refuse_strange(run)
+        refuse_former(run, force)
     refuse_unwritable(run)
 
-    def make_room() -> None:
-        if force and Run.exists(run):
-            clear(run, but=(Layout(run).recording.name,))
+    def is_free(folder: Path) -> bool:
+        return not folder.exists() or (force and Run.exists(folder))
 
-    def finish_run() -> None:
-        write_run(run, trainer, texts, id)
+    def make_room(folder: Path) -> None:
+        if force and Run.exists(folder):
+            clear(folder, but=(Layout(folder).recording.name,))
 
-    Recorder(trainer, Layout(run).recording, width, seed, make_room, finish_run)
+    folders = RunFolders(run, is_free, make_room, lambda folder: write_run(folder, trainer, texts, id))
+    Recorder(trainer, folders, width, seed, strict=vog != "auto")
     return run
 
 
-def refuse_unwritable(folder: Path) -> None:
-    """Refuse a folder that cannot be written now, rather than when the first epoch ends.
+def finish_recording(
+    trainer: Trainer,
+    out: str | Path | None = None,
+    *,
+    text: str | tuple[str, str] | None = None,
+    id: str | None = None,
+) -> Path:
+    """Make a run of what was recorded, where a recording failed or its training ended before its time.
+
+    In the process of the training, `trainer` is enough: what could not be written is still in memory. In another one, give a
+    Trainer with the same train_dataset and model, and the folder `out` that `th.watch` was given; `text` and `id` are those of
+    `th.watch`. Rows that were part of no step count as ones the model knows nothing of.
 
     Raises
     ------
     UserError
-        the folder, or the nearest one above it that exists, takes no new file.
+        nothing was recorded, or the run is finished already; a folder that cannot be written.
     """
-    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    from thresher.recording.recorder import recorder_of
 
-
-def write_run(folder: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
-    """The run folder of a training that has ended: rows, signals, and what describes them."""
-    from thresher.recording import store
-    from thresher.recording.dataset_rows import ids_of, label_of, rows_of
-    from thresher.recording.table import read_recording
-
-    dataset, steps, layout = trainer.train_dataset, trainer.state.global_step, Layout(folder)
-    with lock(folder):
-        ids = ids_of(dataset, id)
-        hidden = int(getattr(getattr(trainer.model, "config", None), "hidden_size", 0) or 0)
-        recording = read_recording(layout.recording, hidden)
-        numbers, unrecorded = recording.labelled_rows(len(ids), lambda row: label_of(dataset, row))
-        measured, labels = write_signals(layout, recording, ids, numbers, unrecorded)
-        rows = rows_of(trainer, ids, texts, numbers, None if recording.per_token else labels)
-        config = RunConfig(
-            data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
-            # The gradient norms that a training gives for nothing are those of its last layer.
-            score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
-            select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
+    recorder = recorder_of(trainer)
+    if recorder is not None and recorder.pending and (out is None or Path(out) == recorder.run):
+        recorder.write_rest()
+        trainer.accelerator.wait_for_everyone()
+        if trainer.args.process_index == 0:
+            recorder.finish()
+        trainer.accelerator.wait_for_everyone()
+        return recorder.run
+    if out is None:
+        raise UserError(
+            "nothing is left to finish of the recordings of this Trainer; give `out`, the folder of another one"
         )
-        key = digest([rows.hash(), type(trainer.model).__name__, steps])
-        run = start(folder, rows, None, config, key=key, source="recorded", recorded=about(trainer))
-        train_models.finish(run, Trainings(), {"steps": steps}, 0.0)
-        counts = {**measured, "measured_chunks": 0, "truncated": 0, "refused": {}}
-        measure_signals.finish(run, MeasureConfig(), counts, 0.0)
-        store.remove(layout.recording)
-    say(
-        f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {folder}"
-    )
-    if len(ids) > len(numbers):
-        say(
-            f"watch: {len(ids) - len(numbers):,} rows have no label and are not scored; they are neither kept nor dropped"
-        )
-    if measured["unrecorded"]:
-        say(
-            f"watch: {measured['unrecorded']:,} rows were part of no training step; they count as ones the model knows"
-            " nothing of"
-        )
+    run = Path(out)
+    if Run.exists(run):
+        raise UserError(f"{run}: holds a finished run; score it with th.score")
+    write_run(run, trainer, (text,) if isinstance(text, str) else text, id)
+    return run
 
 
-def write_signals(
-    run: Layout, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
-) -> tuple[dict[str, int | bool], np.ndarray]:
-    """Write the signals of a recording as a measurement would; returns counts, and the labels (N,).
+def sketch_width(trainer: Trainer, vog: bool | int | Literal["auto"]) -> int:
+    """The width of the sketch of online VoG, 0 without it.
 
-    `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
+    Raises
+    ------
+    UserError
+        not a width, or VoG was asked for and cannot be known.
     """
-    from thresher.recording.table import CHUNK_ROWS
+    from thresher.recording.supported import loss_reason, vog_reason
 
-    made_with = digest({"rows": len(numbers), "epochs": recording.epochs.to_dicts()})
-    plan = Plan(run, FIRST, len(numbers), CHUNK_ROWS, 0, "float32", (), made_with)
-    labels, steps = [], []
-    for chunk, part in enumerate(recording.parts(ids, numbers, unrecorded)):
-        labels.append(part["label"].to_numpy())
-        steps.append(part["correct"].list.len().to_numpy())
-        write_part(plan, chunk, part)
-    write_table(plan.folder / "checkpoints.parquet", recording.checkpoints)
-    write_plan(plan, None)
-    per_row = np.concatenate(steps)
-    return {
-        "rows": len(numbers),
-        "checkpoints": recording.epochs.height,
-        "records": int(per_row.sum()),
-        "unrecorded": int((per_row == 0).sum()),
-        "per_token": recording.per_token,
-    }, np.concatenate(labels)
-
-
-def about(trainer: Trainer) -> Recorded:
-    """What was recorded, for `run.yaml`."""
-    args = trainer.args
-    return Recorded(
-        trainer=type(trainer).__name__,
-        model=type(trainer.model).__name__,
-        name=str(getattr(getattr(trainer.model, "config", None), "name_or_path", "")),
-        epochs=float(trainer.state.epoch or 0),
-        batch_size=args.per_device_train_batch_size,
-        processes=args.world_size,
-        seed=args.seed,
-    )
+    known = vog == "auto" or (isinstance(vog, int) and vog >= 0)
+    if not known:
+        raise UserError(f'vog is {vog!r}; it is "auto", true, false, or the width of a sketch')
+    width = WIDTH if vog is True or vog == "auto" else int(vog)
+    if width and vog != "auto" and (reason := loss_reason(trainer) or vog_reason(trainer)):
+        raise UserError(f"this Trainer cannot be watched: {reason}; watch with vog=False")
+    if width and (reason := vog_reason(trainer)):
+        say(f"watch: {reason}; VoG is left out")
+        return 0
+    return width

@@ -17,13 +17,15 @@ STEPS_PER_COPY = 64
 class RecordBuffer:
     """The records since the last `take`; `on_copy` may remove columns as they come from the device.
 
-    Rows of an ignored label, as in a set that is labelled in part, leave no record.
+    Rows of an ignored label, as in a set that is labelled in part, leave no record. Nor do rows whose logits are not finite, as
+    those of a training that diverges; `not_finite` counts them.
     """
 
     def __init__(self, on_copy: Callable[[dict[str, Tensor]], None]) -> None:
         self.on_copy = on_copy
         self.on_device: list[dict[str, Tensor]] = []
         self.in_memory: list[dict[str, np.ndarray]] = []
+        self.not_finite = 0
 
     def add(self, columns: dict[str, Tensor]) -> None:
         """Add the records of one step, columns of B values each."""
@@ -35,12 +37,17 @@ class RecordBuffer:
         """Move records from the device to memory."""
         if not self.on_device:
             return
-        names = self.on_device[0]
+        names = [name for name in self.on_device[0] if all(name in step for step in self.on_device)]
         columns = {name: torch.cat([step[name] for step in self.on_device]).cpu() for name in names}
         self.on_device = []
         if "label" in columns:
             labelled = columns["label"] != IGNORED
             columns = {name: values[labelled] for name, values in columns.items()}
+        told = columns["logits" if "logits" in columns else "loss"]
+        finite = told.isfinite().flatten(1).all(1) if told.dim() > 1 else told.isfinite()
+        if not finite.all():
+            self.not_finite += int((~finite).sum())
+            columns = {name: values[finite] for name, values in columns.items()}
         self.on_copy(columns)
         # Rows, labels and lengths come as 64 bits, and a whole epoch of them stays in memory.
         narrow = {name: v.int() if v.dtype == torch.int64 else v for name, v in columns.items()}
@@ -51,8 +58,13 @@ class RecordBuffer:
         self.on_device = [{n: v for n, v in step.items() if n not in names} for step in self.on_device]
         self.in_memory = [{n: v for n, v in part.items() if n not in names} for part in self.in_memory]
 
+    def give_back(self, columns: dict[str, np.ndarray]) -> None:
+        """Keep records that were taken and could not be written."""
+        self.in_memory.insert(0, columns)
+
     def take(self) -> dict[str, np.ndarray]:
         """All records, which are no longer kept here; empty where there are none."""
         self.copy()
         parts, self.in_memory = self.in_memory, []
-        return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+        names = [name for name in (parts[0] if parts else ()) if all(name in part for part in parts)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,22 @@ from transformers import Trainer
 
 from thresher.errors import UserError
 from thresher.progress import say
+from thresher.recording.step import LABELS
 from thresher.rows import Rows
 from thresher.rows.table import Source
 
-LABELS = ("labels", "label", "label_ids")
+# Columns of texts by their usual names.
+USUAL = (
+    ("premise", "hypothesis"),
+    ("sentence1", "sentence2"),
+    ("question1", "question2"),
+    ("text", "text_pair"),
+    ("question", "sentence"),
+    ("text",),
+    ("sentence",),
+    ("utterance",),
+    ("query",),
+)
 # The one class of rows that have a label per token.
 TOKENS = "tokens"
 
@@ -31,7 +43,17 @@ def rows_of(
     `ids` are those of the whole dataset; `labels` (N,) are class numbers, None for rows with a label per token.
     """
     classes = (TOKENS,) if labels is None else class_names(trainer, labels)
-    columns = texts_of(trainer, texts)
+    return table_rows(ids, texts_of(trainer, texts), numbers, labels, classes)
+
+
+def table_rows(
+    ids: pl.Series,
+    columns: Mapping[str, Sequence[str]],
+    numbers: np.ndarray,
+    labels: np.ndarray | None,
+    classes: tuple[str, ...],
+) -> Rows:
+    """The rows `numbers` (N,) of a dataset with these ids and columns of text; `labels` (N,) as in `rows_of`."""
     taken = {"id", "index", *columns}
     label = next(name for name in ("label", "class", "thresher_label") if name not in taken)
     named = [classes[index] for index in (np.zeros(len(numbers), np.int32) if labels is None else labels)]
@@ -68,10 +90,17 @@ def ids_of(dataset: Any, id: str | None) -> pl.Series:
     return _strings("id", [str(row) for row in range(len(dataset))])
 
 
-def label_of(dataset: Any, row: int) -> int:
+def label_names(trainer: Trainer) -> tuple[str, ...]:
+    """The columns that may hold the labels."""
+    return (*trainer.label_names, *LABELS)
+
+
+def label_of(trainer: Trainer, row: int) -> int:
     """The label of a row that was not recorded; -1 where it is ignored, or is not a class number in the dataset."""
-    item = dataset[row]
-    found = np.asarray(next((item[name] for name in LABELS if name in item), None)).reshape(-1)[0]
+    item = trainer.train_dataset[row]
+    found = np.asarray(next((item[name] for name in label_names(trainer) if name in item), None)).reshape(-1)[
+        0
+    ]
     return max(-1, int(found)) if isinstance(found, int | np.integer) else -1
 
 
@@ -81,7 +110,7 @@ def class_names(trainer: Trainer, labels: np.ndarray) -> tuple[str, ...]:
     named = getattr(getattr(trainer.model, "config", None), "id2label", None) or {}
     names = [str(named.get(index, index)) for index in range(max(count, len(named)))]
     features = getattr(trainer.train_dataset, "features", None) or {}
-    for column in LABELS:
+    for column in label_names(trainer):
         known = getattr(features.get(column), "names", None)
         if known and len(known) >= count and all(name == f"LABEL_{i}" for i, name in enumerate(names)):
             names = list(known)
@@ -91,16 +120,9 @@ def class_names(trainer: Trainer, labels: np.ndarray) -> tuple[str, ...]:
 def texts_of(trainer: Trainer, texts: tuple[str, ...] | None) -> dict[str, list[str]]:
     """One or two columns of text: those asked for, else columns of strings, else the decoded tokens, else row numbers."""
     dataset = trainer.train_dataset
-    features = getattr(dataset, "features", None) or {}
-    strings = [
-        name
-        for name, kind in features.items()
-        if getattr(kind, "dtype", "") == "string" and name not in ("id", *LABELS)
-    ]
-    chosen = texts or tuple(strings[:2])
-    if chosen:
-        return {("text" if name in ("id", "index") else name): _values(dataset, name) for name in chosen}
     tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
+    if chosen := texts or source_columns(dataset, tokenizer, label_names(trainer)):
+        return {("text" if name in ("id", "index") else name): _values(dataset, name) for name in chosen}
     if tokenizer is not None and hasattr(tokenizer, "batch_decode"):
         try:
             tokens = [dataset[row]["input_ids"] for row in range(len(dataset))]
@@ -108,6 +130,41 @@ def texts_of(trainer: Trainer, texts: tuple[str, ...] | None) -> dict[str, list[
         except (KeyError, TypeError, IndexError):
             pass
     return {"text": [f"row {row}" for row in range(len(dataset))]}
+
+
+def source_columns(dataset: Any, tokenizer: Any, labels: Sequence[str] = LABELS) -> tuple[str, ...]:
+    """The columns of strings that the tokens of the first rows were made from, one or two; () without columns of strings.
+
+    Longer columns are looked for first, and what is found is taken out: the name of a class may be a word of the text. Where
+    nothing is found, as without tokens in the dataset, columns go by their names, and then by their place.
+    """
+    features = getattr(dataset, "features", None) or {}
+    strings = [
+        name
+        for name, kind in features.items()
+        if getattr(kind, "dtype", "") == "string" and name not in ("id", *labels)
+    ]
+    if len(strings) < 2:
+        return tuple(strings)
+    rows = (dataset.with_format(None) if hasattr(dataset, "with_format") else dataset)[:8]
+    values = {name: [_letters(str(value)) for value in rows[name]] for name in strings}
+    found: set[str] = set()
+    if "input_ids" in rows and hasattr(tokenizer, "decode"):
+        left = [_letters(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in rows["input_ids"]]
+        for name in sorted(strings, key=lambda name: -sum(map(len, values[name]))):
+            starts = [
+                text.find(value[:12]) if value else -1 for text, value in zip(left, values[name], strict=True)
+            ]
+            if 2 * sum(start >= 0 for start in starts) >= len(starts):
+                found.add(name)
+                cuts = zip(left, starts, values[name], strict=True)
+                left = [text if at < 0 else text[:at] + text[at + len(value) :] for text, at, value in cuts]
+    known = next((names for names in USUAL if all(name in strings for name in names)), tuple(strings[:2]))
+    return tuple(name for name in strings if name in found)[:2] or known
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
 def _values(dataset: Any, column: str) -> list[str]:

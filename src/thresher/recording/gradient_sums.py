@@ -19,7 +19,9 @@ class GradientSums:
         self.sums = torch.zeros(rows, width)
 
     def add(self, rows: Tensor, squares: Tensor, sketches: Tensor) -> None:
-        """Add one step of some rows, a row possibly twice."""
+        """Add one step of some rows, a row possibly twice; gradients that overflowed, as float16 does, are left out."""
+        finite = squares.isfinite() & sketches.isfinite().all(1)
+        rows, squares, sketches = rows[finite], squares[finite], sketches[finite]
         self.steps.index_add_(0, rows, torch.ones_like(rows, dtype=torch.int32))
         self.squares.index_add_(0, rows, squares.double())
         self.sums.index_add_(0, rows, sketches)

@@ -108,6 +108,18 @@ def attention_of(model: nn.Module) -> str | None:
     return getattr(model.config, "_attn_implementation", None)
 
 
+def is_compiled(model: nn.Module) -> bool:
+    """Whether a model, or a part of it, was returned by `torch.compile`.
+
+    Looks for `_orig_mod` of torch's `OptimizedModule` and for what `Module.compile` sets; neither has a public name. Without
+    it, such a model would be refused at its first step, by a message that does not say why.
+    """
+    return any(
+        name.endswith("_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+        for name, module in model.named_modules()
+    )
+
+
 def torch_loader(loader: Any) -> Any:
     """The `DataLoader` that a loader prepared by accelerate iterates over; a plain one is returned as it is.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from transformers import PreTrainedModel
 
 from thresher.recording.step import Capture, Step
 
@@ -14,23 +16,62 @@ if TYPE_CHECKING:
     from thresher.recording.trainer_hooks import TrainerHooks
 
 
-def classifier_layer(model: nn.Module) -> nn.Linear | None:
-    """The last linear layer of a model, which gives the logits in every classifier of transformers; None without one.
+def classifier_layer(model: nn.Module) -> nn.Module | None:
+    """The last linear layer outside of the encoder, which gives the logits in every classifier of transformers.
+
+    The last of all where there is none outside, None without one. A linear layer with an adapter on it is one layer: what it
+    gives is the sum of both.
 
     >>> classifier_layer(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))).out_features
     4
     """
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    return linear[-1] if linear else None
+    linear: list[nn.Module] = []
+    inside: set[nn.Module] = set()
+    for module in model.modules():
+        adapted = isinstance(getattr(module, "base_layer", None), nn.Linear)
+        if adapted or (isinstance(module, nn.Linear) and module not in inside):
+            linear.append(module)
+        if adapted:
+            inside.update(module.modules())
+    encoders = {part for encoder in encoders_of(model) for part in encoder.base_model.modules()}
+    outside = [layer for layer in linear if layer not in encoders]
+    return (outside or linear or [None])[-1]
+
+
+def encoders_of(model: nn.Module) -> list[PreTrainedModel]:
+    """The models of transformers in a model, each with its own head if it has one; those inside of another are left out."""
+    found: list[PreTrainedModel] = []
+    inside: set[nn.Module] = set()
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel) and module not in inside:
+            found.append(module)
+            inside.update(module.modules())
+    return found
+
+
+def out_features(layer: nn.Module) -> int:
+    """The width of what a layer gives that `classifier_layer` found."""
+    linear = getattr(layer, "base_layer", layer)
+    assert isinstance(linear, nn.Linear)
+    return linear.out_features
 
 
 def embeddings_of(model: nn.Module) -> nn.Module | None:
-    """The module whose output VoG differentiates by: `embeddings` where the base model has it, else the token table."""
-    base = getattr(model, getattr(model, "base_model_prefix", "") or "encoder", model)
+    """The module whose output VoG differentiates by: `embeddings` where the encoder has it, else the token table.
+
+    None where it cannot be told: a model of several encoders, or one without any and with more than one table.
+    """
+    encoders = encoders_of(model)
+    if not encoders:
+        tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+        return tables[0] if len(tables) == 1 else None
+    if len(encoders) > 1:
+        return None
+    base = encoders[0].base_model
     found = getattr(base, "embeddings", None)
     if isinstance(found, nn.Module):
         return found
-    table = getattr(base, "get_input_embeddings", lambda: None)()
+    table = base.get_input_embeddings()
     return table if isinstance(table, nn.Module) else None
 
 
@@ -40,8 +81,17 @@ def hook_classifier(model: nn.Module, hooks: TrainerHooks) -> list[RemovableHand
 
 
 def hook_embeddings(model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
-    """Capture the gradient at the embedding output (B, T, H) as `Step.embeddings`."""
-    return _capture(embeddings_of(model), hooks, lambda step: step.embeddings)
+    """Capture the gradient at the embedding output (B, T, H) as `Step.embeddings`; frozen embeddings get one, too."""
+    layer = embeddings_of(model)
+
+    def open_for_gradients(module: nn.Module, inputs: object, output: object) -> Tensor | None:
+        if hooks.current is None or not isinstance(output, Tensor) or output.requires_grad:
+            return None
+        # A copy, as what follows may write in place, which torch refuses for the tensor that the gradient begins at.
+        return output.detach().requires_grad_().clone() if torch.is_grad_enabled() else None
+
+    opened = [] if layer is None else [layer.register_forward_hook(open_for_gradients)]
+    return [*opened, *_capture(layer, hooks, lambda step: step.embeddings)]
 
 
 def _capture(
@@ -55,7 +105,7 @@ def _capture(
         call = capture.calls
         if inputs and isinstance(inputs[0], Tensor):
             capture.input = inputs[0].detach()
-        capture.has_bias = getattr(module, "bias", None) is not None
+        capture.has_bias = getattr(getattr(module, "base_layer", module), "bias", None) is not None
 
         def backward(gradient: Tensor) -> None:
             if call == capture.calls == 1:

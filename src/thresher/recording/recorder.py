@@ -1,44 +1,55 @@
 """The recorder: keeps the records of an epoch in memory, writes them to files, and forms the running sums of online VoG.
 
 What cannot be recorded is refused before any weight has changed. After that nothing in here ends the training: a failure is
-warned of once, and ends the recording.
+warned of once, and what was recorded is kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.utils import gather_object
-from torch import Tensor
+from accelerate.utils import broadcast_object_list, gather_object
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from thresher.errors import UserError
-from thresher.progress import warn
+from thresher.progress import say, warn
 from thresher.recording import store
 from thresher.recording.buffer import RecordBuffer
 from thresher.recording.gradient_sums import GradientSums
-from thresher.recording.gradients import classifier_sq_norm, is_cross_entropy, loss_scale
+from thresher.recording.gradients import (
+    classifier_sq_norm,
+    embedding_columns,
+    gives_logits,
+    gradient_at_logits,
+    is_cross_entropy,
+)
+from thresher.recording.loss_check import refuse_other_labels
 from thresher.recording.model_hooks import hook_classifier, hook_embeddings
 from thresher.recording.row_signals import row_signals, token_signals
-from thresher.recording.sketch import Signs, sketch
+from thresher.recording.run_folders import RunFolders
+from thresher.recording.sketch import Signs
 from thresher.recording.step import Step
-from thresher.recording.supported import refuse_step
-from thresher.recording.trainer_hooks import Observer, hooks_of
+from thresher.recording.supported import embeddings_reason, refuse_step
+from thresher.recording.trainer_hooks import ATTRIBUTE, Observer, TrainerHooks, hooks_of, pads_right
+from thresher.run.layout import Layout
 from thresher.wording import shown
 
 # The loss is checked in steps 1, 2, 4, ... up to here: before anything is learned, a focal loss looks like the cross-entropy.
 STEPS_CHECKED = 64
+LATER = "after the training th.finish_recording(trainer) makes a run of it"
 
 
 @dataclass(eq=False)
 class Recorder(TrainerCallback):
-    """Records the next training of a trainer into `folder`, in place of an earlier recorder of the same trainer.
+    """Records the trainings of a trainer, each into a run folder of its own, in place of an earlier recorder of the same trainer.
 
     Parameters
     ----------
@@ -46,29 +57,40 @@ class Recorder(TrainerCallback):
         numbers per row in the sketch of online VoG; 0 leaves VoG out.
     seed
         of the sketch.
-    make_room, finish
-        called by the first process before it writes the first records, and after the training.
+    strict
+        VoG that cannot be known is refused; otherwise it is left out, which is said once.
     """
 
     trainer: Trainer
-    folder: Path
+    folders: RunFolders
     vog_width: int
     seed: int
-    make_room: Callable[[], None]
-    finish: Callable[[], None]
+    strict: bool = False
 
     def __post_init__(self) -> None:
-        model_hooks = (hook_classifier, hook_embeddings) if self.vog_width else (hook_classifier,)
+        self.training, self.run, self.ended, self.pending = 1, self.folders.first, False, False
+        self.vog_handles: list[RemovableHandle] = []
+        model_hooks = (hook_classifier, self.hook_vog) if self.vog_width else (hook_classifier,)
         hooks_of(self.trainer).attach("recorder", Observer(self.on_step, self, model_hooks))
+
+    def hook_vog(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
+        """Capture the gradients at the embeddings until VoG is left out."""
+        self.vog_handles = hook_embeddings(model, hooks)
+        return self.vog_handles
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Start empty, or with what was recorded before the step that the training resumes at."""
+        if self.ended:
+            self.next_folder()
+        self.folder = Layout(self.run).recording
         self.buffer = RecordBuffer(self.add_to_sums)
         rows = len(self.trainer.train_dataset)
         self.sums = GradientSums(rows, self.vog_width) if self.vog_width else None
         self.sums_of_left: dict[Path, dict[str, np.ndarray]] = {}
         self.signs: Signs | None = None
-        self.epoch, self.steps, self.cross_entropy, self.failed = 0, 0, True, False
+        self.epoch, self.steps, self.checked, self.cross_entropy = 0, 0, False, True
+        self.failed, self.unwritten = False, False
+        self.warned: set[str] = set()
         self.first_step = state.global_step
         self.own_folder = store.rank_folder(self.folder, args.process_index)
         if state.global_step:
@@ -76,55 +98,81 @@ class Recorder(TrainerCallback):
         elif args.process_index == 0:
             # Files of an earlier attempt, of more processes perhaps; none of them writes before they are removed.
             store.remove(self.folder)
+        self.pending = not self.failed
         self.trainer.accelerator.wait_for_everyone()
+
+    def next_folder(self) -> None:
+        """The folder of a further training, the same in all processes."""
+        self.training, self.run = broadcast_object_list([*self.folders.of(self.training + 1)])
+        self.ended = False
+        if self.trainer.args.process_index == 0:
+            say(f"watch: another training of the same Trainer; it is recorded in {self.run}")
 
     def resume(self, step: int, args: TrainingArguments) -> None:
         """Keep what was recorded before a step; the first process also does so for processes that are no longer there."""
         folders = store.rank_folders(self.folder) if args.process_index == 0 else []
         left = [folder for folder in folders if store.rank_of(folder) >= args.world_size]
-        for folder in (self.own_folder, *left):
-            store.rewind(folder, step)
+        try:
+            for folder in (self.own_folder, *left):
+                store.rewind(folder, step)
+        except UserError as error:
+            if self.training == 1:
+                raise
+            # A further training goes on from a step that the run of the first one holds: it was never asked to be recorded.
+            self.failed = True
+            warn(f"watch: this training is not recorded: {error}")
         if self.sums is None:
             return
         try:
             self.sums.merge(store.read_sums(store.sums_file(self.own_folder, step)))
             self.sums_of_left = {folder: store.read_sums(store.sums_file(folder, step)) for folder in left}
-        except FileNotFoundError as error:
-            raise UserError(
+        except FileNotFoundError:
+            self.leave_out_vog(
                 f"{self.folder}: the training resumes at step {step}, and the running sums of VoG were not saved at that step;"
-                " resume from the last checkpoint, or watch with vog=False"
-            ) from error
+                " resume from the last checkpoint"
+            )
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Note the number of the epoch."""
         self.epoch = math.floor((state.epoch or 0) + 1e-6)
 
+    def at_first_step(self) -> bool:
+        """Whether no weight has changed since the training began."""
+        return bool(self.trainer.state.global_step == self.first_step)
+
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Warn of a failure once and end the recording; a refusal before any weight has changed ends the training."""
+    def guarded(self, what: str) -> Iterator[None]:
+        """Warn of a failure once, with `what` it means; a refusal before any weight has changed ends the training."""
         try:
             yield
         except Exception as error:
-            if isinstance(error, UserError) and self.trainer.state.global_step == self.first_step:
+            if isinstance(error, UserError) and what == "step" and self.at_first_step():
                 raise
-            self.failed = True
-            warn(
-                f"watch: recording failed, and the training continues without it: {shown(error, 300)}; what was recorded until"
-                f" then is kept in {self.folder}"
-            )
+            said = {
+                "step": "recording failed, and the training continues without it: {}; what was recorded until then is kept",
+                "write": "what is recorded cannot be written: {}; the training continues, it is kept in memory and tried again",
+                "finish": "the run cannot be written: {}; what was recorded is kept",
+            }[what]
+            self.failed |= what == "step"
+            self.unwritten |= what == "write"
+            if not self.warned & {"step", "write", "finish"}:
+                warn(f"watch: {said.format(shown(error, 300))}; {LATER}")
+            self.warned.add(what)
 
     def on_step(self, step: Step) -> None:
         """Record the rows of one step."""
         if not self.failed:
-            with self.guarded():
+            with self.guarded("step"):
                 self.record(step)
 
     def record(self, step: Step) -> None:
         """Add the records of one step to the buffer."""
-        refuse_step(step, self.trainer, vog=self.sums is not None)
+        refuse_step(step, type(self.trainer.model).__name__)
         self.steps += 1
-        if self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED:
+        if not self.checked or (self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED):
             self.check_loss(step)
+        if self.sums is not None and (reason := embeddings_reason(step, self.trainer)):
+            self.leave_out_vog(reason)
         state, groups, count = self.trainer.state, self.trainer.optimizer.param_groups, len(step.rows)
         columns = {
             "row": step.rows,
@@ -137,45 +185,52 @@ class Recorder(TrainerCallback):
         columns |= token_signals(step) if step.labels.dim() == 2 else row_signals(step)
         if step.mask is not None and step.mask.dim() == 2:
             columns["n_tokens"] = step.mask.sum(1)
-        if self.cross_entropy:
+        if self.cross_entropy and gives_logits(step):
             columns["classifier_sq_norm"] = classifier_sq_norm(step)
         if self.sums is not None:
             columns |= self.gradient(step)
         self.buffer.add(columns)
 
     def check_loss(self, step: Step) -> None:
-        """If the gradient at the output is not that of the mean cross-entropy, refuse VoG and leave gradient norms out."""
-        gradient, trainer = step.classifier.gradient, self.trainer
-        if (
-            gradient is not None
-            and gradient.shape[-1] == step.logits.shape[-1]
-            and trainer.args.label_smoothing_factor == 0
-            and is_cross_entropy(step)
-        ):
+        """Refuse a loss of other labels; of one that is not the mean cross-entropy, refuse VoG or leave it out, and the norms."""
+        gradient, trainer = gradient_at_logits(step), self.trainer
+        if not step.logits.isfinite().all() or (gradient is not None and not gradient.isfinite().all()):
+            # An overflow of float16, or a training that diverges: nothing can be told from this step.
             return
-        reason = (
-            f"the loss of {type(trainer.model).__name__} is not the mean cross-entropy of what its last linear layer gives"
-            " (class weights? another loss?), so a row's own gradient is not known"
+        if not self.checked:
+            refuse_other_labels(step, trainer)
+            if not gives_logits(step):
+                say(
+                    "watch: no one linear layer is known to give the logits; GraNd and TracIn of it are left out"
+                )
+        self.checked = True
+        if not self.cross_entropy or (trainer.args.label_smoothing_factor == 0 and is_cross_entropy(step)):
+            return
+        self.leave_out_vog(
+            f"the loss of {type(trainer.model).__name__} is not the mean cross-entropy of its logits (class weights? another"
+            " loss?), so a row's own gradient is not known",
+            "gradient norms are left out" if self.sums is None else "VoG and gradient norms are left out",
         )
-        if self.sums is not None and trainer.state.global_step == self.first_step:
+        self.cross_entropy = False
+        self.buffer.drop("classifier_sq_norm")
+
+    def leave_out_vog(self, reason: str, so: str = "VoG is left out") -> None:
+        """Go on without VoG, which is said; where VoG was asked for, refuse that before any weight has changed."""
+        if self.sums is not None and self.strict and self.at_first_step():
             raise UserError(f"{reason}; watch with vog=False")
-        if self.sums is not None:
-            warn(f"watch: {reason}; VoG and gradient norms are left out")
-        self.sums, self.cross_entropy = None, False
-        self.buffer.drop("classifier_sq_norm", "squares", "sketch")
+        if not self.failed:
+            (warn if self.strict else say)(f"watch: {reason}; {so}")
+        self.sums = None
+        for handle in self.vog_handles:
+            handle.remove()
+        self.buffer.drop("squares", "sketch")
 
     def gradient(self, step: Step) -> dict[str, Tensor]:
         """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""
         assert step.embeddings.gradient is not None
-        gradient, scale = step.embeddings.gradient.float(), loss_scale(step)  # (B, T, H), (B,)
         if self.signs is None:
-            self.signs = Signs(gradient.shape[2], self.seed)
-        signs = self.signs.up_to(gradient.shape[1], gradient.device)
-        first = None if step.mask is None or pads_right(self.trainer) else step.mask.argmax(1)
-        return {
-            "squares": (torch.linalg.vector_norm(gradient, dim=(1, 2)) / scale).square(),
-            "sketch": sketch(gradient, signs, self.vog_width, first) / scale[:, None],
-        }
+            self.signs = Signs(step.embeddings.gradient.shape[2], self.seed)
+        return embedding_columns(step, self.signs, self.vog_width, pads_right(self.trainer))
 
     def add_to_sums(self, columns: dict[str, Tensor]) -> None:
         """Move the columns that only VoG needs into its running sums."""
@@ -183,12 +238,23 @@ class Recorder(TrainerCallback):
             self.sums.add(columns["row"], columns.pop("squares"), columns.pop("sketch"))
 
     def write_records(self) -> None:
-        """Move the records from memory to a file."""
+        """Move the records from memory to a file; they stay in memory where that fails."""
         columns = self.buffer.take()
-        if columns and len(columns["row"]):
+        if self.buffer.not_finite and "diverged" not in self.warned:
+            self.warned.add("diverged")
+            warn(
+                f"watch: the logits of {self.buffer.not_finite:,} rows so far are not finite, as those of a training that"
+                " diverges; these records are left out"
+            )
+        if not columns or not len(columns["row"]):
+            return
+        try:
             if self.trainer.args.process_index == 0:
-                self.make_room()
+                self.folders.make_room(self.run)
             store.write_records(self.own_folder, columns)
+        except BaseException:
+            self.buffer.give_back(columns)
+            raise
 
     def write_sums(self, step: int) -> list[Path]:
         """Write the running sums, and beside them those of processes that are no longer there; returns the folders."""
@@ -202,14 +268,14 @@ class Recorder(TrainerCallback):
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Write the records of the epoch."""
         if not self.failed:
-            with self.guarded():
+            with self.guarded("write"):
                 self.write_records()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Write what a resume from this checkpoint needs, and remove what only removed checkpoints needed."""
         if self.failed:
             return
-        with self.guarded():
+        with self.guarded("write"):
             self.write_records()
             names = [
                 path.name.removeprefix("checkpoint-") for path in Path(args.output_dir).glob("checkpoint-*")
@@ -219,18 +285,30 @@ class Recorder(TrainerCallback):
                 store.remove_sums(folder, but=[*steps, state.global_step])
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Write the rest, and let the first process finish the run folder if recording failed in none."""
-        if not self.failed:
-            with self.guarded():
-                self.write_records()
-                self.write_sums(0)
-        if not any(gather_object([self.failed])) and args.process_index == 0:
-            with self.guarded():
+        """Write the rest, and let the first process make the run if nothing failed in any."""
+        self.ended = True
+        if self.pending:
+            self.unwritten = False
+            with self.guarded("write"):
+                self.write_rest()
+        if not any(gather_object([self.failed or self.unwritten])) and args.process_index == 0:
+            with self.guarded("finish"):
                 self.finish()
-        self.trainer.accelerator.wait_for_everyone()
+        (self.pending,) = broadcast_object_list([self.pending])
+
+    def write_rest(self) -> None:
+        """Write all that is in memory."""
+        self.write_records()
+        self.write_sums(0)
+
+    def finish(self) -> None:
+        """Make the run of what is written."""
+        self.folders.finish(self.run)
+        self.pending = False
 
 
-def pads_right(trainer: Trainer) -> bool:
-    """Whether padding is known to be at the end of rows."""
-    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
-    return getattr(tokenizer, "padding_side", "unknown") == "right"
+def recorder_of(trainer: Trainer) -> Recorder | None:
+    """The recorder of a trainer; None for one that is not watched."""
+    hooks = vars(trainer).get(ATTRIBUTE)
+    observer = None if hooks is None else hooks.observers.get("recorder")
+    return observer.callback if observer is not None else None

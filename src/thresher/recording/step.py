@@ -8,6 +8,9 @@ from typing import Any
 from torch import Tensor
 
 IGNORED = -100
+LABELS = ("labels", "label", "label_ids")
+# Where models put their logits: those of transformers, and the cross-encoders of sentence-transformers.
+LOGITS = ("logits", "scores")
 
 
 @dataclass
@@ -27,8 +30,9 @@ class Capture:
 class Step:
     """One forward and backward pass over B rows; `rows` (B,) are their numbers in the dataset.
 
-    `inputs` is the batch as the model got it, `target` its labels, `output` what the model gave in its last of `passes`, `weight`
-    (B,) what a diet multiplies the loss of each row by.
+    `inputs` is the batch as the model got it, `target` its labels, `output` what the model gave in its last of `passes`,
+    `output_gradient` the gradient at the logits in it, `loss` what the trainer returned for the step, `weight` (B,) what a diet
+    multiplies the loss of each row by.
     """
 
     rows: Tensor
@@ -36,6 +40,8 @@ class Step:
     target: Tensor
     output: Any = None
     passes: int = 0
+    output_gradient: Tensor | None = None
+    loss: Tensor | None = None
     weight: Tensor | None = None
     classifier: Capture = field(default_factory=Capture)
     embeddings: Capture = field(default_factory=Capture)
@@ -46,7 +52,7 @@ class Step:
     @property
     def labels(self) -> Tensor:
         """(B,), or (B, T) of a token classifier; `IGNORED` for any label below 0."""
-        logits = self.named("logits")
+        logits = self.raw_logits
         return self.target.flatten() if logits is not None and logits.dim() == 2 else self.target
 
     @property
@@ -57,11 +63,21 @@ class Step:
     @property
     def logits(self) -> Tensor:
         """(B, K) or (B, T, K), detached."""
-        found = self.named("logits")
+        found = self.raw_logits
         assert found is not None
-        return found
+        return found.detach()
+
+    @property
+    def raw_logits(self) -> Tensor | None:
+        """The logits as the model returned them, under one of `LOGITS`; None where there are none."""
+        found = (self._given(name) for name in LOGITS)
+        return next((one for one in found if one is not None), None)
 
     def named(self, name: str) -> Tensor | None:
         """A tensor of the output by its name, detached; None where there is none."""
+        found = self._given(name)
+        return None if found is None else found.detach()
+
+    def _given(self, name: str) -> Tensor | None:
         found = self.output.get(name) if isinstance(self.output, dict) else getattr(self.output, name, None)
-        return found.detach() if isinstance(found, Tensor) else None
+        return found if isinstance(found, Tensor) else None

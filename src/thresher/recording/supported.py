@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from torch import nn
 from torch.utils.data import IterableDataset
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
 
 from thresher.errors import UserError
-from thresher.recording.hf_compat import sharding_of
+from thresher.recording.hf_compat import is_compiled, sharding_of
 from thresher.recording.model_hooks import classifier_layer, embeddings_of
-from thresher.recording.step import Step
+from thresher.recording.step import LOGITS, Step
 
 OTHER_TASKS = (
     "ForCausalLM",
@@ -19,6 +20,11 @@ OTHER_TASKS = (
     "ForMultipleChoice",
     "ForNextSentencePrediction",
 )
+OTHER_TRAINERS = {
+    "SentenceTransformerTrainer": "it compares the embeddings of texts and has no classes",
+    "SparseEncoderTrainer": "it compares the embeddings of texts and has no classes",
+    "MultiVectorEncoderTrainer": "it compares the embeddings of texts and has no classes",
+}
 SHARDED = {
     "DeepSpeed": "DeepSpeed shards the model and scales the loss itself; train with torchrun alone",
     "FSDP": "FSDP shards the model; train with torchrun alone",
@@ -26,25 +32,57 @@ SHARDED = {
 }
 
 
-def refuse_unsupported(trainer: Trainer, vog: bool) -> None:
-    """Refuse a trainer that cannot be recorded.
+def refuse_unsupported(trainer: Trainer) -> None:
+    """Refuse a trainer whose rows cannot be recorded.
 
     Raises
     ------
     UserError
         one line that names what it is and what to do.
     """
-    if not hasattr(trainer, "train_dataset"):
-        raise UserError(f"{type(trainer).__name__} is not a transformers.Trainer; give the trainer itself")
-    reason = _data_reason(trainer) or _machine_reason(trainer) or _task_reason(trainer)
-    if reason or (vog and (reason := _vog_reason(trainer))):
+    if not isinstance(trainer, Trainer):
+        kind = type(trainer)
+        raise UserError(
+            f"{kind.__module__.split('.')[0]}.{kind.__name__} is not a transformers.Trainer; give the Trainer itself, and record"
+            " any other training loop with th.record"
+        )
+    checks = (_trainer_reason, _data_reason, _machine_reason, _task_reason)
+    if reason := next(filter(None, (check(trainer) for check in checks)), ""):
         raise UserError(f"this Trainer cannot be watched: {reason}")
+
+
+def loss_reason(trainer: Trainer) -> str:
+    """Why the gradient of a row's own loss cannot be known, as far as that shows before a training; "" if it can."""
+    if trainer.args.label_smoothing_factor > 0:
+        return "with label smoothing the gradient is not that of the row's own label"
+    return ""
+
+
+def vog_reason(trainer: Trainer) -> str:
+    """Why gradients at the embeddings cannot be known, as far as that shows before a training; "" if they can."""
+    if embeddings_of(trainer.model) is None:
+        return f"{type(trainer.model).__name__} has no one layer that is known to be its embeddings"
+    return ""
+
+
+def _trainer_reason(trainer: Trainer) -> str:
+    for kind in type(trainer).__mro__:
+        if kind.__name__ in OTHER_TRAINERS:
+            return f"it is a {kind.__name__}, and {OTHER_TRAINERS[kind.__name__]}; sequence and token classifiers can be watched"
+        if kind.__module__.split(".")[0] == "trl":
+            return (
+                f"it is trl's {kind.__name__}, which trains on texts and has no classes; sequence and token classifiers can be"
+                " watched"
+            )
+    return ""
 
 
 def _data_reason(trainer: Trainer) -> str:
     data = trainer.train_dataset
     if data is None:
         return "it has no train_dataset"
+    if isinstance(data, dict):
+        return f"its train_dataset is a {type(data).__name__} of several datasets; concatenate them"
     if isinstance(data, IterableDataset) or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
         return f"its train_dataset ({type(data).__name__}) is iterable and its rows have no numbers; give a map-style one"
     return "" if len(data) else "its train_dataset is empty"
@@ -58,6 +96,8 @@ def _machine_reason(trainer: Trainer) -> str:
         return f"DataParallel splits the batch over {args.n_gpu} GPUs in one process; start it with torchrun"
     if args.torch_compile:
         return "torch_compile hides the gradients from hooks; set torch_compile=False"
+    if is_compiled(trainer.model):
+        return "its model went through torch.compile, which hides the gradients from hooks; give the Trainer the model itself"
     if getattr(args.accelerator_config, "dispatch_batches", None):
         return "dispatch_batches sends batches without their rows; set dispatch_batches=False"
     return ""
@@ -66,8 +106,9 @@ def _machine_reason(trainer: Trainer) -> str:
 def _task_reason(trainer: Trainer) -> str:
     model = trainer.model
     name, config = type(model).__name__, getattr(model, "config", None)
-    if any(task in name for task in OTHER_TASKS):
-        return f"{name} is not a classifier; sequence and token classifiers can be watched"
+    if other := other_task(model):
+        built_on = "" if other == name else f", and {name} is one with another name"
+        return f"{other} is not a classifier{built_on}; sequence and token classifiers can be watched"
     problem = getattr(config, "problem_type", None)
     if problem == "regression" or getattr(config, "num_labels", None) == 1:
         return f"{name} is a regression (num_labels=1); scores need classes"
@@ -76,17 +117,21 @@ def _task_reason(trainer: Trainer) -> str:
     return ""
 
 
-def _vog_reason(trainer: Trainer) -> str:
-    if trainer.args.label_smoothing_factor > 0:
-        return "with label smoothing the gradient is not that of the row's own label; watch with vog=False"
-    layer, name = embeddings_of(trainer.model), type(trainer.model).__name__
-    if layer is None:
-        return f"no embedding layer was found in {name}; watch with vog=False"
-    if not any(parameter.requires_grad for parameter in layer.parameters()):
-        return "its embeddings are frozen, so no gradient reaches them; watch with vog=False"
-    if classifier_layer(trainer.model) is None:
-        return f"no linear classification layer in {name}; watch with vog=False"
+def other_task(model: nn.Module) -> str:
+    """The class of a model of another task, also inside a model of any other class whose last layer is its; "" for others.
+
+    A classifier that is built on the hidden states of a language model has a last layer of its own.
+    """
+    last = classifier_layer(model)
+    for module in model.modules():
+        named = any(task in type(module).__name__ for task in OTHER_TASKS)
+        if named and (module is model or (isinstance(module, PreTrainedModel) and _holds(module, last))):
+            return type(module).__name__
     return ""
+
+
+def _holds(module: nn.Module, layer: nn.Module | None) -> bool:
+    return layer is None or any(one is layer for one in module.modules())
 
 
 def refuse_two_passes(step: Step) -> None:
@@ -103,19 +148,19 @@ def refuse_two_passes(step: Step) -> None:
         )
 
 
-def refuse_step(step: Step, trainer: Trainer, vog: bool) -> None:
+def refuse_step(step: Step, name: str) -> None:
     """Refuse, before any weight has changed, what only a batch can tell.
 
     Raises
     ------
     UserError
-        one line that names the shapes; logits that are not one per row or token, or no gradient per row at the embeddings.
+        one line that names the model `name` and the shapes; logits that are not one per row or token.
     """
-    name, count = type(trainer.model).__name__, len(step.rows)
+    count = len(step.rows)
     refuse_two_passes(step)
-    if step.named("logits") is None:
+    if step.raw_logits is None:
         raise UserError(
-            f"{name} gave no `logits` in the training step; only models whose output holds logits can be watched"
+            f"{name} gave no {' or '.join(LOGITS)} in the training step; only models that return them by name can be watched"
         )
     if step.logits.shape[:-1] != step.labels.shape:
         raise UserError(
@@ -124,12 +169,20 @@ def refuse_step(step: Step, trainer: Trainer, vog: bool) -> None:
         )
     if step.logits.shape[0] != count:
         raise UserError(f"{name} gives logits of {step.logits.shape[0]} rows for a batch of {count}")
-    if not vog:
-        return
-    gradient = step.embeddings.gradient
-    if gradient is None:
-        raise UserError(f"no gradient arrived at the embeddings of {name}; watch with vog=False")
-    if gradient.dim() != 3 or len(gradient) != count:
+    if step.logits.shape[-1] < 2 or step.labels.is_floating_point():
         raise UserError(
-            f"the embeddings of {name} turn {count} rows into shape {tuple(gradient.shape)}; watch with vog=False"
+            f"{name} gives logits {tuple(step.logits.shape)} for labels of type {step.labels.dtype}: a regression; scores need"
+            " classes"
         )
+
+
+def embeddings_reason(step: Step, trainer: Trainer) -> str:
+    """Why the gradients at the embeddings are not those of the rows of a step; "" if they are."""
+    gradient, name = step.embeddings.gradient, type(trainer.model).__name__
+    if step.embeddings.calls > 1:
+        return f"{name} calls its embeddings {step.embeddings.calls} times for a batch"
+    if gradient is None:
+        return f"no gradient arrived at the embeddings of {name}"
+    if gradient.dim() != 3 or len(gradient) != len(step.rows):
+        return f"the embeddings of {name} turn {len(step.rows)} rows into shape {tuple(gradient.shape)}"
+    return ""

@@ -37,6 +37,16 @@ class Recording:
         return "label" not in self.records.collect_schema().names()
 
     @property
+    def row_count(self) -> int:
+        """One more than the largest number of a row."""
+        return int(self.records.select(pl.col("row").max()).collect()["row"][0]) + 1
+
+    @property
+    def steps(self) -> int:
+        """The number of optimiser steps."""
+        return int(self.epochs["step"][-1])
+
+    @property
     def checkpoints(self) -> pl.DataFrame:
         """The table of checkpoints, as a measurement writes it."""
         return self.epochs.drop("epoch_number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,10 +14,10 @@ from transformers import Trainer, TrainerCallback
 from thresher.errors import UserError
 from thresher.recording import hf_compat
 from thresher.recording.row_numbers import ROWS, number_rows
-from thresher.recording.step import Step
+from thresher.recording.step import LABELS, Step
 
 ModelHook = Callable[[nn.Module, "TrainerHooks"], list[RemovableHandle]]
-REPLACED = ("train", "get_train_dataloader", "training_step")
+IN_TRAINING = ("get_train_dataloader", "training_step")
 ATTRIBUTE = "thresher_hooks"
 
 
@@ -24,20 +25,22 @@ ATTRIBUTE = "thresher_hooks"
 class Observer:
     """What follows a training: `on_step` is called after each backward pass, `callback` at the events of the trainer.
 
-    `model_hooks` are put on the model for the time of the training, `change_loader` changes the train data loader.
+    `model_hooks` are put on the model for the time of the training, `change_loader` changes the train data loader. One that is
+    `first` is asked before all others.
     """
 
     on_step: Callable[[Step], None]
     callback: TrainerCallback | None = None
     model_hooks: tuple[ModelHook, ...] = ()
     change_loader: Callable[[Any], Any] | None = None
+    first: bool = False
 
 
 class TrainerHooks(TrainerCallback):
-    """Delivers the steps of one training of a trainer to observers.
+    """Delivers the steps of the trainings of a trainer to observers.
 
-    Three methods of the trainer are called through here, and the model gets hooks; however the training ends, the trainer and
-    the model are then as they were.
+    Two methods of the trainer are called through here, and the model gets hooks; however a training ends, they come off. What
+    stays is `train`, so that a further training, as each trial of a hyperparameter search is, does not go by unnoticed.
     """
 
     def __init__(self, trainer: Trainer) -> None:
@@ -45,27 +48,46 @@ class TrainerHooks(TrainerCallback):
         self.observers: dict[str, Observer] = {}
         self.current: Step | None = None
         self.handles: list[RemovableHandle] = []
-        self.original = {name: getattr(trainer, name) for name in REPLACED}
-        self.former = hf_compat.replace_methods(trainer, {name: getattr(self, name) for name in REPLACED})
-        trainer.add_callback(self)
+        self.armed = False
+        self.original = {"train": trainer.train}
+        hf_compat.replace_methods(trainer, {"train": self.train})
 
-    def attach(self, name: str, observer: Observer, first: bool = False) -> None:
-        """Add an observer, or replace the one of the same name; one that is `first` is asked before all others."""
+    def arm(self) -> None:
+        """Put the methods on the trainer for its next training, and the callbacks."""
+        if self.armed:
+            return
+        self.armed = True
+        self.original |= {name: getattr(self.trainer, name) for name in IN_TRAINING}
+        self.former = hf_compat.replace_methods(
+            self.trainer, {name: getattr(self, name) for name in IN_TRAINING}
+        )
+        self.trainer.add_callback(self)
+        for observer in self.observers.values():
+            self.add_callback_of(observer)
+
+    def attach(self, name: str, observer: Observer) -> None:
+        """Add an observer, or replace the one of the same name."""
         former = self.observers.pop(name, None)
         if former is not None and former.callback is not None:
             self.trainer.pop_callback(former.callback)
+        first = observer.first
         self.observers = {name: observer, **self.observers} if first else {**self.observers, name: observer}
-        if observer.callback is not None and first:
+        self.add_callback_of(observer)
+
+    def add_callback_of(self, observer: Observer) -> None:
+        """Have the trainer call an observer."""
+        if observer.callback is not None and observer.first:
             hf_compat.add_first_callback(self.trainer, observer.callback)
         elif observer.callback is not None:
             self.trainer.add_callback(observer.callback)
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """The trainer's own training, after which everything is taken off."""
+        """The trainer's own training; after it only this method stays on the trainer, for a further one."""
+        self.arm()
         try:
             return self.original["train"](*args, **kwargs)
         finally:
-            self.close()
+            self.disarm()
 
     def get_train_dataloader(self) -> Any:
         """The trainer's own loader, whose batches now carry the numbers of their rows."""
@@ -87,6 +109,7 @@ class TrainerHooks(TrainerCallback):
             loss: Tensor = self.original["training_step"](model, inputs, *args, **kwargs)
         finally:
             self.current = None
+        step.loss = loss.detach()
         for observer in self.observers.values():
             observer.on_step(step)
         return loss
@@ -102,8 +125,12 @@ class TrainerHooks(TrainerCallback):
     def keep_output(self, module: nn.Module, inputs: object, output: object) -> None:
         """Forward hook of the whole model."""
         if self.current is not None and module.training:
-            self.current.output = output
-            self.current.passes += 1
+            step = self.current
+            step.output, step.output_gradient = output, None
+            step.passes += 1
+            logits = step.raw_logits
+            if logits is not None and logits.requires_grad:
+                logits.register_hook(partial(setattr, step, "output_gradient"))  # type: ignore[no-untyped-call]
 
     def remove_model_hooks(self) -> None:
         """Take the hooks off the model."""
@@ -111,10 +138,13 @@ class TrainerHooks(TrainerCallback):
             handle.remove()
         self.handles = []
 
-    def close(self) -> None:
-        """Leave the model and the trainer as they were."""
+    def disarm(self) -> None:
+        """Leave the model and the trainer as they were, but for `train`."""
+        if not self.armed:
+            return
+        self.armed = False
         self.remove_model_hooks()
-        hf_compat.restore_methods(self.trainer, (*REPLACED, ATTRIBUTE), self.former)
+        hf_compat.restore_methods(self.trainer, IN_TRAINING, self.former)
         for callback in (self, *(observer.callback for observer in self.observers.values())):
             if callback is not None:
                 self.trainer.pop_callback(callback)
@@ -128,14 +158,27 @@ def labels_in(trainer: Trainer, inputs: dict[str, Any]) -> Tensor:
     UserError
         the batch has none.
     """
-    labels = next((inputs[name] for name in trainer.label_names if name in inputs), None)
-    if labels is None:
-        raise UserError(f"the batch has no {' or '.join(trainer.label_names)}; it has {', '.join(inputs)}")
+    # Of a model whose forward takes **inputs, the Trainer knows no names of labels.
+    names = trainer.label_names or LABELS
+    labels = next((inputs[name] for name in names if name in inputs), None)
+    if not isinstance(labels, Tensor):
+        raise UserError(
+            f"the batches of this Trainer have no {' or '.join(names)}; they have {', '.join(inputs)}; name the labels in"
+            " TrainingArguments(label_names=[...])"
+        )
     return labels
 
 
 def hooks_of(trainer: Trainer) -> TrainerHooks:
-    """The hooks of a trainer; a second call before the training returns the same ones."""
+    """The hooks of a trainer, on it for its next training; a second call returns the same ones."""
     if ATTRIBUTE not in vars(trainer):
         setattr(trainer, ATTRIBUTE, TrainerHooks(trainer))
-    return getattr(trainer, ATTRIBUTE)
+    hooks: TrainerHooks = getattr(trainer, ATTRIBUTE)
+    hooks.arm()
+    return hooks
+
+
+def pads_right(trainer: Trainer) -> bool:
+    """Whether padding is known to be at the end of rows."""
+    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
+    return getattr(tokenizer, "padding_side", "unknown") == "right"

@@ -144,7 +144,7 @@ def _recorded_training(recorded: Recorded, steps: int | None) -> Facts:
             "Batch",
             f"{count(recorded.batch_size, 'row')} in each of {count(recorded.processes, 'process')}",
         ),
-        ("Seed", str(recorded.seed)),
+        *([] if recorded.seed is None else [("Seed", str(recorded.seed))]),
     ]
 
 

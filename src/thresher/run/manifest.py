@@ -38,7 +38,7 @@ class Recorded(BaseModel):
     epochs: float
     batch_size: int
     processes: int
-    seed: int
+    seed: int | None
 
 
 class Manifest(BaseModel):

@@ -21,9 +21,10 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from thresher.errors import UserError
 from thresher.progress import warn
 from thresher.recording import hf_compat
-from thresher.recording.model_hooks import classifier_layer
+from thresher.recording.loss_check import refuse_other_labels
+from thresher.recording.model_hooks import classifier_layer, out_features
 from thresher.recording.step import Step
-from thresher.recording.supported import refuse_two_passes
+from thresher.recording.supported import refuse_step, refuse_two_passes
 from thresher.recording.trainer_hooks import TrainerHooks
 from thresher.training.diets import find
 from thresher.training.diets.diet_state import DietState, EpochFacts
@@ -31,7 +32,7 @@ from thresher.training.diets.epoch_state import EpochState, Mask, Numbers
 from thresher.training.diets.registry import own
 from thresher.training.diets.rescore import rescore
 from thresher.training.diets.row_scores import RowScores
-from thresher.training.diets.score import RowScore
+from thresher.training.diets.score import SCORES, RowScore
 from thresher.training.diets.subset_sampler import SubsetSampler, use_subset
 
 
@@ -40,7 +41,8 @@ class DietCallback(TrainerCallback):
 
     def __init__(self, trainer: Trainer, method: str, options: dict[str, float], score: RowScore) -> None:
         self.trainer, self.method, self.options, self.score = trainer, method, options, score
-        self.checked = not find(method).weighs
+        self.checked = False
+        self.own_score = score not in SCORES.values()
         self.state = DietState(RowScores(0))
 
     @property
@@ -122,20 +124,26 @@ class DietCallback(TrainerCallback):
         refuse_two_passes(step)
         if not self.checked:
             self.check(step)
+            self.checked = True
         known = {"label": step.labels} if step.labels.dim() == 1 else {}
         if step.mask is not None:
             known["length"] = step.mask.sum(-1)
         self.state.scores.note(row=step.rows, score=self.score(step), **known)
 
     def check(self, step: Step) -> None:
-        """Refuse, before any weight has changed, a model with a last layer at which rows cannot be weighed."""
-        layer, logits = classifier_layer(self.trainer.model), step.named("logits")
-        if layer is None or logits is None or layer.out_features != logits.shape[-1]:
+        """Refuse, before any weight has changed, rows that cannot be scored, or weighed at the last layer."""
+        model = self.trainer.model
+        if not self.own_score:
+            refuse_step(step, type(model).__name__)
+            refuse_other_labels(step, self.trainer)
+        if not find(self.method).weighs:
+            return
+        layer, logits = classifier_layer(model), step.raw_logits
+        if layer is None or logits is None or out_features(layer) != logits.shape[-1]:
             raise UserError(
-                f"diet '{self.method}' weighs rows where the last linear layer gives the logits, and"
-                f" {type(self.trainer.model).__name__} is not built so; use another diet"
+                f"diet '{self.method}' weighs rows where the last linear layer gives the logits, and {type(model).__name__} is"
+                " not built so; use another diet"
             )
-        self.checked = True
 
     def hook_weights(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
         """Multiply the gradient of each row by its weight, where it leaves the loss."""

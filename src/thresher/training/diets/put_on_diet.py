@@ -18,7 +18,7 @@ from thresher.training.diets.score import SCORES, RowScore
 def put_on_diet(
     trainer: Trainer, method: str, score: RowScore | str | None, options: Mapping[str, Any]
 ) -> DietCallback:
-    """The callback that puts the next training of a trainer on a diet; an earlier diet of the same trainer is replaced.
+    """The callback that puts the trainings of a trainer on a diet; an earlier diet of the same trainer is replaced.
 
     Raises
     ------
@@ -26,7 +26,7 @@ def put_on_diet(
         an unknown method, option or score, or a trainer with rows that cannot be followed.
     """
     checked = check_options(method, options)
-    refuse_unsupported(trainer, vog=False)
+    refuse_unsupported(trainer)
     chosen = score or find(method).score
     if isinstance(chosen, str) and chosen not in SCORES:
         raise UserError(f"unknown score '{chosen}' for a diet; there are {', '.join(SCORES)}, or a function")
@@ -43,6 +43,6 @@ def put_on_diet(
     diet = DietCallback(trainer, method, checked, SCORES[chosen] if isinstance(chosen, str) else chosen)
     # First: other hooks on the classifier see the weighted gradient, and callbacks that copy a checkpoint find the diet's state.
     hooks_of(trainer).attach(
-        "diet", Observer(diet.on_step, diet, (diet.hook_weights,), diet.use_epoch_rows), first=True
+        "diet", Observer(diet.on_step, diet, (diet.hook_weights,), diet.use_epoch_rows, first=True)
     )
     return diet
