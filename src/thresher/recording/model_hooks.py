@@ -35,7 +35,8 @@ def classifier_layer(model: nn.Module) -> nn.Module | None:
             inside.update(module.modules())
     encoders = {part for encoder in encoders_of(model) for part in encoder.base_model.modules()}
     outside = [layer for layer in linear if layer not in encoders]
-    return (outside or linear or [None])[-1]
+    layers = outside or linear
+    return layers[-1] if layers else None
 
 
 def encoders_of(model: nn.Module) -> list[PreTrainedModel]:
