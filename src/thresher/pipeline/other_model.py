@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from thresher.config import RunConfig, frozen_layers
 from thresher.errors import UserError
 from thresher.run import Run
