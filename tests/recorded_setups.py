@@ -311,7 +311,12 @@ SETUPS = [
     Setup("focal loss", plain("bert", of=loss_of(focal)), LOGITS),
     Setup("label smoothing", plain("bert", label_smoothing_factor=0.2), LOGITS),
     Setup("distillation beside the labels", plain("bert", of=loss_of(distilled)), LOGITS),
-    Setup("a module of your own, with `forward(**batch)`", own_module, last=lambda model: model.head),
+    Setup(
+        "a module of your own, with `forward(**batch)`",
+        own_module,
+        last=lambda model: model.head,
+        forward=lambda model, row: model(**row)["logits"],
+    ),
     Setup("labels under another name, given as `label_names`", own_labels),
     Setup(
         "`CrossEncoderTrainer` of sentence-transformers with `CrossEntropyLoss`",
