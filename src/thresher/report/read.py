@@ -46,6 +46,7 @@ class RunFiles:
     encoder: dict[str, Any]  # its Hugging Face configuration
     sweep: dict[str, Any] | None = None
     plane: pl.DataFrame | None = None  # id, x, y
+    suspects: dict[str, Any] | None = None  # of the last list
 
     @property
     def manifest(self) -> Manifest:
@@ -92,7 +93,17 @@ def read_run(run: Run) -> RunFiles:
         encoder=_json(run.model_folder / "config.json") or {},
         sweep=_checked(run.step_folder("sweep") / "result.json") if swept else None,
         plane=_parquet(run.map_file) if placed else None,
+        suspects=_suspects(run, scored),
     )
+
+
+def _suspects(run: Run, scored: str | None) -> dict[str, Any] | None:
+    """What the last list of suspects holds; None if there is none, it is damaged, or the scores were computed again since."""
+    try:
+        found = read_json(run.suspects_file)
+    except (OSError, ValueError):
+        return None
+    return found if found["score"] == scored else None
 
 
 def _checked(path: Path) -> dict[str, Any] | None:
