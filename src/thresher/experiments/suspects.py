@@ -20,7 +20,7 @@ from thresher.experiments.suspects_order import ordered
 from thresher.progress import say
 from thresher.row_hash import hash_ids
 from thresher.rows import read_rows
-from thresher.run import Run
+from thresher.run import Run, Training
 from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.scores import MissingSignal, column, scores
@@ -29,6 +29,7 @@ from thresher.scores.read import array
 Numbers = npt.NDArray[np.float64]
 # A score speaks against a row that is among this share of the hardest.
 HARDEST = 0.05
+SIGNALS = ("id", "label", "logits", "held_out_logits")
 OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "p_wrong", "score", "why")
 
 
@@ -41,10 +42,13 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
     with lock(run.folder):
         from thresher.signals.measure import read_signals
 
-        columns = cs.by_name("id", "label", "logits", "held_out_logits", require_all=False)
         scored = run.scoring
-        measured = [read_signals(scored, training) for training in scored.measured()]
-        runs = [(signals.select(columns), checkpoints) for signals, checkpoints in measured]
+
+        def told(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
+            signals, checkpoints = read_signals(scored, training)
+            return signals.select(cs.by_name(*SIGNALS, require_all=False)), checkpoints
+
+        runs = [told(training) for training in scored.measured()]
         signals = [one for one, _ in runs]
         try:
             probabilities, early = mean_probabilities(signals), early_probabilities(runs)
