@@ -81,13 +81,15 @@ class Keys(NamedTuple):
 
     `layer` (N,): the kept rows of a group are shared evenly among its layers, smallest first, and keys are compared within a
     layer; rows of layer -1 are kept only if the layers do not suffice. `keep` (N,): rows that are kept like those of a
-    floor. `shared`: whether each group keeps its share of the rows; if not, keys are compared over the whole table.
+    floor. `shared`: whether each group keeps its share of the rows; if not, keys are compared over the whole table. `note`: a
+    warning that the user should see.
     """
 
     key: Numbers
     layer: NDArray[np.int32] | None = None
     keep: Mask | None = None
     shared: bool = True
+    note: str | None = None
 
 
 def exact_mean(values: Numbers) -> float:
