@@ -392,7 +392,7 @@ def test_a_second_process_on_a_folder_is_told_so(tmp_path: Path, material: Path,
 
 def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     write_jsonl(tmp_path / "train.jsonl", commands(9, seed=0))
-    monkeypatch.setattr("thresher.api.whole_job", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("thresher.api.job.whole_job", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         call(
             "run",

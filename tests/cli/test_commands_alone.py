@@ -15,6 +15,7 @@ from command_line import Call, process
 from packaging.requirements import Requirement
 
 import thresher
+from thresher import api
 from thresher.cli import terminal
 from thresher.cli.commands import COMMANDS as LISTED
 from thresher.cli.main import app
@@ -41,6 +42,7 @@ def test_the_package_imports_nothing_heavy_and_has_every_step() -> None:
     assert modules_after("import thresher").isdisjoint(
         {"torch", "transformers", "polars", "numpy", "pydantic"}
     )
+    assert set(thresher.__all__) == {"Run", "UserError", "__version__", *api.__all__}
     for name in thresher.__all__:
         assert getattr(thresher, name) is not None
     with pytest.raises(AttributeError, match="prune"):

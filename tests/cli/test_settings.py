@@ -201,7 +201,7 @@ def test_an_argument_that_a_function_does_not_have_is_refused_with_the_nearest_o
         th.score("RUN", zzz=1)
 
 
-@pytest.mark.parametrize("name", sorted(set(api.__all__) - {"has_record", "selection", "whole_job"}))
+@pytest.mark.parametrize("name", api.__all__)
 def test_public_functions_name_and_type_every_parameter(name: str) -> None:
     parameters = inspect.signature(getattr(api, name)).parameters.values()
     assert all(one.kind is not one.VAR_KEYWORD for one in parameters)
@@ -220,7 +220,7 @@ def test_what_the_command_line_gives_arrives_in_the_run(
         seen.update(rows=rows, out=out, test=test, config=config, force=force)
         return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "r", None)
 
-    monkeypatch.setattr("thresher.api.whole_job", job)
+    monkeypatch.setattr("thresher.api.job.whole_job", job)
     columns = ["--text", "a,b", "--label", "l", "--id", "k", "--group", "g"]
     options = ["--prune", 0.3, "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=2"]
     more = ["--same-steps", "--floor-group", "g", "--floor", 2, "--score-option", "vog.window=late"]

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
-from thresher.api.arguments import End, Normalise
+from thresher.api.arguments import End, Normalise, with_arguments
 from thresher.results import LargestShare, NoiseStudy, Sweep
 from thresher.run import Run, RunLike
 from thresher.run.integrity import read_table
-from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -148,27 +147,12 @@ def how_much(
         nothing was scored yet, or a selection that cannot be made. Before anything is trained: a column that was added to the
         scores, which no other run has; a share that sets no row aside; no share that drops rows.
     """
+    arguments = locals()
     from thresher.experiments.how_much import Search
     from thresher.experiments.how_much import how_much as step_of
 
     opened = Run.open(run)
-    asked = given(
-        margin=margin, validation=validation, step=step, first_seeds=first_seeds, most_seeds=most_seeds
-    )
-    config = changed(opened.config, "how_much", asked)
-    chosen = given(
-        by=by,
-        end=end,
-        normalise=normalise,
-        strategy=strategy,
-        options=options,
-        stratify=stratify,
-        floor=floor,
-        floor_group=floor_group,
-        protect=protect,
-    )
-    config = changed(config, "select", chosen)
-    config = changed(config, "compare", given(seeds=seeds, same_steps=same_steps, workers=workers))
+    config = with_arguments(opened.config, arguments, "how_much", "select", "compare")
     search = Search(how_much=config.how_much, select=config.select, compare=config.compare)
     return LargestShare(**step_of(opened, search, force=force))
 
@@ -203,24 +187,12 @@ def sweep(
     UserError
         nothing was scored yet, no test rows, or an unknown score, strategy or setting.
     """
+    arguments = locals()
     from thresher.experiments.sweep import SweepSettings, read_sweep
     from thresher.experiments.sweep import sweep as step_of
 
     opened = Run.open(run)
-    named = given(
-        scores=scores,
-        ends=ends,
-        fractions=fractions,
-        seeds=seeds,
-        strategies=strategies,
-        same_steps=same_steps,
-        models=models,
-        workers=workers,
-        engine=engine,
-        address=address,
-    )
-    config = changed(opened.config, "sweep", named)
-    config = changed(config, "select", given(floor=floor, floor_group=floor_group, protect=protect))
+    config = with_arguments(opened.config, arguments, "sweep", "select")
     step_of(opened, SweepSettings(sweep=config.sweep, select=config.select), force=force)
     return Sweep(**read_sweep(opened))
 
@@ -250,20 +222,12 @@ def noise(
         nothing was scored yet, no test rows, or a setting that it does not take. Before anything is trained: a level at
         which no label changes, a fraction that drops no row or leaves none, fewer rows than can be compared.
     """
+    arguments = locals()
     from thresher.experiments.noise import noise as step_of
 
     opened = Run.open(run)
-    named = given(
-        kinds=kinds,
-        levels=levels,
-        fractions=fractions,
-        hard_fractions=hard_fractions,
-        seeds=seeds,
-        group=group,
-        seed=seed,
-        workers=workers,
-    )
-    return NoiseStudy(**step_of(opened, changed(opened.config, "noise", named).noise, force=force))
+    config = with_arguments(opened.config, arguments, "noise")
+    return NoiseStudy(**step_of(opened, config.noise, force=force))
 
 
 @public

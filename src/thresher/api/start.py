@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from thresher.api.arguments import Pooling
+from thresher.api.arguments import Pooling, with_arguments
 from thresher.config import RunConfig
 from thresher.execution.torchrun import follow, rank
 from thresher.pipeline.start import data_config
@@ -14,8 +14,7 @@ from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
 from thresher.rows import Rows
 from thresher.run import Run
-from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -92,6 +91,7 @@ def train(
     UserError
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
+    arguments = locals()
     folder = Path(out)
     if rank() > 0:
         from thresher.training.train import train_job
@@ -100,43 +100,7 @@ def train(
         return Run.open(folder)
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
-    named = given(
-        name=model,
-        layers=layers,
-        max_length=max_length,
-        pooling=pooling,
-        head_hidden=head_hidden,
-        dropout=dropout,
-        freeze=freeze,
-        trust_remote_code=trust_remote_code,
-    )
-    config = changed(config, "model", named)
-    config = changed(config, "proxy", given(encoder=proxy, trainings=proxy_trainings))
-    recipe = given(
-        epochs=epochs,
-        max_steps=max_steps,
-        batch_size=batch_size,
-        encoder_lr=encoder_lr,
-        head_lr=head_lr,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        warmup=warmup,
-        seed=seed,
-        runs=runs,
-        folds=folds,
-        checkpoints=checkpoints,
-        checkpoint_every=checkpoint_every,
-        forgetting_evaluations=forgetting_evaluations,
-        forgetting_every=forgetting_every,
-        forgetting_epochs=forgetting_epochs,
-        null_epochs=null_epochs,
-        bf16=bf16,
-        diet=diet,
-        diet_options=diet_options,
-        report_to=report_to,
-        threads=threads,
-        workers=workers,
-    )
-    config = changed(config, "train", recipe)
+    arguments |= {"name": model, "encoder": proxy, "trainings": proxy_trainings}
+    config = with_arguments(config, arguments, "model", "proxy", "train")
     tested = load_test(test, rows, config.data) if test is not None else None
     return train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from thresher.api.arguments import Dtype, End, Normalise, ScoreOptions
+from thresher.api.arguments import Dtype, End, Normalise, ScoreOptions, given, with_arguments
 from thresher.config import RunConfig, Signal
 from thresher.errors import UserError
 from thresher.pipeline import select as selecting
@@ -26,7 +26,7 @@ from thresher.run import Run, RunLike
 from thresher.run.integrity import read_table
 from thresher.run.lock import lock
 from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -56,21 +56,8 @@ def measure(
     UserError
         nothing was trained yet, a checkpoint is missing or damaged, or an engine that cannot start.
     """
-    opened = Run.open(run)
-    named = given(
-        signals=signals,
-        features=features,
-        words=words,
-        chunk_rows=chunk_rows,
-        batch_tokens=batch_tokens,
-        dtype=dtype,
-        workers=workers,
-        engine=engine,
-        address=address,
-        store=store,
-        cores=cores,
-    )
-    facts = measure_step(opened, changed(opened.config, "measure", named).measure, force=force)
+    arguments, opened = locals(), Run.open(run)
+    facts = measure_step(opened, with_arguments(opened.config, arguments, "measure").measure, force=force)
     return Measured(**facts)
 
 
@@ -91,8 +78,9 @@ def score(run: RunLike, *, options: ScoreOptions | None = None, force: bool = Fa
             raise UserError(
                 f"options of {name} are {values}; give them by score and name, e.g. {{'vog': {{'window': 'late'}}}}"
             )
-    plain = None if options is None else {name: dict(values) for name, values in options.items()}
-    score_step(opened, changed(opened.config, "score", given(options=plain)).score, force=force)
+    plain = {name: dict(values) for name, values in (options or {}).items()}
+    config = opened.config if options is None else changed(opened.config, "score", {"options": plain})
+    score_step(opened, config.score, force=force)
     return opened.scores()
 
 
@@ -123,20 +111,7 @@ def select(
     UserError
         nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
     """
-    opened = Run.open(run)
-    named = given(
-        prune=prune,
-        by=by,
-        end=end,
-        normalise=normalise,
-        strategy=strategy,
-        options=options,
-        stratify=stratify,
-        floor=floor,
-        floor_group=floor_group,
-        protect=protect,
-        seed=seed,
-    )
+    named, opened = given(locals(), "select"), Run.open(run)
     facts = selection(opened, changed(opened.config, "select", named), named, force=force)
     return read_table(opened.selection_file(facts["name"]), f"`thresher select {opened}` makes it again")
 
@@ -181,16 +156,15 @@ def compare(
     from thresher.experiments.compare import compare as compare_step
     from thresher.experiments.compare import comparison
 
-    opened = Run.open(run)
+    arguments, opened = locals(), Run.open(run)
     opened.require("select")
-    named = given(seeds=seeds, same_steps=same_steps, bootstrap=bootstrap, workers=workers)
     if test is not None:
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash:
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
-    facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)
+    facts = compare_step(opened, with_arguments(opened.config, arguments, "compare").compare, force=force)
     return Comparison(**comparison(opened, facts["name"]))
 
 

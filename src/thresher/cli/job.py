@@ -77,13 +77,13 @@ def run(
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     """The rows that a configuration names, and everything on them."""
-    from thresher import api
+    from thresher.api import job
     from thresher.pipeline.selection_settings import check_selection
 
-    if not api.has_record(out, "score"):
+    if not job.has_record(out, "score"):
         check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)
-    return api.whole_job(rows, out, test, config, force=force)
+    return job.whole_job(rows, out, test, config, force=force)
 
 
 def loaded(config: RunConfig) -> tuple[Any, Any]:

@@ -158,12 +158,12 @@ def select(
             f"{'--id' if hard is None else '--hard'} is for a table of scores and --out; a run knows its ids, and which end of a"
             " score is hard"
         )
-    from thresher import api
+    from thresher.api.steps import selection
     from thresher.run import Run
 
     opened = Run.open(run)
     config, named = options_of(opened.config, {"select": SELECT_ALONE}, context.params, set)
-    facts = dict(api.selection(opened, config, named["select"], force=force))
+    facts = dict(selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
     n_kept, n_rows = facts["n_kept"], facts["n_rows"]
     show(
