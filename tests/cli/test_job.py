@@ -230,14 +230,17 @@ def test_without_test_rows_nothing_is_proved_and_they_can_come_later(
     out = tmp_path / "R"
     answer = call("run", *training(material, out), "--prune", 0.4)
     assert answer.code == 0, answer.err
-    assert "Nothing is proved" in answer.out and "--test FILE" in answer.out
+    assert (
+        "The selection was not tested, because there are no test rows." in answer.out
+        and "--test FILE" in answer.out
+    )
     assert call("compare", out).err.startswith("error: ")
     proved = call("compare", out, "--test", material / "test.jsonl", "--seeds", 2, "--workers", 1)
     assert proved.code == 0, proved.err
     assert "kept rows" in proved.out
     again = call("run", *whole_run(material, out))
     assert again.err.count("already done") == 5, again.err
-    assert "Nothing is proved" not in again.out
+    assert "The selection was not tested" not in again.out
 
 
 def test_a_prune_that_keeps_nothing_of_a_class_keeps_the_floor_and_warns(finished: Path, call: Call) -> None:

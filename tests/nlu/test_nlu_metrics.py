@@ -83,7 +83,7 @@ def test_turned_round_the_numbers_of_errors_are_the_same() -> None:
 
 
 def test_answers_to_other_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="ids differ"):
+    with pytest.raises(ValueError, match="the ids of the predictions differ from those of the test rows"):
         counts(as_table(TRUTH[:2]), as_table(TRUTH[1:3]))
 
 

@@ -155,7 +155,9 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
     weights = {name: (copy / "models" / name / "model.safetensors").read_bytes() for name in names}
     shutil.rmtree(copy / "models" / "00-home")
     stamp = (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns
-    with pytest.raises(UserError, match=r"training has not ended \(home is missing\)"):
+    with pytest.raises(
+        UserError, match=r"training is not finished \(home is missing\); run `thresher nlu train` again"
+    ):
         load_stack(copy)
     train_one(copy, "home")
     assert (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns == stamp
@@ -182,7 +184,10 @@ def test_what_goes_on_on_another_processor_trains_as_it_began(
 def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(stack, copy)
-    with pytest.raises(UserError, match="stack of other rows or settings"):
+    with pytest.raises(
+        UserError,
+        match="holds a stack of other rows or settings; choose another --out, or give --force to start over",
+    ):
         train_stack(toy_rows(2), copy, toy_config(stack.parent))
     file = copy / "models" / "domain" / "model.safetensors"
     content = bytearray(file.read_bytes())
@@ -200,13 +205,16 @@ def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_pat
             load_stack(again)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match="it is no stack"):
+    with pytest.raises(UserError, match=r"has files but no stack\.yaml; choose another --out"):
         train_stack(toy_rows(1), tmp_path / "other", toy_config(stack.parent))
 
 
 def test_rows_with_nothing_to_learn_are_refused(tmp_path: Path) -> None:
     rows = as_table([utterance("what is the weather", "weather", "query", number=at) for at in range(3)])
-    with pytest.raises(UserError, match="nothing to learn"):
+    with pytest.raises(
+        UserError,
+        match="the rows have one domain, one intent and no slots, so there is nothing to train; add labels",
+    ):
         train_stack(rows, tmp_path / "out", toy_config(tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -329,11 +337,11 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
         ("intents: {a/b: {data: [{sentences: ['(turn']}]}}", "not sentence templates"),
         (
             "intents: {a/b: {data: [{sentences: ['in {area}']}]}}",
-            "'a/b' has {area}, and there is no such list",
+            "'a/b' uses {area}, which is not defined under lists",
         ),
         (
             "intents: {a/b: {data: [{sentences: ['[<greet>] you']}]}}",
-            "'a/b' has <greet>, and there is no such rule",
+            "'a/b' uses <greet>, which is not defined under expansion_rules",
         ),
     ):
         path.write_text(content)
@@ -356,8 +364,8 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
         ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
         ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
         ({"joint.diet": "infobatch"}, "weighs rows by one loss"),
-        ({"domain.seed": 7}, "domain.seed has no meaning in a stack"),
-        ({"joint.runs": 3}, "joint.runs has no meaning in a stack"),
+        ({"domain.seed": 7}, "domain.seed has no effect in a stack: all trainings use its seed; set seed"),
+        ({"joint.runs": 3}, "joint.runs has no effect in a stack: each model is trained once; leave it out"),
         ({"model.freeze": True, "joint_frozen_layers": 1}, "leave joint_frozen_layers at 0"),
     ],
 )

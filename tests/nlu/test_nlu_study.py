@@ -152,7 +152,7 @@ def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path: Path) -> 
     rows, scores = toy_rows(2), tmp_path / "RUN" / "scores.parquet"
     scores.parent.mkdir()
     scores.write_bytes(b"of a run")
-    with pytest.raises(UserError, match=r"no study\.json, so it is no study"):
+    with pytest.raises(UserError, match=r"has files but no study\.json; choose another --out"):
         run_study(rows, {"one": rows}, scores_for(rows), scores.parent, toy_config(tmp_path), plan=PLAN)
     assert [path.name for path in scores.parent.iterdir()] == ["scores.parquet"]
     assert scores.read_bytes() == b"of a run"

@@ -182,7 +182,7 @@ def spans(low: float, high: float) -> dict[str, float]:
     [
         (spans(-0.02, -0.01), "Loses accuracy", "1.5 points below full data"),
         (spans(-0.006, 0.004), "No loss detected", "0.1 points below full data"),
-        (spans(-0.05, 0.05), "Not settled", "level with full data"),
+        (spans(-0.05, 0.05), "Inconclusive", "level with full data"),
         (spans(0.01, 0.03), "Gains accuracy", "2.0 points above full data"),
         (spans(0.0, 0.0), "No loss detected", "level with full data"),
     ],

@@ -158,14 +158,14 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
     root = tree(write(run))
     assert root.one("verdict-title").text == (
         "Without 45.0% of the rows (vog_class, easy end), test accuracy is 84.9%, 0.3 points below full data [−0.8, +0.2]; "
-        "random rows of the same number lose 1.2 points [−1.9, −0.5]."
+        "the same number of random rows lose 1.2 points [−1.9, −0.5]."
     )
     text = root.all("section", "verdict")[0].text
     assert "84 on full data, 46 on the kept or random rows" in text
     assert "from 3 trainings of each kind and 225 test rows" in text
     assert (
         "No loss detected" in text
-        and "one of more than 0.8 points is unlikely" in text
+        and "a loss of more than 0.8 points is unlikely" in text
         and "Better than random" in text
     )
 
@@ -223,7 +223,7 @@ def test_every_class_has_its_line_and_a_small_group_its_mark(page: Page) -> None
 def test_charts_of_many_classes_say_that_they_show_the_largest(tmp_path: Path, page: Page) -> None:
     files = read_run(fake_run(tmp_path / "run", n=5000, classes=210))
     assert (n := files.scores["label"].n_unique()) > 200
-    assert f"The 200 classes with the most rows are shown, of {n};" in render(files)
+    assert f"The 200 classes with the most rows of {n} are shown;" in render(files)
     assert "with the most rows are shown" not in page("many").read_text(encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.scores.vog import vog
 from thresher.signals import chunk
 from thresher.signals.attention import short_attention, use_short_attention
-from thresher.signals.batch import MOMENTS, measure_batch
+from thresher.signals.batch import STATISTICS, measure_batch
 from thresher.signals.capture import embedding_leaf
 from thresher.signals.chunk import in_bfloat16, measure_tokens, usable_layers
 from tiny import SHAPES
@@ -174,7 +174,7 @@ def test_padding_does_not_matter(setting):
         name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
         for name, value in batch.items()
     }
-    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(MOMENTS))
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(STATISTICS))
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)
 

@@ -10,7 +10,7 @@ import pytest
 import thresher as th
 from thresher.errors import UserError
 from thresher.run import FIRST
-from thresher.training.resume import mark_whole, resume_point, saved_states
+from thresher.training.resume import mark_complete, resume_point, saved_states
 from tiny import tiny_model
 
 
@@ -21,7 +21,7 @@ def state(folder: Path, step: int, whole: bool = True) -> Path:
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
         (path / name).write_bytes(f"{name} at {step}".encode())
     if whole:
-        mark_whole(path, {"checkpoints": [step], "evaluations": []})
+        mark_complete(path, {"checkpoints": [step], "evaluations": []})
     return path
 
 
@@ -64,7 +64,10 @@ def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, mo
     state(tmp_path, 4)
     for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"begun by 1 process.*go on without torchrun"):
+    with pytest.raises(
+        UserError,
+        match=r"was started with 1 process\(es\); resume without torchrun, or start over with --force",
+    ):
         resume_point(tmp_path)
     state(tmp_path, 8)
     monkeypatch.delenv("LOCAL_RANK")

@@ -1,4 +1,4 @@
-"""The steps and questions on a run, as notebooks and the command line call them.
+"""The public functions: the steps of a run, and the questions about it.
 
 rows = th.load("train.jsonl", text="text", label="label")
 run = th.train(rows, out="RUN", test="test.jsonl")

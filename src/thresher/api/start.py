@@ -1,4 +1,4 @@
-"""Start a run and train."""
+"""Start a run and train its models."""
 
 from __future__ import annotations
 
@@ -60,27 +60,27 @@ def train(
     force: bool = False,
     proof_seeds: int = 0,
 ) -> Run:
-    """Check the rows, start a run and train the models that scores are made from.
+    """Check the rows, start a run and train the models that scores are computed from.
 
-    Under torchrun every process calls it; the first one does what is described here, and the others help it train.
+    Under torchrun every process calls it; the first one does all of this, and the others only take part in training.
 
     Parameters
     ----------
     rows
-        what `load` gave.
+        the result of `load`.
     out
-        the run folder; made if it is not there.
+        the run folder; created if missing.
     test
-        rows of a test set (or its path, a frame or a dataset, read with the same columns), for `compare`. A run that is there
-        already gets them too: they change nothing about its training.
+        rows of a test set (or its path, a frame or a dataset, read with the same columns), for `compare`. An
+        existing run gets them too; they do not affect its training.
     config
-        a whole configuration; single settings win over it. They are described in the reference of `run.yaml`. With `proxy`,
-        "frozen", "frozen-3" or a number of layers, that model is trained instead and scores the rows for this one, which is
-        trained by `compare` alone.
+        a whole configuration; single arguments override it. The reference of `run.yaml` describes them. With `proxy`, "frozen",
+        "frozen-3" or a number of layers, that model is trained and scores the rows instead of this one, which only `compare`
+        trains.
     force
-        start over where the folder holds a run of other data or settings, or this one.
+        start over, also if the folder holds a run of other data or settings.
     proof_seeds
-        trainings on full data that `compare` will ask for: trained side by side with the scored run where cores are free.
+        number of full-data trainings that `compare` will need; they are trained in parallel with the scored run on free cores.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def train(
     Raises
     ------
     UserError
-        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
+        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written in these cases.
     """
     arguments = locals()
     folder = Path(out)

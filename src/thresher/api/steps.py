@@ -48,7 +48,7 @@ def measure(
 ) -> Measured:
     """Measure every signal in one pass over the rows; resumes after an interruption.
 
-    Only `signals`, `features` and `words` change which scores there will be; `engine="ray"` measures on many machines, with
+    Only `signals`, `features` and `words` change which scores can be computed; `engine="ray"` measures on many machines, with
     `address`, `store` and `cores`.
 
     Raises
@@ -63,7 +63,7 @@ def measure(
 
 @public
 def score(run: RunLike, *, options: ScoreOptions | None = None, force: bool = False) -> pl.DataFrame:
-    """Every score that the signals can give, raw and normalised, a line per row of the training data.
+    """Compute every score that the signals allow, raw and normalised; one line per training row.
 
     `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
 
@@ -103,13 +103,13 @@ def select(
 ) -> pl.DataFrame:
     """Choose the rows to keep, and write them and the dropped ones in the format of the input.
 
-    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. A class of which pruning would keep no row keeps
-    `floor` of them, with a warning. `prune="auto"` drops the largest share that `how_much` finds.
+    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. Every class keeps at least `floor` rows; a warning
+    names the classes that pruning alone would empty. `prune="auto"` drops the largest share that `how_much` finds.
 
     Raises
     ------
     UserError
-        nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
+        nothing was scored yet, an invalid selection, or a source that has changed since it was read.
     """
     named, opened = given(locals(), "select"), Run.open(run)
     facts = selection(opened, changed(opened.config, "select", named), named, force=force)
@@ -119,7 +119,7 @@ def select(
 def selection(
     run: Run, config: RunConfig, named: Mapping[str, Any], *, force: bool = False
 ) -> dict[str, Any]:
-    """Select by the settings of a configuration, of which some were `named` in the call; returns the facts of the selection."""
+    """Select by a configuration; `named` are the settings given in this call. Returns the facts of the selection."""
     run.require("score")
     used = config.select
     if used.prune == "auto":
@@ -143,10 +143,10 @@ def compare(
     workers: int | None = None,
     force: bool = False,
 ) -> Comparison:
-    """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
+    """Test the last selection by retraining on the kept rows, on as many random rows and on all rows.
 
-    `seeds` trainings per arm; with `same_steps` they take as many steps on fewer rows, and otherwise as many epochs. `test`:
-    test rows, or a path, a frame or a dataset, where the run has none or should have others.
+    `seeds` trainings per arm; with `same_steps` all arms take the same number of steps, otherwise the same number of epochs.
+    `test`: test rows, or a path, a frame or a dataset, if the run has none or should get others.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""`thresher demo`: the whole job on data that is made on the spot."""
+"""`thresher demo`: the whole job on generated data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try it: voice commands with planted label noise, pruned by VoG and proved, in a few minutes."""
+    """Try it in a few minutes: voice commands with planted label noise, pruned by VoG and tested by retraining."""
     terminal.start(quiet)
     started = time.monotonic()
     from thresher.demo.commands import NOISE_SHARE
@@ -61,7 +61,7 @@ def demo(
 
 
 def data_of(out: Path, seed: int, force: bool) -> DemoFiles:
-    """The demo's data, made where it is not there yet; another run's folder is refused before anything is written."""
+    """The demo's data, generated if missing; the folder of another run is refused before anything is written."""
     from thresher.demo import DemoFiles, generate
     from thresher.run import Run
 
@@ -76,7 +76,7 @@ def data_of(out: Path, seed: int, force: bool) -> DemoFiles:
 
 
 def settings(train: Path, test: Path, seed: int) -> RunConfig:
-    """The demo's run: every default, prune 0.45, three seeds."""
+    """The settings of the demo: all defaults, prune 0.45, three seeds."""
     return checked(
         {
             "data": {
