@@ -196,7 +196,9 @@ def test_the_agreement_of_trainings_is_that_of_their_scores(run: Run, figures: d
     assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [0] * len(at), (
         "two runs are one pair"
     )
-    assert figures["stability"]["lead"].endswith("Two trainings are a single pair, so these numbers are rough.")
+    assert figures["stability"]["lead"].endswith(
+        "Two trainings are a single pair, so these numbers are rough."
+    )
     beside = {note["y"]: note["text"] for note in figures["stability"]["layout"]["annotations"]}
     assert beside["el2n"] == str(math.ceil(0.9 * (1 - expected) / (expected * (1 - 0.9))))
 

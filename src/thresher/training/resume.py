@@ -28,7 +28,7 @@ def saved_states(folder: Path) -> list[Path]:
 
 
 def mark_complete(state: Path, recorded: Recorded) -> None:
-    """Mark a state as complete, with the digests of its files and the steps `recorded` so far, and remove all but the last two."""
+    """Mark a state as complete, with the digests of its files and the steps `recorded`, and remove all but the last two."""
     facts = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
     write_json(state / COMPLETE, facts)
     for older in saved_states(state.parent)[KEPT:]:
