@@ -1,4 +1,4 @@
-"""The stack: learns, answers with its path, is saved and read, goes on where it was; small domains work."""
+"""The stack: it learns, answers with a path, is saved and loaded, and resumes; small domains work."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_it_learns_its_rows_and_every_metric_says_so(stack: Path) -> None:
+def test_it_learns_its_rows_by_every_metric(stack: Path) -> None:
     # Without its rules: the template takes "light in the kitchen" for a room.
     found = evaluate(replace(load_stack(stack), rules=Rules()), toy_rows(1))
     assert found["metrics"]["slot F1"] == 1.0
@@ -94,7 +94,7 @@ def test_below_a_threshold_nothing_is_answered(stack: Path) -> None:
     assert (half["path"], half["domain"], half["intent"], half["slots"]) == ("no intent", "home", None, [])
 
 
-def test_an_answer_does_not_depend_on_its_company(stack: Path) -> None:
+def test_an_answer_does_not_depend_on_the_other_texts(stack: Path) -> None:
     loaded = load_stack(stack)
     texts = [
         "play some alarm",
@@ -127,7 +127,7 @@ def test_loaded_again_and_moved_it_answers_the_same_bytes(stack: Path, tmp_path:
         (None, "settings or labels are missing"),
     ],
 )
-def test_a_setting_in_the_file_of_a_stack_that_cannot_be_is_named(
+def test_an_impossible_setting_in_stack_yaml_is_named(
     change: dict[str, Any] | None, problem: str, stack: Path, tmp_path: Path
 ) -> None:
     facts = yaml.safe_load((stack / "stack.yaml").read_text())
@@ -145,7 +145,7 @@ def test_a_file_of_settings_may_name_options_of_a_diet(tmp_path: Path) -> None:
     assert (config.seed, config.domain.diet_options, config.domain.epochs) == (3, {"r": 0.7}, 2)
 
 
-def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_same(
+def test_a_finished_model_is_not_retrained_and_a_missing_one_is_retrained_to_the_same_weights(
     stack: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
@@ -165,7 +165,7 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_goes_on_on_another_processor_trains_as_it_began(
+def test_a_stack_resumed_on_another_processor_keeps_its_precision(
     tmp_path: Path, processor: Callable[..., None], first: bool
 ) -> None:
     few = {"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto", "joint.bf16": "auto"}
@@ -228,7 +228,7 @@ def test_a_single_domain_needs_no_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
-def test_labels_stand_at_the_first_token_of_every_word(kind: str) -> None:
+def test_labels_are_at_the_first_token_of_every_word(kind: str) -> None:
     tokenizer = tokenizer_of(kind)
     encoded = encode(["play some music", "turn on"], tokenizer, 64)
     ids = [[int(encoded.tokens.ids[row][at]) for at in encoded.first[row]] for row in range(2)]
@@ -349,7 +349,7 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
             read_rules(templates=path)
 
 
-def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Path) -> None:
+def test_test_rows_with_labels_unknown_to_the_stack_count_as_errors(stack: Path) -> None:
     rows = pl.concat(
         [toy_rows(1).filter(domain="weather"), as_table([utterance("play some music", "radio", "on")])]
     )
@@ -369,7 +369,7 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
         ({"model.freeze": True, "joint_frozen_layers": 1}, "leave joint_frozen_layers at 0"),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused_before_there_is_a_folder(
+def test_an_impossible_recipe_is_refused_before_there_is_a_folder(
     settings: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=says):

@@ -1,4 +1,4 @@
-"""The page as HTML: nothing from the data is markup, nothing is loaded, and what is missing is said."""
+"""The page as HTML: data is never markup, nothing is loaded, and missing steps are named."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shown_texts(root: Element) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", ["whole", "pair", "many"])
-def test_hostile_texts_stand_as_texts(page: Page, stage: str) -> None:
+def test_hostile_texts_are_shown_as_text(page: Page, stage: str) -> None:
     texts = shown_texts(tree(page(stage)))
     for hostile in HOSTILE:
         assert any(visible(hostile) in text for text in texts), hostile[:60]
@@ -98,7 +98,7 @@ def test_size_where_every_shown_text_is_huge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["whole", "many", "selected", "scored", "trained"])
-def test_sections_stand_in_order_whatever_is_missing(page: Page, stage: str) -> None:
+def test_sections_are_in_order_whatever_is_missing(page: Page, stage: str) -> None:
     root = tree(page(stage))
     titles = [
         one.attributes["id"] for one in root.walk() if one.tag in ("h1", "h2") and "id" in one.attributes
@@ -134,7 +134,7 @@ def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_setting
     assert expected in {code.text for code in tree(write(run)).all("pre")}
 
 
-def test_a_whole_run_asks_for_nothing(page: Page) -> None:
+def test_a_complete_run_shows_no_command(page: Page) -> None:
     assert not tree(page("whole")).all("div", "todo")
 
 
@@ -294,7 +294,7 @@ def test_a_step_with_a_damaged_record_is_not_finished(tmp_path: Path) -> None:
     assert f"thresher measure {run}" in {code.text for code in tree(write(run)).all("pre")}
 
 
-def test_what_was_made_before_the_scores_were_computed_again_is_not_shown(tmp_path: Path) -> None:
+def test_results_of_outdated_scores_are_not_shown(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=60)
     assert set(read_run(run).compared) == set(read_run(run).selections) == {SELECTION}
     measure_signals.finish(run, MeasureConfig(chunk_rows=64), {"truncated": 1}, 1.0)
@@ -318,7 +318,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(st.text(max_size=80), min_size=20, max_size=20), name=st.text(min_size=1, max_size=20))
-def test_any_text_comes_out_as_it_went_in(twenty: Run, texts: list[str], name: str) -> None:
+def test_any_text_is_shown_unchanged(twenty: Run, texts: list[str], name: str) -> None:
     rows = pl.read_parquet(twenty.rows_file).with_columns(utterance=pl.Series(texts), domain=pl.lit(name))
     rows.write_parquet(twenty.rows_file)
     root = tree(write(twenty))

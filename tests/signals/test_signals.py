@@ -1,4 +1,4 @@
-"""The measuring pass equals the formulas, and nothing that must not matter changes it."""
+"""The measuring pass equals the formulas, whatever the order, batches, chunks and threads."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_vog_of_any_checkpoints_comes_from_the_gram_matrix(setting, data):
     assert score[0] == pytest.approx(plain, rel=exactness(model))
 
 
-def test_what_is_not_asked_for_is_not_measured(setting):
+def test_signals_that_are_not_requested_are_not_measured(setting):
     model, checkpoints, tokens, labels, _ = setting
     everything = measured(setting)
     model = model.float()
