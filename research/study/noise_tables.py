@@ -10,7 +10,7 @@ from research.benchmarks.render import table
 def noise_table(found: list[dict[str, Any]]) -> str:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     head = [
-        "drawn anew",
+        "redrawn",
         "wrong",
         "best of ours",
         "confidence",
@@ -52,7 +52,7 @@ def cleaning_table(found: list[dict[str, Any]]) -> str:
     have = [one for one in found if "pruning" in one]
     if not have:
         return ""
-    head = ["removed", *(f"{one['level']:.0%} drawn anew" for one in have)]
+    head = ["removed", *(f"{one['level']:.0%} redrawn" for one in have)]
     full = [f"{100 * one['pruning']['full']['accuracy']['mean']:.2f}%" for one in have]
     lines = [["nothing (accuracy)", *full]]
     tables = [one["pruning"]["table"] for one in have]

@@ -79,7 +79,7 @@ def processor_seconds(job: Callable[[], Any]) -> float:
 
 
 def costs(rows: Path, out: Path, deep: str) -> dict[str, float]:
-    """Processor seconds of every part that a way of scoring is made of, each anew, in one thread."""
+    """CPU seconds of every part of a way of scoring, each measured separately, in one thread."""
     parts = {part for way in TRIED[deep] for part in WAYS[way][2]} | {"training"}
     config = config_of(rows, DATA, "test", deep)
     found = {}

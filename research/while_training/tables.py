@@ -138,7 +138,7 @@ def diet_lines(found: dict[str, dict[str, Any]]) -> str:
                 "" if full else f"{100 * (1 - one['time']):.0f}%",
             ]
         )
-    head = ["", "seeds", "accuracy %", "less full, points [95%]", "fewer steps", "less processor time"]
+    head = ["", "seeds", "accuracy %", "less full, points [95%]", "fewer steps", "less CPU time"]
     return table(head, lines)
 
 

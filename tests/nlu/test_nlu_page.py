@@ -120,7 +120,7 @@ def test_it_leads_with_the_result_and_has_every_section(study: Path) -> None:
     page = parsed(study)
     text = " ".join(" ".join(page.text).split())
     assert (
-        "Without 52% of the rows, chosen by VoG, dataset-normalised, domain errors change by +2.10%" in text
+        "Without 52% of the rows, selected by VoG, dataset-normalised, domain errors change by +2.10%" in text
     )
     assert "+2.10% [−0.90, +5.10]; without as many random rows by +6.10%" in text
     ids = {attributes.get("id") for _, attributes in page.tags}
