@@ -65,7 +65,7 @@ def one(folder: Path, mode: str, strategy: str, floor: int) -> dict[str, float]:
 
 
 def peak_bytes() -> int:
-    """Largest resident size of this process; the kernel's own mark where there is one, which a parent cannot raise."""
+    """Largest resident size of this process, from the kernel's high-water mark if there is one, which excludes the parent."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

@@ -1,4 +1,4 @@
-"""Tables of planted label noise: which scores find it, and what removing rows is worth."""
+"""Tables of planted label noise: which scores detect it, and the effect of removing rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def noise_table(found: list[dict[str, Any]]) -> str:
 
 
 def cleaning_table(found: list[dict[str, Any]]) -> str:
-    """Per level: accuracy on all noisy rows, and what removing some changes, with random rows as many beside it."""
+    """Per level: accuracy on all noisy rows, and its change when some are removed, compared with as many random rows."""
     have = [one for one in found if "pruning" in one]
     if not have:
         return ""

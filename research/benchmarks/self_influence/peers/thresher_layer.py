@@ -1,4 +1,4 @@
-"""thresher, this layer alone: what `measure.signals: [encoder_sq_norm]` computes."""
+"""thresher, only this layer: as with `measure.signals: [encoder_sq_norm]`."""
 
 from __future__ import annotations
 
