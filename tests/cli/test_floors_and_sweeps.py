@@ -164,7 +164,8 @@ def test_settings_that_a_selection_does_not_use_are_not_named(run: Path, call: C
     refused = call("select", run, "--prune", 0.3, "--out", run.parent / "x.parquet")
     assert (
         refused.code == 2
-        and "is a run, which writes its kept and dropped rows into its folder" in refused.err
+        and "is a run, which writes kept and dropped rows into its folder; --out is for a table of scores"
+        in refused.err
     )
 
 

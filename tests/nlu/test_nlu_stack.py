@@ -201,7 +201,9 @@ def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_pat
         again = Path(shutil.copytree(stack, tmp_path / f"without {name[:5]}"))
         for gone in (again / "encoder").glob(name):
             gone.unlink()
-        with pytest.raises(UserError, match="configuration or tokenizer is gone"):
+        with pytest.raises(
+            UserError, match="the encoder's configuration or tokenizer is missing; train the stack again"
+        ):
             load_stack(again)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
@@ -363,7 +365,10 @@ def test_test_rows_with_labels_unknown_to_the_stack_count_as_errors(stack: Path)
         ({"domain.schedule": "nope"}, "domain.schedule: unknown schedule 'nope'; supported are"),
         ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
         ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
-        ({"joint.diet": "infobatch"}, "weighs rows by one loss"),
+        (
+            {"joint.diet": "infobatch"},
+            "weighs rows by a single loss, and the joint models have two; use another diet",
+        ),
         ({"domain.seed": 7}, "domain.seed has no effect in a stack: all trainings use its seed; set seed"),
         ({"joint.runs": 3}, "joint.runs has no effect in a stack: each model is trained once; leave it out"),
         ({"model.freeze": True, "joint_frozen_layers": 1}, "leave joint_frozen_layers at 0"),

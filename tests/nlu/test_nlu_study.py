@@ -126,7 +126,10 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
         other = toy_config(study[0].parent, **(same | change))
         with pytest.raises(UserError, match="holds a study of other rows"):
             run_study(rows, tests, scores_for(rows), study[0], other, plan=PLAN, mixed_sources=False)
-    with pytest.raises(UserError, match="not those of the training rows"):
+    with pytest.raises(
+        UserError,
+        match="the ids of the scores differ from those of the training rows; score these rows first",
+    ):
         run_study(
             rows,
             {"one": toy_rows(1)},
