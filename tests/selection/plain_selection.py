@@ -1,4 +1,4 @@
-"""Selection written a second time, from the definition, with lists and loops: what the real one must equal."""
+"""A second implementation of selection, from the definition, with lists and loops."""
 
 from __future__ import annotations
 

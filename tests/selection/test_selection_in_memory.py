@@ -1,4 +1,4 @@
-"""`select` keeps the rows that the definition keeps, and they depend on the ids, the scores and the settings alone."""
+"""`select` keeps the rows of the definition, which depend only on ids, scores and settings."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_zero_and_minus_zero_are_equal_scores() -> None:
         )
 
 
-def test_ids_come_back_as_they_were_and_numbers_draw_like_their_text() -> None:
+def test_ids_are_unchanged_and_numbers_draw_like_their_text() -> None:
     numbers = pl.DataFrame({"id": pl.Series(range(50), dtype=pl.UInt32), "s": [1.0] * 50})
     selected = select(numbers, by="s", prune=0.5)
     text = select(numbers.with_columns(pl.col("id").cast(pl.String)), by="s", prune=0.5)
@@ -228,13 +228,13 @@ def test_protected_rows_count_towards_the_total_and_the_floors() -> None:
     assert kept_ids(selected) == {0, 2, 4, 6, 8}
 
 
-def test_a_protection_that_matches_nothing_is_said() -> None:
+def test_a_protection_that_matches_no_row_is_reported() -> None:
     table = pl.DataFrame({"id": [1, 2], "s": [1, 2], "source": ["live", None]})
     with pytest.warns(UserWarning, match="protect 'source=synthetc' matches no row"):
         select(table, by="s", prune=0.5, protect=("source=synthetc",))
 
 
-def test_a_missing_group_is_a_group_of_its_own() -> None:
+def test_missing_values_are_one_group() -> None:
     table = pl.DataFrame({"id": range(8), "s": range(8), "g": [None, None, "", "", "null", "null", "x", "x"]})
     assert kept_ids(select(table, by="s", prune=0.5, floor=1, floor_group=("g",))) == {1, 3, 5, 7}
     assert kept_ids(select(table, by="s", prune=0.5, stratify="g")) == {1, 3, 5, 7}
@@ -459,7 +459,7 @@ def test_mistakes_get_one_line(request_: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf])
-def test_scores_that_are_no_number_are_counted_and_the_first_is_named(bad: float | None) -> None:
+def test_scores_that_are_not_numbers_are_counted_and_the_first_is_named(bad: float | None) -> None:
     table = pl.DataFrame({"id": ["a", "b", "c\nd", "e"], "s": [1.0, 2.0, bad, bad]})
     with pytest.raises(UserError) as caught:
         select(table, by="s", prune=0.5)

@@ -101,7 +101,7 @@ def test_random_draws_every_row_equally(name: str) -> None:
     assert_drawn(observed(name, 2), np.full(len(SCORES), 2 / len(SCORES)))
 
 
-def test_pairs_are_drawn_together_as_often_as_by_drawing_one_after_the_other() -> None:
+def test_pairs_are_drawn_together_as_often_as_in_sequential_draws() -> None:
     # Inclusion alone would not show rows that avoid or follow each other.
     weights = np.exp(SCORES)
     expected = np.zeros((len(SCORES), len(SCORES)))
