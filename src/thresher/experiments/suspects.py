@@ -1,4 +1,4 @@
-"""The rows that are most likely mislabelled: the label that the model would give, and which scores say so."""
+"""The rows that are most likely mislabelled, with the most probable label and the reasons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from thresher.scores import MissingSignal, column, scores
 from thresher.scores.read import array
 
 Numbers = npt.NDArray[np.float64]
-# A score speaks against a row that is among this share of the hardest.
+# A score is named as a reason if the row is among this share of its hardest rows.
 HARDEST = 0.05
 SIGNALS = ("id", "label", "logits", "held_out_logits")
 OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "p_wrong", "score", "why")
@@ -60,7 +60,7 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         table = run.scores()
         if table["id"].to_list() != signals[0]["id"].to_list():
             raise UserError(
-                f"{run}: scores and signals are of other rows; run `thresher score {run} --force`"
+                f"{run}: scores and signals have different rows; run `thresher score {run} --force`"
             )
         texts, classes = run.config.data.text, run.manifest.classes
         rows = read_rows(run.rows_file).table.select("id", *texts)
@@ -82,9 +82,9 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
 def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     """The probability of every class, averaged over the checkpoints and the runs; (N, K), in the row order of run 0.
 
-    The rows are those that the model was trained on: it comes to believe a wrong label in the end, which is why early
-    checkpoints count as much as late ones. Out-of-sample probabilities, of models that have not seen the row, are free of
-    that and cost a training per fold; they found no more of the planted errors (see the results page).
+    The model was trained on these rows and fits wrong labels in the end, so early checkpoints count as much as late ones.
+    Held-out probabilities avoid this but cost a training per fold; they found no more of the planted errors (see the results
+    page).
 
     Raises
     ------
@@ -112,7 +112,7 @@ def suspects_table(
     by: str = "auto",
     chances: Numbers | None = None,
 ) -> pl.DataFrame:
-    """The rows whose most probable label is not the one they have, the most suspicious first.
+    """The rows whose most probable label differs from their own, the most suspicious first.
 
     Parameters
     ----------
