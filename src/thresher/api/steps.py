@@ -163,6 +163,7 @@ def compare(
     *,
     test: Any = None,
     seeds: int | None = None,
+    most_seeds: int | None = None,
     same_steps: bool | None = None,
     bootstrap: int | None = None,
     workers: int | None = None,
@@ -170,8 +171,10 @@ def compare(
 ) -> Comparison:
     """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
 
-    `seeds` trainings per arm; with `same_steps` they take as many steps on fewer rows, and otherwise as many epochs. `test`:
-    test rows, or a path, a frame or a dataset, where the run has none or should have others.
+    `seeds` trainings per arm; with `most_seeds` more are added up to that number, until it is decided whether the rows can be
+    dropped with a loss below the margin of the run (`how_much.margin`). With `same_steps` they take as many steps on fewer
+    rows, and otherwise as many epochs. `test`: test rows, or a path, a frame or a dataset, where the run has none or should
+    have others.
 
     Raises
     ------
@@ -183,14 +186,23 @@ def compare(
 
     opened = Run.open(run)
     opened.require("select")
-    named = given(seeds=seeds, same_steps=same_steps, bootstrap=bootstrap, workers=workers)
+    named = given(
+        seeds=seeds, most_seeds=most_seeds, same_steps=same_steps, bootstrap=bootstrap, workers=workers
+    )
     if test is not None:
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash:
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
-    facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)
+    settings = changed(opened.config, "compare", named).compare
+    if most_seeds is None:
+        done = opened.current("compare")
+        # Seeds that a whole run has added are not taken away again.
+        same = done is not None and done.settings["seeds"] == settings.seeds
+        most = done.settings.get("most_seeds", settings.seeds) if done and same else settings.seeds
+        settings = settings.model_copy(update={"most_seeds": most})
+    facts = compare_step(opened, settings, force=force)
     return Comparison(**comparison(opened, facts["name"]))
 
 

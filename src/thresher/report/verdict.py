@@ -10,13 +10,15 @@ from thresher.wording import FEW_SEEDS
 
 BLIND = ("random", "stratified")  # strategies that look at no score
 SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
+TONES = {"drop": "good", "do not drop": "bad"}  # of a decision; of the others "open"
 WIDE = 0.02  # a possible loss beyond which an interval that holds zero settles nothing
 
 
 def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
     """What the head of the page says about a comparison.
 
-    `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
+    `decision` has a `badge`, a `tone` and the sentence, None in files of older versions. `removed`, `by` and `manner` name the
+    selection; `loss` and `random` complete the sentence; `against_full` and
     `against_random` are the two differences that decide, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
     lists of sentences.
     """
@@ -44,9 +46,21 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
             "tone": _badge(beaten, "bad", "open", "good"),
             "reading": _reading_random(beaten, digits),
         },
-        "sure": _sure(settings),
+        "decision": _decision(entry.get("decision")),
+        "sure": _sure(settings, entry.get("decision")),
         "fixed": [*([entry["caution"]] if entry.get("caution") else []), *_fixed(settings)],
         "unseen": _unseen(entry.get("unseen"), digits),
+    }
+
+
+def _decision(found: dict[str, Any] | None) -> dict[str, str] | None:
+    if not found:
+        return None
+    word = str(found["word"])
+    return {
+        "badge": word.capitalize(),
+        "tone": TONES.get(word, "open"),
+        "sentence": found["sentence"].replace(" -", " −").replace("[-", "[−"),
     }
 
 
@@ -128,12 +142,15 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
     )
 
 
-def _sure(settings: dict[str, Any]) -> list[str]:
+def _sure(settings: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
     lines = [
         f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
         f"{count(settings['n_test'], 'test row')}: another seed and other test rows are both allowed for."
     ]
+    if decision and len(decision["planned"]) > 1:
+        looks = ", ".join(map(str, decision["planned"]))
+        lines.append(f"They allow for looking at {looks} seeds, one after the other until it is decided.")
     if seeds < FEW_SEEDS:
         lines.append(
             f"With {count(seeds, 'seed')} they can still be somewhat too narrow; five or more make them firm."
