@@ -57,11 +57,7 @@ def _decision(found: dict[str, Any] | None) -> dict[str, str] | None:
     if not found:
         return None
     word = str(found["word"])
-    return {
-        "badge": word.capitalize(),
-        "tone": TONES.get(word, "open"),
-        "sentence": found["sentence"].replace(" -", " −").replace("[-", "[−"),
-    }
+    return {"badge": word.capitalize(), "tone": TONES.get(word, "open"), "sentence": found["sentence"]}
 
 
 def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
