@@ -87,22 +87,33 @@ def test_rows_are_not_dropped_where_a_loss_is_shown_that_may_be_too_large():
 def test_without_a_loss_rows_are_probably_safe_and_it_is_said_how_many_seeds_would_show_it():
     found = decided(span(-0.1, -0.8, 0.6), Parts(seed=2e-5, row=1e-4, both=0.002))
     assert found["word"] == "probably safe"
-    assert found["needs"] == {"seeds": 9, "test_rows": 1000, "any_seeds": True}
+    assert found["needs"] == {
+        "assuming": "there is no loss",
+        "seeds": 9,
+        "test_rows": 1000,
+        "any_seeds": True,
+    }
     assert found["sentence"] == (
-        "These 1,234 rows (45%) are probably safe to drop: accuracy changes by -0.10 points [-0.80, +0.60], so no loss is"
-        " shown, and none of 0.5 or more is ruled out; if there is no loss, about 9 seeds would show it on these 1,000 test"
-        " rows."
+        "These 1,234 rows (45%) are probably safe to drop: accuracy changes by -0.10 points [-0.80, +0.60], where no loss"
+        " is shown, but one of 0.5 or more is not ruled out; if there is no loss, about 9 seeds on these 1,000 test rows would"
+        " show it."
     )
 
 
 def test_where_no_number_of_seeds_can_decide_it_is_said_how_many_test_rows_would():
     found = decided(span(-0.1, -0.8, 0.6), Parts(seed=0, row=0.01, both=0.003))
     needs = found["needs"]
-    assert needs == {"seeds": 3, "test_rows": math.ceil(0.012 / (0.005 / 1.96) ** 2), "any_seeds": False}
-    assert (
-        f"on these 1,000 test rows no number of seeds does decide it; if there is no loss, about {needs['test_rows']:,} would"
-        " with 3 seeds." in found["sentence"]
+    assert needs["test_rows"] == math.ceil(0.012 / (0.005 / 1.96) ** 2)
+    assert (needs["seeds"], needs["any_seeds"]) == (3, False)
+    assert found["sentence"].endswith(
+        "; on these 1,000 test rows no number of seeds decides it; if there is no loss, about 1,844 with 3 seeds would show it."
     )
+
+
+def test_an_interval_that_is_narrow_enough_without_a_loss_asks_for_more_with_the_one_measured():
+    found = decided(span(-0.3, -0.7, 0.1), Parts(seed=4e-6, row=1e-3, both=0.0), n_test=5000)
+    assert (found["word"], found["needs"]["assuming"]) == ("probably safe", "the loss is as measured")
+    assert found["needs"]["seeds"] == math.ceil(4e-6 / ((0.002 / 1.96) ** 2 - 1e-3 / 5000)) == 5
 
 
 def test_a_loss_beyond_the_margin_that_may_be_chance_is_not_called_safe():
@@ -110,8 +121,8 @@ def test_a_loss_beyond_the_margin_that_may_be_chance_is_not_called_safe():
     assert found["word"] == "undecided"
     assert found["sentence"] == (
         "Whether to drop these 1,234 rows (45%) is undecided: accuracy changes by -1.00 points [-2.10, +0.10], which may be"
-        " chance or a loss above the margin of 0.5; if the loss is as large as measured, about 5 seeds would show it on these"
-        " 1,000 test rows."
+        " chance or a loss above the margin of 0.5; if the loss is as measured, about 5 seeds on these 1,000 test rows"
+        " would show it."
     )
 
 

@@ -172,16 +172,15 @@ def decision(
 
     Returns
     -------
-    {"word", "sentence", "margin": points, "looks", "planned": seeds of the looks, "needs": see `needed`, or None}.
+    {"word", "sentence", "margin": points, "looks", "planned": seeds of the looks, "needs": what would decide, see `needed`, with
+    the change that it is `assuming`, or None}.
     """
     last = looks[-1]
     facts = entry["settings"]
     needs = None
     if last["word"] in ("probably safe", "undecided") and not entry["caution"]:
-        half = margin / 100 if last["word"] == "probably safe" else -last["mean"]
-        if last["high"] - last["mean"] <= half:  # it would do without a loss, but a small one was measured
-            half = margin / 100 + last["mean"]
-        needs = needed(parts, half, last["seeds"], facts["n_test"])
+        half, assuming = to_reach(last, margin / 100)
+        needs = {"assuming": assuming, **needed(parts, half, last["seeds"], facts["n_test"])}
     return {
         "word": last["word"],
         "sentence": sentence(entry, last, margin, needs),
@@ -190,6 +189,21 @@ def decision(
         "planned": list(plan),
         "needs": needs,
     }
+
+
+def to_reach(found: Mapping[str, Any], margin: float) -> tuple[float, str]:
+    """Half the width of an interval that would decide, and the change in accuracy that this takes for granted.
+
+    >>> to_reach({"mean": -0.001, "low": -0.009, "high": 0.007}, 0.005)
+    (0.005, 'there is no loss')
+    >>> to_reach({"mean": -0.02, "low": -0.05, "high": 0.01}, 0.005)
+    (0.02, 'the loss is as measured')
+    """
+    if found["mean"] <= -margin:
+        return -found["mean"], "the loss is as measured"
+    if found["high"] - found["mean"] > margin:
+        return margin, "there is no loss"
+    return margin + found["mean"], "the loss is as measured"  # narrow enough, were it not for the loss
 
 
 def sentence(
@@ -207,28 +221,27 @@ def sentence(
     if last["word"] == "do not drop":
         shown = f"Do not drop these {rows}: {change}, a loss that may exceed the margin of {margin:g}."
         return f"{shown} {reason(entry)}".rstrip()
-    to_know = takes(needs, last, facts["n_test"]) if needs else ""
+    to_know = takes(needs, facts["n_test"]) if needs else ""
     if last["word"] == "probably safe":
-        seen = f"no loss is shown, and none of {margin:g} or more is ruled out"
-        return f"These {rows} are probably safe to drop: {change}, so {seen}; {to_know}."
+        seen = f"no loss is shown, but one of {margin:g} or more is not ruled out"
+        return f"These {rows} are probably safe to drop: {change}, where {seen}; {to_know}."
     return (
         f"Whether to drop these {rows} is undecided: {change}, which may be chance or a loss above the margin of {margin:g};"
         f" {to_know}. {reason(entry)}"
     ).rstrip()
 
 
-def takes(needs: Mapping[str, Any], last: Mapping[str, Any], n_test: int) -> str:
+def takes(needs: Mapping[str, Any], n_test: int) -> str:
     """How many seeds or test rows would decide."""
-    loss = "there is no loss" if last["word"] == "probably safe" else "the loss is as large as measured"
     if needs["test_rows"] == n_test:
-        return f"if {loss}, about {needs['seeds']:,} seeds would show it on these {n_test:,} test rows"
+        return f"if {needs['assuming']}, about {needs['seeds']:,} seeds on these {n_test:,} test rows would show it"
+    no = f"{MOST_SEEDS} seeds do not decide it" if needs["any_seeds"] else "no number of seeds decides it"
     rows = (
-        f"{needs['test_rows']:,} would with {needs['seeds']:,} seeds"
+        f"about {needs['test_rows']:,} with {needs['seeds']:,} seeds"
         if needs["test_rows"] < MOST_ROWS
-        else "none would"
+        else "none"
     )
-    number = f"fewer than {MOST_SEEDS} seeds do not" if needs["any_seeds"] else "no number of seeds does"
-    return f"on these {n_test:,} test rows {number} decide it; if {loss}, about {rows}"
+    return f"on these {n_test:,} test rows {no}; if {needs['assuming']}, {rows} would show it"
 
 
 def reason(entry: Mapping[str, Any]) -> str:
