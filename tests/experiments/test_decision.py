@@ -94,7 +94,7 @@ def test_without_a_loss_rows_are_probably_safe_and_it_is_said_how_many_seeds_wou
         "any_seeds": True,
     }
     assert found["sentence"] == (
-        "These 1,234 rows (45%) are probably safe to drop: accuracy changes by -0.10 points [-0.80, +0.60], where no loss"
+        "These 1,234 rows (45%) are probably safe to drop: accuracy changes by -0.10 points [-0.80, +0.60]; no loss"
         " is shown, but one of 0.5 or more is not ruled out; if there is no loss, about 9 seeds on these 1,000 test rows would"
         " show it."
     )

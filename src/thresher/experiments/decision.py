@@ -86,13 +86,14 @@ def needed(parts: Parts, half: float, seeds: int, rows: int) -> dict[str, Any]:
 
     Returns
     -------
-    {"seeds", "test_rows", "any_seeds"}: the fewest seeds from `seeds` on with the same rows, where 100 or fewer do. Else more
+    {"seeds", "test_rows", "any_seeds"}: the fewest seeds above `seeds` with the same rows, where 100 or fewer do. Else more
     test rows with as many seeds as their part asks for; `any_seeds` says whether some number above 100 would do instead.
     """
     wanted = (half / Z) ** 2
-    at = bisect_left(range(seeds, MOST_SEEDS + 1), True, key=lambda s: parts.variance(s, rows) <= wanted)
-    if seeds + at <= MOST_SEEDS:
-        return {"seeds": seeds + at, "test_rows": rows, "any_seeds": True}
+    more = range(seeds + 1, MOST_SEEDS + 1)
+    at = bisect_left(more, True, key=lambda s: parts.variance(s, rows) <= wanted)
+    if at < len(more):
+        return {"seeds": more[at], "test_rows": rows, "any_seeds": True}
     trained = max(seeds, math.ceil(2 * parts.seed / wanted))
     at = bisect_left(range(rows, MOST_ROWS), True, key=lambda n: parts.variance(trained, n) <= wanted)
     return {
@@ -224,7 +225,7 @@ def sentence(
     to_know = takes(needs, facts["n_test"]) if needs else ""
     if last["word"] == "probably safe":
         seen = f"no loss is shown, but one of {margin:g} or more is not ruled out"
-        return f"These {rows} are probably safe to drop: {change}, where {seen}; {to_know}."
+        return f"These {rows} are probably safe to drop: {change}; {seen}; {to_know}."
     return (
         f"Whether to drop these {rows} is undecided: {change}, which may be chance or a loss above the margin of {margin:g};"
         f" {to_know}. {reason(entry)}"
