@@ -148,11 +148,15 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class WholeRun(Result):
-    """A whole job: the run, how many rows were kept, the files, and the proof (None without test rows)."""
+    """A whole job: the run, the rows of the input and the kept ones, the files, and the proof (None without test rows).
+
+    `n_held_out` of the kept rows were held out to prove on: no model was trained on them, and no score decided about them.
+    """
 
     run: Run
     n_rows: int
     n_kept: int
+    n_held_out: int
     selection: str
     kept: str
     dropped: str
@@ -163,7 +167,7 @@ class WholeRun(Result):
         """Plain values, for JSON."""
         own = {
             name: getattr(self, name)
-            for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")
+            for name in ("n_rows", "n_kept", "n_held_out", "selection", "kept", "dropped", "report")
         }
         return {"run": str(self.run), **own, "compare": self.compare.to_dict() if self.compare else None}
 

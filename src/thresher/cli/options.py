@@ -108,6 +108,7 @@ COMPARE = (
     _option("--seeds", "compare.seeds", "N", "Proof", "trainings per arm"),
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
+HOLD_OUT = (_option("--hold-out", "compare.hold_out", "P|auto", "Proof"),)
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
 MARGIN = (_option("--margin", "how_much.margin", "POINTS", "Selection", "of accuracy, for --prune auto"),)
 HOW_MUCH = (

@@ -62,7 +62,7 @@ def intact(run: Run, facts: Facts) -> str | None:
 @step(
     "compare",
     after="select",
-    ignore=("workers",),
+    ignore=("workers", "hold_out"),
     inputs=test_hash,
     check=comparable,
     problem=intact,
@@ -98,6 +98,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         "n_full": len(rows),
         "n_kept": int(kept.sum()),
         "n_test": len(test),
+        "held_out": run.tests_held_out,
         "confidence": 0.95,
         "seconds": round(sum(result["seconds"] for result in results), 1),
     }

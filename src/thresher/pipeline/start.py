@@ -20,7 +20,7 @@ from thresher.run import Run
 from thresher.run.files import as_json, digest, write
 from thresher.run.integrity import table_problem
 from thresher.run.layout import HOME, Layout
-from thresher.run.manifest import Manifest, Recorded, Source, write_manifest
+from thresher.run.manifest import HeldOut, Manifest, Recorded, Source, write_manifest
 from thresher.training.folds import folds_of
 
 
@@ -68,12 +68,36 @@ def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
     manifest = run.manifest
     if manifest.key == digest(wanted):
         return run
+    refuse_other_split(folder, manifest.held_out, held_out_of(rows))
     data = manifest.config.data
     columns = [*data.text, data.label, *data.groups]
     other = "settings" if manifest.rows_hash == wanted["rows"] else "data"
     if manifest.source != "recorded" and columns != wanted["columns"]:
         other = f"columns ({', '.join(columns)}; now {', '.join(wanted['columns'])})"
     raise UserError(f"{folder}: holds a run of other {other}; choose another --out, or --force to start over")
+
+
+def held_out_of(rows: Rows) -> HeldOut | None:
+    """What a manifest says of the rows that were held out of these."""
+    found = rows.source.held_out
+    return HeldOut(rows=len(found.rows), share=found.share, too_small=found.too_small) if found else None
+
+
+def refuse_other_split(folder: Path, former: HeldOut | None, now: HeldOut | None) -> None:
+    """Refuse to go on with a run that holds out another share of its rows.
+
+    Raises
+    ------
+    UserError
+        one line that names both shares.
+    """
+    then, wanted = (f"{one.share:.3g}" if one else "none" for one in (former, now))
+    if then != wanted:
+        hint = f", prove on other rows with `thresher compare {folder} --test FILE`" if former else ""
+        raise UserError(
+            f"{folder}: holds a run with held-out share {then}, now {wanted}; choose another --out{hint}, or --force to start"
+            " over"
+        )
 
 
 def start(
@@ -108,6 +132,7 @@ def start(
         test_hash=test.hash() if test is not None else None,
         n_rows=len(rows),
         n_test=len(test) if test is not None else 0,
+        held_out=held_out_of(rows),
         classes=rows.classes,
         config=config,
     )

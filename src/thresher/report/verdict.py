@@ -130,10 +130,16 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
 
 def _sure(settings: dict[str, Any]) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
+    tested = "held-out row" if settings.get("held_out") else "test row"
     lines = [
         f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
-        f"{count(settings['n_test'], 'test row')}: another seed and other test rows are both allowed for."
+        f"{count(settings['n_test'], tested)}: another seed and other test rows are both allowed for."
     ]
+    if settings.get("held_out"):
+        lines.append(
+            f"The {count(settings['n_test'], tested)} were taken from the input before anything was trained: no model saw them,"
+            " and all of them are in the kept file, beside the kept rows."
+        )
     if seeds < FEW_SEEDS:
         lines.append(
             f"With {count(seeds, 'seed')} they can still be somewhat too narrow; five or more make them firm."
