@@ -156,12 +156,12 @@ class WholeRun(Result):
     run: Run
     n_rows: int
     n_kept: int
-    n_held_out: int
     selection: str
     kept: str
     dropped: str
     report: str
     compare: Comparison | None
+    n_held_out: int = 0
 
     def to_dict(self) -> Facts:
         """Plain values, for JSON."""

@@ -14,8 +14,8 @@ from command_line import Answer, Call, comparisons, contents, training
 from thresher.api import load
 from thresher.cli import main
 from thresher.config import RunConfig
-from thresher.pipeline.hold_out import without_held_out
-from thresher.pipeline.start import data_config
+from thresher.pipeline.hold_out import held_out_lines, without_held_out
+from thresher.pipeline.start import data_config, held_out_of
 from thresher.rows import Rows, read_rows, write_back
 
 SELECTION = "vog_class-easy-cutoff-0.4"
@@ -44,7 +44,7 @@ def lines(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def held_out_lines(run: Path, material: Path) -> set[str]:
+def held_out_input(run: Path, material: Path) -> set[str]:
     """The lines of the input whose texts are test rows of the run."""
     tested = set(read_rows(run / ".thresher/rows/test.parquet").table["utterance"])
     return {line for line in lines(material / "train.jsonl") if json.loads(line)["utterance"] in tested}
@@ -74,7 +74,7 @@ def test_no_arm_trains_on_them_and_all_of_them_are_in_the_kept_file(first: Path,
     assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 48, "kept": 29, "random": 29}
     kept, dropped = lines(first / "kept.jsonl"), lines(first / "dropped.jsonl")
     assert (len(kept), len(dropped)) == (29 + 12, 19)
-    assert held_out_lines(first, material) <= set(kept)
+    assert held_out_input(first, material) <= set(kept)
     order = {line: place for place, line in enumerate(lines(material / "train.jsonl"))}
     assert sorted(kept, key=order.__getitem__) == kept and set(kept) | set(dropped) == set(order)
 
@@ -103,7 +103,7 @@ def test_another_selection_keeps_them_too(finished: Path, material: Path, call: 
     assert answer.code == 0, answer.err
     assert "select: 12 of 48 rows kept by" in answer.err and "has the 12 held-out rows too" in answer.err
     assert answer.out.startswith("kept rows (24 of 60, with the 12 held out): ")
-    assert held_out_lines(finished, material) <= set(lines(finished / "kept.jsonl"))
+    assert held_out_input(finished, material) <= set(lines(finished / "kept.jsonl"))
     assert call("select", finished, "--prune", 0.75, "--json").json["n_held_out"] == 12
 
 
@@ -164,22 +164,21 @@ def test_as_many_as_the_margin_takes_and_at_most_a_fifth(
 
 
 def test_what_is_held_out_and_what_it_can_show_is_said_before_anything_is_trained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
-    split(rows_of({"a": 500, "b": 496, "rare": 4}), tmp_path / "R")
-    first, second, third = capsys.readouterr().err.splitlines()
+    train, _ = split(rows_of({"a": 500, "b": 496, "rare": 4}), tmp_path / "R")
+    first, second, third = held_out_lines(train, margin=0.5)
     assert first.startswith("run: 199 of 1,000 rows are held out for the proof: no model trains on them")
     assert "about 2.4 points" in second and "for 0.5 points give --test with 4,610 rows" in second
     assert third == "run: 1 class with fewer than 5 different texts stay in training: rare"
 
 
-def test_where_no_class_is_large_enough_nothing_is_held_out(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_where_no_class_is_large_enough_nothing_is_held_out(tmp_path: Path) -> None:
     rows = rows_of(dict.fromkeys("abcdefgh", 4))
-    assert split(rows, tmp_path / "R") == (rows, None)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("warning: run: no row is held out to prove on") and "--test FILE" in line
+    train, test = split(rows, tmp_path / "R")
+    assert test is None and train.table.equals(rows.table) and held_out_of(train) is None
+    (line,) = held_out_lines(train, margin=0.5)
+    assert line.startswith("run: no row is held out to prove on") and "--test FILE" in line
 
 
 def test_a_library_user_gets_them_back_from_a_frame(tmp_path: Path) -> None:

@@ -161,10 +161,10 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         opened,
         len(rows),
         facts["n_kept"] + len(rows) - len(trained),
-        len(rows) - len(trained),
         facts["name"],
         str(opened.folder / facts["kept"]),
         str(opened.folder / facts["dropped"]),
         str(page),
         proof,
+        len(rows) - len(trained),
     )

@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 
 from thresher.config import RunConfig
-from thresher.progress import say, warn
 from thresher.rows import Rows
 from thresher.rows.split import FEWEST, hold_out
 from thresher.run import Run
@@ -44,38 +43,42 @@ def without_held_out(folder: Path, rows: Rows, config: RunConfig, *, force: bool
     A run that is in the folder already keeps its split, whatever the margin is now.
     """
     former = Run.open(folder).manifest if Run.exists(folder) and not force else None
-    share = config.compare.hold_out
-    if share == "auto" and former:
+    asked = config.compare.hold_out
+    if asked != "auto":
+        share = asked
+    elif former:
         share = former.held_out.share if former.held_out else 0.0
-    elif share == "auto":
+    else:
         share = min(MOST, rows_for(config.how_much.margin) / len(rows))
     if not share:
         return rows, None
     seed = former.config.train.seed if former else config.train.seed
     train, test = hold_out(rows, share, seed)
-    if not len(test):
-        warn(
-            f"run: no row is held out to prove on: --hold-out {share:.3g} of {len(rows):,} rows is less than a row, or no class"
-            f" has {FEWEST} different texts; give --test FILE"
-        )
-        return rows, None
-    if not former:
-        announce(len(rows), len(test), config.how_much.margin, train)
-    return train, test
+    return train, test if len(test) else None
 
 
-def announce(n_rows: int, n_test: int, margin: float, train: Rows) -> None:
-    """Say what is held out, what it can show, and which classes are not in it."""
-    say(
-        f"run: {n_test:,} of {n_rows:,} rows are held out for the proof: no model trains on them, and all of them are kept;"
-        " --hold-out 0 leaves the proof out"
-    )
+def held_out_lines(rows: Rows, margin: float) -> list[str]:
+    """What to say of the rows that were held out of these: how many, what they can show, and which classes are not in them."""
+    found = rows.source.held_out
+    if found is None:
+        return []
+    n_test = len(found.rows)
+    n_rows = n_test + len(rows)
+    if not n_test:
+        return [
+            f"run: no row is held out to prove on: {found.share:.3g} of {n_rows:,} rows is less than a row, or no class has"
+            f" {FEWEST} different texts; give --test FILE"
+        ]
     width, wanted = half_width(n_test), rows_for(margin)
     more = f"; for {margin:g} points give --test with {wanted:,} rows" if wanted > n_test else ""
-    say(f"run: the 95% interval on {n_test:,} rows reaches about {width:.1f} points to each side{more}")
-    held_out = train.source.held_out
-    if held_out and (names := held_out.too_small):
+    lines = [
+        f"run: {n_test:,} of {n_rows:,} rows are held out for the proof: no model trains on them, and all of them are kept;"
+        " --hold-out 0 leaves the proof out",
+        f"run: the 95% interval on {n_test:,} rows reaches about {width:.1f} points to each side{more}",
+    ]
+    if names := found.too_small:
         classes = "class" if len(names) == 1 else "classes"
-        say(
+        lines.append(
             f"run: {len(names):,} {classes} with fewer than {FEWEST} different texts stay in training: {listed(names)}"
         )
+    return lines

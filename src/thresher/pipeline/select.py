@@ -105,7 +105,11 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
     held_out = rows.source.held_out
-    more = f"; {kept_path.name} has the {len(held_out.rows):,} held-out rows too" if held_out else ""
+    more = (
+        f"; {kept_path.name} has the {len(held_out.rows):,} held-out rows too"
+        if held_out and len(held_out.rows)
+        else ""
+    )
     say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}{more}")
     return facts
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
+from thresher.pipeline.hold_out import held_out_lines
 from thresher.pipeline.own_files import refuse_strange
 from thresher.pipeline.test_rows import place_of, report_audit, set_test
 from thresher.progress import say
@@ -80,7 +81,9 @@ def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
 def held_out_of(rows: Rows) -> HeldOut | None:
     """What a manifest says of the rows that were held out of these."""
     found = rows.source.held_out
-    return HeldOut(rows=len(found.rows), share=found.share, too_small=found.too_small) if found else None
+    if found is None or not len(found.rows):
+        return None
+    return HeldOut(rows=len(found.rows), share=found.share, too_small=found.too_small)
 
 
 def refuse_other_split(folder: Path, former: HeldOut | None, now: HeldOut | None) -> None:
@@ -114,6 +117,8 @@ def start(
     found = audit(rows, test)
     # A run inside another one holds its rows, which that one has reported.
     if HOME not in folder.parts:
+        for line in held_out_lines(rows, config.how_much.margin):
+            say(line)
         report_audit(audit_lines(found), found)
     layout = Layout(folder)
     save_rows(rows, layout.rows_file)
