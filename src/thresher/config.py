@@ -237,6 +237,11 @@ class CompareConfig(_Section):
     same_steps: bool = Field(
         default=False, description="as many steps as full data takes, instead of as many epochs"
     )
+    hold_out: Annotated[float, Field(ge=0, le=0.5)] | Literal["auto"] = Field(
+        default="auto",
+        description="share of the rows that `run` holds out to prove on where no test rows are given; auto: as many as the"
+        " margin takes, at most a fifth; 0: none, and no proof",
+    )
     workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
     bootstrap: int = Field(default=1000, ge=100)
 

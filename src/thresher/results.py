@@ -150,7 +150,11 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class WholeRun(Result):
-    """The whole job: run, how many rows were kept, the files, and the comparison with its decision (None without test rows)."""
+    """The whole job: the run, the rows of the input and the kept ones, the files, and the comparison with its decision.
+
+    `compare` is None without test rows. `n_held_out` of the kept rows were held out to prove on: no model was trained on them,
+    and no score decided about them.
+    """
 
     run: Run
     n_rows: int
@@ -160,6 +164,7 @@ class WholeRun(Result):
     dropped: str
     report: str
     compare: Comparison | None
+    n_held_out: int = 0
 
     @property
     def decision(self) -> Facts | None:
@@ -170,7 +175,7 @@ class WholeRun(Result):
         """Plain values, for JSON."""
         own = {
             name: getattr(self, name)
-            for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")
+            for name in ("n_rows", "n_kept", "n_held_out", "selection", "kept", "dropped", "report")
         }
         compare = self.compare.to_dict() if self.compare else None
         return {"run": str(self.run), "decision": self.decision, **own, "compare": compare}

@@ -131,7 +131,9 @@ def _as_share(wanted: str, given: Any) -> str:
         percent = float(text.removesuffix("%"))
     except ValueError:
         return ""
-    meant = wanted.startswith("lie between 0 and 1") and (text.endswith("%") or 2 <= percent < 100)
+    meant = wanted.startswith(("lie between 0 and 1", "lie between 0 and 0.5")) and (
+        text.endswith("%") or 2 <= percent < 100
+    )
     return f"; for {percent:g}% give {percent / 100:g}" if meant and 0 < percent < 100 else ""
 
 
@@ -147,10 +149,12 @@ def _takes(field: FieldInfo) -> str:
     }
     if "min_length" in bounds:
         return f"hold {bounds['min_length']} to {bounds['max_length']} names"
-    low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt")
+    low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt", bounds.get("le"))
     first, *others = _kinds(field.annotation)
     if high is not None:
-        return f"lie between {low} and {high}" + (f", {high} not included" if "ge" in bounds else "")
+        return f"lie between {low} and {high}" + (
+            f", {high} not included" if {"ge", "lt"} <= bounds.keys() else ""
+        )
     if low is not None:
         first += f" {'above' if 'gt' in bounds else 'of at least'} {low}"
     return "be " + " or ".join([first, *others])

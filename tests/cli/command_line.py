@@ -74,6 +74,10 @@ def training(material: Path, out: Path) -> list[object]:
     return [material / "train.jsonl", *columns, "--model", material / "tiny", *quick, "--out", out]
 
 
+# No row is held out and nothing is proved, where a test is about something else.
+UNPROVED = ("--hold-out", 0)
+
+
 def whole_run(material: Path, out: Path) -> list[object]:
     """The options of a whole run that takes seconds, in one process."""
     proof = ["--test", material / "test.jsonl", "--seeds", 2, "--most-seeds", 2]

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import yaml
 from command_line import (
+    UNPROVED,
     Call,
     cells_of,
     commands,
@@ -196,7 +197,7 @@ def test_other_data_needs_force_and_then_starts_over(finished: Path, material: P
     refused = call("run", *arguments)
     assert refused.code == 2 and "other data" in refused.err
     assert contents(finished) == before
-    answer = call("run", *arguments, "--prune", 0.5, "--force")
+    answer = call("run", *arguments, *UNPROVED, "--prune", 0.5, "--force")
     assert answer.code == 0, answer.err
     assert len(lines(finished / "kept.jsonl")) == 20
     assert (finished / "notes.txt").read_text() == "mine"
@@ -259,7 +260,7 @@ def test_without_test_rows_nothing_is_compared_and_they_can_be_given_later(
     material: Path, tmp_path: Path, call: Call
 ) -> None:
     out = tmp_path / "R"
-    answer = call("run", *training(material, out), "--prune", 0.4)
+    answer = call("run", *training(material, out), *UNPROVED, "--prune", 0.4)
     assert answer.code == 0, answer.err
     assert (
         "The selection was not tested, because there are no test rows." in answer.out
@@ -324,7 +325,7 @@ def test_select_is_refused_before_anything_changes(finished: Path, call: Call) -
 
 def test_a_source_that_changed_is_refused(material: Path, tmp_path: Path, call: Call) -> None:
     shutil.copy(material / "train.jsonl", tmp_path)
-    arguments = [tmp_path / "train.jsonl", *training(material, tmp_path / "R")[1:]]
+    arguments = [tmp_path / "train.jsonl", *training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", *arguments).code == 0
     write_jsonl(tmp_path / "train.jsonl", commands(60, seed=5))
     before = contents(tmp_path / "R")
@@ -335,7 +336,7 @@ def test_a_source_that_changed_is_refused(material: Path, tmp_path: Path, call: 
 
 def test_a_moved_source_is_found_where_it_is_now(material: Path, tmp_path: Path, call: Call) -> None:
     shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl")
-    options = training(material, tmp_path / "R")[1:]
+    options = [*training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", tmp_path / "a.jsonl", *options).code == 0
     (tmp_path / "a.jsonl").rename(tmp_path / "b.jsonl")
     answer = call("run", tmp_path / "b.jsonl", *options, "--prune", 0.3)
@@ -354,7 +355,7 @@ def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
     material: Path, tmp_path: Path, call: Call
 ) -> None:
     source = noted(shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl"), "old")
-    options = training(material, tmp_path / "R")[1:]
+    options = [*training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", source, *options).code == 0
     noted(source, "new")
     answer = call("run", source, *options)
@@ -366,7 +367,7 @@ def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
 def test_a_project_that_has_moved_is_resumed_by_the_same_names(material: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     shutil.copy(material / "train.jsonl", tmp_path / "old/a.jsonl")
-    options = training(material, Path("R"))[1:]
+    options = [*training(material, Path("R"))[1:], *UNPROVED]
     assert process("run", "a.jsonl", *options, cwd=tmp_path / "old").code == 0
     (tmp_path / "old").rename(tmp_path / "new")
     answer = process("run", "a.jsonl", *options, "--prune", 0.3, cwd=tmp_path / "new")

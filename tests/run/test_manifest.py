@@ -19,11 +19,13 @@ from bare_run import CONFIG, bare_run
 from thresher.cli import main
 from thresher.errors import UserError
 from thresher.run import Run
-from thresher.run.manifest import Manifest, Recorded, checksum, read_manifest, write_manifest
+from thresher.run.files import digest
+from thresher.run.manifest import HeldOut, Manifest, Recorded, checksum, read_manifest, write_manifest
 from tiny import tiny_model
 
 RECORDED = Recorded(trainer="T", model="M", name="n", epochs=1.5, batch_size=8, processes=2, seed=3)
-WHOLE = bare_run(Path("RUN"), recorded=RECORDED, versions={"python": "3.11"}).manifest
+HELD_OUT = HeldOut(rows=2, share=0.2, too_small=("y",))
+WHOLE = bare_run(Path("RUN"), recorded=RECORDED, held_out=HELD_OUT, versions={"python": "3.11"}).manifest
 # Run.yaml as plain values; every optional part of it is there.
 PLAIN: dict[str, Any] = {**WHOLE.model_dump(mode="json"), "checksum": checksum(WHOLE)}
 SECTIONS = [name for name in PLAIN["config"] if isinstance(PLAIN["config"][name], dict)]
@@ -113,6 +115,8 @@ def test_a_field_of_any_value_is_read_or_refused_in_one_line(place: Place, tmp_p
         ("test_hash", None),
         ("n_rows", 7),
         ("n_test", 3),
+        ("held_out", None),
+        ("held_out.rows", 3),
         ("classes", ["x", "y", "z"]),
         ("checksum", "0"),
         ("config.data.text", ["other"]),
@@ -144,6 +148,7 @@ def test_settings_that_determine_the_files_of_the_run_may_not_be_edited(
         ("config.measure.chunk_rows", 7),
         ("config.score.options", {"vog": {"window": "late"}}),
         ("config.compare.seeds", 5),
+        ("config.compare.hold_out", 0.1),
         ("config.how_much.margin", 1),
         ("config.sweep.fractions", [0.5]),
         ("config.noise.levels", [0.5]),
@@ -160,8 +165,9 @@ def test_settings_of_later_steps_may_be_edited(place: str, value: Any, tmp_path:
 
 
 REQUIRED = [
-    *((name,) for name in PLAIN if name not in ("source", "recorded", "checksum")),
+    *((name,) for name in PLAIN if name not in ("source", "recorded", "held_out", "checksum")),
     *(("recorded", name) for name in PLAIN["recorded"]),
+    *(("held_out", name) for name in ("rows", "share")),
     *(("config", "data", name) for name in ("train", "text", "label")),
     ("config", "data"),
 ]
@@ -273,6 +279,22 @@ def test_any_text_is_read_back_unchanged(text: str, tmp_path: Path) -> None:
     ).manifest
     write_manifest(tmp_path, written)
     assert read_manifest(tmp_path) == written
+
+
+def test_one_that_knows_of_no_held_out_rows_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Its checksum was made before there were any."""
+    bare = bare_run(tmp_path).manifest.model_dump(mode="json", exclude={"held_out"})
+    settings_then = {"thresher", "versions", "created"}
+    content = {name: value for name, value in bare.items() if name not in settings_then}
+    later = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
+    config = {name: value for name, value in content["config"].items() if name not in later}
+    config["data"] = {name: value for name, value in config["data"].items() if name not in ("train", "test")}
+    config["train"] = {name: value for name, value in config["train"].items() if name != "workers"}
+    del bare["config"]["compare"]["hold_out"]
+    former = {**bare, "checksum": digest({**content, "config": config})}
+    (tmp_path / "run.yaml").write_text(json.dumps(former))
+    found = read_manifest(tmp_path)
+    assert found.held_out is None and found.config.compare.hold_out == "auto"
 
 
 def test_a_changed_manifest_is_written_once_and_an_equal_one_not_at_all(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import compare, report, selection
 from thresher.config import RunConfig, SelectConfig
+from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection
@@ -65,16 +66,19 @@ def run(
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,
+    hold_out: float | Literal["auto"] | None = None,
     seed: int | None = None,
     workers: int | None = None,
     force: bool = False,
 ) -> WholeRun:
-    """The whole job: train, measure, score, select, compare (where there are test rows) and report.
+    """The whole job: train, measure, score, select, compare and report.
 
     Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
     that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
     `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
     the decision and by `prune="auto"`.
+    Without `test` a part of the rows is held out to prove on: no model trains on them, and all of them are kept. `hold_out` is
+    their share, "auto" as many as the margin takes and at most a fifth; 0 holds none out and proves nothing.
 
     Raises
     ------
@@ -108,8 +112,11 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
 
         check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
     tested = load_test(test, rows, config.data) if test is not None else None
-    proof_seeds = config.compare.seeds if test is not None else 0
-    opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)
+    trained = rows
+    if tested is None:
+        trained, tested = without_held_out(folder, rows, config, force=force)
+    proof_seeds = config.compare.seeds if tested is not None else 0
+    opened = train_step(folder, trained, tested, config, force=force, proof_seeds=proof_seeds)
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
     asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
     with lock(folder):
@@ -122,10 +129,11 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     return WholeRun(
         opened,
         len(rows),
-        facts["n_kept"],
+        facts["n_kept"] + len(rows) - len(trained),
         facts["name"],
         str(opened.folder / facts["kept"]),
         str(opened.folder / facts["dropped"]),
         str(page),
         proof,
+        len(rows) - len(trained),
     )

@@ -166,6 +166,10 @@ def compare(
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash:
+                if opened.tests_held_out:
+                    say(
+                        f"compare: on other test rows than the {opened.manifest.n_test:,} held out, which stay untrained and kept"
+                    )
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
     settings = with_arguments(opened.config, arguments, "compare").compare
     if most_seeds is None:

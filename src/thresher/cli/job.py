@@ -12,6 +12,7 @@ from thresher.cli.options import (
     COMPARE,
     DATA,
     FLOOR_GROUP,
+    HOLD_OUT,
     MARGIN,
     MEASURE,
     MODEL,
@@ -40,7 +41,7 @@ Train = Annotated[
         metavar="TRAIN", help="labelled rows: .jsonl .json .csv .tsv .parquet, a folder or a glob"
     ),
 ]
-RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE)
+RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -104,7 +105,8 @@ def show(result: WholeRun) -> None:
         terminal.proof(result.compare.to_dict())
     else:
         terminal.unproved(result.run)
-    n_kept, n_rows = result.n_kept, result.n_rows
-    terminal.line(f"kept rows ({n_kept:,} of {n_rows:,}): {result.kept}")
-    terminal.line(f"dropped rows ({n_rows - n_kept:,}): {result.dropped}")
+    for text in terminal.file_lines(
+        result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
+    ):
+        terminal.line(text)
     terminal.line(f"report: {result.report}")

@@ -109,6 +109,7 @@ COMPARE = (
     _option("--most-seeds", "compare.most_seeds", "N", "Proof"),
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
+HOLD_OUT = (_option("--hold-out", "compare.hold_out", "P|auto", "Proof"),)
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
 MARGIN = (
     _option(

@@ -166,12 +166,13 @@ def select(
     config, named = options_of(opened.config, {"select": SELECT_ALONE}, context.params, set)
     facts = dict(selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
-    n_kept, n_rows = facts["n_kept"], facts["n_rows"]
+    more = opened.manifest.held_out.rows if opened.manifest.held_out else 0
     show(
-        {"run": str(run), "selection": facts["name"], **facts},
+        {"run": str(run), "selection": facts["name"], **facts, "n_held_out": more},
         json,
-        f"kept rows ({n_kept:,} of {n_rows:,}): {facts['kept']}",
-        f"dropped rows ({n_rows - n_kept:,}): {facts['dropped']}",
+        *terminal.file_lines(
+            facts["n_rows"] + more, facts["n_kept"] + more, more, facts["kept"], facts["dropped"]
+        ),
     )
 
 

@@ -76,6 +76,19 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(ruled)
 
 
+def file_lines(n_rows: int, n_kept: int, n_held_out: int, kept: str, dropped: str) -> list[str]:
+    """The files of a selection and how many rows of the input each has.
+
+    >>> file_lines(100, 64, 20, "kept.csv", "dropped.csv")
+    ['kept rows (64 of 100, with the 20 held out): kept.csv', 'dropped rows (36): dropped.csv']
+    """
+    held_out = f", with the {n_held_out:,} held out" if n_held_out else ""
+    return [
+        f"kept rows ({n_kept:,} of {n_rows:,}{held_out}): {kept}",
+        f"dropped rows ({n_rows - n_kept:,}): {dropped}",
+    ]
+
+
 def proof(entry: dict[str, Any]) -> None:
     """Print the result of `compare`: the arms, their common recipe, the verdict, the decision."""
     from thresher.experiments.wording import arm_lines
@@ -85,8 +98,9 @@ def proof(entry: dict[str, Any]) -> None:
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
     looks = len(entry["decision"]["planned"])
     allowed = f"; the intervals allow for {looks} looks" if looks > 1 else ""
+    tested = "held-out" if facts.get("held_out") else "test"
     line(
-        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} test rows; {rule} on fewer rows: "
+        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} {tested} rows; {rule} on fewer rows: "
         f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
     )
     line(entry["verdict"])

@@ -69,7 +69,7 @@ def inputs(run: Run, settings: CompareConfig) -> dict[str, Any]:
 @step(
     "compare",
     after="select",
-    ignore=("workers",),
+    ignore=("workers", "hold_out"),
     inputs=inputs,
     check=comparable,
     problem=intact,
@@ -119,6 +119,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         "n_full": len(rows),
         "n_kept": int(kept.sum()),
         "n_test": len(test),
+        "held_out": run.tests_held_out,
         "confidence": 0.95,
         "seconds": round(sum(result["seconds"] for result in results), 1),
     }

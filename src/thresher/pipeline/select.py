@@ -105,7 +105,13 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     how = f"by {by} ({settings.end} end pruned, {settings.strategy})"
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
-    say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
+    held_out = rows.source.held_out
+    more = (
+        f"; {kept_path.name} has the {len(held_out.rows):,} held-out rows too"
+        if held_out and len(held_out.rows)
+        else ""
+    )
+    say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}{more}")
     if len(scores) >= 10 and find(settings.strategy).reads_score:
         tenths = kept_by_tenth(scores[names[0]], selection["kept"], hard[0])
         say(

@@ -58,6 +58,9 @@ def _data(files: RunFiles) -> Facts:
 def _test_rows(files: RunFiles) -> str:
     if not files.manifest.test_hash:
         return "none given"
+    held_out = files.manifest.held_out
+    if held_out and not files.manifest.config.data.test:
+        return f"{count(held_out.rows, 'row')} held out of the training rows: no model trains on them, and all of them are kept"
     number = files.manifest.n_test or ((files.audit or {}).get("test") or {}).get("n")
     name = files.manifest.config.data.test or "given in memory"
     return f"{name} ({count(number, 'row')})" if number else name

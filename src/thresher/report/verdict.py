@@ -136,13 +136,19 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
 
 def _sure(settings: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
+    tested = "held-out row" if settings.get("held_out") else "test row"
     lines = [
         f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
-        f"{count(settings['n_test'], 'test row')}: they cover retraining with other seeds and resampled test rows."
+        f"{count(settings['n_test'], tested)}: they cover retraining with other seeds and resampled test rows."
     ]
     if decision and len(decision["planned"]) > 1:
         looks = ", ".join(map(str, decision["planned"]))
         lines.append(f"They allow for looking at {looks} seeds, one after the other until it is decided.")
+    if settings.get("held_out"):
+        lines.append(
+            f"The {count(settings['n_test'], tested)} were taken from the input before anything was trained: no model saw them,"
+            " and all of them are in the kept file, beside the kept rows."
+        )
     if seeds < FEW_SEEDS:
         lines.append(
             f"With {count(seeds, 'seed')} they can be somewhat too narrow; use five or more seeds for a firm result."
