@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thresher.errors import UserError
 from thresher.rows.find import HELD_OUT, TRAIN
 from thresher.rows.read.sheet import SPLIT_COLUMNS, Sheet
-from thresher.rows.validate import group_name
+from thresher.rows.validate import INTEGER, WHOLE, group_name
 from thresher.wording import listed, shown
 
 
@@ -45,7 +45,7 @@ def conditions(given: str | Iterable[str]) -> tuple[Condition, ...]:
 
 
 def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
-    """Which rows of a sheet meet all conditions, (N,).
+    """Which rows of a sheet meet all conditions, (N,). In a format without types, 1.0 equals 1, as for labels.
 
     >>> sheet = Sheet("a.csv", {"split": ["train", "test", None]})
     >>> matching(sheet, conditions("split=train")).tolist(), matching(sheet, conditions("split!=")).tolist()
@@ -53,8 +53,10 @@ def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
     """
     keep = np.ones(len(sheet), np.bool_)
     for one in wanted:
-        values = sheet.columns[one.column]
-        keep &= np.array([(group_name(value) == one.value) == one.equal for value in values], np.bool_)
+        values = [group_name(value) for value in sheet.columns[one.column]]
+        whole = not sheet.typed and INTEGER.fullmatch(one.value) is not None
+        same = [value == one.value or (whole and WHOLE.sub(r"\1", value) == one.value) for value in values]
+        keep &= np.array(same, np.bool_) == one.equal
     return keep
 
 
