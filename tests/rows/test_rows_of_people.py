@@ -221,7 +221,7 @@ def test_a_json_column_is_decoded(kind: str, tmp_path: Path) -> None:
     }[kind]
     with pytest.raises(UserError, match=r"row 3: column 't' contains an integer \(7\), not text"):
         load(source, text="t", label="y")
-    with pytest.raises(UserError, match="row 4: label 0 .* is an integer, the labels before it are strings"):
+    with pytest.raises(UserError, match=r"row 4: label 0 .* is an integer, the labels before it are strings"):
         load(source, text="t", label="y", where="t!=7")
     rows = load(source, text="t", label="y", where=["t!=7", "y!=0"])
     assert (texts(rows), rows.classes) == (["it", "on", "off"], ("a", "b"))

@@ -49,7 +49,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     found = sorted((one for one in found if one.is_file() and one.name[0] not in "._"), key=natural)
     if not found:
         raise UserError(f"{name}: {missing}")
-    _refuse_splits(name, found)
+    refuse_splits(name, found)
     formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
         raise UserError(
@@ -58,7 +58,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     return next(iter(formats)), found, True
 
 
-def _refuse_splits(source: str, found: list[Path]) -> None:
+def refuse_splits(source: str, found: list[Path]) -> None:
     """Refuse shards that are both training and held-out splits: trained on both, no test would be valid."""
     splits = {split_of(name): name for name in reversed(names_of(found))}
     if splits.get("train") and splits.get("held-out"):

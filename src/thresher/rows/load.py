@@ -105,7 +105,7 @@ def load(
     if not any(mask.any() for mask in masks):
         raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
     sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
-    refuse_mixed_splits(sheets, wanted, origin.name)
+    refuse_mixed_splits(sheets, wanted, origin.name, ", or load them all with --group {}")
     sheets = [sheet for sheet in sheets if len(sheet)]
     place = _places(sheets)
 

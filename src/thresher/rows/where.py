@@ -60,8 +60,10 @@ def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
     return keep
 
 
-def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str) -> None:
+def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str, more: str = "") -> None:
     """Refuse rows whose split column has both training and held-out rows, unless the column is among the `chosen` ones.
+
+    `more` is another way to load them, for the message, with the column as {}.
 
     Raises UserError: names the column, its values, and how to choose one.
     """
@@ -74,5 +76,5 @@ def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: st
             train = next(value for value in counts if value.casefold() in TRAIN)
             raise UserError(
                 f"{name}: column '{column}' has training and held-out rows ({rows}); choose with --where"
-                f" {column}={train}, or load them all with --group {column}"
+                f" {column}={train}{more.format(column)}"
             )
