@@ -311,3 +311,11 @@ def test_unseen_labels_are_skipped_and_counted(tmp_path: Path, capfd: pytest.Cap
     )
     with pytest.raises(UserError, match="no row has a label of the training rows"):
         load(tmp_path / "test.csv", text="t", label="y", classes=["x", "z"], skip_unseen=True)
+
+
+@pytest.mark.parametrize("name", ["nlu.yml", "rows.conll", "a.iob.gz"])
+def test_annotated_utterances_are_told_the_commands_that_read_them(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("nlu: []\n")
+    for source in (tmp_path / name, tmp_path, f"{tmp_path}/*"):
+        with pytest.raises(UserError, match=f"{name}: annotated utterances.*`thresher nlu score`.*convert"):
+            load(source, text="t", label="y")

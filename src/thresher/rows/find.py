@@ -20,6 +20,8 @@ FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+# The formats of annotated utterances that have no columns.
+ANNOTATED = (".yml", ".yaml", ".conll", ".bio", ".iob")
 TRAIN = ("train", "training")
 HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
 
@@ -37,7 +39,10 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     if path.is_file():
         return format_of(path), [path], False
     if path.is_dir():
-        found = [one for one in path.iterdir() if ending(one) in FORMATS]
+        inside = sorted(path.iterdir())
+        found = [one for one in inside if ending(one) in FORMATS] or [
+            one for one in inside if ending(one) in ANNOTATED
+        ]
         missing = f"no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
     elif glob.has_magic(str(path)):
         # Path.glob refuses absolute patterns.
@@ -99,6 +104,11 @@ def format_of(path: Path) -> str:
     ('jsonl', 'csv')
     """
     found = FORMATS.get(ending(path))
+    if ending(path) in ANNOTATED:
+        raise UserError(
+            f"{path}: annotated utterances, which `thresher nlu` reads; prune them with `thresher nlu score`, or write them"
+            " as .jsonl with `thresher nlu convert`"
+        )
     if found is None or (found == "parquet" and path.suffix.lower() in COMPRESSED):
         raise UserError(
             f"{path}: unknown file extension '{path.suffix}'; use one of {listed(FORMATS)}, or a text format with .gz or .zst"
