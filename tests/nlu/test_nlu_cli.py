@@ -250,7 +250,9 @@ def test_a_rasa_bot_is_scored_by_intent_and_comes_back_as_a_rasa_file(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     greet = "".join(f"    - good {word}\n" for word in ("morning", "evening", "night", "day"))
-    book = "".join(f'    - go to [{city}]{{"entity": "city", "role": "to"}}\n' for city in ("Rome", "Bonn", "Oslo"))
+    book = "".join(
+        f'    - go to [{city}]{{"entity": "city", "role": "to"}}\n' for city in ("Rome", "Bonn", "Oslo")
+    )
     (tmp_path / "bot").mkdir()
     (tmp_path / "bot" / "nlu.yml").write_text(
         f"nlu:\n- intent: greet\n  examples: |\n{greet}- intent: book\n  examples: |\n{book}"

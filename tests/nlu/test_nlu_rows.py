@@ -124,7 +124,12 @@ def found_in(path: Path, **options: Any) -> list[tuple[str, str, str, dict[str, 
     """Domain, intent, text and slots of the rows of a file."""
     rows = utterances(load_utterances(path, **options).rows)
     return [
-        (row.domain, row.intent, row.text, {slot.label: row.text[slot.start : slot.end] for slot in row.slots})
+        (
+            row.domain,
+            row.intent,
+            row.text,
+            {slot.label: row.text[slot.start : slot.end] for slot in row.slots},
+        )
         for row in rows
     ]
 
@@ -234,7 +239,9 @@ def test_splits_of_massive_are_not_one_set(tmp_path: Path) -> None:
         load_utterances(path, where="split=train")
 
 
-@pytest.mark.parametrize("head", ["annotated;domain;intent", "annotated, domain, intent", "annotated|domain|intent"])
+@pytest.mark.parametrize(
+    "head", ["annotated;domain;intent", "annotated, domain, intent", "annotated|domain|intent"]
+)
 def test_a_sheet_of_annotated_rows_is_read_like_any_other(head: str, tmp_path: Path) -> None:
     content = f"{head}\n{re.sub('annotated', 'at [t : nine]', head).replace('domain', 'a').replace('intent', 'b')}\n"
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content.encode()))

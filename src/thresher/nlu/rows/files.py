@@ -120,9 +120,7 @@ def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
 
 
-def save_utterances(
-    rows: pl.DataFrame, path: str | Path, *, form: str | None = None, rest: str = ""
-) -> None:
+def save_utterances(rows: pl.DataFrame, path: str | Path, *, form: str | None = None, rest: str = "") -> None:
     """Write annotated rows in a format; reading them back gives the same rows.
 
     Rasa's files keep no ids and no order. Nothing is written where a row does not fit the format.
@@ -145,9 +143,7 @@ def save_utterances(
         write(place, records.write(utterances(rows), found, place))
         return
     try:
-        text = (
-            conll.write(utterances(rows)) if found == "conll" else rasa.write(utterances(rows), rest)
-        )
+        text = conll.write(utterances(rows)) if found == "conll" else rasa.write(utterances(rows), rest)
     except BadRow as error:
         raise UserError(f"{place}: {error}; choose another format") from error
     write(place, text)

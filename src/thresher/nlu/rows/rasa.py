@@ -116,7 +116,9 @@ def _as_item(text: str, block: Any) -> str:
     start, column = block.start_mark.index, block.start_mark.column
     first, *others = text[start : block.end_mark.index].rstrip().split("\n")
     margin = re.compile(f" {{0,{column}}}")
-    return "\n".join([f"- {first}", *(f"  {margin.sub('', line, count=1)}".rstrip() for line in others)]) + "\n"
+    return (
+        "\n".join([f"- {first}", *(f"  {margin.sub('', line, count=1)}".rstrip() for line in others)]) + "\n"
+    )
 
 
 def _rows(block: Any, path: Path, domain: str | None) -> Iterator[tuple[int, Any]]:

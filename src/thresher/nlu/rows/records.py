@@ -126,7 +126,10 @@ def _columns(form: str, names: list[str], where: str) -> list[str]:
                 f"{where}: no column '{aliases[0]}', which format {form} needs; it has {listed(names)}"
             )
     return [
-        name for aliases in (module.COLUMNS | module.OPTIONAL | _MORE).values() for name in aliases if name in names
+        name
+        for aliases in (module.COLUMNS | module.OPTIONAL | _MORE).values()
+        for name in aliases
+        if name in names
     ]
 
 

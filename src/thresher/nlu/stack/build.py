@@ -26,8 +26,9 @@ from thresher.nlu.stack.folder import (
 )
 from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
+from thresher.nlu.stack.template_check import template_problems
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
-from thresher.progress import say, track
+from thresher.progress import say, track, warn
 from thresher.run import parquet
 from thresher.run.files import digest, write
 from thresher.run.lock import lock
@@ -76,7 +77,9 @@ def train_stack(
     labels = labels_of(rows)
     if not any(needs_model(labels, name) for name in labels.intents) and len(labels.intents) < 2:
         raise UserError("one domain, one intent and no slots: there is nothing to learn")
-    read_rules(exact, templates)
+    rules = read_rules(exact, templates)
+    for line in template_problems(rules.templates) if rules.templates is not None else ():
+        warn(f"{templates}: {line}")
     made_with = {"rows": rows_hash(rows), **config.model_dump(mode="json", exclude=set(config.untrained()))}
     strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
     if strange and not (folder / "stack.yaml").is_file():
