@@ -342,6 +342,19 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
             read_rules(templates=path)
 
 
+def test_texts_longer_than_the_encoder_takes_are_cut_and_counted(
+    stack: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = "turn on the light in the kitchen " * 40  # 280 words; the encoder has 64 positions
+    found = answer(load_stack(stack), [long, "play some music"])
+    assert found.height == 2
+    assert "1 of 2 texts are longer than the model takes and are cut" in capfd.readouterr().err
+    rows = pl.concat([toy_rows(1), as_table([utterance(long, "home", "on", number=99)])])
+    config = toy_config(tmp_path, **{"joint.max_steps": 1, "domain.max_steps": 1})
+    train_stack(rows, tmp_path / "out", config, workers=1)
+    assert f"1 of {rows.height} rows are longer than the model takes and are cut" in capfd.readouterr().err
+
+
 SPOKEN = """
 intents:
   a/b:

@@ -226,7 +226,7 @@ def _json(value: Any) -> str:
 
 
 def _as_it_stood(row: Utterance) -> tuple[str, Any, str, Any]:
-    """Intent, its metadata, example and its metadata: those of the file that the row came from, where they are still the row's."""
+    """Intent, its metadata, example and its metadata: as in the file that the row came from, where they are still the row's."""
     kept: Any = {}
     try:
         kept = json.loads(row.rasa or "{}")

@@ -13,6 +13,7 @@ import yaml
 from thresher.errors import UserError
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
+from thresher.models.tokens import tokenise
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -107,6 +108,9 @@ def _begin(
     config = settled_stack(config, settings_of(folder)[0] if there and not force else None)
     # Whatever is wrong with the model is told before anything is written.
     encoder, tokenizer = stack_encoder(config.model)
+    cut = int(tokenise([rows["text"].to_list()], tokenizer, config.model.max_length).truncated.sum())
+    if cut:
+        say(f"nlu train: {cut:,} of {rows.height:,} rows are longer than the model takes and are cut")
     if there and force:
         for name in ("models", "encoder"):
             shutil.rmtree(folder / name, ignore_errors=True)

@@ -26,8 +26,8 @@ def template_problems(templates: Any) -> list[str]:
     >>> lists = {"who": {"values": ["Dr. Who", "Bob"]}}
     >>> for line in template_problems(Intents.from_dict({"language": "en", "intents": {"a/b": {"data": data}}, "lists": lists})):
     ...     print(line)
-    1 sentence can never be recognised: 'what time is it?' (a/b); hassil removes , . ? ! ; : from what is said, and no context is given
-    1 value can never be recognised: 'Dr. Who' ({who}); hassil removes , . ? ! ; : from what is said, and no context is given
+    1 sentence can never be recognised: 'what time is it?' (a/b); hassil drops , . ? ! ; : from speech, and no context is given
+    1 value can never be recognised: 'Dr. Who' ({who}); hassil drops , . ? ! ; : from speech, and no context is given
     """
     rng = random.Random(0)
     never: list[str] = []
@@ -47,7 +47,7 @@ def template_problems(templates: Any) -> list[str]:
                     never.append(name)
             values += _values(templates, block.slot_lists, rules, rng)
     values += _values(templates, templates.slot_lists, templates.expansion_rules, rng)
-    why = "hassil removes , . ? ! ; : from what is said, and no context is given"
+    why = "hassil drops , . ? ! ; : from speech, and no context is given"
     return [
         *_line("sentence", never, "can never be recognised", why),
         *_line("value", values, "can never be recognised", why),

@@ -55,6 +55,12 @@ def columns(raw: bytes, name: str, *, delimiter: str) -> list[str]:
     return [cell.strip() for cell in header]
 
 
+def separator(raw: bytes, name: str, delimiter: str) -> str:
+    """What separates the fields of a file: `delimiter`, or another that its header has instead."""
+    _, body = without_mark(raw, name)
+    return _dialect(body, name, delimiter).delimiter
+
+
 def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
     """The header and the records of the file, byte for byte, including the line ends."""
     mark, body = without_mark(raw, name)
