@@ -12,7 +12,7 @@ from thresher.rows.find import ending
 from thresher.rows.read import delimited
 from thresher.rows.read.raw import content
 from thresher.run.files import write
-from thresher.wording import listed, shown
+from thresher.wording import shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 ROW_NUMBERS = ("row", "row_number", "thresher_row")
@@ -55,7 +55,7 @@ def as_parquet(source: str | Path, id: str, folder: Path) -> tuple[str | Path, s
         id = next(name for name in ROW_NUMBERS if name not in names)
         say(f"{path}: no column 'id'; rows are named by their number from 0, in column '{id}'")
         table = table.with_row_index(id)
-    elif path.suffix.lower() == ".parquet":
+    elif ending(path) not in TABLES:
         return source, id
     made = folder / "scores.parquet"
     table.sink_parquet(made)

@@ -192,7 +192,10 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     with TemporaryDirectory(prefix="thresher-") as folder:
         place, id = as_parquet(parameters["source"], parameters["id"], Path(folder))
         kept = out if out.suffix.lower() == ".parquet" else Path(folder) / "kept.parquet"
-        found = _select_of_parquet(parameters | {"source": place, "id": id, "out": kept}, overrides)
+        try:
+            found = _select_of_parquet(parameters | {"source": place, "id": id, "out": kept}, overrides)
+        except UserError as error:
+            raise UserError(str(error).replace(str(place), str(parameters["source"]))) from error
         if kept != out:
             write_kept(kept, out)
     return found | {"kept": str(out)}

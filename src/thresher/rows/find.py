@@ -34,10 +34,12 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
     splits.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     name = shown(path, 1000)
     if path.is_file():
         return format_of(path), [path], False
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{name}: not a file; rows are read more than once, so write them to a file first")
     if path.is_dir():
         inside = sorted(path.iterdir())
         found = [one for one in inside if ending(one) in FORMATS] or [
@@ -61,6 +63,24 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
             f"{name}: shards of several formats ({listed(formats.values())}); give a glob of one, e.g. *{ending(found[0])}"
         )
     return next(iter(formats)), found, True
+
+
+def expanded(source: str | Path) -> Path:
+    """The path of a source, with ~ as the home of a user.
+
+    Raises UserError: a URL, or the home of a user who is not known.
+
+    >>> expanded("https://example.org/train.csv")
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: https://example.org/train.csv: a URL; rows are read from local files, so download it first
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(source)):
+        raise UserError(f"{shown(source, 1000)}: a URL; rows are read from local files, so download it first")
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{shown(source, 1000)}: there is no such user; write the path in full") from error
 
 
 def refuse_splits(source: str, found: list[Path]) -> None:

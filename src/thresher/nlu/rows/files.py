@@ -12,9 +12,10 @@ from thresher.errors import UserError
 from thresher.nlu.rows import conll, rasa, records
 from thresher.nlu.rows.table import BadRow, Labels, Read, collect, utterances
 from thresher.rows.find import FORMATS as COLUMNS
-from thresher.rows.find import ending, natural, refuse_splits
+from thresher.rows.find import ending, expanded, natural, refuse_splits
 from thresher.rows.where import conditions
 from thresher.run.files import write
+from thresher.wording import shown
 
 ENDINGS = {".conll": "conll", ".bio": "conll", ".iob": "conll", ".yml": "rasa", ".yaml": "rasa"}
 FORMATS = (*records.FORMATS, "conll", "rasa")
@@ -67,20 +68,26 @@ def load_utterances(
     ...     load_utterances(file).rows["slots"].to_list()
     [[{'start': 11, 'end': 18, 'label': 'time'}]]
     """
-    source, filters = Path(path).expanduser(), conditions(where)
+    source, filters = expanded(path), conditions(where)
     if form is not None and form not in FORMATS:
         raise UserError(f"format '{form}' is not known; there are {', '.join(FORMATS)}")
-    found, paths = _whole_files(source, form)
-    rest = ""
-    if found and filters:
-        raise UserError(f"{source}: {found} files have no columns; --where is for the other formats")
-    if found == "rasa":
-        parsed, rest = rasa.read(paths, domain)
-    elif found == "conll":
-        parsed = conll.read(paths)
-    else:
-        parsed = records.read(source, form, filters)
-    read = collect(parsed, skip_bad=skip_bad, known=known, domain=domain, name=str(source))
+    try:
+        found, paths = _whole_files(source, form)
+        rest = ""
+        if found and filters:
+            raise UserError(f"{source}: {found} files have no columns; --where is for the other formats")
+        if found == "rasa":
+            parsed, rest = rasa.read(paths, domain)
+        elif found == "conll":
+            parsed = conll.read(paths)
+        else:
+            parsed = records.read(source, form, filters)
+        read = collect(parsed, skip_bad=skip_bad, known=known, domain=domain, name=str(source))
+    except OSError as error:
+        place = shown(error.filename or source, 1000)
+        raise UserError(
+            f"{place}: cannot be read ({error.strerror or error}); check the path and its permissions"
+        ) from error
     return read._replace(rest=rest)
 
 
