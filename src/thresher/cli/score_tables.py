@@ -41,12 +41,8 @@ def as_parquet(source: str | Path, id: str, folder: Path) -> tuple[str | Path, s
         return source, id
     if ending(path) in TABLES:
         table = _read(path).lazy()
-    elif path.suffix.lower() == ".parquet":
-        table = pl.scan_parquet(path, glob=False)
     else:
-        raise UserError(
-            f"{path}: scores are read from .parquet, {listed(TABLES)}; use one of these extensions"
-        )
+        table = pl.scan_parquet(path, glob=False)
     try:
         names = table.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError):
