@@ -39,10 +39,7 @@ def as_parquet(source: str | Path, id: str, folder: Path) -> tuple[str | Path, s
     path = Path(source)
     if not path.is_file():
         return source, id
-    if ending(path) in TABLES:
-        table = _read(path).lazy()
-    else:
-        table = pl.scan_parquet(path, glob=False)
+    table = _read(path).lazy() if ending(path) in TABLES else pl.scan_parquet(path, glob=False)
     try:
         names = table.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError):

@@ -31,15 +31,14 @@ from thresher.cli.options import (
     ScoreOptions,
     takes,
 )
-from thresher.cli.score_tables import TABLES, as_parquet, write_kept
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
-from thresher.rows.find import ending
 from thresher.wording import listed
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
 MEASURING = (*MEASURE, *MEASURE_WORKERS)
 COMPARING = (*COMPARE, *COMPARE_WORKERS)
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 Scored = Annotated[
     str,
     typer.Argument(
@@ -159,7 +158,7 @@ def select(
         )
         return
     run = Path(source)
-    if ending(run) in (".parquet", *TABLES):
+    if run.suffix.lower() in TABLES:
         raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
     if hard is not None or id != "id":
         raise UserError(
@@ -184,9 +183,11 @@ def select(
 
 def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
     """The kept rows of a table of scores, written beside nothing but themselves."""
+    from thresher.cli.score_tables import as_parquet, write_kept
+
     source, out = Path(parameters["source"]), Path(parameters["out"])
-    if out.suffix.lower() not in (".parquet", *TABLES):
-        raise UserError(f"{out}: kept rows are written as .parquet, {listed(TABLES)}; choose another --out")
+    if out.suffix.lower() not in TABLES:
+        raise UserError(f"{out}: kept rows are written as {listed(TABLES)}; choose another --out")
     if source.is_file() and out.resolve() == source.resolve():
         raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
     with TemporaryDirectory(prefix="thresher-") as folder:
