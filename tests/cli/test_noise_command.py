@@ -12,6 +12,7 @@ from command_line import Call, commands, contents, write_jsonl
 import thresher as th
 from thresher.cli import terminal
 from thresher.cli.noise import accuracy_lines, found_lines
+from thresher.run import Run
 
 Make = Callable[..., Path]
 
@@ -93,7 +94,7 @@ def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @pytest.fixture(scope="module")
-def of_20_rows(made: Make) -> Path:
+def of_20_rows(made: Make) -> Run:
     return made(20)
 
 
@@ -112,16 +113,16 @@ def of_20_rows(made: Make) -> Path:
     ],
 )
 def test_what_would_tell_nothing_is_refused_in_one_line_and_former_levels_stay(
-    of_20_rows: Path, call: Call, options: list[str], message: str
+    of_20_rows: Run, call: Call, options: list[str], message: str
 ) -> None:
     settings = ["--levels", 0.3, "--fractions", 0.5, "--hard-fractions", 0.1]
     done = call("noise", of_20_rows, *settings, "--seeds", 2, "--workers", 1)
     assert done.code == 0, done.err
-    before = contents(of_20_rows)
+    before = contents(of_20_rows.folder)
     refused = call("noise", of_20_rows, *settings, *options, "--seeds", 2, "--workers", 1, "--force")
     assert refused.code == 2
     assert refused.err == f"error: {message}\n"
-    assert contents(of_20_rows) == before
+    assert contents(of_20_rows.folder) == before
 
 
 def test_rows_too_few_to_compare_scores_are_refused_before_any_training(made: Make, call: Call) -> None:
