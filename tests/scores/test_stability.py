@@ -156,7 +156,9 @@ def test_one_run_or_other_rows_are_refused():
     made = several(2)
     with pytest.raises(UserError, match="train with --runs 2 or more"):
         stability(made[:1])
-    with pytest.raises(UserError, match="signals of run 1 have other rows than those of run 0; measure again with --force"):
+    with pytest.raises(
+        UserError, match="signals of run 1 have other rows than those of run 0; measure again with --force"
+    ):
         stability([made[0], (made[1][0].head(3), made[1][1])])
     with pytest.raises(UserError, match="unknown score 'el3n'"):
         stability(made, {"el3n": {}})
