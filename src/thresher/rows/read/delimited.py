@@ -46,7 +46,7 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
 def columns(raw: bytes, name: str, *, delimiter: str) -> list[str]:
     """The names of the columns, from the header line.
 
-    >>> columns(b"text; label\na; x\n", "a.csv", delimiter=",")
+    >>> columns(b"text; label", "a.csv", delimiter=",")
     ['text', 'label']
     """
     _, body = without_mark(raw, name)
