@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from thresher.config import SelectConfig
@@ -28,7 +29,7 @@ Hard = Literal["high", "low"]
 
 
 def intact(run: Run, facts: Facts) -> str | None:
-    """The first thing that is wrong with the files of a finished selection."""
+    """The first problem with the files of a finished selection."""
     path = run.selection_file(facts["name"])
     if problem := table_problem(path):
         return f"{path}: {problem}"
@@ -79,7 +80,7 @@ def ready(run: Run, settings: SelectConfig) -> None:
 
 @step("select", after="score", check=ready, problem=intact)
 def select(run: Run, settings: SelectConfig) -> Facts:
-    """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
+    """Write a selection and the kept and dropped rows; returns the facts that report and comparison need."""
     from thresher.selection import find
     from thresher.selection import select as choose
     from thresher.selection.request import target
@@ -123,11 +124,27 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
     say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
+    if len(scores) >= 10 and find(settings.strategy).reads_score:
+        tenths = kept_by_tenth(scores[names[0]], selection["kept"], hard[0])
+        say(
+            f"select: share kept of each tenth by {names[0]}, hardest first: {' '.join(f'{one:.0%}' for one in tenths)}"
+        )
     return facts
 
 
+def kept_by_tenth(score: pl.Series, kept: pl.Series, hard: Hard) -> list[float]:
+    """The share of the rows that is kept in each tenth of the rows by their score, from the hardest tenth on.
+
+    >>> score, kept = pl.Series(range(20)), pl.Series([False] * 5 + [True] * 15)
+    >>> kept_by_tenth(score, kept, "high")
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+    order = score.arg_sort(descending=hard == "high")
+    return [float(part.mean()) for part in np.array_split(kept.to_numpy()[order.to_numpy()], 10)]
+
+
 def name_of(by: str, used: SelectConfig) -> str:
-    """What a selection is called: column, end, strategy and share, and a hash of the other settings where they are set.
+    """The name of a selection: column, end, strategy and share, and a hash of the other settings if any are set.
 
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')

@@ -1,4 +1,4 @@
-"""Scores of the training rows: of the domain classifier, by the steps of any run folder, and what language adds to them."""
+"""Score the training rows of a stack: by the domain classifier, by slot-trail entropy, and by the joint models."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def score_rows(
     """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy.
 
     The label of the run is the domain; intent and source are groups. Where all rows are of one domain, the label is the intent
-    and the domain classifier's recipe trains an intent classifier. The run folder is like any other: `thresher report` and
-    the other steps work on it.
+    and the domain classifier's recipe trains an intent classifier. The folder is an ordinary run: `thresher report` and the
+    other steps work on it.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def score_rows(
     data = DataConfig(train="annotated rows", text=("text",), label=label, id="id", groups=groups)
     recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
     api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
-    # What VoG, EL2N and PVI need; self-influence would double the pass.
+    # What VoG, EL2N and PVI need; self-influence would double the time.
     settings: dict[str, Any] = {"signals": ("gradient_gram",), **({"workers": workers} if workers else {})}
     api.measure(folder, **settings)
     table = api.score(folder)
@@ -95,7 +95,7 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises
     ------
     UserError
-        they are not there.
+        they do not exist.
     """
     folder = Path(run)
     for name in (ROWS, SCORES):
