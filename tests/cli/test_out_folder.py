@@ -116,7 +116,7 @@ def test_a_selection_from_a_table_never_overwrites_the_table(call: Call, run: Pa
     answer = call("select", table, "--by", "el2n", "--prune", 0.5, "--out", table)
     assert answer.code == 2 and "is the table itself and would be overwritten" in answer.err, answer.err
     answer = call(
-        "select", run.parent / "S*.parquet", "--by", "el2n", "--prune", 0.5, "--out", run.parent / "k.csv"
+        "select", run.parent / "S*.parquet", "--by", "el2n", "--prune", 0.5, "--out", run.parent / "k.txt"
     )
     assert answer.code == 2 and "written as .parquet" in answer.err, answer.err
     assert table.read_bytes() == before

@@ -244,3 +244,44 @@ def test_rows_are_scored_and_selected_in_a_separate_process(files: Path, tmp_pat
     found = json.loads(out)
     assert {row["value"]: row["kept"] for row in found["source"]} == {"historical": 4, "synthetic": 8}
     assert load_utterances(kept).rows.height == found["kept"] == 12
+
+
+def test_a_rasa_bot_is_scored_by_intent_and_comes_back_as_a_rasa_file(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    greet = "".join(f"    - good {word}\n" for word in ("morning", "evening", "night", "day"))
+    book = "".join(
+        f'    - go to [{city}]{{"entity": "city", "role": "to"}}\n' for city in ("Rome", "Bonn", "Oslo")
+    )
+    (tmp_path / "bot").mkdir()
+    (tmp_path / "bot" / "nlu.yml").write_text(
+        f"nlu:\n- intent: greet\n  examples: |\n{greet}- intent: book\n  examples: |\n{book}"
+        "- lookup: city\n  examples: |\n    - Rome\n"
+    )
+    settings = [f"model.name={toy_config(files).model.name}", "domain.max_steps=4", "domain.checkpoints=2"]
+    options = [part for one in settings for part in ("--set", one)]
+    run, kept = tmp_path / "RUN", tmp_path / "kept.yml"
+    code, _, said = call(capsys, "score", tmp_path / "bot", "--out", run, *options, "--workers", 1)
+    assert code == 0 and "one domain (default); rows are scored by their intent" in said
+    code, out, _ = call(capsys, "select", run, "--prune", 0.3, "--floor", 0, "--out", kept, "--json")
+    assert code == 0 and json.loads(out)["kept"] == 5
+    blocks = yaml.safe_load(kept.read_text())["nlu"]
+    lines = {line for block in blocks[:-1] for line in block["examples"].splitlines()}
+    assert len(lines) == 5 and lines <= {line.strip() for line in (greet + book).splitlines()}
+    assert {block.get("intent") for block in blocks[:-1]} <= {"greet", "book"}
+    assert blocks[-1] == {"lookup": "city", "examples": "- Rome\n"}
+
+
+def test_rows_of_a_split_are_chosen_and_get_a_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"annotated": "stop", "domain": "music", "intent": "stop"}
+    lines = [json.dumps(row | {"split": split}) for split in ("train", "test", "train")]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    code, out, _ = call(
+        capsys, "convert", tmp_path / "a.jsonl", "--where", "split=train", "--out", tmp_path / "b.yml"
+    )
+    assert code == 0 and "2 rows" in out
+    assert "music/stop" in (tmp_path / "b.yml").read_text()
+    code, out, _ = call(capsys, "entropy", tmp_path / "b.yml", "--domain", "bot", "--json")
+    assert code == 0 and [found["domain"] for found in json.loads(out)] == ["bot"]

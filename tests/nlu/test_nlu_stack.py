@@ -27,6 +27,7 @@ from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack, settings_of
 from thresher.nlu.stack.joint import freshly
 from thresher.nlu.stack.rules import Rules, by_rule, read_rules
+from thresher.nlu.stack.template_check import template_problems
 from thresher.nlu.stack.train import train_domain, train_joint
 from tiny import tiny_model, tokenizer_of
 
@@ -349,6 +350,45 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
         path.write_text(content)
         with pytest.raises(UserError, match=problem):
             read_rules(templates=path)
+
+
+def test_texts_longer_than_the_encoder_takes_are_cut_and_counted(
+    stack: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    long = "play some music " * 40  # 120 words; the encoder has 64 positions
+    found = answer(load_stack(stack), [long, "play some music"])
+    assert found.height == 2
+    assert "1 of 2 texts are longer than the model takes and are cut" in capfd.readouterr().err
+    rows = pl.concat([toy_rows(1), as_table([utterance(long.strip(), "music", "play", number=99)])])
+    config = toy_config(tmp_path, **{"joint.max_steps": 1, "domain.max_steps": 1})
+    train_stack(rows, tmp_path / "out", config, workers=1)
+    assert f"1 of {rows.height} rows are longer than the model takes and are cut" in capfd.readouterr().err
+
+
+SPOKEN = """
+intents:
+  a/b:
+    data:
+      - sentences: ["what time is it?", "call {who}", "stop (now;please|later)", "[please,] go", "at 5 p.m.", "in {room}"]
+lists:
+  who: {values: ["Dr. Who", "Bob"]}
+  room: {values: []}
+"""
+
+
+def test_templates_that_recognise_nothing_are_named(tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text(SPOKEN)
+    found = template_problems(read_rules(templates=tmp_path / "t.yaml").templates)
+    assert [line.split("; ")[0] for line in found] == [
+        "2 sentences can never be recognised: 'what time is it?' (a/b), 'in {room}' (a/b)",
+        "1 value can never be recognised: 'Dr. Who' ({who})",
+        "1 sentence joins words without a space: 'stop (now;please|later)' (a/b)",
+    ]
+    good = SPOKEN.replace("it?", "it").replace("(now;please|later)", "((now;please)|later)")
+    (tmp_path / "t.yaml").write_text(
+        good.replace("Dr. Who", "Dr Who").replace("values: []", "values: [hall]")
+    )
+    assert template_problems(read_rules(templates=tmp_path / "t.yaml").templates) == []
 
 
 def test_test_rows_with_labels_unknown_to_the_stack_count_as_errors(stack: Path) -> None:

@@ -195,4 +195,6 @@ def test_classes_that_look_alike_are_reported() -> None:
     frame = pl.DataFrame({"t": list("abcd"), "y": ["Alarm", "alarm ", "music", "music"]})
     report = audit(load(frame, text="t", label="y"))
     assert report["alike"] == [["Alarm", "alarm "]]
-    assert audit_lines(report)[-1] == "class names that differ only in case or white space: Alarm, 'alarm '"
+    assert audit_lines(report)[-1] == (
+        "class names that differ only in case, white space or Unicode form: Alarm, 'alarm '"
+    )

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from thresher.errors import UserError
-from thresher.rows import load
+from thresher.nlu.rows import load_utterances
+from thresher.rows import audit, audit_lines, load
 
 GOOD = '{"t": "a", "y": "0"}\n{"t": "b", "y": "1"}\n'
 
@@ -356,3 +357,38 @@ def test_a_label_of_very_many_digits_is_a_name(tmp_path: Path) -> None:
 def test_classes_given_twice_are_refused() -> None:
     frame = pl.DataFrame({"t": list("abc"), "y": ["u", "v", "v"]})
     assert "class 'v' is given twice" in refusal(frame, classes=["u", "v", "v"])
+
+
+def test_what_is_no_local_file_says_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for source, says in (
+        (tmp_path / "pipe.jsonl", "not a file; rows are read more than once"),
+        ("https://example.org/a.csv", "a URL; rows are read from local files"),
+        (Path("hf://datasets/a.csv"), "a URL; rows are read from local files"),
+        ("~nobody-of-this-name/a.csv", "there is no such user"),
+        ("x" * 300 + ".csv", "cannot be read"),
+    ):
+        assert says in refusal(source)
+        with pytest.raises(UserError, match=says):
+            load_utterances(source)
+
+
+@pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_named(form: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("t,y\na,0\nb,1\n".encode(form))
+    assert f"iconv -f {form.upper().replace('-16-', '-16')} -t UTF-8" in refusal(tmp_path / "a.csv")
+
+
+def test_a_label_in_another_unicode_form_is_told_apart() -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    frame = pl.DataFrame({"t": ["a", "b", "c"], "y": [composed, apart, "tea"]})
+    assert "is a class in another Unicode form" in refusal(frame, classes=[composed, "tea"])
+    found = audit_lines(audit(load(frame, text="t", label="y", classes=[composed, apart, "tea"])))
+    assert any("differ only in case, white space or Unicode form" in line for line in found)
+
+
+@pytest.mark.parametrize("content", ["[]", "{", "null"])
+def test_a_saved_dataset_with_a_broken_description_is_named(content: str, tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"t": ["a", "b"], "y": [0, 1]}).save_to_disk(str(tmp_path / "saved"))
+    (tmp_path / "saved" / "dataset_info.json").write_text(content)
+    assert "not a readable dataset folder" in refusal(tmp_path / "saved")

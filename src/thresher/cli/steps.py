@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -32,12 +33,18 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
+from thresher.wording import listed
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
 MEASURING = (*MEASURE, *MEASURE_WORKERS)
 COMPARING = (*COMPARE, *COMPARE_WORKERS)
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 Scored = Annotated[
-    str, typer.Argument(metavar="RUN|SCORES", help="a run folder, or parquet files with an id and a score")
+    str,
+    typer.Argument(
+        metavar="RUN|SCORES",
+        help="a run folder, or a table with a score: .parquet (also a folder or a glob), .csv, .jsonl",
+    ),
 ]
 KeptFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES")
@@ -152,7 +159,7 @@ def select(
         )
         return
     run = Path(source)
-    if run.suffix == ".parquet":
+    if run.suffix.lower() in TABLES:
         raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
     if hard is not None or id != "id":
         raise UserError(
@@ -178,6 +185,27 @@ def select(
 
 def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
     """Select from a table of scores and write the kept rows to --out."""
+    from thresher.cli.score_tables import as_parquet, write_kept
+
+    source, out = Path(parameters["source"]), Path(parameters["out"])
+    if out.suffix.lower() not in TABLES:
+        raise UserError(f"{out}: kept rows are written as {listed(TABLES)}; choose another --out")
+    if source.is_file() and out.resolve() == source.resolve():
+        raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
+    with TemporaryDirectory(prefix="thresher-") as folder:
+        place, id = as_parquet(parameters["source"], parameters["id"], Path(folder))
+        kept = out if out.suffix.lower() == ".parquet" else Path(folder) / "kept.parquet"
+        try:
+            found = _select_of_parquet(parameters | {"source": place, "id": id, "out": kept}, overrides)
+        except UserError as error:
+            raise UserError(str(error).replace(str(place), str(parameters["source"]))) from error
+        if kept != out:
+            write_kept(kept, out)
+    return found | {"kept": str(out)}
+
+
+def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
+    """The same, of Parquet files."""
     from thresher.cli.options import given
     from thresher.cli.settings import named, put
     from thresher.scores import first_of, hard_end
@@ -207,7 +235,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         **used.model_dump(exclude={"by", "normalise"}),
     )
     chosen = {"by": ",".join(names), "hard": ",".join(ends), "end": used.end, "strategy": used.strategy}
-    return {**counts, "kept": str(parameters["out"]), **chosen}
+    return {**counts, **chosen}
 
 
 @takes(*COMPARING)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
 
 from thresher.config import SelectConfig
+from thresher.errors import UserError
 from thresher.pipeline.own_files import products, remove
 from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of
 from thresher.progress import say, warn
@@ -48,9 +50,25 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
         an unknown score or strategy, or a column that was not loaded with the rows.
     """
     columns = [*run.scores().columns, run.config.data.label]
-    names, hard = columns_for(settings, columns[:-1])
+    try:
+        names, hard = columns_for(settings, columns[:-1])
+    except UserError as error:
+        raise UserError(
+            f"{error}{_why_missing(str(error), run.require('score').facts['skipped'])}"
+        ) from error
     refuse_unloaded(settings, columns, run)
     return names, hard, request_of(settings, run.config.data.label)
+
+
+def _why_missing(message: str, skipped: Mapping[str, str]) -> str:
+    """Why the score that a message begins with was left out, to append to the message.
+
+    >>> _why_missing("'vog_class' was not computed in this run", {"vog": "a variance needs two checkpoints"})
+    '; vog was left out: a variance needs two checkpoints'
+    """
+    name = message.partition("'")[2].partition("'")[0]
+    found = next((score for score in (name, name.rpartition("_")[0]) if score in skipped), None)
+    return "" if found is None else f"; {found} was left out: {skipped[found]}"
 
 
 def ready(run: Run, settings: SelectConfig) -> None:

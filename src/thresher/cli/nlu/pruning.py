@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.nlu.rows import Format, OutFile, Rows, Seed, SkipBad, read
+from thresher.cli.nlu.rows import Domain, Format, OutFile, Rows, Seed, SkipBad, Where, read, read_file
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
@@ -91,18 +91,21 @@ def score(
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy."""
+    """Score rows by the domain classifier, or by the intent where there is one domain (a run folder), with slot-trail entropy."""
     terminal.start(quiet)
     used = settings(config, set)
-    table = _without(read(rows, format, skip_bad), [read(one, None, skip_bad) for one in test or ()])
+    loaded = read_file(rows, format, skip_bad, domain, where)
+    table = _without(loaded.rows, [read(one, None, skip_bad, domain) for one in test or ()])
     from thresher.nlu.pruning.score import score_rows
 
-    found = score_rows(table, out, used, joint=joint, workers=workers)
+    found = score_rows(table, out, used, joint=joint, workers=workers, rest=loaded.rest)
     names = [name for name, kind in found.schema.items() if kind.is_float()]
     if json:
         terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
@@ -139,7 +142,7 @@ def select(
     """Select the training rows to keep, and write them as annotated rows."""
     terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
-    from thresher.nlu.pruning.score import read_scores
+    from thresher.nlu.pruning.score import read_rest, read_scores
     from thresher.nlu.rows import save_utterances
 
     rows, scores = read_scores(run)
@@ -153,7 +156,7 @@ def select(
         protect=protect or (),
         seed=seed,
     )
-    save_utterances(rows.filter(kept["kept"]), out, form=to)
+    save_utterances(rows.filter(kept["kept"]), out, form=to, rest=read_rest(run))
     tables = {column: removed_by(rows, kept, column) for column in ("source", "domain")}
     n_kept = int(kept["kept"].sum())
     if json:
@@ -168,7 +171,7 @@ def select(
     terminal.line(f"kept rows ({n_kept:,} of {rows.height:,}): {out}")
 
 
-def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
+def named_tests(texts: list[str], skip_bad: bool, domain: str | None = None) -> dict[str, Any]:
     """`NAME=FILE` texts as test rows by name."""
     found = {}
     for text in texts:
@@ -179,7 +182,7 @@ def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
             raise UserError(
                 f"--test '{text}': a test set '{name}' was given before; give each a different name"
             )
-        found[name] = read(Path(file), None, skip_bad)
+        found[name] = read(Path(file), None, skip_bad, domain)
     return found
 
 
@@ -196,6 +199,8 @@ def study(
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     json: Json = False,
@@ -206,8 +211,8 @@ def study(
     if technique and not prune:
         raise UserError("--technique needs the shares to compare at; add --prune, for example --prune 0.52")
     used = settings(config, set)
-    tests = named_tests(test, skip_bad)
-    table = _without(read(rows, format, skip_bad), list(tests.values()))
+    tests = named_tests(test, skip_bad, domain)
+    table = _without(read(rows, format, skip_bad, domain, where), list(tests.values()))
     from thresher.nlu.page.write import write_page
     from thresher.nlu.pruning.score import read_scores
     from thresher.nlu.study.run import PLAN, run_study

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.nlu.rows import Format, Rows, Seed, SkipBad, read
+from thresher.cli.nlu.rows import Domain, Format, Rows, Seed, SkipBad, Where, read
 from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
 from thresher.errors import UserError
 
@@ -80,6 +80,8 @@ def train(
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     force: Force = False,
@@ -89,10 +91,10 @@ def train(
     """Train a stack: a domain classifier, and a model for intent and slots for every domain."""
     terminal.start(quiet)
     used = settings(config, set)
-    table = read(rows, format, skip_bad)
+    table = read(rows, format, skip_bad, domain, where)
     from thresher.nlu.stack.build import train_stack
 
-    fixed = read(exact, None, skip_bad) if exact else None
+    fixed = read(exact, None, skip_bad, domain) if exact else None
     folder = train_stack(table, out, used, exact=fixed, templates=templates, workers=workers, force=force)
     if json:
         terminal.as_json({"stack": str(folder), "rows": table.height})
@@ -112,13 +114,15 @@ def evaluate(
     domain_threshold: DomainThreshold = None,
     intent_threshold: IntentThreshold = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a stack on test rows: every error rate, over all rows and per domain."""
     terminal.start(quiet)
-    table = read(test, format, skip_bad)
+    table = read(test, format, skip_bad, domain, where)
     from thresher.nlu.stack.evaluate import evaluate as judge
     from thresher.nlu.stack.folder import load_stack
 

@@ -12,12 +12,14 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.models.classifier import Classifier
+from thresher.models.tokens import tokenise
 from thresher.nlu.rows.table import SLOTS, Labels, squeezed
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.predict import domain_probabilities, understand
 from thresher.nlu.stack.rules import Rules, by_rule
 from thresher.nlu.stack.train import tags_for
+from thresher.progress import say
 from thresher.wording import shown
 
 # A model with its tokenizer, or None if there is only one answer.
@@ -88,6 +90,9 @@ def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, Any]]:
         return []
     names = list(stack.labels.intents)
     length = stack.config.model.max_length
+    model = stack.domain or stack.joint(names[0])
+    if model is not None and (cut := int(tokenise([texts], model[1], length).truncated.sum())):
+        say(f"nlu: {cut:,} of {len(texts):,} texts are longer than the model takes and are cut")
     probabilities = np.ones((len(texts), 1))
     if stack.domain is not None:
         probabilities = domain_probabilities(*stack.domain, texts, length)

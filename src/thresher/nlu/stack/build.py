@@ -13,6 +13,7 @@ import yaml
 from thresher.errors import UserError
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
+from thresher.models.tokens import tokenise
 from thresher.nlu.rows import Labels, labels_of, save_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
@@ -27,8 +28,9 @@ from thresher.nlu.stack.folder import (
 )
 from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.rules import read_rules
+from thresher.nlu.stack.template_check import template_problems
 from thresher.nlu.stack.train import joint_recipe, needs_model, train_domain, train_joint
-from thresher.progress import say, track
+from thresher.progress import say, track, warn
 from thresher.run import parquet
 from thresher.run.files import digest, write
 from thresher.run.lock import lock
@@ -79,7 +81,9 @@ def train_stack(
         raise UserError(
             "the rows have one domain, one intent and no slots, so there is nothing to train; add labels"
         )
-    read_rules(exact, templates)
+    rules = read_rules(exact, templates)
+    for line in template_problems(rules.templates) if rules.templates is not None else ():
+        warn(f"{templates}: {line}")
     made_with = {"rows": rows_hash(rows), **config.model_dump(mode="json", exclude=set(config.untrained()))}
     refuse_other_files(folder, "stack.yaml")
     with lock(folder):
@@ -90,8 +94,8 @@ def train_stack(
 
 
 def rows_hash(rows: pl.DataFrame) -> str:
-    """Hash of annotated rows in order."""
-    return digest(rows.rows())
+    """Hash of annotated rows in order, whatever else their file says of them."""
+    return digest(rows.drop("rasa", strict=False).rows())
 
 
 def _begin(
@@ -105,6 +109,9 @@ def _begin(
     config = settled_stack(config, settings_of(folder)[0] if there and not force else None)
     # Load the model before anything is written, so that its errors change nothing.
     encoder, tokenizer = stack_encoder(config.model)
+    cut = int(tokenise([rows["text"].to_list()], tokenizer, config.model.max_length).truncated.sum())
+    if cut:
+        say(f"nlu train: {cut:,} of {rows.height:,} rows are longer than the model takes and are cut")
     if there and force:
         for name in ("models", "encoder"):
             shutil.rmtree(folder / name, ignore_errors=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thresher.models.tokens import Tokens, tokenise
+from thresher.models.tokens import Tokens, longest_row, tokenise
 from thresher.nlu.rows.table import words
 
 IGNORED = -100  # a target that the cross entropy ignores
@@ -42,7 +42,7 @@ def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> Encoded:
     offsets = tokenizer(
         list(texts),
         truncation=True,
-        max_length=max_length,
+        max_length=longest_row(tokenizer, max_length),
         return_offsets_mapping=True,
         return_attention_mask=False,
     )["offset_mapping"]
