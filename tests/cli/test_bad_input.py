@@ -243,7 +243,7 @@ CASES = [
     ),
     Case(
         "select of a broken table",
-        "select @/s.parquet --prune 0.3 --out @/R",
+        "select @/s.parquet --prune 0.3 --out @/R.parquet",
         ("s.parquet", "parquet"),
         text("s.parquet", "text"),
     ),
