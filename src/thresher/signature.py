@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from thresher.errors import UserError
 from thresher.wording import did_you_mean, listed
@@ -36,12 +36,3 @@ def public(function: Callable[P, T]) -> Callable[P, T]:
         return function(*given, **named)
 
     return called
-
-
-def given(**values: Any) -> Mapping[str, Any]:
-    """The arguments that were given: those that are not None.
-
-    >>> given(prune=0.3, by=None)
-    {'prune': 0.3}
-    """
-    return {name: value for name, value in values.items() if value is not None}

@@ -1,4 +1,4 @@
-"""A disk that is full gives one line, leaves what was there, and the same command goes on once there is room."""
+"""A full disk gives one line, changes nothing, and the same command resumes once there is room."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Answer, Call, contents, process, training, whole_run
+from command_line import UNPROVED, Answer, Call, contents, process, training, whole_run
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +96,7 @@ def test_a_disk_that_filled_up_between_steps(material: Path, disk: Disk, call: C
 
 def test_files_that_could_not_be_written_while_training(material: Path, tmp_path: Path, call: Call) -> None:
     """Safetensors and torch each have their own error for it: first the weights are too large, then the optimizer."""
-    arguments = ["run", *training(material, tmp_path / "R")]
+    arguments = ["run", *training(material, tmp_path / "R"), *UNPROVED]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     for limit in (200_000, 400_000):
 
@@ -107,7 +107,7 @@ def test_files_that_could_not_be_written_while_training(material: Path, tmp_path
         assert str(tmp_path / "R") in line and "cannot be written" in line
         assert not list((tmp_path / "R").rglob("*.tmp"))
     assert call(*arguments).code == 0
-    assert call("run", *training(material, tmp_path / "undisturbed")).code == 0
+    assert call("run", *training(material, tmp_path / "undisturbed"), *UNPROVED).code == 0
     one, two = (
         (tmp_path / run / ".thresher/score/scores.parquet").read_bytes() for run in ("R", "undisturbed")
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from command_line import Call, training
+from command_line import UNPROVED, Call, training
 
 pytestmark = pytest.mark.slow
 PATIENCE = 600.0  # seconds, on a machine that does much else
@@ -79,7 +79,7 @@ def interrupt(arguments: list[object], when: Callable[[psutil.Process], bool], h
 def long_run(material: Path, out: Path, workers: int = 1, epochs: int = 10) -> list[object]:
     """Many steps, so that there is a middle to be interrupted in."""
     more = ["--epochs", epochs, "--checkpoints", 8, "--prune", 0.4, "--workers", workers]
-    return ["run", *training(material, out), *more]
+    return ["run", *training(material, out), *UNPROVED, *more]
 
 
 def training_in(out: Path) -> Callable[[psutil.Process], bool]:

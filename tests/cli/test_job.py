@@ -1,4 +1,4 @@
-"""The whole job and its steps on real files, with a tiny random model, start to end."""
+"""The whole job and its steps on real files, with a tiny random model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
 from command_line import (
+    UNPROVED,
     Call,
     cells_of,
     commands,
@@ -92,6 +94,7 @@ def test_json_is_one_document_with_the_proof(first: Path) -> None:
     assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 60, "kept": 36, "random": 36}
     assert all(len(found["accuracy"]["values"]) == 2 for found in arms.values())
     assert comparisons(first)[result["selection"]] == result["compare"]
+    assert result["decision"] == result["compare"]["decision"]
 
 
 def test_the_same_seed_gives_the_same_bytes(first: Path, material: Path, tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_a_finished_run_does_nothing_and_says_so(finished: Path, material: Path,
     assert contents(finished) == before
 
 
-def test_what_is_finished_needs_no_library_that_takes_seconds(finished: Path, material: Path) -> None:
+def test_a_finished_run_imports_no_slow_library(finished: Path, material: Path) -> None:
     arguments = [str(one) for one in ["run", *whole_run(material, finished)]]
     code = (
         "import contextlib, json, sys\n"
@@ -138,12 +141,15 @@ def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, materia
         assert f" {rows}  " in line
         assert f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['std']:.2f}" in line
     assert entry["verdict"] in shown.out
+    assert entry["decision"]["sentence"] in shown.out
+    assert entry["decision"]["word"] in ("probably safe", "undecided")  # of 24 test rows
+    assert entry["decision"]["sentence"] in unescape((finished / "report.html").read_text())
     assert f"kept rows (36 of 60): {finished / 'kept.jsonl'}\n" in shown.out
     assert f"report: {finished / 'report.html'}\n" in shown.out
     assert "\x1b" not in shown.out
 
 
-def test_a_terminal_without_the_characters_gets_others(finished: Path, material: Path) -> None:
+def test_a_terminal_without_the_characters_gets_replacements(finished: Path, material: Path) -> None:
     answer = process(
         "run", *whole_run(material, finished), cwd=finished, env={**os.environ, "PYTHONIOENCODING": "ascii"}
     )
@@ -151,7 +157,7 @@ def test_a_terminal_without_the_characters_gets_others(finished: Path, material:
     assert re.search(r"^all rows +60 +[\d.]+ \? [\d.]+ ", answer.out, flags=re.MULTILINE)
 
 
-def test_another_prune_redoes_only_what_follows_it(finished: Path, material: Path, call: Call) -> None:
+def test_another_prune_repeats_only_the_steps_after_it(finished: Path, material: Path, call: Call) -> None:
     before = contents(finished)
     answer = call("run", *whole_run(material, finished), "--prune", 0.25)
     assert answer.code == 0, answer.err
@@ -191,7 +197,7 @@ def test_other_data_needs_force_and_then_starts_over(finished: Path, material: P
     refused = call("run", *arguments)
     assert refused.code == 2 and "other data" in refused.err
     assert contents(finished) == before
-    answer = call("run", *arguments, "--prune", 0.5, "--force")
+    answer = call("run", *arguments, *UNPROVED, "--prune", 0.5, "--force")
     assert answer.code == 0, answer.err
     assert len(lines(finished / "kept.jsonl")) == 20
     assert (finished / "notes.txt").read_text() == "mine"
@@ -202,6 +208,32 @@ def test_other_settings_of_training_need_force(finished: Path, material: Path, c
     answer = call("run", *whole_run(material, finished), "--epochs", 3)
     assert answer.code == 2
     assert "other settings" in answer.err and "--force" in answer.err
+
+
+def test_seeds_are_added_to_all_arms_until_it_is_decided(
+    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thresher.experiments import decision
+
+    before = cells_of(finished)
+    monkeypatch.setattr(decision, "caution", lambda truth, full: "")
+    monkeypatch.setattr(decision, "within_reach", lambda *given: True)
+    monkeypatch.setattr(
+        decision, "word_of", lambda found, margin: "drop" if found["seeds"] == 3 else "probably safe"
+    )
+    answer = call("compare", finished, "--seeds", 2, "--most-seeds", 3, "--workers", 1)
+    assert answer.code == 0, answer.err
+    assert "compare: undecided after 2 seeds, going on to 3" in answer.err
+    (entry,) = comparisons(finished).values()
+    looks = entry["decision"]["looks"]
+    assert [(look["seeds"], look["word"]) for look in looks] == [(2, "probably safe"), (3, "drop")]
+    assert entry["settings"]["seeds"] == [0, 1, 2]
+    assert {len(arm["accuracy"]["values"]) for arm in entry["arms"].values()} == {3}
+    found = entry["differences"]["kept-full"]["accuracy"]
+    assert all(found[name] == looks[-1][name] for name in ("mean", "low", "high"))
+    assert len(cells_of(finished)) - len(before) == 3
+    assert "the intervals allow for 2 looks" in answer.out
+    assert "already done" in call("compare", finished, "--seeds", 2).err
 
 
 def test_steps_alone_make_the_same_as_the_whole_job(
@@ -224,20 +256,23 @@ def test_steps_alone_make_the_same_as_the_whole_job(
         assert (out / name).read_bytes() == (first / name).read_bytes(), name
 
 
-def test_without_test_rows_nothing_is_proved_and_they_can_come_later(
+def test_without_test_rows_nothing_is_compared_and_they_can_be_given_later(
     material: Path, tmp_path: Path, call: Call
 ) -> None:
     out = tmp_path / "R"
-    answer = call("run", *training(material, out), "--prune", 0.4)
+    answer = call("run", *training(material, out), *UNPROVED, "--prune", 0.4)
     assert answer.code == 0, answer.err
-    assert "Nothing is proved" in answer.out and "--test FILE" in answer.out
+    assert (
+        "The selection was not tested, because there are no test rows." in answer.out
+        and "--test FILE" in answer.out
+    )
     assert call("compare", out).err.startswith("error: ")
     proved = call("compare", out, "--test", material / "test.jsonl", "--seeds", 2, "--workers", 1)
     assert proved.code == 0, proved.err
     assert "kept rows" in proved.out
     again = call("run", *whole_run(material, out))
     assert again.err.count("already done") == 5, again.err
-    assert "Nothing is proved" not in again.out
+    assert "The selection was not tested" not in again.out
 
 
 def test_a_prune_that_keeps_nothing_of_a_class_keeps_the_floor_and_warns(finished: Path, call: Call) -> None:
@@ -290,7 +325,7 @@ def test_select_is_refused_before_anything_changes(finished: Path, call: Call) -
 
 def test_a_source_that_changed_is_refused(material: Path, tmp_path: Path, call: Call) -> None:
     shutil.copy(material / "train.jsonl", tmp_path)
-    arguments = [tmp_path / "train.jsonl", *training(material, tmp_path / "R")[1:]]
+    arguments = [tmp_path / "train.jsonl", *training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", *arguments).code == 0
     write_jsonl(tmp_path / "train.jsonl", commands(60, seed=5))
     before = contents(tmp_path / "R")
@@ -301,7 +336,7 @@ def test_a_source_that_changed_is_refused(material: Path, tmp_path: Path, call: 
 
 def test_a_moved_source_is_found_where_it_is_now(material: Path, tmp_path: Path, call: Call) -> None:
     shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl")
-    options = training(material, tmp_path / "R")[1:]
+    options = [*training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", tmp_path / "a.jsonl", *options).code == 0
     (tmp_path / "a.jsonl").rename(tmp_path / "b.jsonl")
     answer = call("run", tmp_path / "b.jsonl", *options, "--prune", 0.3)
@@ -320,7 +355,7 @@ def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
     material: Path, tmp_path: Path, call: Call
 ) -> None:
     source = noted(shutil.copy(material / "train.jsonl", tmp_path / "a.jsonl"), "old")
-    options = training(material, tmp_path / "R")[1:]
+    options = [*training(material, tmp_path / "R")[1:], *UNPROVED]
     assert call("run", source, *options).code == 0
     noted(source, "new")
     answer = call("run", source, *options)
@@ -332,7 +367,7 @@ def test_a_column_that_no_step_reads_is_written_back_as_it_is_now(
 def test_a_project_that_has_moved_is_resumed_by_the_same_names(material: Path, tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     shutil.copy(material / "train.jsonl", tmp_path / "old/a.jsonl")
-    options = training(material, Path("R"))[1:]
+    options = [*training(material, Path("R"))[1:], *UNPROVED]
     assert process("run", "a.jsonl", *options, cwd=tmp_path / "old").code == 0
     (tmp_path / "old").rename(tmp_path / "new")
     answer = process("run", "a.jsonl", *options, "--prune", 0.3, cwd=tmp_path / "new")

@@ -52,7 +52,7 @@ def test_fractions_that_round_to_the_same_percent_keep_a_line_each() -> None:
     assert lines[2:] == [["12% off, random", "+0.00"], ["12.5% off, random", "+1.00"]]
 
 
-def test_a_score_that_a_level_lacks_gets_a_dash_there() -> None:
+def test_a_score_missing_at_a_level_gets_a_dash() -> None:
     levels = [
         level(("vog", "easy", 0.3, 0.0), found={"aum": 0.5, "hardest_view": 0.4}),
         level(("pvi", "hard", 0.3, 0.01), found={"aum": 0.6, "knn": 0.7}),
@@ -112,7 +112,7 @@ def of_20_rows(made: Make) -> Run:
         ),
     ],
 )
-def test_what_would_tell_nothing_is_refused_in_one_line_and_former_levels_stay(
+def test_uninformative_settings_are_refused_in_one_line_and_former_levels_are_kept(
     of_20_rows: Run, call: Call, options: list[str], message: str
 ) -> None:
     settings = ["--levels", 0.3, "--fractions", 0.5, "--hard-fractions", 0.1]

@@ -1,4 +1,4 @@
-"""`thresher suspects` on a run of its own: what it lists, in every format, and what it refuses."""
+"""`thresher suspects`: what it lists, in every format, and what it refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scored(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "R"
 
 
-def test_a_table_in_every_ending_is_the_same_list(scored: Path, tmp_path: Path, call: Call) -> None:
+def test_a_table_in_every_format_is_the_same_list(scored: Path, tmp_path: Path, call: Call) -> None:
     before = contents(scored)
     for ending in ("csv", "jsonl", "parquet"):
         answer = call("suspects", scored, "--out", tmp_path / f"s.{ending}")
@@ -44,6 +44,7 @@ def test_a_table_in_every_ending_is_the_same_list(scored: Path, tmp_path: Path, 
         "likely",
         "p_given",
         "p_likely",
+        "p_wrong",
         "score",
         "why",
     ]
@@ -54,9 +55,10 @@ def test_a_table_in_every_ending_is_the_same_list(scored: Path, tmp_path: Path, 
         rows = list(csv.DictReader(handle))
     assert [row["id"] for row in rows] == found["id"].to_list()
     assert all(row["given"].startswith("'=") and row["likely"].startswith("'=") for row in rows)
-    # Nothing but the lock may be touched in the run.
-    assert {name: one for name, one in contents(scored).items() if name != ".lock"} == {
-        name: one for name, one in before.items() if name != ".lock"
+    # Nothing may be touched in the run but the lock and what the report says of the list.
+    own = {".thresher/lock", ".thresher/suspects/list.json"}
+    assert {name: one for name, one in contents(scored).items() if name not in own} == {
+        name: one for name, one in before.items() if name not in own
     }
 
 
@@ -80,9 +82,10 @@ def test_argilla_gets_records_and_datalab_every_row(scored: Path, tmp_path: Path
 
 
 def test_from_python_and_by_another_score(scored: Path, tmp_path: Path) -> None:
-    by_loss = th.suspects(scored, out=tmp_path / "s.csv", by="loss")
+    by_loss = th.suspects(scored, out=tmp_path / "s.csv", by="loss", top=60)
     assert by_loss["score"].is_sorted(descending=True)
-    assert set(by_loss["id"]) == set(th.suspects(scored, out=tmp_path / "t.csv")["id"])
+    assert set(by_loss["id"]) == set(th.suspects(scored, out=tmp_path / "t.csv", top=60)["id"])
+    assert th.suspects(scored, top=60).equals(th.suspects(scored, by="aum", top=60))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_mistakes_get_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_format_that_there_is_not_is_refused_without_a_file_too(scored: Path) -> None:
+def test_an_unknown_format_is_refused_also_without_a_file(scored: Path) -> None:
     with pytest.raises(th.UserError, match="format is 'zzz'; it is one of"):
         th.suspects(scored, format="zzz")
 

@@ -1,4 +1,4 @@
-"""The comparison: what its numbers are made of."""
+"""The comparison: how its numbers are computed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+import thresher as th
 from bare_run import CONFIG, bare_run
-from thresher.config import ModelConfig, TrainConfig
+from thresher.config import CompareConfig, ModelConfig, TrainConfig
+from thresher.errors import UserError
 from thresher.experiments.cell import cell_key
 from thresher.experiments.compare import contrast, group_contrast, unseen_contrast
 from thresher.experiments.wording import verdict
 from thresher.rows import load
 from thresher.run import Run
+from thresher.run.run import Record
 
 
 def rows_of(texts: list[str], labels: list[str], sources: list[str]):
@@ -55,7 +58,7 @@ def test_differences_are_paired_and_signed_as_they_are_named():
         )
 
 
-def test_groups_tell_what_was_removed_and_what_it_did():
+def test_groups_report_the_share_removed_and_its_effect():
     kept = np.array([True, False, True, True, True, False])
     found = group_contrast(TRAIN, TEST, kept, PREDICTED)
     assert set(found) == {"label", "source"}
@@ -66,7 +69,7 @@ def test_groups_tell_what_was_removed_and_what_it_did():
     assert found["source"]["s"]["kept-full"]["mean"] == pytest.approx(-0.5)
 
 
-def test_test_rows_whose_text_stands_in_train_are_left_out_of_the_unseen_part():
+def test_test_rows_whose_text_is_in_the_training_set_are_not_in_the_unseen_part():
     found = unseen_contrast(TRAIN, TEST, PREDICTED, 100)
     assert found is not None
     assert found["n_test"] == 3  # "A " is "a"
@@ -89,7 +92,7 @@ def test_the_verdict_names_the_share_the_interval_and_random():
     assert verdict({**entry, "caution": "Beware."}) == f"{sentence} Beware."
 
 
-def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else(tmp_path):
+def test_the_key_of_a_cell_depends_on_everything_that_could_change_it_and_nothing_else(tmp_path):
     def with_train(**settings) -> Run:
         return bare_run(tmp_path, config=CONFIG.model_copy(update={"train": TrainConfig(**settings)}))
 
@@ -107,3 +110,30 @@ def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else(
         assert cell_key(with_train(**other), cell) != key
     deeper = CONFIG.model_copy(update={"model": ModelConfig(name="other")})
     assert cell_key(bare_run(tmp_path, config=deeper), cell) != key
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, run: Run, done: dict[str, int] | None = None, **named: int):
+    """The settings that `compare` is done with, where `done` are those of the one that is there."""
+    record = Record("k", {}, done, "", 0.0, {}) if done else None
+    monkeypatch.setattr(Run, "require", lambda self, step: record)
+    monkeypatch.setattr(Run, "current", lambda self, step: record)
+    seen = []
+
+    def step(run: Run, settings: CompareConfig, *, force: bool) -> None:
+        seen.append((settings.seeds, settings.most_seeds))
+        raise UserError("stop")
+
+    monkeypatch.setattr("thresher.experiments.compare.compare", step)
+    with pytest.raises(UserError, match="stop"):
+        th.compare(run, **named)
+    return seen[0]
+
+
+def test_compare_adds_no_seeds_unless_it_is_asked_to_or_a_run_has_added_some(monkeypatch, tmp_path):
+    run = bare_run(tmp_path)
+    assert asked(monkeypatch, run) == (3, 3)
+    assert asked(monkeypatch, run, seeds=5) == (5, 5)
+    assert asked(monkeypatch, run, most_seeds=8) == (3, 8)
+    assert asked(monkeypatch, run, {"seeds": 3, "most_seeds": 10}) == (3, 10)
+    assert asked(monkeypatch, run, {"seeds": 3, "most_seeds": 10}, seeds=5) == (5, 5)
+    assert asked(monkeypatch, run, {"seeds": 3}) == (3, 3)  # by a version that added none

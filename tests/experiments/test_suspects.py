@@ -1,4 +1,4 @@
-"""Suspects: whose most probable label is another one, in the order of a score, with reasons that are true."""
+"""Suspects: rows whose most probable label is another one, sorted by a score, with true reasons."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import io
 import numpy as np
 import polars as pl
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,52 @@ def test_the_list_holds_the_rows_of_another_likely_label_hardest_first(seed, row
     assert found.select("id", "given", "likely").rows() == [tuple(one[1:]) for one in expected]
     assert found["rank"].to_list() == list(range(1, len(expected) + 1))
     assert (found["p_likely"] > found["p_given"]).all()
+
+
+def mean_ranks(table: pl.DataFrame) -> list[float]:
+    """The mean of the ranks by AUM and word margin, low first, counted row by row; equal values share the middle rank."""
+    found = []
+    for row in table.iter_rows(named=True):
+        ranks = []
+        for name in ("aum", "word_margin"):
+            below = sum(value < row[name] for value in table[name])
+            equal = sum(value == row[name] for value in table[name])
+            ranks.append(below + (equal + 1) / 2)
+        found.append(sum(ranks) / 2 / table.height)
+    return found
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 40), coarse=st.booleans())
+def test_the_default_order_is_the_mean_of_the_ranks_by_aum_and_word_margin(seed, rows, coarse):
+    table, p = random_case(seed, rows)
+    margins = np.random.default_rng(seed).uniform(-1, 1, rows)
+    table = table.with_columns(word_margin=margins)
+    if coarse:  # many equal values
+        table = table.with_columns(pl.col("aum", "word_margin").round(0))
+    score = mean_ranks(table)
+    expected = []
+    for at, (row, chance) in enumerate(zip(table.iter_rows(named=True), p.tolist(), strict=True)):
+        if CLASSES[chance.index(max(chance))] != row["label"]:
+            given_chance = chance[CLASSES.index(row["label"])]
+            expected.append((score[at], given_chance, row["id"]))
+    found = suspects_table(table, p, CLASSES)
+    assert found["id"].to_list() == [id for _, _, id in sorted(expected)]
+    np.testing.assert_allclose(found["score"], [one for one, _, _ in sorted(expected)])
+
+
+def test_without_word_margins_the_default_order_is_that_of_aum():
+    table, p = random_case(3, 50)
+    assert suspects_table(table, p, CLASSES).equals(suspects_table(table, p, CLASSES, "aum"))
+
+
+def test_rows_that_nothing_tells_apart_stand_in_the_order_of_the_hashes_of_their_ids():
+    ids = [f"r{i}" for i in range(40)]
+    table = pl.DataFrame({"id": ids, "label": "on", "aum": -1.0, "word_margin": 0.5})
+    found = suspects_table(table, np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    assert found["id"].to_list() == sorted(ids, key=lambda id: xxhash.xxh64_intdigest(id.encode()))
+    shuffled = suspects_table(table[::-1], np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    assert shuffled["id"].to_list() == found["id"].to_list()
 
 
 @settings(max_examples=20)
@@ -106,7 +153,7 @@ def test_without_the_logits_of_every_row_there_are_no_probabilities():
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_no_text_or_name_can_start_a_formula(start):
+def test_no_cell_can_start_a_formula(start):
     table = pl.DataFrame(
         {f"{start}x": [f'{start}HYPERLINK("http://x")', "plain", None], "n": [-1.0, 2.0, 3.0]}
     )
@@ -117,7 +164,7 @@ def test_no_text_or_name_can_start_a_formula(start):
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=6))
-def test_csv_gives_back_every_text_but_for_the_apostrophe(texts):
+def test_csv_preserves_every_text_except_for_the_apostrophe(texts):
     # The reader of Python's csv ends a record at NUL in some versions.
     texts = [text.replace("\0", "") for text in texts]
     written = safe_csv(pl.DataFrame({"text": texts, "id": [str(i) for i in range(len(texts))]}))
@@ -140,7 +187,7 @@ def test_two_text_columns_and_names_of_ours():
 
 
 @pytest.mark.parametrize("top", [0, -1])
-def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
+def test_fewer_than_one_suspect_is_refused(tmp_path, top):
     with pytest.raises(UserError, match=f"^top is {top}; it must be at least 1$"):
         suspects(bare_run(tmp_path), None, "confidence", top, "table")
     with pytest.raises(UserError, match="`score` has not been run"):  # 1 is enough
@@ -148,7 +195,7 @@ def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_a_column_that_lacks_a_value_is_no_order(value):
+def test_a_column_with_a_missing_value_cannot_be_sorted_by(value):
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "mine": [0.5, value]})
     with pytest.raises(
         UserError, match=r"^column 'mine' is not a finite number for 1 rows; give another score with by$"
@@ -156,7 +203,7 @@ def test_a_column_that_lacks_a_value_is_no_order(value):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="mine")
 
 
-def test_a_column_of_text_is_no_order():
+def test_a_column_of_text_cannot_be_sorted_by():
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "room": ["hall", "bath"]})
     with pytest.raises(UserError, match=r"^column 'room' is String, not a number; give a score with by$"):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="room")

@@ -1,4 +1,4 @@
-"""`thresher nlu` as a user meets it: exit codes, files, one line for a mistake."""
+"""`thresher nlu` on the command line: exit codes, files, one line per error."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_two_stacks_are_replayed_and_compared(
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["UER", "PDR", "PDR-tail"]
 
 
-def test_a_replayed_stack_keeps_its_own_threshold_where_none_is_given(
+def test_a_replayed_stack_keeps_its_own_threshold_if_none_is_given(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[float] = []
@@ -197,7 +197,7 @@ def test_two_test_sets_of_one_name_are_refused(files: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rows_are_scored_and_selected_in_a_process_of_its_own(files: Path, tmp_path: Path) -> None:
+def test_rows_are_scored_and_selected_in_a_separate_process(files: Path, tmp_path: Path) -> None:
     config = toy_config(files)
     settings = [
         f"model.name={config.model.name}",
@@ -244,3 +244,44 @@ def test_rows_are_scored_and_selected_in_a_process_of_its_own(files: Path, tmp_p
     found = json.loads(out)
     assert {row["value"]: row["kept"] for row in found["source"]} == {"historical": 4, "synthetic": 8}
     assert load_utterances(kept).rows.height == found["kept"] == 12
+
+
+def test_a_rasa_bot_is_scored_by_intent_and_comes_back_as_a_rasa_file(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    greet = "".join(f"    - good {word}\n" for word in ("morning", "evening", "night", "day"))
+    book = "".join(
+        f'    - go to [{city}]{{"entity": "city", "role": "to"}}\n' for city in ("Rome", "Bonn", "Oslo")
+    )
+    (tmp_path / "bot").mkdir()
+    (tmp_path / "bot" / "nlu.yml").write_text(
+        f"nlu:\n- intent: greet\n  examples: |\n{greet}- intent: book\n  examples: |\n{book}"
+        "- lookup: city\n  examples: |\n    - Rome\n"
+    )
+    settings = [f"model.name={toy_config(files).model.name}", "domain.max_steps=4", "domain.checkpoints=2"]
+    options = [part for one in settings for part in ("--set", one)]
+    run, kept = tmp_path / "RUN", tmp_path / "kept.yml"
+    code, _, said = call(capsys, "score", tmp_path / "bot", "--out", run, *options, "--workers", 1)
+    assert code == 0 and "one domain (default); rows are scored by their intent" in said
+    code, out, _ = call(capsys, "select", run, "--prune", 0.3, "--floor", 0, "--out", kept, "--json")
+    assert code == 0 and json.loads(out)["kept"] == 5
+    blocks = yaml.safe_load(kept.read_text())["nlu"]
+    lines = {line for block in blocks[:-1] for line in block["examples"].splitlines()}
+    assert len(lines) == 5 and lines <= {line.strip() for line in (greet + book).splitlines()}
+    assert {block.get("intent") for block in blocks[:-1]} <= {"greet", "book"}
+    assert blocks[-1] == {"lookup": "city", "examples": "- Rome\n"}
+
+
+def test_rows_of_a_split_are_chosen_and_get_a_domain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"annotated": "stop", "domain": "music", "intent": "stop"}
+    lines = [json.dumps(row | {"split": split}) for split in ("train", "test", "train")]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    code, out, _ = call(
+        capsys, "convert", tmp_path / "a.jsonl", "--where", "split=train", "--out", tmp_path / "b.yml"
+    )
+    assert code == 0 and "2 rows" in out
+    assert "music/stop" in (tmp_path / "b.yml").read_text()
+    code, out, _ = call(capsys, "entropy", tmp_path / "b.yml", "--domain", "bot", "--json")
+    assert code == 0 and [found["domain"] for found in json.loads(out)] == ["bot"]

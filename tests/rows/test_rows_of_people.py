@@ -1,4 +1,4 @@
-"""Files as people have them: splits in one folder, missing labels spelled as text, spreadsheets, compression."""
+"""Files as they occur in practice: splits in one folder, missing labels spelled as text, spreadsheets, compression."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def texts(rows: Rows) -> list[str]:
         ("train/0.jsonl", "test/0.jsonl"),
     ],
 )
-def test_splits_are_told_by_a_word_anywhere_in_the_name(train: str, held_out: str, tmp_path: Path) -> None:
+def test_splits_are_recognised_by_a_word_anywhere_in_the_name(
+    train: str, held_out: str, tmp_path: Path
+) -> None:
     for name in (train, held_out):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(GOOD if name.endswith("jsonl") else "t,y\na,0\nb,1\nc,1\n")
@@ -175,6 +177,58 @@ def test_a_label_that_may_mean_none_is_reported_with_the_filter_that_drops_it(
     assert left.classes == ("0", "1") and audit(left)["unlabelled"] == {}
 
 
+def test_a_filter_finds_a_label_that_pandas_wrote_as_a_decimal(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,y\na,-1.0\nb,0.0\nc,1.0\nd,1.0\n")
+    assert audit(load(tmp_path / "a.csv", text="t", label="y"))["unlabelled"] == {"-1": 1}
+    for chosen in ("y!=-1", "y!=-1.0"):
+        assert load(tmp_path / "a.csv", text="t", label="y", where=chosen).classes == ("0", "1")
+
+
+CLASSES = datasets.Features({"t": datasets.Value("string"), "y": datasets.ClassLabel(names=["no", "yes"])})
+MISSING = {
+    "class label": datasets.Dataset.from_dict({"t": list("abcde"), "y": [0, -1, 1, -1, 1]}, features=CLASSES),
+    "polars": pl.DataFrame({"t": list("abcde"), "y": ["no", None, "yes", None, "yes"]}),
+    "pandas": pd.DataFrame({"t": list("abcde"), "y": [0, np.nan, 1, np.nan, 1]}),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_rows_without_a_label_are_refused_with_their_number_and_the_filter_that_drops_them(kind: str) -> None:
+    with pytest.raises(UserError, match=r"row 2: no label .*drop the 2 rows like it with --where 'y!='$"):
+        load(MISSING[kind], text="t", label="y")
+    assert texts(load(MISSING[kind], text="t", label="y", where="y!=")) == ["a", "c", "e"]
+
+
+def test_empty_labels_of_a_sheet_are_refused_with_the_filter_that_drops_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("t,y\na,\nb,no\nc,yes\nd,yes\n")
+    with pytest.raises(UserError, match=r"line 2: empty label .*drop the row with --where 'y!='$"):
+        load(tmp_path / "a.csv", text="t", label="y")
+    assert texts(load(tmp_path / "a.csv", text="t", label="y", where="y!=")) == ["b", "c", "d"]
+
+
+# A Json column holds JSON source text: datasets makes one where a column has values of several types.
+
+
+@pytest.mark.parametrize("kind", ["dataset", "folder", "file", "table"])
+def test_a_json_column_is_decoded(kind: str, tmp_path: Path) -> None:
+    records = zip(["it", "on", 7, "up", "off"], ["b", "a", "b", 0, "a"], strict=True)
+    dataset = datasets.Dataset.from_list([{"t": t, "y": y} for t, y in records], on_mixed_types="use_json")
+    dataset.to_parquet(str(tmp_path / "a.parquet"))
+    dataset.save_to_disk(str(tmp_path / "saved"))
+    source = {
+        "dataset": dataset,
+        "folder": tmp_path / "saved",
+        "file": tmp_path / "a.parquet",
+        "table": dataset.with_format("arrow")[:],
+    }[kind]
+    with pytest.raises(UserError, match=r"row 3: column 't' contains an integer \(7\), not text"):
+        load(source, text="t", label="y")
+    with pytest.raises(UserError, match=r"row 4: label 0 .* is an integer, the labels before it are strings"):
+        load(source, text="t", label="y", where="t!=7")
+    rows = load(source, text="t", label="y", where=["t!=7", "y!=0"])
+    assert (texts(rows), rows.classes) == (["it", "on", "off"], ("a", "b"))
+
+
 # Spreadsheets.
 
 
@@ -259,3 +313,11 @@ def test_unseen_labels_are_skipped_and_counted(tmp_path: Path, capfd: pytest.Cap
     )
     with pytest.raises(UserError, match="no row has a label of the training rows"):
         load(tmp_path / "test.csv", text="t", label="y", classes=["x", "z"], skip_unseen=True)
+
+
+@pytest.mark.parametrize("name", ["nlu.yml", "rows.conll", "a.iob.gz"])
+def test_annotated_utterances_are_told_the_commands_that_read_them(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("nlu: []\n")
+    for source in (tmp_path / name, tmp_path, f"{tmp_path}/*"):
+        with pytest.raises(UserError, match=f"{name}: annotated utterances.*`thresher nlu score`.*convert"):
+            load(source, text="t", label="y")

@@ -1,4 +1,4 @@
-"""`run.yaml`: it comes back as it was written; whatever else is in it is refused in one line; it is read once or twice."""
+"""`run.yaml`: it is read back unchanged; invalid content is refused in one line; a command reads it once or twice."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from bare_run import CONFIG, bare_run
 from thresher.cli import main
 from thresher.errors import UserError
 from thresher.run import Run
-from thresher.run.manifest import Manifest, Recorded, checksum, read_manifest, write_manifest
+from thresher.run.files import digest
+from thresher.run.manifest import HeldOut, Manifest, Recorded, checksum, read_manifest, write_manifest
 from tiny import tiny_model
 
 RECORDED = Recorded(trainer="T", model="M", name="n", epochs=1.5, batch_size=8, processes=2, seed=3)
-WHOLE = bare_run(Path("RUN"), recorded=RECORDED, versions={"python": "3.11"}).manifest
+HELD_OUT = HeldOut(rows=2, share=0.2, too_small=("y",))
+WHOLE = bare_run(Path("RUN"), recorded=RECORDED, held_out=HELD_OUT, versions={"python": "3.11"}).manifest
 # Run.yaml as plain values; every optional part of it is there.
 PLAIN: dict[str, Any] = {**WHOLE.model_dump(mode="json"), "checksum": checksum(WHOLE)}
 SECTIONS = [name for name in PLAIN["config"] if isinstance(PLAIN["config"][name], dict)]
@@ -75,7 +77,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("place", FIELDS, ids=".".join)
-def test_a_field_of_a_strange_kind_is_named(place: Place, tmp_path: Path) -> None:
+def test_a_field_of_the_wrong_type_is_named(place: Place, tmp_path: Path) -> None:
     said = refusal(tmp_path, json.dumps(with_value(place, STRANGE)))
     if place == ("format",):
         assert (
@@ -113,6 +115,8 @@ def test_a_field_of_any_value_is_read_or_refused_in_one_line(place: Place, tmp_p
         ("test_hash", None),
         ("n_rows", 7),
         ("n_test", 3),
+        ("held_out", None),
+        ("held_out.rows", 3),
         ("classes", ["x", "y", "z"]),
         ("checksum", "0"),
         ("config.data.text", ["other"]),
@@ -127,7 +131,7 @@ def test_a_field_of_any_value_is_read_or_refused_in_one_line(place: Place, tmp_p
         ("config.proxy.encoder", "frozen"),
     ],
 )
-def test_what_the_files_of_the_run_follow_from_may_not_be_edited(
+def test_settings_that_determine_the_files_of_the_run_may_not_be_edited(
     place: str, value: Any, tmp_path: Path
 ) -> None:
     assert refusal(tmp_path, json.dumps(with_value(tuple(place.split(".")), value))) == (
@@ -144,6 +148,7 @@ def test_what_the_files_of_the_run_follow_from_may_not_be_edited(
         ("config.measure.chunk_rows", 7),
         ("config.score.options", {"vog": {"window": "late"}}),
         ("config.compare.seeds", 5),
+        ("config.compare.hold_out", 0.1),
         ("config.how_much.margin", 1),
         ("config.sweep.fractions", [0.5]),
         ("config.noise.levels", [0.5]),
@@ -160,8 +165,9 @@ def test_settings_of_later_steps_may_be_edited(place: str, value: Any, tmp_path:
 
 
 REQUIRED = [
-    *((name,) for name in PLAIN if name not in ("source", "recorded", "checksum")),
+    *((name,) for name in PLAIN if name not in ("source", "recorded", "held_out", "checksum")),
     *(("recorded", name) for name in PLAIN["recorded"]),
+    *(("held_out", name) for name in ("rows", "share")),
     *(("config", "data", name) for name in ("train", "text", "label")),
     ("config", "data"),
 ]
@@ -182,7 +188,7 @@ def test_a_field_that_is_missing_is_named(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["", "recorded", "config", *(f"config.{name}" for name in SECTIONS)])
-def test_a_field_that_there_is_not_is_named(section: str, tmp_path: Path) -> None:
+def test_an_unknown_field_is_named(section: str, tmp_path: Path) -> None:
     place = (*section.split("."), "strange") if section else ("strange",)
     assert "strange" in refusal(tmp_path, json.dumps(with_value(place, 1)))
 
@@ -199,7 +205,7 @@ def test_a_field_that_there_is_not_is_named(section: str, tmp_path: Path) -> Non
         ("config.select.end", "middle", "select.end must be 'easy' or 'hard' (got 'middle')"),
     ],
 )
-def test_a_setting_out_of_its_range_is_refused_in_the_words_of_the_settings(
+def test_a_setting_out_of_range_is_refused_with_the_usual_message(
     place: str, value: Any, said: str, tmp_path: Path
 ) -> None:
     found = refusal(tmp_path, json.dumps(with_value(tuple(place.split(".")), value)))
@@ -228,7 +234,7 @@ def test_a_file_that_is_not_a_manifest_is_refused(content: str | bytes, said: st
     assert said in refusal(tmp_path, content)
 
 
-def test_a_folder_without_one_is_not_a_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError) as refused:
             Run.open(folder)
@@ -237,7 +243,7 @@ def test_a_folder_without_one_is_not_a_run(tmp_path: Path) -> None:
         )
 
 
-def test_a_folder_in_its_place_cannot_be_read(tmp_path: Path) -> None:
+def test_a_folder_instead_of_run_yaml_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").mkdir()
     with pytest.raises(UserError, match=r"run\.yaml: cannot be read \(Is a directory\)$"):
         Run.open(tmp_path)
@@ -266,13 +272,29 @@ def test_a_cut_or_overwritten_file_is_read_or_refused_in_one_line(
     "text",
     ["plain", "schlüssel ⚡", "\x85 \u2028 \u202e", "true", "3", " ", "a: b # c", "- x", "*y", "'\"", "\t\n"],
 )
-def test_any_text_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
+def test_any_text_is_read_back_unchanged(text: str, tmp_path: Path) -> None:
     data = CONFIG.data.model_copy(update={"train": text, "label": text, "groups": (text,)})
     written = bare_run(
         tmp_path, classes=(text, "x"), config=CONFIG.model_copy(update={"data": data})
     ).manifest
     write_manifest(tmp_path, written)
     assert read_manifest(tmp_path) == written
+
+
+def test_one_that_knows_of_no_held_out_rows_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Its checksum was made before there were any."""
+    bare = bare_run(tmp_path).manifest.model_dump(mode="json", exclude={"held_out"})
+    settings_then = {"thresher", "versions", "created"}
+    content = {name: value for name, value in bare.items() if name not in settings_then}
+    later = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
+    config = {name: value for name, value in content["config"].items() if name not in later}
+    config["data"] = {name: value for name, value in config["data"].items() if name not in ("train", "test")}
+    config["train"] = {name: value for name, value in config["train"].items() if name != "workers"}
+    del bare["config"]["compare"]["hold_out"]
+    former = {**bare, "checksum": digest({**content, "config": config})}
+    (tmp_path / "run.yaml").write_text(json.dumps(former))
+    found = read_manifest(tmp_path)
+    assert found.held_out is None and found.config.compare.hold_out == "auto"
 
 
 def test_a_changed_manifest_is_written_once_and_an_equal_one_not_at_all(tmp_path: Path) -> None:
@@ -345,7 +367,9 @@ def test_a_command_that_finds_everything_done_reads_run_yaml_once_or_twice(
     assert ended.value.code == 0, err
     assert 1 <= len(parsed) <= most
     after = {path: path.read_bytes() for path in (material / "RUN").rglob("*.json") if path.is_file()}
-    assert after == before, "nothing was done again"
+    told = {Run.open(material / "RUN").suspects_file} if name == "suspects" else set()
+    assert set(after) - set(before) <= told
+    assert {path: after[path] for path in before} == before, "nothing was done again"
 
 
 def test_settings_of_a_command_are_its_options_over_run_yaml_and_are_not_remembered(material: Path) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from thresher.api.arguments import End, Normalise, ScoreOptions
+from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import compare, report, selection
 from thresher.config import RunConfig, SelectConfig
+from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection
@@ -20,7 +21,7 @@ from thresher.rows import Rows
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
 from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -63,64 +64,36 @@ def run(
     protect: str | Sequence[str] | None = None,
     margin: float | None = None,
     seeds: int | None = None,
+    most_seeds: int | None = None,
     same_steps: bool | None = None,
+    hold_out: float | Literal["auto"] | None = None,
     seed: int | None = None,
     workers: int | None = None,
     force: bool = False,
 ) -> WholeRun:
-    """The whole job: train, measure, score, select, compare (where there are test rows) and report.
+    """The whole job: train, measure, score, select, compare and report.
 
     Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
-    that of the training and of the selection, `seeds` the trainings per arm of the proof, `workers` the processes of each step,
-    `margin` the points of accuracy that `prune="auto"` may lose.
+    that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
+    `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
+    the decision and by `prune="auto"`.
+    Without `test` a part of the rows is held out to prove on: no model trains on them, and all of them are kept. `hold_out` is
+    their share, "auto" as many as the margin takes and at most a fifth; 0 holds none out and proves nothing.
 
     Raises
     ------
     UserError
         what any of the steps refuses; an impossible selection before anything is trained.
     """
+    arguments = locals()
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
-    plain = None if score_options is None else {name: dict(values) for name, values in score_options.items()}
-    sections: dict[str, Mapping[str, Any]] = {
-        "model": given(name=model, layers=layers, max_length=max_length, freeze=freeze),
-        "proxy": given(encoder=proxy),
-        "train": given(
-            epochs=epochs,
-            batch_size=batch_size,
-            encoder_lr=encoder_lr,
-            head_lr=head_lr,
-            runs=runs,
-            folds=folds,
-            checkpoints=checkpoints,
-            threads=threads,
-            diet=diet,
-            diet_options=diet_options,
-            seed=seed,
-            workers=workers,
-        ),
-        "measure": given(
-            features=features, words=words, engine=engine, address=address, store=store, workers=workers
-        ),
-        "score": given(options=plain),
-        "select": given(
-            prune=prune,
-            by=by,
-            end=end,
-            normalise=normalise,
-            strategy=strategy,
-            options=strategy_options,
-            stratify=stratify,
-            floor=floor,
-            floor_group=floor_group,
-            protect=protect,
-            seed=seed,
-        ),
-        "compare": given(seeds=seeds, same_steps=same_steps, workers=workers),
-        "how_much": given(margin=margin),
-    }
-    for section, named in sections.items():
-        config = changed(config, section, named)
+    arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
+    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
+    config = with_arguments(config, {"margin": margin}, "how_much")  # whose most_seeds are others
+    if score_options is not None:
+        plain = {name: dict(values) for name, values in score_options.items()}
+        config = changed(config, "score", {"options": plain})
     return whole_job(rows, Path(out), test, config, force=force)
 
 
@@ -139,8 +112,11 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
 
         check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
     tested = load_test(test, rows, config.data) if test is not None else None
-    proof_seeds = config.compare.seeds if test is not None else 0
-    opened = train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)
+    trained = rows
+    if tested is None:
+        trained, tested = without_held_out(folder, rows, config, force=force)
+    proof_seeds = config.compare.seeds if tested is not None else 0
+    opened = train_step(folder, trained, tested, config, force=force, proof_seeds=proof_seeds)
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
     asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
     with lock(folder):
@@ -148,15 +124,16 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     measure_step(opened, config.measure)
     score_step(opened, config.score)
     facts = selection(opened, config, dict.fromkeys(SelectConfig.model_fields))
-    proof = compare(opened) if opened.has_test else None
+    proof = compare(opened, most_seeds=config.compare.most_seeds) if opened.has_test else None
     page = report(opened)
     return WholeRun(
         opened,
         len(rows),
-        facts["n_kept"],
+        facts["n_kept"] + len(rows) - len(trained),
         facts["name"],
         str(opened.folder / facts["kept"]),
         str(opened.folder / facts["dropped"]),
         str(page),
         proof,
+        len(rows) - len(trained),
     )

@@ -12,6 +12,7 @@ from thresher.cli.options import (
     COMPARE,
     DATA,
     FLOOR_GROUP,
+    HOLD_OUT,
     MARGIN,
     MEASURE,
     MODEL,
@@ -40,7 +41,7 @@ Train = Annotated[
         metavar="TRAIN", help="labelled rows: .jsonl .json .csv .tsv .parquet, a folder or a glob"
     ),
 ]
-RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE)
+RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -61,7 +62,7 @@ def run(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.
+    """Prune a file of labelled rows and test the result: train, measure, score, select, compare, report.
 
     Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
@@ -76,14 +77,14 @@ def run(
 
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
-    """The rows that a configuration names, and everything on them."""
-    from thresher import api
+    """Load the rows of a configuration and run the whole job on them."""
+    from thresher.api import job
     from thresher.pipeline.selection_settings import check_selection
 
-    if not api.has_record(out, "score"):
+    if not job.has_record(out, "score"):
         check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)
-    return api.whole_job(rows, out, test, config, force=force)
+    return job.whole_job(rows, out, test, config, force=force)
 
 
 def loaded(config: RunConfig) -> tuple[Any, Any]:
@@ -99,12 +100,13 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
 
 
 def show(result: WholeRun) -> None:
-    """The end of a run: what was proved, and where the files are."""
+    """Print the result of a run: the comparison and the files."""
     if result.compare:
         terminal.proof(result.compare.to_dict())
     else:
         terminal.unproved(result.run)
-    n_kept, n_rows = result.n_kept, result.n_rows
-    terminal.line(f"kept rows ({n_kept:,} of {n_rows:,}): {result.kept}")
-    terminal.line(f"dropped rows ({n_rows - n_kept:,}): {result.dropped}")
+    for text in terminal.file_lines(
+        result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
+    ):
+        terminal.line(text)
     terminal.line(f"report: {result.report}")

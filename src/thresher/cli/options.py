@@ -1,4 +1,4 @@
-"""The options, each one a setting of `RunConfig`: a table, from which commands take what they need."""
+"""The command-line options as a table; each one is a setting of `RunConfig`."""
 
 from __future__ import annotations
 
@@ -106,10 +106,16 @@ SELECT_ALONE = (
 )
 COMPARE = (
     _option("--seeds", "compare.seeds", "N", "Proof", "trainings per arm"),
+    _option("--most-seeds", "compare.most_seeds", "N", "Proof"),
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
+HOLD_OUT = (_option("--hold-out", "compare.hold_out", "P|auto", "Proof"),)
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
-MARGIN = (_option("--margin", "how_much.margin", "POINTS", "Selection", "of accuracy, for --prune auto"),)
+MARGIN = (
+    _option(
+        "--margin", "how_much.margin", "POINTS", "Proof", "of accuracy that may be lost, also by --prune auto"
+    ),
+)
 HOW_MUCH = (
     _option("--margin", "how_much.margin", "POINTS", "Search"),
     _option("--validation", "how_much.validation", "P", "Search"),
@@ -153,13 +159,13 @@ TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
-Force = Annotated[bool, typer.Option("--force", help="do it again, even if it is done")]
+Force = Annotated[bool, typer.Option("--force", help="repeat the step even if it is done")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False)]
 Out = Annotated[
     Path, typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False)
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="settings in YAML; options win over it")
+    Path | None, typer.Option("--config", metavar="FILE", help="settings in YAML; options override it")
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -216,7 +222,7 @@ def _annotation(option: Option) -> Any:
 
 
 def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given on the command line: value by place (`select.prune`), missing if it was not given."""
+    """The values of the options that were given, by setting (`select.prune`)."""
     found: dict[str, Any] = {}
     for option in options:
         value = parameters.get(option.parameter)
@@ -233,5 +239,5 @@ def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[st
 
 
 def flag_of(options: tuple[Option, ...]) -> dict[str, str]:
-    """The flag of every place."""
+    """The flag of every setting."""
     return {place: option.flag for option in reversed(options) for place in option.places}

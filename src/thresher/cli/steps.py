@@ -1,8 +1,9 @@
-"""The steps of the job alone, each on a run folder."""
+"""The commands of single steps: train, measure, score, select, compare, report."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -32,22 +33,29 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
+from thresher.wording import listed
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
 MEASURING = (*MEASURE, *MEASURE_WORKERS)
 COMPARING = (*COMPARE, *COMPARE_WORKERS)
+TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
 Scored = Annotated[
-    str, typer.Argument(metavar="RUN|SCORES", help="a run folder, or parquet files with an id and a score")
+    str,
+    typer.Argument(
+        metavar="RUN|SCORES",
+        help="a run folder, or a table with a score: .parquet (also a folder or a glob), .csv, .jsonl",
+    ),
 ]
 KeptFile = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="where the kept rows of SCORES go")
+    Path | None, typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES")
 ]
 HardEnd = Annotated[
     str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
 ]
 Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of SCORES")]
 Test = Annotated[
-    Path | None, typer.Option("--test", metavar="FILE", help="test rows, where the run has none or others")
+    Path | None,
+    typer.Option("--test", metavar="FILE", help="test rows, if the run has none or should get others"),
 ]
 
 
@@ -69,7 +77,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start a run folder: check the rows and train the model(s) that scores are taken from."""
+    """Start a run folder: check the rows and train the models that scores are computed from."""
     terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
     resolved = resolve(TRAINING, context.params, config, set, more=more)
@@ -109,7 +117,7 @@ def score(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute every score that was measured, raw and normalised."""
+    """Compute every score that the signals allow, raw and normalised."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -133,12 +141,12 @@ def select(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the rows to keep, of a run or of anyone's table of scores."""
+    """Select the rows to keep, in a run or from any table of scores."""
     terminal.start(quiet)
     if out is not None:
         if (Path(source) / "run.yaml").is_file():
             raise UserError(
-                f"{source}: is a run, which writes its kept and dropped rows into its folder; --out is for a table of scores"
+                f"{source}: is a run, which writes kept and dropped rows into its folder; --out is for a table of scores"
             )
         result = select_of_table(context.params, set)
         pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
@@ -151,31 +159,53 @@ def select(
         )
         return
     run = Path(source)
-    if run.suffix == ".parquet":
+    if run.suffix.lower() in TABLES:
         raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
     if hard is not None or id != "id":
         raise UserError(
             f"{'--id' if hard is None else '--hard'} is for a table of scores and --out; a run knows its ids, and which end of a"
             " score is hard"
         )
-    from thresher import api
+    from thresher.api.steps import selection
     from thresher.run import Run
 
     opened = Run.open(run)
     config, named = options_of(opened.config, {"select": SELECT_ALONE}, context.params, set)
-    facts = dict(api.selection(opened, config, named["select"], force=force))
+    facts = dict(selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
-    n_kept, n_rows = facts["n_kept"], facts["n_rows"]
+    more = opened.manifest.held_out.rows if opened.manifest.held_out else 0
     show(
-        {"run": str(run), "selection": facts["name"], **facts},
+        {"run": str(run), "selection": facts["name"], **facts, "n_held_out": more},
         json,
-        f"kept rows ({n_kept:,} of {n_rows:,}): {facts['kept']}",
-        f"dropped rows ({n_rows - n_kept:,}): {facts['dropped']}",
+        *terminal.file_lines(
+            facts["n_rows"] + more, facts["n_kept"] + more, more, facts["kept"], facts["dropped"]
+        ),
     )
 
 
 def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
-    """The kept rows of a table of scores, written beside nothing but themselves."""
+    """Select from a table of scores and write the kept rows to --out."""
+    from thresher.cli.score_tables import as_parquet, write_kept
+
+    source, out = Path(parameters["source"]), Path(parameters["out"])
+    if out.suffix.lower() not in TABLES:
+        raise UserError(f"{out}: kept rows are written as {listed(TABLES)}; choose another --out")
+    if source.is_file() and out.resolve() == source.resolve():
+        raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
+    with TemporaryDirectory(prefix="thresher-") as folder:
+        place, id = as_parquet(parameters["source"], parameters["id"], Path(folder))
+        kept = out if out.suffix.lower() == ".parquet" else Path(folder) / "kept.parquet"
+        try:
+            found = _select_of_parquet(parameters | {"source": place, "id": id, "out": kept}, overrides)
+        except UserError as error:
+            raise UserError(str(error).replace(str(place), str(parameters["source"]))) from error
+        if kept != out:
+            write_kept(kept, out)
+    return found | {"kept": str(out)}
+
+
+def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
+    """The same, of Parquet files."""
     from thresher.cli.options import given
     from thresher.cli.settings import named, put
     from thresher.scores import first_of, hard_end
@@ -191,8 +221,8 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)
     by = entry.score(used.by)
-    there = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
-    names = [first_of(name.strip(), list(there)) for name in (by.split(",") if entry.several else [by])]
+    schema = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
+    names = [first_of(name.strip(), list(schema)) for name in (by.split(",") if entry.several else [by])]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name.removesuffix(f'_{used.normalise}')}_{used.normalise}" for name in names]
@@ -205,7 +235,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         **used.model_dump(exclude={"by", "normalise"}),
     )
     chosen = {"by": ",".join(names), "hard": ",".join(ends), "end": used.end, "strategy": used.strategy}
-    return {**counts, "kept": str(parameters["out"]), **chosen}
+    return {**counts, **chosen}
 
 
 @takes(*COMPARING)
@@ -219,7 +249,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove the selection: retrain on the kept rows and on as many random ones, beside all rows."""
+    """Test the selection: retrain on the kept rows, on as many random rows and on all rows."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -243,7 +273,7 @@ def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quie
 
 
 def show(result: dict[str, Any], json: bool, *lines: str) -> None:
-    """The result of a step: its facts as JSON, or lines that say where it is."""
+    """Print the result of a step: its facts as JSON, or as lines of text."""
     if json:
         terminal.as_json(result)
         return

@@ -1,4 +1,4 @@
-"""`thresher suspects`: the rows to look at."""
+"""`thresher suspects`: the rows that are probably mislabelled."""
 
 from __future__ import annotations
 
@@ -14,8 +14,22 @@ SuspectsFile = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="a .csv, .jsonl, .parquet or .npz file", show_default=False),
 ]
-By = Annotated[str, typer.Option("--by", metavar="SCORE", help="the score whose hard end comes first")]
-Top = Annotated[int | None, typer.Option("--top", metavar="N", help="list at most N rows")]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="SCORE",
+        help="the score whose hard end comes first; auto: the mean of the ranks by aum and word_margin, or aum",
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        metavar="N",
+        help="list at most N rows, instead of as many as an estimate of the wrong labels says",
+    ),
+]
 Format = Annotated[
     str,
     typer.Option(
@@ -34,7 +48,7 @@ def add_to(app: typer.Typer) -> None:
 def suspects(
     run: RunFolder,
     out: SuspectsFile,
-    by: By = "confidence",
+    by: By = "auto",
     top: Top = None,
     format: Format = "table",
     json: Json = False,
@@ -46,6 +60,9 @@ def suspects(
 
     listed = api.suspects(run, out=out, by=by, top=top, format=format)
     if json:
-        terminal.as_json({"run": str(run), "suspects": str(out), "n_suspects": listed.height, "by": by})
+        known = not listed["p_wrong"].null_count()
+        expected = float(listed["p_wrong"].sum()) if known else None
+        told = {"n_suspects": listed.height, "expected_wrong": expected, "by": by}
+        terminal.as_json({"run": str(run), "suspects": str(out), **told})
     else:
         terminal.line(f"suspects ({listed.height:,} rows to look at): {out}")

@@ -1,4 +1,4 @@
-"""Results on stdout: a table, plain where it is not a terminal, or JSON for scripts."""
+"""Print results on stdout: a table (plain text if it is not a terminal), or JSON for scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
 
 
 def start(quiet: bool) -> None:
-    """Set how much this command says on stderr."""
+    """Set whether this command prints progress on stderr."""
     be_quiet(quiet)
 
 
@@ -76,23 +76,40 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     Console().print(ruled)
 
 
+def file_lines(n_rows: int, n_kept: int, n_held_out: int, kept: str, dropped: str) -> list[str]:
+    """The files of a selection and how many rows of the input each has.
+
+    >>> file_lines(100, 64, 20, "kept.csv", "dropped.csv")
+    ['kept rows (64 of 100, with the 20 held out): kept.csv', 'dropped rows (36): dropped.csv']
+    """
+    held_out = f", with the {n_held_out:,} held out" if n_held_out else ""
+    return [
+        f"kept rows ({n_kept:,} of {n_rows:,}{held_out}): {kept}",
+        f"dropped rows ({n_rows - n_kept:,}): {dropped}",
+    ]
+
+
 def proof(entry: dict[str, Any]) -> None:
-    """What `compare` found: the arms, the recipe that all of them had, the verdict."""
+    """Print the result of `compare`: the arms, their common recipe, the verdict, the decision."""
     from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
     facts = entry["settings"]
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
+    looks = len(entry["decision"]["planned"])
+    allowed = f"; the intervals allow for {looks} looks" if looks > 1 else ""
+    tested = "held-out" if facts.get("held_out") else "test"
     line(
-        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} test rows; {rule} on fewer rows: "
-        f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones"
+        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} {tested} rows; {rule} on fewer rows: "
+        f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
     )
     line(entry["verdict"])
+    line(entry["decision"]["sentence"])
 
 
 def unproved(run: object) -> None:
-    """What is said where there was nothing to test on."""
+    """Print that nothing was tested, for a run without test rows."""
     line(
-        "Nothing is proved: there are no test rows. Give --test FILE with labelled rows that are not in the training"
-        f" rows, or run `thresher compare {run} --test FILE`."
+        "The selection was not tested, because there are no test rows. Give --test FILE with labelled rows that are not in"
+        f" the training rows, or run `thresher compare {run} --test FILE`."
     )

@@ -54,6 +54,11 @@ class Tokens:
         return pad_batch(self, rows, device)
 
 
+def longest_row(tokenizer: PreTrainedTokenizerFast, max_length: int) -> int:
+    """The tokens that a row may have: `max_length`, or what the encoder takes where that is less."""
+    return min(max_length, tokenizer.model_max_length)
+
+
 def tokenise(texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokens:
     """Tokenise one or two text columns, truncating rows to `max_length` tokens (the longer text of a pair first).
 
@@ -72,7 +77,7 @@ def tokenise(texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast,
     if n == 0:
         return Tokens([], None, np.zeros(0, bool), 0)
     special = tokenizer.num_special_tokens_to_add(pair=len(texts) == 2)
-    longest = min(max_length, tokenizer.model_max_length)
+    longest = longest_row(tokenizer, max_length)
     if longest <= special:
         raise UserError(
             f"rows of {longest} tokens have no room for text: {special} of them are"

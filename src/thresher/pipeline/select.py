@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from thresher.config import SelectConfig
+from thresher.errors import UserError
 from thresher.pipeline.own_files import products, remove
 from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of
 from thresher.progress import say, warn
@@ -26,7 +29,7 @@ Hard = Literal["high", "low"]
 
 
 def intact(run: Run, facts: Facts) -> str | None:
-    """The first thing that is wrong with the files of a finished selection."""
+    """The first problem with the files of a finished selection."""
     path = run.selection_file(facts["name"])
     if problem := table_problem(path):
         return f"{path}: {problem}"
@@ -47,9 +50,25 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
         an unknown score or strategy, or a column that was not loaded with the rows.
     """
     columns = [*run.scores().columns, run.config.data.label]
-    names, hard = columns_for(settings, columns[:-1])
+    try:
+        names, hard = columns_for(settings, columns[:-1])
+    except UserError as error:
+        raise UserError(
+            f"{error}{_why_missing(str(error), run.require('score').facts['skipped'])}"
+        ) from error
     refuse_unloaded(settings, columns, run)
     return names, hard, request_of(settings, run.config.data.label)
+
+
+def _why_missing(message: str, skipped: Mapping[str, str]) -> str:
+    """Why the score that a message begins with was left out, to append to the message.
+
+    >>> _why_missing("'vog_class' was not computed in this run", {"vog": "a variance needs two checkpoints"})
+    '; vog was left out: a variance needs two checkpoints'
+    """
+    name = message.partition("'")[2].partition("'")[0]
+    found = next((score for score in (name, name.rpartition("_")[0]) if score in skipped), None)
+    return "" if found is None else f"; {found} was left out: {skipped[found]}"
 
 
 def ready(run: Run, settings: SelectConfig) -> None:
@@ -61,7 +80,7 @@ def ready(run: Run, settings: SelectConfig) -> None:
 
 @step("select", after="score", check=ready, problem=intact)
 def select(run: Run, settings: SelectConfig) -> Facts:
-    """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
+    """Write a selection and the kept and dropped rows; returns the facts that report and comparison need."""
     from thresher.selection import find
     from thresher.selection import select as choose
     from thresher.selection.request import target
@@ -104,12 +123,34 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     how = f"by {by} ({settings.end} end pruned, {settings.strategy})"
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
-    say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
+    held_out = rows.source.held_out
+    more = (
+        f"; {kept_path.name} has the {len(held_out.rows):,} held-out rows too"
+        if held_out and len(held_out.rows)
+        else ""
+    )
+    say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}{more}")
+    if len(scores) >= 10 and find(settings.strategy).reads_score:
+        tenths = kept_by_tenth(scores[names[0]], selection["kept"], hard[0])
+        say(
+            f"select: share kept of each tenth by {names[0]}, hardest first: {' '.join(f'{one:.0%}' for one in tenths)}"
+        )
     return facts
 
 
+def kept_by_tenth(score: pl.Series, kept: pl.Series, hard: Hard) -> list[float]:
+    """The share of the rows that is kept in each tenth of the rows by their score, from the hardest tenth on.
+
+    >>> score, kept = pl.Series(range(20)), pl.Series([False] * 5 + [True] * 15)
+    >>> kept_by_tenth(score, kept, "high")
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+    order = score.arg_sort(descending=hard == "high")
+    return [float(part.mean()) for part in np.array_split(kept.to_numpy()[order.to_numpy()], 10)]
+
+
 def name_of(by: str, used: SelectConfig) -> str:
-    """What a selection is called: column, end, strategy and share, and a hash of the other settings where they are set.
+    """The name of a selection: column, end, strategy and share, and a hash of the other settings if any are set.
 
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')

@@ -1,4 +1,4 @@
-"""How a run starts and is resumed: its rows, its test rows, its settings."""
+"""Start or resume a run: its rows, its test rows, its settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
+from thresher.pipeline.hold_out import held_out_lines
 from thresher.pipeline.own_files import refuse_strange
 from thresher.pipeline.test_rows import place_of, report_audit, set_test
 from thresher.progress import say
@@ -20,7 +21,7 @@ from thresher.run import Run
 from thresher.run.files import as_json, digest, write
 from thresher.run.integrity import table_problem
 from thresher.run.layout import HOME, Layout
-from thresher.run.manifest import Manifest, Recorded, Source, write_manifest
+from thresher.run.manifest import HeldOut, Manifest, Recorded, Source, write_manifest
 from thresher.training.folds import folds_of
 
 
@@ -42,7 +43,7 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
 
 
 def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
-    """What makes two runs the same: the rows, the model and the recipe, but not the test rows."""
+    """The identity of a run: rows, model and recipe, but not the test rows."""
     return {
         "rows": rows.hash(),
         "columns": [*rows.text, rows.label, *rows.groups],
@@ -68,12 +69,38 @@ def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
     manifest = run.manifest
     if manifest.key == digest(wanted):
         return run
+    refuse_other_split(folder, manifest.held_out, held_out_of(rows))
     data = manifest.config.data
     columns = [*data.text, data.label, *data.groups]
     other = "settings" if manifest.rows_hash == wanted["rows"] else "data"
     if manifest.source != "recorded" and columns != wanted["columns"]:
         other = f"columns ({', '.join(columns)}; now {', '.join(wanted['columns'])})"
     raise UserError(f"{folder}: holds a run of other {other}; choose another --out, or --force to start over")
+
+
+def held_out_of(rows: Rows) -> HeldOut | None:
+    """What a manifest says of the rows that were held out of these."""
+    found = rows.source.held_out
+    if found is None or not len(found.rows):
+        return None
+    return HeldOut(rows=len(found.rows), share=found.share, too_small=found.too_small)
+
+
+def refuse_other_split(folder: Path, former: HeldOut | None, now: HeldOut | None) -> None:
+    """Refuse to go on with a run that holds out another share of its rows.
+
+    Raises
+    ------
+    UserError
+        one line that names both shares.
+    """
+    then, wanted = (f"{one.share:.3g}" if one else "none" for one in (former, now))
+    if then != wanted:
+        hint = f", prove on other rows with `thresher compare {folder} --test FILE`" if former else ""
+        raise UserError(
+            f"{folder}: holds a run with held-out share {then}, now {wanted}; choose another --out{hint}, or --force to start"
+            " over"
+        )
 
 
 def start(
@@ -86,10 +113,12 @@ def start(
     source: Source = "own",
     recorded: Recorded | None = None,
 ) -> Run:
-    """Report what the rows hold, and write them and what describes the run."""
+    """Report the audit of the rows, and write rows and manifest."""
     found = audit(rows, test)
     # A run inside another one holds its rows, which that one has reported.
     if HOME not in folder.parts:
+        for line in held_out_lines(rows, config.how_much.margin):
+            say(line)
         report_audit(audit_lines(found), found)
     layout = Layout(folder)
     save_rows(rows, layout.rows_file)
@@ -108,6 +137,7 @@ def start(
         test_hash=test.hash() if test is not None else None,
         n_rows=len(rows),
         n_test=len(test) if test is not None else 0,
+        held_out=held_out_of(rows),
         classes=rows.classes,
         config=config,
     )

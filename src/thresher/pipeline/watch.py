@@ -1,4 +1,4 @@
-"""Watch a `Trainer` while it trains: a run folder with signals, without a measuring pass."""
+"""Record a `Trainer` while it trains, into a run folder with signals that needs no measuring pass."""
 
 from __future__ import annotations
 

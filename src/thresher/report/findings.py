@@ -1,16 +1,16 @@
-"""What the audit of the rows found, as findings that say whether they ask for a look."""
+"""The results of the audit and of `suspects` as cards of the page; `look` marks those that the reader should check."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from thresher.report.format import count, isolated, percent
+from thresher.report.format import ABSENT, count, isolated, percent
 
 MOST_NAMES = 12
 
 
 def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One entry per question that the audit asked: `name`, `figure`, `text`, `look` and `examples`.
+    """One entry per check of the audit: `name`, `figure`, `text`, `look` and `examples`.
 
     >>> audit = {"n": 4, "classes": {"a": 3, "b": 1}, "groups": {}, "duplicates": {"rows": 1, "examples": []},
     ...          "conflicting": {"texts": 0, "rows": 0, "examples": []}, "empty": {"rows": 0, "ids": []},
@@ -98,7 +98,7 @@ def _singletons(names: list[str]) -> dict[str, Any]:
     return {
         "name": "Classes of one row",
         "figure": count(len(names)),
-        "text": "Nothing to learn such a class from once its row is gone."
+        "text": "If its row is dropped, the class cannot be learned."
         if names
         else "Every class has more than one row.",
         "look": bool(names),
@@ -120,20 +120,21 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": "Test rows",
                 "figure": "0",
-                "text": "None were given, so nothing can be proved.",
+                "text": "None were given, so the selection cannot be tested by retraining.",
                 "look": True,
                 **blank,
             }
         ]
-    shared, absent = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
+    shared, untested = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
     seen = (
-        f"{percent(shared / test['n'])} of the {count(test['n'])} test rows stand in train too; read the figures on unseen text."
+        f"The text of {percent(shared / test['n'])} of the {count(test['n'])} test rows also occurs in the training set; see the"
+        " result on unseen text."
         if shared
-        else f"None of the {count(test['n'])} test rows stands in train."
+        else f"None of the {count(test['n'])} test rows has a text that occurs in the training set."
     )
     return [
         {
-            "name": "Test rows seen in train",
+            "name": "Test rows also in the training set",
             "figure": count(shared),
             "text": seen,
             "look": shared > 0,
@@ -141,12 +142,44 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "name": "Classes without a test row",
-            "figure": count(len(absent)),
-            "text": "Nothing can be said about what pruning does to them."
-            if absent
-            else "Every class is tested.",
-            "look": bool(absent),
+            "figure": count(len(untested)),
+            "text": "The effect of pruning on them cannot be measured."
+            if untested
+            else "Every class has a test row.",
+            "look": bool(untested),
             "examples": [],
-            "names": _some(absent),
+            "names": _some(untested),
         },
+    ]
+
+
+def suspects(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    r"""The list of suspects as one more finding: how many labels are expected to be wrong; nothing without a list.
+
+    >>> facts = {"by": "aum", "rows": 2734, "listed": 85, "expected": 60.2, "total": 70.4, "accuracy": 0.9, "largest": 0.1}
+    >>> [(card["figure"], card["text"]) for card in suspects(facts)]
+    [('70', 'The list of suspects holds 85 rows by \u2068aum\u2069; about 60 of them are expected to be wrong.')]
+    """
+    if found is None:
+        return []
+    if found["expected"] is None:
+        figure, look = ABSENT, True
+        text = (
+            f"The model has learned too little to say: it predicts {percent(found['accuracy'])} of the labels, the largest class"
+            f" alone {percent(found['largest'])}."
+        )
+    else:
+        figure, look = count(round(found["total"])), found["expected"] >= 0.5
+        expected = f"about {count(round(found['expected']))}" if look else "fewer than 1"
+        listed = f"{count(found['listed'], 'row')} by {isolated(found['by'])}"
+        text = f"The list of suspects holds {listed}; {expected} of them are expected to be wrong."
+    return [
+        {
+            "name": "Labels expected to be wrong",
+            "figure": figure,
+            "text": text,
+            "look": look,
+            "examples": [],
+            "names": [],
+        }
     ]

@@ -55,7 +55,7 @@ def _train_lines(report: Audit) -> Iterator[str]:
         )
     if report["alike"]:
         groups = "; ".join(listed(names, 4) for names in report["alike"][:EXAMPLES])
-        yield f"class names that differ only in case or white space: {groups}"
+        yield f"class names that differ only in case, white space or Unicode form: {groups}"
 
 
 def _test_lines(report: Audit) -> Iterator[str]:

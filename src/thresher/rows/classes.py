@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -64,12 +65,19 @@ def given_classes(labels: pl.Series, given: Sequence[str], name: str, place: Pla
     unseen = sorted(set(labels.unique().to_list()) - set(known))
     if unseen:
         first = labels.is_in(unseen).arg_max() or 0
-        near = did_you_mean(unseen[0], known)
+        near = _other_form(unseen[0], known) or did_you_mean(unseen[0], known)
         raise UserError(
             f"{place(first)}: {len(unseen)} label{'s' * (len(unseen) > 1)} not in the training rows:"
             f" {listed(unseen, 5)}{near or '; `--skip-unseen-labels` drops these test rows'}"
         )
     return known
+
+
+def _other_form(label: str, known: Sequence[str]) -> str:
+    """What to say of a label that is a class in another Unicode form, which looks the same."""
+    if unicodedata.normalize("NFC", label) not in {unicodedata.normalize("NFC", one) for one in known}:
+        return ""
+    return f"; '{shown(label)}' is a class in another Unicode form; write both in one, e.g. with unicodedata.normalize"
 
 
 def with_known_labels(labels: pl.Series, classes: Sequence[str], name: str) -> pl.Series:

@@ -20,6 +20,8 @@ FORMATS = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+# The formats of annotated utterances that have no columns.
+ANNOTATED = (".yml", ".yaml", ".conll", ".bio", ".iob")
 TRAIN = ("train", "training")
 HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
 
@@ -32,12 +34,17 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
     splits.
     """
-    path = Path(source).expanduser()
+    path = expanded(source)
     name = shown(path, 1000)
     if path.is_file():
         return format_of(path), [path], False
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{name}: not a file; rows are read more than once, so write them to a file first")
     if path.is_dir():
-        found = [one for one in path.iterdir() if ending(one) in FORMATS]
+        inside = sorted(path.iterdir())
+        found = [one for one in inside if ending(one) in FORMATS] or [
+            one for one in inside if ending(one) in ANNOTATED
+        ]
         missing = f"no {listed(FORMATS)} file in this folder; give a file or a folder of shards"
     elif glob.has_magic(str(path)):
         # Path.glob refuses absolute patterns.
@@ -49,7 +56,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     found = sorted((one for one in found if one.is_file() and one.name[0] not in "._"), key=natural)
     if not found:
         raise UserError(f"{name}: {missing}")
-    _refuse_splits(name, found)
+    refuse_splits(name, found)
     formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
         raise UserError(
@@ -58,7 +65,25 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     return next(iter(formats)), found, True
 
 
-def _refuse_splits(source: str, found: list[Path]) -> None:
+def expanded(source: str | Path) -> Path:
+    """The path of a source, with ~ as the home of a user.
+
+    Raises UserError: a URL, or the home of a user who is not known.
+
+    >>> expanded("https://example.org/train.csv")
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: https://example.org/train.csv: a URL; rows are read from local files, so download it first
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(source)):
+        raise UserError(f"{shown(source, 1000)}: a URL; rows are read from local files, so download it first")
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"{shown(source, 1000)}: there is no such user; write the path in full") from error
+
+
+def refuse_splits(source: str, found: list[Path]) -> None:
     """Refuse shards that are both training and held-out splits: trained on both, no test would be valid."""
     splits = {split_of(name): name for name in reversed(names_of(found))}
     if splits.get("train") and splits.get("held-out"):
@@ -99,6 +124,11 @@ def format_of(path: Path) -> str:
     ('jsonl', 'csv')
     """
     found = FORMATS.get(ending(path))
+    if ending(path) in ANNOTATED:
+        raise UserError(
+            f"{path}: annotated utterances, which `thresher nlu` reads; prune them with `thresher nlu score`, or write them"
+            " as .jsonl with `thresher nlu convert`"
+        )
     if found is None or (found == "parquet" and path.suffix.lower() in COMPRESSED):
         raise UserError(
             f"{path}: unknown file extension '{path.suffix}'; use one of {listed(FORMATS)}, or a text format with .gz or .zst"

@@ -15,7 +15,7 @@ import pyarrow as pa
 from thresher.errors import UserError
 from thresher.rows import validate
 from thresher.rows.classes import Places, classes_of, given_classes, labels_of, with_known_labels
-from thresher.rows.find import find, names_of
+from thresher.rows.find import expanded, find, names_of
 from thresher.rows.ids import content_ids
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
@@ -105,7 +105,7 @@ def load(
     if not any(mask.any() for mask in masks):
         raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
     sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
-    refuse_mixed_splits(sheets, wanted, origin.name)
+    refuse_mixed_splits(sheets, wanted, origin.name, ", or load them all with --group {}")
     sheets = [sheet for sheet in sheets if len(sheet)]
     place = _places(sheets)
 
@@ -216,7 +216,7 @@ def _collected(frame: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Source]:
-    folder = Path(source).expanduser()
+    folder = expanded(source)
     if memory.is_dataset_folder(folder):
         sheet = memory.read_dataset(memory.open_dataset(folder), wanted, shown(folder, 1000))
         return [sheet], Source("dataset", str(source), True, dataset_parts(folder.absolute(), len(sheet)))

@@ -1,15 +1,90 @@
-"""Hold out a share of the training rows, grouped by text."""
+"""Hold out some of the training rows, grouped by text."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from thresher.row_hash import purpose_hashes, uniform
-from thresher.rows.normalise import text_keys
-from thresher.rows.table import Rows
+from thresher.rows.normalise import SEPARATOR, text_keys
+from thresher.rows.table import HeldOut, Rows, Source
+
+# A class with fewer different texts stays in the training rows.
+FEWEST = 5
+
+
+def hold_out(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
+    """Split rows into training rows, which remember the others, and about a `share` of held-out rows to test on.
+
+    Equal normalised texts stay on one side. Of a class whose texts all differ, floor(share n) or one more of its n rows are
+    held out, and as nearly as that of each of its combinations of group values; of all rows, never more than the share. A text
+    with several labels is trained on, and so is a class with fewer than 5 texts of its own: `source.held_out.too_small`
+    names it. Which texts are held out follows from the rows and the seed, whatever the order.
+
+    Parameters: `share` 0 < share <= 0.5, so that every class keeps training rows. Returns (training, held out).
+
+    Source: systematic sampling in stratified order, Cochran (1977), Sampling Techniques, chapter 8.
+
+    >>> import polars as pl
+    >>> from thresher.rows import load
+    >>> frame = pl.DataFrame({"text": [f"song {n}" for n in range(20)], "label": ["a", "b"] * 10})
+    >>> train, held_out = hold_out(load(frame, text="text", label="label"), 0.2)
+    >>> len(train), len(held_out), set(train.table["text"]) & set(held_out.table["text"])
+    (16, 4, set())
+    """
+    texts = text_keys(rows)
+    lines = rows.table.select(
+        label=pl.col(rows.label),
+        cell=pl.concat_str(rows.groups, separator=SEPARATOR) if rows.groups else pl.lit(""),
+        text=pl.Series(texts, dtype=pl.String),
+    )
+    units = (
+        lines.group_by("text")
+        .agg(
+            label=pl.col("label").first(),
+            labels=pl.col("label").n_unique(),
+            cell=pl.col("cell").unique().sort().str.join(SEPARATOR),
+            copies=pl.len(),
+        )
+        .filter(pl.col("labels") == 1)
+    )
+    large = units.group_by("label").len().filter(pl.col("len") >= FEWEST)["label"]
+    units = units.filter(pl.col("label").is_in(large.implode()))
+    units = units.with_columns(
+        place=pl.Series(purpose_hashes(units["text"], seed, "held out"), dtype=pl.UInt64)
+    )
+    units = units.sort("label", "cell", "copies", "place", "text")
+    chosen = units["text"].filter(pl.Series(_every(units, share), dtype=pl.Boolean))
+    held_out = lines["text"].is_in(chosen.implode()).to_numpy()
+    too_small = tuple(sorted(set(rows.classes) - set(large)))
+    train, tested = part(rows, ~held_out), part(rows, held_out)
+    assert tested.source.selected is not None
+    found = HeldOut(tested.source.selected, share, too_small)
+    # The training rows know what to write back; the others need no source of their own.
+    return (
+        replace(train, source=replace(train.source, held_out=found)),
+        replace(tested, source=Source(rows.source.format, rows.source.path)),
+    )
+
+
+def _every(units: pl.DataFrame, share: float) -> list[bool]:
+    """Systematic sampling: which texts, in their order, make the held-out rows keep up with `share` of the rows passed.
+
+    A text waits until all of its copies fit. What a class leaves open beyond a row is not made good by the next one.
+    """
+    chosen, open_rows, former = [], 0.0, None
+    for label, copies in units.select("label", "copies").iter_rows():
+        if label != former:
+            open_rows, former = max(open_rows, 0.0) % 1, label
+        open_rows += share * copies
+        # Sums of shares are rounded: 5 x 0.2 must make a whole row.
+        fits = open_rows + 1e-9 >= copies
+        open_rows -= copies * fits
+        chosen.append(fits)
+    return chosen
 
 
 def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
@@ -30,4 +105,15 @@ def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     spared = {texts[row] for row in np.flatnonzero(held_out & ~trained[labels])}
     if spared:
         held_out &= np.array([text not in spared for text in texts])
-    return replace(rows, table=rows.table.filter(~held_out)), replace(rows, table=rows.table.filter(held_out))
+    return part(rows, ~held_out), part(rows, held_out)
+
+
+def part(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
+    """Some of the rows, in their order; `chosen` (N,). Their source remembers which rows of it they are."""
+    source = rows.source
+    numbers = np.arange(len(rows)) if source.selected is None else source.selected
+    return replace(
+        rows,
+        table=rows.table.filter(chosen),
+        source=replace(source, selected=numbers[chosen], held_out=None),
+    )

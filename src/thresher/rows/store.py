@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
-from thresher.rows.table import Part, Rows, Source
+from thresher.rows.table import HeldOut, Part, Rows, Source
 from thresher.run.files import write, write_folder
 from thresher.run.integrity import check_table, metadata, write_table
 
@@ -23,11 +24,18 @@ _SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` h
 GROUP_ROWS = 16384
 
 
+class _SavedHeldOut(TypedDict):
+    rows: list[int]
+    share: float
+    too_small: list[str]
+
+
 class _SavedSource(TypedDict):
     format: str
     path: str
     sharded: bool
     parts: list[dict[str, object]]
+    held_out: NotRequired[_SavedHeldOut]
 
 
 class _Saved(TypedDict):
@@ -77,9 +85,15 @@ def save_rows(rows: Rows, path: str | Path) -> None:
             "parts": [asdict(part) for part in source.parts],
         },
     }
+    if held_out := rows.source.held_out:
+        saved["source"]["held_out"] = {
+            "rows": held_out.rows.tolist(),
+            "share": held_out.share,
+            "too_small": list(held_out.too_small),
+        }
     table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if source.selected is not None:
-        table = table.append_column(_SELECTED, pa.array(source.selected, pa.int64()))
+    if rows.source.selected is not None:
+        table = table.append_column(_SELECTED, pa.array(rows.source.selected, pa.int64()))
     # Small row groups: reading some of the rows decodes little more than those.
     write_table(path, table, {_KEY: json.dumps(saved).encode()}, GROUP_ROWS)
 
@@ -87,10 +101,11 @@ def save_rows(rows: Rows, path: str | Path) -> None:
 def _save_memory(rows: Rows, path: Path) -> Source:
     """Save data from memory beside the rows. Paths are relative, so that the run folder can be moved."""
     memory = rows.source.memory
+    assert memory is not None
     if rows.source.format == "dataset":
         folder = path.with_suffix(".original")
         write_folder(folder, lambda temporary: write_dataset(memory, temporary))
-        parts = dataset_parts(folder, len(rows))
+        parts = dataset_parts(folder, len(memory))
         return Source(
             "dataset",
             folder.name,
@@ -99,7 +114,7 @@ def _save_memory(rows: Rows, path: Path) -> Source:
         )
     original = path.with_suffix(f".original{path.suffix}")
     write(original, lambda temporary: pq.write_table(memory, temporary, compression="zstd"))
-    part = part_of(original, original.name, original.read_bytes(), len(rows))
+    part = part_of(original, original.name, original.read_bytes(), len(memory))
     return Source("parquet", original.name, False, (replace(part, path=original.name),))
 
 
@@ -153,4 +168,10 @@ def _source(saved: _SavedSource, folder: Path) -> Source:
     parts = [Part(**part) for part in saved["parts"]]  # type: ignore[arg-type]
     # Joining an absolute path to a folder gives the absolute path.
     placed = tuple(replace(part, path=str(folder.resolve() / part.path)) for part in parts)
-    return Source(saved["format"], saved["path"], saved["sharded"], placed)
+    found = saved.get("held_out")
+    held_out = (
+        HeldOut(np.array(found["rows"], np.int64), found["share"], tuple(found["too_small"]))
+        if found
+        else None
+    )
+    return Source(saved["format"], saved["path"], saved["sharded"], placed, held_out=held_out)

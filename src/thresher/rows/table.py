@@ -29,12 +29,26 @@ class Part:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Rows of a source that are tested on and not trained on.
+
+    `rows`: their numbers, (H,), counted over all files. `share`: the share of the rows that was asked for. `too_small`: the
+    classes that no row was held out of.
+    """
+
+    rows: NDArray[np.int64]
+    share: float
+    too_small: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Source:
     """Where rows came from; all that is needed to write them back.
 
     `format` is jsonl, json, csv, tsv, parquet, dataset (a saved dataset folder or a `datasets.Dataset`) or frame.
     Files are listed in `parts`; data from memory is in `memory`. `selected` holds the numbers of the rows that were loaded,
-    (N,), counted over all files, or None if all were.
+    (N,), counted over all files, or None if all were. `held_out` tells which rows were held out of these, and are kept in
+    any case.
     """
 
     format: str
@@ -43,6 +57,7 @@ class Source:
     parts: tuple[Part, ...] = ()
     memory: pa.Table | Dataset | None = None
     selected: NDArray[np.int64] | None = field(default=None, compare=False)
+    held_out: HeldOut | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:

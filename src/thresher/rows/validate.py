@@ -25,7 +25,7 @@ _WORDS: dict[type, str] = {
 _LABELS: dict[type, LabelKind] = {str: "string", int: "integer", bool: "boolean"}
 # Python parses integers of at most 4,300 digits; a label of more than a hundred is treated as a name.
 WHOLE = re.compile(r"(0|-?[1-9][0-9]{0,14})\.0+")  # 1.0, as pandas writes an integer label
-_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,99}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -65,9 +65,10 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
     kind = _LABELS[type(values[0])]
     if kind != "string":
         return pl.Series(column, [str(value).lower() for value in values], dtype=pl.String), kind
-    if not all(map(str.strip, values)):
+    empty = sum(not value.strip() for value in values)
+    if empty:
         place, _ = _first(sheet, column, lambda value: not value.strip())
-        raise UserError(f"{place}: empty label (column '{shown(column)}'); fill it in or drop the row")
+        raise UserError(f"{place}: empty label (column '{shown(column)}'); {_drop(column, empty)}")
     return _series(sheet, column, values), kind if sheet.typed else "untyped"
 
 
@@ -86,7 +87,7 @@ def untyped_kind(distinct: set[str]) -> tuple[LabelKind, str | None]:
     >>> untyped_kind({"0", "1"}), untyped_kind({"1", "2.5"}), untyped_kind({"1", "a"})
     (('integer', None), ('string', '2.5'), ('string', None))
     """
-    if all(map(_INTEGER.fullmatch, distinct)):
+    if all(map(INTEGER.fullmatch, distinct)):
         return "integer", None
     if all(map(_NUMBER.fullmatch, distinct)):
         return "string", min((label for label in distinct if re.search("[.eE]", label)), default=None)
@@ -159,11 +160,18 @@ def _first(sheet: Sheet, column: str, wrong: Callable[[Any], bool]) -> tuple[str
 
 
 def _reject_missing(sheet: Sheet, column: str, role: str) -> None:
-    if any(map(_is_missing, sheet.columns[column])):
+    missing = sum(map(_is_missing, sheet.columns[column]))
+    if missing:
         place, _ = _first(sheet, column, _is_missing)
         raise UserError(
-            f"{place}: no {role} (column '{shown(column)}' is null or missing); fill it in or drop the row"
+            f"{place}: no {role} (column '{shown(column)}' is null or missing); {_drop(column, missing)}"
         )
+
+
+def _drop(column: str, count: int) -> str:
+    """What to do about rows without a value in a column."""
+    rows = f"the {count:,} rows like it" if count > 1 else "the row"
+    return f"fill it in, or drop {rows} with --where '{shown(column)}!='"
 
 
 def _series(sheet: Sheet, column: str, values: list[str]) -> pl.Series:

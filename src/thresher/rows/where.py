@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from thresher.errors import UserError
 from thresher.rows.find import HELD_OUT, TRAIN
 from thresher.rows.read.sheet import SPLIT_COLUMNS, Sheet
-from thresher.rows.validate import group_name
+from thresher.rows.validate import INTEGER, WHOLE, group_name
 from thresher.wording import listed, shown
 
 
@@ -45,7 +45,7 @@ def conditions(given: str | Iterable[str]) -> tuple[Condition, ...]:
 
 
 def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
-    """Which rows of a sheet meet all conditions, (N,).
+    """Which rows of a sheet meet all conditions, (N,). In a format without types, 1.0 equals 1, as for labels.
 
     >>> sheet = Sheet("a.csv", {"split": ["train", "test", None]})
     >>> matching(sheet, conditions("split=train")).tolist(), matching(sheet, conditions("split!=")).tolist()
@@ -53,13 +53,17 @@ def matching(sheet: Sheet, wanted: Iterable[Condition]) -> NDArray[np.bool_]:
     """
     keep = np.ones(len(sheet), np.bool_)
     for one in wanted:
-        values = sheet.columns[one.column]
-        keep &= np.array([(group_name(value) == one.value) == one.equal for value in values], np.bool_)
+        values = [group_name(value) for value in sheet.columns[one.column]]
+        whole = not sheet.typed and INTEGER.fullmatch(one.value) is not None
+        same = [value == one.value or (whole and WHOLE.sub(r"\1", value) == one.value) for value in values]
+        keep &= np.array(same, np.bool_) == one.equal
     return keep
 
 
-def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str) -> None:
+def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: str, more: str = "") -> None:
     """Refuse rows whose split column has both training and held-out rows, unless the column is among the `chosen` ones.
+
+    `more` is another way to load them, for the message, with the column as {}.
 
     Raises UserError: names the column, its values, and how to choose one.
     """
@@ -72,5 +76,5 @@ def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: st
             train = next(value for value in counts if value.casefold() in TRAIN)
             raise UserError(
                 f"{name}: column '{column}' has training and held-out rows ({rows}); choose with --where"
-                f" {column}={train}, or load them all with --group {column}"
+                f" {column}={train}{more.format(column)}"
             )

@@ -40,7 +40,7 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
     Text formats (JSONL, JSON, CSV, TSV) keep the bytes of every record, the header and the byte order mark; blank lines
     between records are dropped. Parquet keeps schema, metadata and compression. Shards become a folder of shards with
     the same names, a dataset becomes a saved dataset folder, a frame becomes a Parquet file. Compressed files stay
-    compressed. Rows that `load` left out (`where`, `skip_unseen`) are in neither file.
+    compressed. Rows that `load` left out (`where`, `skip_unseen`) are in neither file; rows that were held out are kept.
 
     Parameters
     ----------
@@ -82,8 +82,11 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
     for path in (kept, dropped):
         _protect_source(path, source)
         _protect_others(path, source)
-    for path, chosen in ((kept, mask), (dropped, ~mask)):
-        _write(source, _over_all(source, chosen), path)
+    chosen, others = _over_all(source, mask), _over_all(source, ~mask)
+    if source.held_out is not None:
+        chosen[source.held_out.rows] = True
+    for path, written in ((kept, chosen), (dropped, others)):
+        _write(source, written, path)
     return kept, dropped
 
 
@@ -108,7 +111,8 @@ def _over_all(source: Source, mask: Mask) -> Mask:
     """A mask over the loaded rows as a mask over all rows of the source."""
     if source.selected is None:
         return mask
-    full = np.zeros(sum(part.rows for part in source.parts), np.bool_)
+    read = sum(part.rows for part in source.parts) if source.memory is None else len(source.memory)
+    full = np.zeros(read, np.bool_)
     full[source.selected] = mask
     return full
 

@@ -41,11 +41,22 @@ class Recorded(BaseModel):
     seed: int | None
 
 
+class HeldOut(BaseModel):
+    """How many rows were held out of the training rows to test on, which share was asked for, and of which classes none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: int
+    share: float
+    too_small: tuple[str, ...] = ()
+
+
 class Manifest(BaseModel):
     """What describes a run.
 
     `source`: where its scores come from: its own training, a recorded training, or a cheaper proxy model. `key`: a digest of
     the rows, the model and the recipe; a folder of another key holds another run. Hashes are of contents, see `Rows.hash`.
+    `held_out`: the rows of the input that `n_rows` does not count, because they are tested on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +72,7 @@ class Manifest(BaseModel):
     test_hash: str | None
     n_rows: int
     n_test: int
+    held_out: HeldOut | None = None
     classes: tuple[str, ...]
     config: RunConfig
 
@@ -114,7 +126,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 def checksum(manifest: Manifest) -> str:
     """The digest of what the files of the run follow from."""
-    return digest(manifest.model_dump(mode="json", exclude=_EDITABLE))
+    content = manifest.model_dump(mode="json", exclude=_EDITABLE)
+    if manifest.held_out is None:
+        del content["held_out"]  # older run.yaml do not have it
+    return digest(content)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -103,6 +103,11 @@ class Run(Layout):
         """Whether it has test rows."""
         return self.manifest.test_hash is not None and self.test_file.is_file()
 
+    @property
+    def tests_held_out(self) -> bool:
+        """Whether its test rows are those that were held out of the training rows."""
+        return self.has_test and self.manifest.held_out is not None and self.config.data.test is None
+
     def scores(self) -> pl.DataFrame:
         """The table of scores.
 

@@ -23,8 +23,12 @@ def run_html(run: Run) -> str:
         )
         for name in SHOWN
     ]
-    head = Markup("<p>Run <code>{}</code>: {} rows, {} classes, {} test rows</p>").format(
-        str(run), f"{manifest.n_rows:,}", len(manifest.classes), f"{manifest.n_test:,}"
+    head = Markup("<p>Run <code>{}</code>: {} rows, {} classes, {} {} rows</p>").format(
+        str(run),
+        f"{manifest.n_rows:,}",
+        len(manifest.classes),
+        f"{manifest.n_test:,}",
+        "held-out" if run.tests_held_out else "test",
     )
     proof = run.current("compare")
     verdict = ""

@@ -17,6 +17,10 @@ from thresher.wording import did_you_mean
 Normalise = Literal["auto", "raw", "class", "dataset"]
 
 
+# Columns of cleanlab: the quality of a label, which is low where the label is likely to be wrong.
+LOW_ELSEWHERE = frozenset(("label_quality", "label_score"))
+
+
 def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, Literal["high", "low"]]:
     """The column of the score table that `by` and `normalise` refer to, and the end where its hard rows are.
 
@@ -67,11 +71,15 @@ def first_of(by: str, columns: Sequence[str]) -> str:
 def hard_end(name: str) -> Literal["high", "low"]:
     """The end where the hard rows of a score or a normalised column are; "high" for a column of an unknown score.
 
+    The label qualities of cleanlab are hard at their low end.
+
     >>> hard_end("pvi"), hard_end("pvi_class"), hard_end("trail_entropy"), hard_end("pvi_mine")
     ('low', 'low', 'high', 'high')
     """
     score, _ = _score_of(name)
-    return score.hard if score else "high"
+    if score is None:
+        return "low" if name in LOW_ELSEWHERE else "high"
+    return score.hard
 
 
 def columns_of(

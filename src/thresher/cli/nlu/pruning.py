@@ -1,4 +1,4 @@
-"""`thresher nlu score | select | study | report`: pruning the rows of a stack, and what it does."""
+"""`thresher nlu score | select | study | report`: score and prune the training rows of a stack, and study the effect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.nlu.rows import Format, OutFile, Rows, Seed, SkipBad, read
+from thresher.cli.nlu.rows import Domain, Format, OutFile, Rows, Seed, SkipBad, Where, read, read_file
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
@@ -31,7 +31,7 @@ Strategy = Annotated[
 Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="NAME", help="prune rows of this source only")
 ]
-Floor = Annotated[int, typer.Option("--floor", metavar="N", min=0, help="rows of every domain that are kept")]
+Floor = Annotated[int, typer.Option("--floor", metavar="N", min=0, help="least rows to keep of every domain")]
 Protect = Annotated[
     list[str] | None, typer.Option("--protect", metavar="COL=VALUE", help="rows that are never dropped")
 ]
@@ -55,18 +55,20 @@ StudyPrune = Annotated[
 ]
 StudyTechnique = Annotated[
     list[str] | None,
-    typer.Option("--technique", metavar="NAME", help="with --prune: what to compare at each share"),
+    typer.Option("--technique", metavar="NAME", help="with --prune: a technique to compare at each share"),
 ]
 SameSteps = Annotated[
     bool,
     typer.Option(
-        "--same-steps", help="train pruned rows for as many steps as all rows, not for as many epochs"
+        "--same-steps",
+        help="train on pruned rows for as many steps as on all rows, instead of as many epochs",
     ),
 ]
 MixedSources = Annotated[
     bool,
     typer.Option(
-        "--mixed-sources/--no-mixed-sources", help="also add synthetic rows, and prune the others only"
+        "--mixed-sources/--no-mixed-sources",
+        help="also study a mix with synthetic rows, of which only the others are pruned",
     ),
 ]
 STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %", "dIRER %", "sigma DCER")
@@ -84,23 +86,26 @@ def score(
     joint: Annotated[bool, typer.Option("--joint", help="also score by the intent and slot models")] = False,
     test: Annotated[
         list[Path] | None,
-        typer.Option("--without", metavar="FILE", help="leave out rows whose text is in these test rows"),
+        typer.Option("--without", metavar="FILE", help="leave out rows whose text occurs in these test rows"),
     ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy."""
+    """Score rows by the domain classifier, or by the intent where there is one domain (a run folder), with slot-trail entropy."""
     terminal.start(quiet)
     used = settings(config, set)
-    table = _without(read(rows, format, skip_bad), [read(one, None, skip_bad) for one in test or ()])
+    loaded = read_file(rows, format, skip_bad, domain, where)
+    table = _without(loaded.rows, [read(one, None, skip_bad, domain) for one in test or ()])
     from thresher.nlu.pruning.score import score_rows
 
-    found = score_rows(table, out, used, joint=joint, workers=workers)
+    found = score_rows(table, out, used, joint=joint, workers=workers, rest=loaded.rest)
     names = [name for name, kind in found.schema.items() if kind.is_float()]
     if json:
         terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
@@ -115,7 +120,7 @@ def _without(rows: Any, tests: list[Any]) -> Any:
     left = without_test_texts(rows, tests)
     if left.height < rows.height:
         say(
-            f"{rows.height - left.height:,} of {rows.height:,} training rows have the text of a test row; they are left out"
+            f"{rows.height - left.height:,} of {rows.height:,} training rows are left out: their text occurs in the test rows"
         )
     return left
 
@@ -134,10 +139,10 @@ def select(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the training rows to keep, and write them as annotated rows."""
+    """Select the training rows to keep, and write them as annotated rows."""
     terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
-    from thresher.nlu.pruning.score import read_scores
+    from thresher.nlu.pruning.score import read_rest, read_scores
     from thresher.nlu.rows import save_utterances
 
     rows, scores = read_scores(run)
@@ -151,7 +156,7 @@ def select(
         protect=protect or (),
         seed=seed,
     )
-    save_utterances(rows.filter(kept["kept"]), out, form=to)
+    save_utterances(rows.filter(kept["kept"]), out, form=to, rest=read_rest(run))
     tables = {column: removed_by(rows, kept, column) for column in ("source", "domain")}
     n_kept = int(kept["kept"].sum())
     if json:
@@ -166,7 +171,7 @@ def select(
     terminal.line(f"kept rows ({n_kept:,} of {rows.height:,}): {out}")
 
 
-def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
+def named_tests(texts: list[str], skip_bad: bool, domain: str | None = None) -> dict[str, Any]:
     """`NAME=FILE` texts as test rows by name."""
     found = {}
     for text in texts:
@@ -174,8 +179,10 @@ def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
         if not equals or ":" in name:
             raise UserError(f"--test '{text}': write NAME=FILE, for example slurp=slurp/test.jsonl")
         if name in found:
-            raise UserError(f"--test '{text}': there is a test set '{name}' already; give each its own name")
-        found[name] = read(Path(file), None, skip_bad)
+            raise UserError(
+                f"--test '{text}': a test set '{name}' was given before; give each a different name"
+            )
+        found[name] = read(Path(file), None, skip_bad, domain)
     return found
 
 
@@ -192,20 +199,20 @@ def study(
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's table 2 with your rows: whole stacks on pruned rows beside stacks on all of them, with intervals."""
+    """Reproduce the paper's table 2 on your rows: stacks trained on pruned rows against stacks on all rows, with intervals."""
     terminal.start(quiet)
     if technique and not prune:
-        raise UserError(
-            "--technique compares at the shares that --prune names; add --prune 0.52, for example"
-        )
+        raise UserError("--technique needs the shares to compare at; add --prune, for example --prune 0.52")
     used = settings(config, set)
-    tests = named_tests(test, skip_bad)
-    table = _without(read(rows, format, skip_bad), list(tests.values()))
+    tests = named_tests(test, skip_bad, domain)
+    table = _without(read(rows, format, skip_bad, domain, where), list(tests.values()))
     from thresher.nlu.page.write import write_page
     from thresher.nlu.pruning.score import read_scores
     from thresher.nlu.study.run import PLAN, run_study
@@ -256,7 +263,7 @@ def report(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the page of a study: distributions, removal and errors per domain, entropy, efficiency."""
+    """Write the page of a study: score distributions, share removed and errors per domain, entropy, efficiency."""
     terminal.start(quiet)
     from thresher.nlu.page.write import write_page
 

@@ -13,7 +13,7 @@ from thresher.cli.options import Json, Quiet
 if TYPE_CHECKING:
     import polars as pl
 
-    from thresher.nlu.rows import Labels
+    from thresher.nlu.rows import Read
 
 Rows = Annotated[
     Path,
@@ -30,6 +30,16 @@ Format = Annotated[
         help="brackets, pipe, massive, slurp, conll or rasa; else told by the file",
     ),
 ]
+Domain = Annotated[
+    str | None,
+    typer.Option(
+        "--domain", metavar="NAME", help="the domain of rows that name none, and of all rows of a Rasa file"
+    ),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="COL=VALUE", help="read only these rows, e.g. partition=train"),
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="pass over bad rows and count them")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0)]
 
@@ -40,16 +50,25 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def read(path: Path, form: str | None, skip_bad: bool, known: Labels | None = None) -> pl.DataFrame:
+def read(
+    path: Path, form: str | None, skip_bad: bool, domain: str | None = None, where: list[str] | None = None
+) -> pl.DataFrame:
     """Annotated rows; what was passed over is said."""
+    return read_file(path, form, skip_bad, domain, where).rows
+
+
+def read_file(
+    path: Path, form: str | None, skip_bad: bool, domain: str | None = None, where: list[str] | None = None
+) -> Read:
+    """Annotated rows with the rest of their file; what was passed over is said."""
     from thresher.nlu.rows import load_utterances
     from thresher.nlu.rows.table import skipped_line
     from thresher.progress import warn
 
-    found = load_utterances(path, form=form, skip_bad=skip_bad, known=known)
+    found = load_utterances(path, form=form, skip_bad=skip_bad, domain=domain, where=where or ())
     if found.skipped:
         warn(skipped_line(found.skipped))
-    return found.rows
+    return found
 
 
 def convert(
@@ -57,6 +76,8 @@ def convert(
     out: OutFile,
     format: Format = None,
     to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="the format to write")] = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -65,19 +86,25 @@ def convert(
     terminal.start(quiet)
     from thresher.nlu.rows import save_utterances
 
-    table = read(rows, format, skip_bad)
-    save_utterances(table, out, form=to)
+    table, _, rest = read_file(rows, format, skip_bad, domain, where)
+    save_utterances(table, out, form=to, rest=rest)
     _tell({"rows": table.height, "file": str(out)}, json, f"{table.height:,} rows: {out}")
 
 
 def entropy(
-    rows: Rows, format: Format = None, skip_bad: SkipBad = False, json: Json = False, quiet: Quiet = False
+    rows: Rows,
+    format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
+    skip_bad: SkipBad = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Intent entropy and slot-trail entropy of every domain, in bits."""
     terminal.start(quiet)
     from thresher.nlu.entropy import domain_entropy
 
-    found = domain_entropy(read(rows, format, skip_bad))
+    found = domain_entropy(read(rows, format, skip_bad, domain, where))
     if json:
         terminal.as_json(found.to_dicts())
         return
@@ -91,6 +118,8 @@ def synthesise(
     out: OutFile,
     count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="synthetic rows to add")],
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
     json: Json = False,
@@ -103,7 +132,7 @@ def synthesise(
     from thresher.nlu.pruning.synthetic import swapped
     from thresher.nlu.rows import save_utterances
 
-    table = read(rows, format, skip_bad)
+    table = read(rows, format, skip_bad, domain, where)
     named = table.with_columns(source=pl.col("source").replace("", "historical"))
     save_utterances(pl.concat([named, swapped(table, count, seed)]), out)
     _tell({"rows": table.height + count, "file": str(out)}, json, f"{table.height:,} + {count:,} rows: {out}")

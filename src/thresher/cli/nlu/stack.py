@@ -1,4 +1,4 @@
-"""`thresher nlu train | evaluate | predict | demo`: the stack itself."""
+"""`thresher nlu train | evaluate | predict | demo`: train and use a stack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.nlu.rows import Format, Rows, Seed, SkipBad, read
+from thresher.cli.nlu.rows import Domain, Format, Rows, Seed, SkipBad, Where, read
 from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
 from thresher.errors import UserError
 
@@ -22,17 +22,20 @@ StackOut = Annotated[
 StackFolder = Annotated[Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False)]
 Test = Annotated[Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False)]
 Texts = Annotated[
-    list[str] | None, typer.Argument(metavar="[TEXT...]", help="what was said; none: ask for it")
+    list[str] | None,
+    typer.Argument(metavar="[TEXT...]", help="texts to understand; without any, lines from stdin"),
 ]
 Exact = Annotated[
     Path | None,
     typer.Option(
-        "--exact", metavar="FILE", help="annotated rows that answer their own text, before any model"
+        "--exact", metavar="FILE", help="annotated rows that answer their own text before the models"
     ),
 ]
 Templates = Annotated[
     Path | None,
-    typer.Option("--templates", metavar="FILE", help="sentence templates (YAML, hassil) that answer next"),
+    typer.Option(
+        "--templates", metavar="FILE", help="sentence templates (YAML, hassil) that answer after these"
+    ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="trainings at a time")]
 DomainThreshold = Annotated[
@@ -77,19 +80,21 @@ def train(
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a stack: a domain classifier, and for every domain a model for intent and slots."""
+    """Train a stack: a domain classifier, and a model for intent and slots for every domain."""
     terminal.start(quiet)
     used = settings(config, set)
-    table = read(rows, format, skip_bad)
+    table = read(rows, format, skip_bad, domain, where)
     from thresher.nlu.stack.build import train_stack
 
-    fixed = read(exact, None, skip_bad) if exact else None
+    fixed = read(exact, None, skip_bad, domain) if exact else None
     folder = train_stack(table, out, used, exact=fixed, templates=templates, workers=workers, force=force)
     if json:
         terminal.as_json({"stack": str(folder), "rows": table.height})
@@ -98,7 +103,7 @@ def train(
 
 
 def thresholds(domain: float | None, intent: float | None = None) -> dict[str, float]:
-    """Those that were given, which replace a stack's own."""
+    """The thresholds that were given; they override those of the stack."""
     named = {"domain_threshold": domain, "intent_threshold": intent}
     return {name: value for name, value in named.items() if value is not None}
 
@@ -109,13 +114,15 @@ def evaluate(
     domain_threshold: DomainThreshold = None,
     intent_threshold: IntentThreshold = None,
     format: Format = None,
+    domain: Domain = None,
+    where: Where = None,
     skip_bad: SkipBad = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Every error rate of a stack on test rows, over all rows and per domain."""
+    """Evaluate a stack on test rows: every error rate, over all rows and per domain."""
     terminal.start(quiet)
-    table = read(test, format, skip_bad)
+    table = read(test, format, skip_bad, domain, where)
     from thresher.nlu.stack.evaluate import evaluate as judge
     from thresher.nlu.stack.folder import load_stack
 
@@ -130,7 +137,7 @@ def evaluate(
     terminal.line(f"answered by: {paths}")
     if found["unknown_labels"]:
         terminal.line(
-            f"{found['unknown_labels']:,} rows have a domain or intent that no training row has; they are errors"
+            f"{found['unknown_labels']:,} rows have a domain or intent that no training row has; they count as errors"
         )
 
 
@@ -151,7 +158,7 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """What the stack understands, how sure it is and which way it went; without TEXT it asks, line by line."""
+    """Predict domain, intent and slots, with confidences and the path; without TEXT it reads lines from stdin."""
     terminal.start(quiet)
     from thresher.nlu.stack.answer import answer
     from thresher.nlu.stack.folder import load_stack
@@ -166,7 +173,7 @@ def predict(
 
 
 def _asked() -> Any:
-    """Lines from the keyboard or a pipe, until there are no more."""
+    """The non-empty lines of stdin, with a prompt on a terminal."""
     while True:
         if sys.stdin.isatty():
             print("say> ", end="", file=sys.stderr, flush=True)
@@ -183,8 +190,8 @@ def _show(said: dict[str, Any]) -> None:
     )
     named = f"{said['domain'] or '-'} / {said['intent'] or '-'}"
     sure = {name: said[f"{name}_confidence"] for name in ("domain", "intent", "slot")}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in sure.items() if value is not None)
-    terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {told}]")
+    confidences = ", ".join(f"{name} {value:.2f}" for name, value in sure.items() if value is not None)
+    terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {confidences}]")
 
 
 def demo(
@@ -196,7 +203,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try it in a few minutes: Home Assistant's sentences, a stack, a pruned stack, both on unseen templates."""
+    """Try it in a few minutes: a stack and a pruned stack on Home Assistant's sentences, tested on unseen templates."""
     terminal.start(quiet)
     from thresher.nlu.demo import run_demo
 

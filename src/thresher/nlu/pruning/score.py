@@ -1,4 +1,4 @@
-"""Scores of the training rows: of the domain classifier, by the steps of any run folder, and what language adds to them."""
+"""Score the training rows of a stack: by the domain classifier, by slot-trail entropy, and by the joint models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from thresher.errors import UserError
 from thresher.nlu.entropy import row_entropy
 from thresher.nlu.pruning.joint_scores import joint_scores
 from thresher.nlu.stack.config import StackConfig
+from thresher.progress import say
 from thresher.run import parquet
 from thresher.run.files import write
 
 ROWS, SCORES = "nlu_rows.parquet", "nlu_scores.parquet"
+REST = "nlu_rest.yml"
 
 
 def score_rows(
@@ -25,16 +27,20 @@ def score_rows(
     *,
     joint: bool = False,
     workers: int | None = None,
+    rest: str = "",
 ) -> pl.DataFrame:
     """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy.
 
-    The label of the run is the domain; intent and source are groups. The run folder is like any other: `thresher report` and
-    the other steps work on it.
+    The label of the run is the domain; intent and source are groups. Where all rows are of one domain, the label is the intent
+    and the domain classifier's recipe trains an intent classifier. The folder is an ordinary run: `thresher report` and the
+    other steps work on it.
 
     Parameters
     ----------
     joint
         also train the intent and slot models and score every row by them (`joint_scores`).
+    rest
+        what a Rasa file has beside examples (`Read.rest`), for `read_rest`.
 
     Returns
     -------
@@ -44,19 +50,21 @@ def score_rows(
     Raises
     ------
     UserError
-        what the steps refuse: a single domain, a folder of another run, a full disk.
+        what the steps refuse: a single domain with a single intent, a folder of another run, a full disk.
     """
     from thresher import api
 
     folder, config = Path(run), config or StackConfig()
     frame = rows.select("id", "text", "domain", "intent", "source")
-    loaded = api.load(frame, text="text", label="domain", id="id", groups=("intent", "source"))
-    data = DataConfig(
-        train="annotated rows", text=("text",), label="domain", id="id", groups=("intent", "source")
-    )
+    label, groups = "domain", ("intent", "source")
+    if rows["domain"].n_unique() == 1:
+        say(f"nlu score: one domain ({rows['domain'][0]}); rows are scored by their intent")
+        label, groups = "intent", ("domain", "source")
+    loaded = api.load(frame, text="text", label=label, id="id", groups=groups)
+    data = DataConfig(train="annotated rows", text=("text",), label=label, id="id", groups=groups)
     recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
     api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
-    # What VoG, EL2N and PVI need; self-influence would double the pass.
+    # What VoG, EL2N and PVI need; self-influence would double the time.
     settings: dict[str, Any] = {"signals": ("gradient_gram",), **({"workers": workers} if workers else {})}
     api.measure(folder, **settings)
     table = api.score(folder)
@@ -71,7 +79,14 @@ def score_rows(
         )
     write(folder / ROWS, rows.write_parquet)
     write(folder / SCORES, found.write_parquet)
+    write(folder / REST, rest)
     return found
+
+
+def read_rest(run: str | Path) -> str:
+    """The `rest` that `score_rows` was given."""
+    file = Path(run) / REST
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -80,7 +95,7 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises
     ------
     UserError
-        they are not there.
+        they do not exist.
     """
     folder = Path(run)
     for name in (ROWS, SCORES):

@@ -58,20 +58,20 @@ def slots_of(spans: Spans, tags: Sequence[str], strict: bool = True) -> tuple[Sl
 
 
 def spans_in(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Where tokens stand in a text, in order.
+    """Where tokens stand in a text, in order; the two may differ in case, as in SLURP.
 
     Raises
     ------
     BadRow
         the tokens, spaces apart, are not the text.
 
-    >>> spans_in("bob, hi", ["bob", ",", "hi"])
+    >>> spans_in("bob, hi", ["Bob", ",", "hi"])
     [(0, 3), (3, 4), (5, 7)]
     """
     spans, at = [], 0
     for token in tokens:
         start = at + len(text[at:]) - len(text[at:].lstrip())
-        if not token or not text.startswith(token, start):
+        if not token or text[start : start + len(token)].casefold() != token.casefold():
             raise BadRow(f"token '{shown(token)}' does not stand in the text where it should: not aligned")
         at = start + len(token)
         spans.append((start, at))

@@ -73,7 +73,9 @@ def write(text: str, slots: tuple[Slot, ...]) -> str:
 
 
 def with_text(annotated: str, text: Any) -> tuple[str, tuple[Slot, ...]]:
-    """Text and slots where the plain text is given, too; the two may differ in case.
+    """Text and slots where the plain text is given, too; the two may differ in case and in white space.
+
+    MASSIVE puts spaces around Chinese and Japanese slots that the plain text does not have.
 
     Raises
     ------
@@ -82,14 +84,23 @@ def with_text(annotated: str, text: Any) -> tuple[str, tuple[Slot, ...]]:
 
     >>> with_text("check [app : Outlook]", "check outlook")
     ('check outlook', (Slot(start=6, end=13, label='app'),))
+    >>> with_text("[time : 九点] 提醒我", "九点提醒我")
+    ('九点提醒我', (Slot(start=0, end=2, label='time'),))
     """
     found, slots = parse(annotated)
     if text is None:
         return found, slots
     plain, _ = squeezed(str(text))
-    if found.lower() != plain.lower() or len(found) != len(plain):
+    there, here = _signs(plain), _signs(found)
+    if "".join(plain[at].lower() for at in there) != "".join(found[at].lower() for at in here):
         raise BadRow(f"the annotation reads '{shown(found)}' and the text '{shown(plain)}': not aligned")
-    return plain, slots
+    place = dict(zip(here, there, strict=True))
+    return plain, tuple(Slot(place[start], place[end - 1] + 1, label) for start, end, label in slots)
+
+
+def _signs(text: str) -> list[int]:
+    """The positions of the characters that are not white space."""
+    return [at for at, sign in enumerate(text) if not sign.isspace()]
 
 
 def from_record(record: Mapping[str, Any]) -> Utterance:

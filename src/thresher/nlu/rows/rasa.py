@@ -1,6 +1,7 @@
-"""Rasa's training data: YAML, intents `domain/intent`, entities `[nine am](time)` or `[nine am]{"entity": "time"}`.
+"""Rasa's training data: YAML with intents and examples, entities `[nine am](time)` or `[nine am]{"entity": "time"}`.
 
-Synonyms, look-up tables and regular expressions are passed over, as are the values that entities are normalised to.
+Roles, groups, values and metadata have no place in a row; `Utterance.rasa` keeps the example as it stands, and it is written
+back like that. Synonyms, lookup tables and regular expressions are the `rest` of a file.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,29 @@ import yaml
 
 from thresher.errors import UserError
 from thresher.nlu.rows.table import BadRow, Parsed, Slot, Utterance, squeezed
-from thresher.wording import shown
+from thresher.progress import say, warn
+from thresher.rows.read.raw import content
+from thresher.rows.read.sheet import utf8, without_mark
+from thresher.wording import listed, shown
 
+DEFAULT_DOMAIN = "default"
 _ENTITY = re.compile(r"\[([^\[\]]*)\](?:\(([^()]*)\)|(\{[^{}]*\}))")
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_/.+-]*")
+_BROKEN = re.compile(r"\[[^\[\]]*\][({\[]")
 
 
 def parse(example: str) -> tuple[str, tuple[Slot, ...]]:
-    """Text and slots of an example.
+    """Text and slots of an example. Brackets that begin no entity are text, as for Rasa.
 
     Raises
     ------
     BadRow
-        brackets that are no entity, or an entity without a name or a text.
+        an entity that is never closed, or one without a name or a text.
 
     >>> parse('wake me at [nine am](time) or [10]{"entity": "time", "value": "22:00"}')[1]
     (Slot(start=11, end=18, label='time'), Slot(start=22, end=24, label='time'))
+    >>> parse("press [enter] now")
+    ('press [enter] now', ())
     """
     text, slots, at = "", [], 0
     for found in _ENTITY.finditer(example):
@@ -48,7 +56,7 @@ def parse(example: str) -> tuple[str, tuple[Slot, ...]]:
 
 
 def _plain(piece: str) -> str:
-    if "[" in piece or "]" in piece:
+    if _BROKEN.search(piece):
         raise BadRow(f"broken brackets in '{shown(piece)}': an entity is [text](entity)")
     return piece
 
@@ -60,53 +68,76 @@ def _name(described: str) -> str:
         raise BadRow(f"'{shown(described)}' is not {{\"entity\": NAME}}") from error
 
 
-def write_example(text: str, slots: Iterable[Slot]) -> str:
-    """The example.
-
-    >>> write_example("wake me at nine am", [Slot(11, 18, "time")])
-    'wake me at [nine am](time)'
-    """
-    if "[" in text or "]" in text:
-        raise BadRow("a text with brackets of its own cannot be written for Rasa")
-    pieces, at = [], 0
-    for start, end, label in slots:
-        pieces += [text[at:start], f"[{text[start:end]}]({label})"]
-        at = end
-    return "".join([*pieces, text[at:]])
+def has_examples(path: Path) -> bool:
+    """Whether a YAML file has the key `nlu`, told without parsing it."""
+    return re.search(rb"^nlu\s*:", content(path.read_bytes(), str(path)), re.MULTILINE) is not None
 
 
-def read(path: Path) -> Parsed:
-    """The examples of a file, each with its line.
+def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]:
+    """The examples of some files, each with its line, and the other blocks of their `nlu` lists, as YAML.
+
+    Without `domain`, an intent `domain/intent` names one, and others are of `DEFAULT_DOMAIN`; with it, all are of that one.
 
     Raises
     ------
     UserError
         broken YAML, or no list under `nlu`.
     """
+    parsed: list[tuple[str, Any]] = []
+    rest = ""
+    for path in paths:
+        text, root = _root(path)
+        blocks = _get(root, "nlu")
+        if not isinstance(blocks, yaml.SequenceNode):
+            raise UserError(f"{path}: no list under 'nlu'; Rasa keeps its examples there")
+        others = [key.value for key, _ in root.value if key.value not in ("version", "nlu")]
+        if others:
+            say(f"{path}: only 'nlu' is read; {listed(others)} would not be written back")
+        for block in blocks.value:
+            if _get(block, "intent") is None:
+                rest += _as_item(text, block)
+            else:
+                parsed += [(f"{path} line {line}", row) for line, row in _rows(block, path, domain)]
+    return parsed, rest
+
+
+def _root(path: Path) -> tuple[str, Any]:
+    """The text of a file, and the root of its YAML."""
+    _, body = without_mark(content(path.read_bytes(), str(path)), str(path))
+    text = "".join(utf8(line, str(path), number) for number, line in enumerate(body.splitlines(True), 1))
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return text, yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
         raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
-    blocks = _get(root, "nlu")
-    if not isinstance(blocks, yaml.SequenceNode):
-        raise UserError(f"{path}: no list under 'nlu'; Rasa keeps its examples there")
-    for block in blocks.value:
-        intent, examples = _get(block, "intent"), _get(block, "examples")
-        if intent is None:
-            continue
-        metadata = _get(block, "metadata")
-        source = _text(_get(metadata, "source"))
-        domain, slash, own = _text(intent).partition("/")
-        named = (domain, own) if slash else ("", domain)
-        for line, text in _examples(examples):
-            yield f"{path} line {line}", partial(_row, text, named, source)
 
 
-def _row(text: str, named: tuple[str, str], source: str) -> Utterance:
-    if not named[0]:
-        raise BadRow(f"intent '{shown(named[1])}' names no domain; write DOMAIN/INTENT")
+def _as_item(text: str, block: Any) -> str:
+    """A block of the list under `nlu` as it stands, moved to the left."""
+    start, column = block.start_mark.index, block.start_mark.column
+    first, *others = text[start : block.end_mark.index].rstrip().split("\n")
+    margin = re.compile(f" {{0,{column}}}")
+    return (
+        "\n".join([f"- {first}", *(f"  {margin.sub('', line, count=1)}".rstrip() for line in others)]) + "\n"
+    )
+
+
+def _rows(block: Any, path: Path, domain: str | None) -> Iterator[tuple[int, Any]]:
+    """The examples of an intent, each with its line."""
+    named = _text(_get(block, "intent"))
+    own, slash, intent = named.partition("/")
+    if domain is not None or not slash:
+        own, intent = domain or DEFAULT_DOMAIN, named
+    metadata = _value(_get(block, "metadata"))
+    source = metadata.get("source") if isinstance(metadata, dict) else None
+    for line, text, about in _examples(_get(block, "examples"), path):
+        kept = {"intent": named, "example": " ".join(text.split()), "metadata": metadata, "about": about}
+        written = json.dumps({key: one for key, one in kept.items() if one}, ensure_ascii=False, default=str)
+        yield line, partial(_row, text, (own, intent), source if isinstance(source, str) else "", written)
+
+
+def _row(text: str, named: tuple[str, str], source: str, written: str) -> Utterance:
     plain, slots = parse(text)
-    return Utterance(plain, *named, slots, source)
+    return Utterance(plain, *named, slots, source, rasa=written)
 
 
 def _get(node: Any, key: str) -> Any:
@@ -120,36 +151,98 @@ def _text(node: Any) -> str:
     return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
 
 
-def _examples(node: Any) -> Iterator[tuple[int, str]]:
-    """Line and text of every example: of a block of `- text` lines, or of a list of mappings with `text`."""
+def _value(node: Any) -> Any:
+    """The value of a node; None where there is none, or YAML has no value for it."""
+    if node is None:
+        return None
+    try:
+        return yaml.SafeLoader("").construct_object(node, deep=True)
+    except yaml.YAMLError:
+        return None
+
+
+def _examples(node: Any, path: Path) -> Iterator[tuple[int, str, Any]]:
+    """Line, text and metadata of every example: of a block of `- text` lines, or of a list of mappings with `text`."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield item.start_mark.line + 1, _text(_get(item, "text") or item).strip().removeprefix("- ")
+            text = _text(_get(item, "text") or item).strip().removeprefix("- ")
+            yield item.start_mark.line + 1, text, _value(_get(item, "metadata"))
     elif isinstance(node, yaml.MappingNode):
-        yield node.start_mark.line + 1, ""
+        yield node.start_mark.line + 1, "", None
     elif node is not None:
         # The text of a block begins on the line after its sign.
-        first = node.start_mark.line + (2 if node.style in ("|", ">") else 1)
-        for number, line in enumerate(str(node.value).split("\n"), first):
-            if line.strip():
-                yield number, line.strip().removeprefix("-").strip()
+        block = node.style in ("|", ">")
+        for number, line in enumerate(str(node.value).split("\n"), node.start_mark.line + 1 + block):
+            text = line.strip()
+            if text.startswith("-") or (text and not block):
+                yield number, text.removeprefix("-").strip(), None
+            elif text and not text.startswith("#"):
+                warn(f"{path} line {number}: '{shown(text)}' has no dash before it, so it is no example")
 
 
-def write(rows: Iterable[Utterance]) -> str:
-    """The rows as one file, grouped by domain, intent and source; Rasa has no place for ids."""
+def write_example(text: str, slots: Iterable[Slot]) -> str:
+    """The example.
 
-    def key(row: Utterance) -> tuple[str, str, str]:
-        return row.domain, row.intent, row.source
+    >>> write_example("wake me at nine am", [Slot(11, 18, "time")])
+    'wake me at [nine am](time)'
+    """
+    pieces, at, slots = [], 0, tuple(slots)
+    for start, end, label in slots:
+        pieces += [text[at:start], f"[{text[start:end]}]({label})"]
+        at = end
+    example = "".join([*pieces, text[at:]])
+    if parse(example) != (text, slots):
+        raise BadRow(f"'{shown(text)}' has brackets that Rasa would read as an entity")
+    return example
 
+
+def write(rows: Iterable[Utterance], rest: str = "") -> str:
+    """The rows as one file, grouped by intent and metadata, and the rest; Rasa has no place for ids."""
+    groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
+    for row in rows:
+        intent, metadata, *example = _as_it_stood(row)
+        groups.setdefault((intent, _json(metadata)), []).append((example[0], example[1]))
     lines = ['version: "3.1"', "nlu:"]
-    for (domain, intent, source), group in groupby(sorted(rows, key=key), key=key):
-        if "/" in domain:
+    for (intent, metadata), examples in groups.items():
+        lines.append(f"- intent: {_scalar(intent)}")
+        lines += [] if metadata == "null" else [f"  metadata: {metadata}"]
+        if any(about for _, about in examples):
+            lines.append("  examples:")
+            for text, about in examples:
+                lines.append(f"  - text: {_json(text)}")
+                lines += [f"    metadata: {_json(about)}"] if about else []
+        else:
+            lines += ["  examples: |", *(f"    - {text}" for text, _ in examples)]
+    return "\n".join(lines) + "\n" + rest
+
+
+def _scalar(text: str) -> str:
+    """A text as YAML, without quotes where it needs none."""
+    return text if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text else _json(text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _as_it_stood(row: Utterance) -> tuple[str, Any, str, Any]:
+    """Intent, its metadata, example and its metadata: as in the file that the row came from, where they are still the row's."""
+    kept: Any = {}
+    try:
+        kept = json.loads(row.rasa or "{}")
+        same = parse(kept.get("example", "")) == (row.text, row.slots)
+    except (ValueError, AttributeError, TypeError, BadRow):
+        kept, same = {}, False
+    intent = kept.get("intent")
+    if intent not in (row.intent, f"{row.domain}/{row.intent}"):
+        if "/" in row.domain:
             raise BadRow(
-                f"domain '{shown(domain)}' has a '/', which divides domain and intent in Rasa's files"
+                f"domain '{shown(row.domain)}' has a '/', which divides domain and intent in Rasa's files"
             )
-        lines.append(f"- intent: {json.dumps(f'{domain}/{intent}', ensure_ascii=False)}")
-        if source:
-            lines += ["  metadata:", f"    source: {json.dumps(source, ensure_ascii=False)}"]
-        lines.append("  examples: |")
-        lines += [f"    - {write_example(row.text, row.slots)}" for row in group]
-    return "\n".join(lines) + "\n"
+        intent = f"{row.domain}/{row.intent}"
+    metadata = kept.get("metadata")
+    if row.source != (metadata.get("source", "") if isinstance(metadata, dict) else ""):
+        metadata = {**(metadata if isinstance(metadata, dict) else {}), "source": row.source}
+    if same:
+        return intent, metadata, kept["example"], kept.get("about")
+    return intent, metadata, write_example(row.text, row.slots), None

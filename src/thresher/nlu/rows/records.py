@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,10 +20,13 @@ from thresher.rows.find import find
 from thresher.rows.read import arrow, delimited, json_lines, memory
 from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import Sheet
+from thresher.rows.where import Condition, matching, refuse_mixed_splits
 from thresher.wording import listed, shown
 
 # In the order in which their columns are looked for.
 FORMATS: dict[str, ModuleType] = {"brackets": brackets, "pipe": pipe, "massive": massive, "slurp": slurp}
+# Of every format: what `rasa` wrote into it, to be written back into a Rasa file.
+_MORE = {"rasa": ("rasa",)}
 _READERS: dict[str, Callable[[bytes, str, Any], Sheet]] = {
     "jsonl": json_lines.read,
     "csv": delimited.read_csv,
@@ -32,34 +35,44 @@ _READERS: dict[str, Callable[[bytes, str, Any], Sheet]] = {
 }
 
 
-def read(source: Path, form: str | None) -> tuple[str, Parsed]:
-    """The format, told by its columns where it is not given, and the rows with their places.
+def read(source: Path, form: str | None, where: Iterable[Condition] = ()) -> Parsed:
+    """The rows that meet the conditions, with their places; the format is told by its columns where it is not given.
 
     Raises
     ------
     UserError
-        no such file, or no format has its columns.
+        no such file, no format has its columns, or rows of several splits.
     """
+    wanted = [one.column for one in where]
     if memory.is_dataset_folder(source):
         dataset = memory.open_dataset(source)
         names = list(dataset.column_names)
         found = form or format_by(names, str(source))
-        return found, _rows(
-            memory.read_dataset(dataset, _columns(found, names, str(source)), str(source)), found
-        )
+        columns = [*_columns(found, names, str(source)), *wanted]
+        sheets = [memory.read_dataset(dataset, list(dict.fromkeys(columns)), str(source))]
+        return _chosen(sheets, found, where, str(source))
     kind, paths, _ = find(source)
     if kind not in _READERS:
         raise UserError(
             f"{source}: annotated rows are read from .jsonl, .csv, .tsv, .parquet, .conll or .yml"
         )
-    parsed: list[tuple[str, Callable[[], Utterance]]] = []
-    found = form or ""
+    sheets, found = [], form or ""
     for path in paths:
         raw = content(path.read_bytes(), str(path))
         names = _names(kind, raw, path)
         found = found or format_by(names, str(path))
-        parsed += _rows(_READERS[kind](raw, str(path), _columns(found, names, str(path))), found)
-    return found, parsed
+        columns = [*_columns(found, names, str(path)), *wanted]
+        sheets.append(_READERS[kind](raw, str(path), list(dict.fromkeys(columns))))
+    return _chosen(sheets, found, where, str(source))
+
+
+def _chosen(sheets: list[Sheet], form: str, where: Iterable[Condition], name: str) -> Parsed:
+    """The rows of all sheets that meet the conditions."""
+    chosen = [sheet.take(matching(sheet, where)) for sheet in sheets]
+    if not any(map(len, chosen)) and any(map(len, sheets)):
+        raise UserError(f"{name}: no row matches {' and '.join(map(str, where))}; check the values")
+    refuse_mixed_splits(chosen, [one.column for one in where], name)
+    return [parsed for sheet in chosen for parsed in _rows(sheet, form)]
 
 
 def format_by(names: Iterable[str], where: str) -> str:
@@ -95,15 +108,7 @@ def _names(kind: str, raw: bytes, path: Path) -> list[str]:
             except (ValueError, TypeError, RecursionError):
                 continue
         return list(names)
-    # Bare carriage returns, too, end the header here; the reader tells of them.
-    header = next((line for line in body.splitlines() if line.strip()), b"")
-    try:
-        cells = csv.reader(
-            [header.decode(errors="replace").strip()], delimiter="\t" if kind == "tsv" else ","
-        )
-        return next(cells, [])
-    except csv.Error as error:
-        raise UserError(f"{path}: the first line is no header ({error}); name the columns there") from error
+    return delimited.columns(raw, str(path), delimiter="\t" if kind == "tsv" else ",")
 
 
 def _columns(form: str, names: list[str], where: str) -> list[str]:
@@ -121,7 +126,10 @@ def _columns(form: str, names: list[str], where: str) -> list[str]:
                 f"{where}: no column '{aliases[0]}', which format {form} needs; it has {listed(names)}"
             )
     return [
-        name for aliases in (module.COLUMNS | module.OPTIONAL).values() for name in aliases if name in names
+        name
+        for aliases in (module.COLUMNS | module.OPTIONAL | _MORE).values()
+        for name in aliases
+        if name in names
     ]
 
 
@@ -129,7 +137,7 @@ def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
     module = FORMATS[form]
     names = {
         key: next(name for name in aliases if name in sheet.columns)
-        for key, aliases in (module.COLUMNS | module.OPTIONAL).items()
+        for key, aliases in (module.COLUMNS | module.OPTIONAL | _MORE).items()
         if set(aliases) & set(sheet.columns)
     }
     lists = getattr(module, "LISTS", ())
@@ -140,7 +148,7 @@ def _rows(sheet: Sheet, form: str) -> list[tuple[str, Callable[[], Utterance]]]:
             if record[key] is None:
                 raise BadRow(f"no {names[key]}")
         row: Utterance = module.from_record(record)
-        return row
+        return replace(row, rasa=record.get("rasa") or "")
 
     return [(sheet.place(at), partial(parse, at)) for at in range(len(sheet))]
 
@@ -156,7 +164,7 @@ def _value(value: Any, name: str, is_list: bool) -> Any:
 
 
 def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], Any]:
-    """What writes the rows to a path of that ending; a source column is written where any row has a source.
+    """What writes the rows to a path of that ending; the columns source and rasa are written where any row has a value.
 
     Raises
     ------
@@ -168,11 +176,12 @@ def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], 
     records: list[dict[str, Any]] = []
     for row in rows:
         try:
-            records.append(FORMATS[form].to_record(row))
+            records.append(FORMATS[form].to_record(row) | {"rasa": row.rasa})
         except BadRow as error:
             raise UserError(f"row '{shown(row.id)}': {error}; choose another format") from error
-    if not any(record["source"] for record in records):
-        records = [{key: value for key, value in record.items() if key != "source"} for record in records]
+    for column in ("source", "rasa"):
+        if not any(record[column] for record in records):
+            records = [{key: value for key, value in record.items() if key != column} for record in records]
     if path.suffix == ".parquet":
         return pl.DataFrame(records).write_parquet
     text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import polars as pl
@@ -24,6 +24,7 @@ SCHEMA = pl.Schema(
         "intent": pl.String(),
         "slots": SLOTS,
         "source": pl.String(),
+        "rasa": pl.String(),
     }
 )
 # Runs of letters and digits, and every other sign alone; scripts without spaces go sign by sign.
@@ -42,7 +43,10 @@ class Slot(NamedTuple):
 
 @dataclass(frozen=True)
 class Utterance:
-    """One annotated row; the text has single spaces and none at its ends."""
+    """One annotated row; the text has single spaces and none at its ends.
+
+    `rasa` is the example as its Rasa file has it, which holds more than the other fields.
+    """
 
     text: str
     domain: str
@@ -50,6 +54,7 @@ class Utterance:
     slots: tuple[Slot, ...] = ()
     source: str = ""
     id: str | None = None
+    rasa: str = field(default="", compare=False)
 
 
 class BadRow(ValueError):
@@ -65,10 +70,14 @@ class Labels:
 
 
 class Read(NamedTuple):
-    """A table of the columns in `SCHEMA`, and one line for every row that was passed over."""
+    """A table of the columns in `SCHEMA`, one line for every row that was passed over, and the rest of the file.
+
+    `rest` is what a Rasa file has beside examples (synonyms, lookup tables, regular expressions); see `save_utterances`.
+    """
 
     rows: pl.DataFrame
     skipped: list[str]
+    rest: str = ""
 
 
 Parsed = Iterable[tuple[str, Callable[[], Utterance]]]
@@ -130,7 +139,7 @@ def checked(row: Utterance, known: Labels | None = None) -> Utterance:
     given = [("text", text), ("domain", row.domain), ("intent", row.intent)]
     for name, value in given:
         if not value:
-            raise BadRow(f"no {name}")
+            raise BadRow(f"no {name}" + ("; --domain NAME gives rows one" if name == "domain" else ""))
     labels = [("slot label", slot.label) for slot in moved]
     for name, value in [*given, ("source", row.source), ("id", row.id or ""), *labels]:
         if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in value):
@@ -169,8 +178,17 @@ def _check_known(domain: str, intent: str, slots: tuple[Slot, ...], known: Label
             raise BadRow(f"unknown slot label '{shown(slot.label)}' of domain '{shown(domain)}'{near}")
 
 
-def collect(parsed: Parsed, *, skip_bad: bool = False, known: Labels | None = None, name: str = "") -> Read:
+def collect(
+    parsed: Parsed,
+    *,
+    skip_bad: bool = False,
+    known: Labels | None = None,
+    domain: str | None = None,
+    name: str = "",
+) -> Read:
     """Rows from (place, function that parses the row there); the first bad one is refused, or all are passed over.
+
+    `domain` is that of rows which name none.
 
     Raises
     ------
@@ -181,7 +199,8 @@ def collect(parsed: Parsed, *, skip_bad: bool = False, known: Labels | None = No
     skipped: list[str] = []
     for place, parse in parsed:
         try:
-            good.append(checked(parse(), known))
+            row = parse()
+            good.append(checked(replace(row, domain=row.domain or domain or ""), known))
         except BadRow as error:
             if not skip_bad:
                 raise UserError(
@@ -212,20 +231,22 @@ def as_table(rows: Iterable[Utterance]) -> pl.DataFrame:
         "intent": [row.intent for row in rows],
         "slots": [[slot._asdict() for slot in row.slots] for row in rows],
         "source": [row.source for row in rows],
+        "rasa": [row.rasa for row in rows],
     }
     return pl.DataFrame(columns, schema=SCHEMA)
 
 
 def utterances(table: pl.DataFrame) -> Iterator[Utterance]:
-    """The rows of a table.
+    """The rows of a table; the column `rasa` may be missing.
 
     >>> row = Utterance("at nine", "alarm", "set", (Slot(3, 7, "time"),), id="1")
     >>> list(utterances(as_table([row]))) == [row]
     True
     """
-    for row in table.select(SCHEMA.names()).iter_rows(named=True):
-        slots = tuple(Slot(**slot) for slot in row["slots"])
-        yield Utterance(row["text"], row["domain"], row["intent"], slots, row["source"], row["id"])
+    names = [name for name in SCHEMA if name != "rasa" or name in table.columns]
+    for row in table.select(names).iter_rows(named=True):
+        slots = tuple(Slot(**slot) for slot in row.pop("slots"))
+        yield Utterance(slots=slots, **row)
 
 
 def labels_of(table: pl.DataFrame) -> Labels:

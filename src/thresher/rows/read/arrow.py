@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,17 +38,37 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
 
 
 def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
-    """The wanted columns of an Arrow table; the class numbers of a `datasets` ClassLabel become names."""
+    """The wanted columns of an Arrow table.
+
+    The class numbers of a `datasets` ClassLabel become names, and the values of a Json column what they encode.
+    """
     need(wanted, table.column_names, name)
     columns = {column: _values(table, column, name) for column in with_splits(wanted, table.column_names)}
-    for column, names in _class_names(table.schema).items():
-        if column in columns and pa.types.is_integer(table.schema.field(column).type):
+    features = _features(table.schema)
+    for column, values in columns.items():
+        kind, feature = table.schema.field(column).type, features.get(column, {})
+        names = feature.get("names")
+        if feature.get("_type") == "ClassLabel" and isinstance(names, list) and pa.types.is_integer(kind):
             # -1 is a missing label in `datasets`.
             columns[column] = [
-                None if value is None or not 0 <= value < len(names) else names[value]
-                for value in columns[column]
+                None if value is None or not 0 <= value < len(names) else names[value] for value in values
             ]
+        elif isinstance(kind, pa.JsonType) or feature.get("_type") == "Json":
+            columns[column] = [_decoded(value, name, column, row) for row, value in enumerate(values)]
     return Sheet(name, columns)
+
+
+def _decoded(value: object, name: str, column: str, row: int) -> object:
+    """The value that a cell of a Json column encodes."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{name} row {row + 1}: column '{shown(column)}' is a Json column and {shown(value)} is not JSON; write the"
+            " column again"
+        ) from error
 
 
 def _values(table: pa.Table, column: str, name: str) -> Cells:
@@ -60,8 +81,8 @@ def _values(table: pa.Table, column: str, name: str) -> Cells:
     return values
 
 
-def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """The class names per column, from the metadata that `datasets` writes into a schema.
+def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
+    """The feature of each column, from the metadata that `datasets` writes into a schema.
 
     Any tool may have written this metadata, so its structure is checked at every level.
     """
@@ -72,11 +93,9 @@ def _class_names(schema: pa.Schema) -> dict[str, list[str]]:
     for name in ("info", "features"):
         found = found.get(name) if isinstance(found, dict) else None
     return {
-        column: feature["names"]
+        column: feature
         for column, feature in (found if isinstance(found, dict) else {}).items()
         if isinstance(feature, dict)
-        and feature.get("_type") == "ClassLabel"
-        and isinstance(feature.get("names"), list)
     }
 
 

@@ -43,6 +43,24 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
     return Sheet(name, columns, lines, typed=False)
 
 
+def columns(raw: bytes, name: str, *, delimiter: str) -> list[str]:
+    """The names of the columns, from the header line.
+
+    >>> columns(b"text; label", "a.csv", delimiter=",")
+    ['text', 'label']
+    """
+    _, body = without_mark(raw, name)
+    with _any_length():
+        _, _, header = next(_records(body, name, _dialect(body, name, delimiter)), (0, 0, []))
+    return [cell.strip() for cell in header]
+
+
+def separator(raw: bytes, name: str, delimiter: str) -> str:
+    """What separates the fields of a file: `delimiter`, or another that its header has instead."""
+    _, body = without_mark(raw, name)
+    return _dialect(body, name, delimiter).delimiter
+
+
 def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
     """The header and the records of the file, byte for byte, including the line ends."""
     mark, body = without_mark(raw, name)

@@ -141,7 +141,7 @@ def open_dataset(path: Path) -> Dataset:
 
     try:
         found = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError, pa.ArrowException) as error:
         raise UserError(
             f"{path}: not a readable dataset folder ({shown(error, 120)}); save it again"
         ) from error

@@ -98,11 +98,17 @@ def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: S
 def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
     """The byte order mark of a file (or nothing), and the rest.
 
-    Raises UserError: the file is UTF-16.
+    Raises UserError: the file is UTF-16, with a mark or without.
     """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UserError(
             f"{name}: UTF-16, not UTF-8 (byte 0); save it as UTF-8, e.g. iconv -f UTF-16 -t UTF-8"
+        )
+    start = raw[:200]
+    if start.count(0) > len(start) // 4:
+        raise UserError(
+            f"{name}: not UTF-8, but probably UTF-16 without a byte order mark; save it as UTF-8, e.g. iconv -f"
+            f" UTF-16{'LE' if start[1::2].count(0) > start[::2].count(0) else 'BE'} -t UTF-8"
         )
     mark = codecs.BOM_UTF8 if raw.startswith(codecs.BOM_UTF8) else b""
     return mark, raw[len(mark) :]

@@ -1,0 +1,65 @@
+"""`thresher select` on tables of scores that other tools write."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from thresher.cli import main
+
+QUALITY = pl.DataFrame({"is_label_issue": [True, False, False, True], "label_quality": [0.1, 0.9, 0.8, 0.2]})
+
+
+def select(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ended:
+        main(["select", *map(str, arguments)])
+    captured = capfd.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+def test_json_lines_of_cartography_keep_their_records(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.dumps({"guid": 100 + n, "confidence": n / 4, "variability": 0.1}) for n in range(4)]
+    (tmp_path / "td_metrics.jsonl").write_text("\n".join(lines))
+    out = tmp_path / "kept.jsonl"
+    options = ["--id", "guid", "--by", "confidence", "--prune", 0.5, "--out", out]
+    code, said, _ = select(capfd, tmp_path / "td_metrics.jsonl", *options)
+    assert code == 0 and "confidence (low is hard)" in said
+    assert [json.loads(line) for line in out.read_text().splitlines()] == list(map(json.loads, lines[:2]))
+
+
+@pytest.mark.parametrize("name", ["issues.csv", "issues.parquet", "issues.tsv"])
+def test_a_frame_of_cleanlab_is_selected_by_row_number(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith("parquet"):
+        QUALITY.write_parquet(tmp_path / name)
+    else:
+        QUALITY.write_csv(tmp_path / name, separator="\t" if name.endswith("tsv") else ",")
+    out = tmp_path / "kept.csv"
+    code, said, told = select(
+        capfd, tmp_path / name, "--by", "label_quality", "--end", "hard", "--prune", 0.5, "--out", out
+    )
+    assert code == 0 and "label_quality (low is hard), hard end pruned" in said
+    assert "no column 'id'; rows are named by their number from 0, in column 'row'" in told
+    assert out.read_text().splitlines()[1:] == ["1,false,0.9", "2,false,0.8"]
+
+
+def test_mistakes_name_the_table_that_was_given(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.csv").write_text("id;s\n1;0.5\n2;0.25\n")
+    (tmp_path / "b.csv").write_text("id,s\n1,2,3\n")
+    for arguments, says in (
+        (["a.csv", "--by", "s", "--id", "key", "--out", "k.csv"], "a.csv: no column 'key'; it has id, s"),
+        (["a.csv", "--by", "s", "--out", "a.csv"], "a.csv is the table itself"),
+        (["a.csv", "--by", "s", "--out", "k.txt"], "k.txt: kept rows are written as .parquet, .csv"),
+        (["a.csv", "--by", "s"], "a.csv: --out is missing"),
+        (["b.csv", "--by", "s", "--out", "k.csv"], "b.csv: not a readable table"),
+    ):
+        placed = [tmp_path / one if "." in one else one for one in arguments]
+        code, _, told = select(capfd, *placed, "--prune", 0.5)
+        assert code == 2 and says in told and told.count("\n") == 1, told
+    assert not (tmp_path / "k.csv").exists()
