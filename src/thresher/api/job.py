@@ -19,6 +19,7 @@ from thresher.results import WholeRun
 from thresher.rows import Rows
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
+from thresher.run.outputs import as_place
 from thresher.settings import changed
 from thresher.signature import given, public
 
@@ -121,7 +122,7 @@ def run(
     }
     for section, named in sections.items():
         config = changed(config, section, named)
-    return whole_job(rows, Path(out), test, config, force=force)
+    return whole_job(rows, as_place(out), test, config, force=force)
 
 
 def has_record(folder: Path, step: str) -> bool:

@@ -13,7 +13,6 @@ from thresher.config import RunConfig, Signal
 from thresher.errors import UserError
 from thresher.pipeline import select as selecting
 from thresher.pipeline.measure import measure as measure_step
-from thresher.pipeline.own_files import REPORT
 from thresher.pipeline.report import NoSettings
 from thresher.pipeline.report import report as report_step
 from thresher.pipeline.score import score as score_step
@@ -24,6 +23,7 @@ from thresher.results import Comparison, Measured
 from thresher.rows import read_rows
 from thresher.run import Run, RunLike
 from thresher.run.integrity import read_table
+from thresher.run.layout import REPORT
 from thresher.run.lock import lock
 from thresher.settings import changed
 from thresher.signature import given, public

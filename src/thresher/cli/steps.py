@@ -32,6 +32,7 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
 MEASURING = (*MEASURE, *MEASURE_WORKERS)
@@ -40,14 +41,18 @@ Scored = Annotated[
     str, typer.Argument(metavar="RUN|SCORES", help="a run folder, or parquet files with an id and a score")
 ]
 KeptFile = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="where the kept rows of SCORES go")
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="where the kept rows of SCORES go", parser=as_place),
 ]
 HardEnd = Annotated[
     str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
 ]
 Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of SCORES")]
 Test = Annotated[
-    Path | None, typer.Option("--test", metavar="FILE", help="test rows, where the run has none or others")
+    Path | None,
+    typer.Option(
+        "--test", metavar="FILE", help="test rows, where the run has none or others", parser=as_place
+    ),
 ]
 
 

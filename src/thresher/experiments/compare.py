@@ -116,7 +116,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
     entry["verdict"] = verdict(entry)
     write_json(run.comparison_file(name), entry)
-    similar = similarity_table(parquet.read(run.scores_file), selected.facts["prune"])
+    similar = similarity_table(run.scores(), selected.facts["prune"])
     say(f"compare: {len(ARMS)} x {settings.seeds} trainings")
     return {"name": name, "similarity": similar.to_dicts()}
 

@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 
 from thresher.errors import UserError
 from thresher.experiments.suspects_files import check_place, write_suspects
+from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.run import Run
@@ -31,6 +32,8 @@ OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "score", "why")
 def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
     """The suspects of a run, with their texts, written to `out` if one is given; see `thresher.api.suspects`."""
     check_place(out, format)
+    if out is not None:
+        check_own_output(run, out)
     if top is not None and top < 1:
         raise UserError(f"top is {top}; it must be at least 1")
     run.require("score")

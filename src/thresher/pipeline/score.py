@@ -11,7 +11,7 @@ from thresher.config import ScoreConfig
 from thresher.progress import say
 from thresher.rows import check_rows
 from thresher.run import Run, parquet
-from thresher.run.integrity import table_problem, write_table
+from thresher.run.integrity import MADE_OF, write_table
 from thresher.run.lock import lock
 from thresher.run.run import command
 from thresher.run.steps import Facts, step
@@ -43,9 +43,7 @@ def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
     ignore=("options",),
     inputs=resolved,
     check=lambda run, settings: check_rows(run.rows_file),
-    problem=lambda run, facts: (
-        f"{run.scores_file}: {found}" if (found := table_problem(run.scores_file)) else None
-    ),
+    problem=lambda run, facts: f"{run.scores_file}: {found}" if (found := run.scores_problem()) else None,
 )
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
@@ -61,7 +59,7 @@ def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     rows = parquet.read(run.rows_file, columns=["id", *groups])
     table = table.join(rows, on="id", how="left", maintain_order="left")
     table = table.with_columns(class_names(table["label"], run.manifest.classes))
-    write_table(run.scores_file, table)
+    write_table(run.scores_file, table, {MADE_OF: run.require("measure").key.encode()})
     say(f"score: {', '.join(about['scores'])}")
     if about["skipped"]:
         say(f"score: left out: {left_out(about['skipped'])}")

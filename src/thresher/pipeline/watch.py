@@ -22,6 +22,7 @@ from thresher.run.integrity import write_table
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
 from thresher.run.manifest import Recorded
+from thresher.run.outputs import as_place
 from thresher.signals.plan import Plan, write_part, write_plan
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def watch(
     from thresher.recording.recorder import Recorder
     from thresher.recording.supported import refuse_unsupported
 
-    run = Path(out)
+    run = as_place(out)
     width = 64 if vog is True else int(vog)
     if width < 0:
         raise UserError(f"vog is {vog}; it is true, false, or the width of a sketch")

@@ -16,7 +16,7 @@ from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import Part, Rows, Source
 from thresher.run.files import write, write_folder
-from thresher.run.integrity import check_table, metadata, write_table
+from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
 _SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` have
@@ -81,7 +81,7 @@ def save_rows(rows: Rows, path: str | Path) -> None:
     if source.selected is not None:
         table = table.append_column(_SELECTED, pa.array(source.selected, pa.int64()))
     # Small row groups: reading some of the rows decodes little more than those.
-    write_table(path, table, {_KEY: json.dumps(saved).encode()}, GROUP_ROWS)
+    write_table(path, table, {_KEY: json.dumps(saved).encode(), ROWS_HASH: rows.hash().encode()}, GROUP_ROWS)
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:

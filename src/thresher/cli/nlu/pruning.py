@@ -12,6 +12,7 @@ from thresher.cli.nlu.rows import Format, OutFile, Rows, Seed, SkipBad, read
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 from thresher.wording import interval_text
 
 Prune = Annotated[
@@ -42,11 +43,18 @@ Tests = Annotated[
 ScoredRun = Annotated[
     Path,
     typer.Option(
-        "--scores", metavar="RUN", help="the run folder of `thresher nlu score`", show_default=False
+        "--scores",
+        metavar="RUN",
+        help="the run folder of `thresher nlu score`",
+        show_default=False,
+        parser=as_place,
     ),
 ]
 StudyOut = Annotated[
-    Path, typer.Option("--out", metavar="STUDY", help="the study folder to write", show_default=False)
+    Path,
+    typer.Option(
+        "--out", metavar="STUDY", help="the study folder to write", show_default=False, parser=as_place
+    ),
 ]
 Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, help="trainings per arm")]
 StudyPrune = Annotated[
@@ -84,7 +92,12 @@ def score(
     joint: Annotated[bool, typer.Option("--joint", help="also score by the intent and slot models")] = False,
     test: Annotated[
         list[Path] | None,
-        typer.Option("--without", metavar="FILE", help="leave out rows whose text is in these test rows"),
+        typer.Option(
+            "--without",
+            metavar="FILE",
+            help="leave out rows whose text is in these test rows",
+            parser=as_place,
+        ),
     ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
@@ -97,10 +110,14 @@ def score(
     """Score rows by the domain classifier (a run folder, label: domain), with slot-trail entropy."""
     terminal.start(quiet)
     used = settings(config, set)
+    from thresher.nlu.pruning.score import ROWS, SCORES
+
+    if rows.resolve() in {(out / name).resolve() for name in (ROWS, SCORES)}:
+        raise UserError(f"{rows}: is an input and would be overwritten; choose another --out")
     table = _without(read(rows, format, skip_bad), [read(one, None, skip_bad) for one in test or ()])
     from thresher.nlu.pruning.score import score_rows
 
-    found = score_rows(table, out, used, joint=joint, workers=workers)
+    found = score_rows(table, out, used, joint=joint, workers=workers, inputs=[rows])
     names = [name for name, kind in found.schema.items() if kind.is_float()]
     if json:
         terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
@@ -137,10 +154,12 @@ def select(
     """Choose the training rows to keep, and write them as annotated rows."""
     terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
-    from thresher.nlu.pruning.score import read_scores
+    from thresher.nlu.pruning.score import inputs_of, read_scores
     from thresher.nlu.rows import save_utterances
+    from thresher.run.outputs import check_output
 
     rows, scores = read_scores(run)
+    check_output(out, inputs_of(run))
     kept = choose(
         scores,
         by=[name.strip() for name in by.split(",")] if "," in by else by,
@@ -252,7 +271,9 @@ def _line(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def report(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False)],
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False, parser=as_place)
+    ],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -12,27 +12,43 @@ from thresher.cli import terminal
 from thresher.cli.nlu.rows import Format, Rows, Seed, SkipBad, read
 from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 
 if TYPE_CHECKING:
     from thresher.nlu.stack.config import StackConfig
 
 StackOut = Annotated[
-    Path, typer.Option("--out", metavar="STACK", help="the stack folder to write", show_default=False)
+    Path,
+    typer.Option(
+        "--out", metavar="STACK", help="the stack folder to write", show_default=False, parser=as_place
+    ),
 ]
-StackFolder = Annotated[Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False)]
-Test = Annotated[Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False)]
+StackFolder = Annotated[
+    Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False, parser=as_place)
+]
+Test = Annotated[
+    Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False, parser=as_place)
+]
 Texts = Annotated[
     list[str] | None, typer.Argument(metavar="[TEXT...]", help="what was said; none: ask for it")
 ]
 Exact = Annotated[
     Path | None,
     typer.Option(
-        "--exact", metavar="FILE", help="annotated rows that answer their own text, before any model"
+        "--exact",
+        metavar="FILE",
+        help="annotated rows that answer their own text, before any model",
+        parser=as_place,
     ),
 ]
 Templates = Annotated[
     Path | None,
-    typer.Option("--templates", metavar="FILE", help="sentence templates (YAML, hassil) that answer next"),
+    typer.Option(
+        "--templates",
+        metavar="FILE",
+        help="sentence templates (YAML, hassil) that answer next",
+        parser=as_place,
+    ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="trainings at a time")]
 DomainThreshold = Annotated[
@@ -188,9 +204,9 @@ def _show(said: dict[str, Any]) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="the folder to write")] = Path(
-        "nlu-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="the folder to write", parser=as_place)
+    ] = Path("nlu-demo"),
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,

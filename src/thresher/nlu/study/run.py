@@ -21,6 +21,7 @@ from thresher.progress import say
 from thresher.rows import normalised
 from thresher.run.files import as_json, digest, write
 from thresher.run.lock import lock
+from thresher.run.outputs import as_place
 
 # The paper's table 2, with random at every share so that each has its baseline.
 PLAN: dict[float, tuple[str, ...]] = {
@@ -74,7 +75,7 @@ def run_study(
     UserError
         the folder holds another study or something else, scores of other rows, or an unknown technique.
     """
-    folder = Path(out)
+    folder = as_place(out)
     strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
     if strange and not (folder / "study.json").is_file():
         raise UserError(f"{folder}: holds files but no study.json, so it is no study; choose another --out")
