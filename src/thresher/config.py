@@ -51,7 +51,7 @@ class ModelConfig(_Section):
     )
     layers: int | Literal["auto", "all"] = Field(
         default="auto",
-        description="keep the first n encoder layers; auto is 3 for the bundled encoder, else all",
+        description="keep the first n encoder layers; auto: the first 3 of the bundled encoder where it is fine-tuned, else all",
     )
     max_length: int = Field(default=128, ge=2, description="tokens per row; longer rows are cut and counted")
     pooling: Literal["auto", "mean", "first", "last"] = Field(
@@ -70,11 +70,13 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """The recipe. The same recipe trains the scored model and every model of `compare`."""
 
-    epochs: float = Field(default=3, gt=0)
+    epochs: float = Field(default=3, gt=0, description="default of a frozen encoder's head: 6")
     max_steps: int | None = Field(default=None, ge=1, description="overrides epochs")
-    batch_size: int = Field(default=32, ge=1)
+    batch_size: int = Field(
+        default=32, ge=1, description="default of a frozen encoder's head: 8 to 256, by the number of rows"
+    )
     encoder_lr: float = Field(default=1e-4, ge=0)
-    head_lr: float = Field(default=1e-3, ge=0)
+    head_lr: float = Field(default=1e-3, ge=0, description="default of a frozen encoder's head: 0.005")
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: str = Field(default="linear", description="a transformers scheduler name")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")

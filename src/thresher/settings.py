@@ -61,10 +61,11 @@ def changed(
     """
     if not given:
         return config
-    former = getattr(config, section).model_dump()
+    # What was not given stays so: some defaults depend on other settings.
+    former = getattr(config, section).model_dump(exclude_unset=True)
     if "strategy" in given and given["strategy"] != former.get("strategy"):
         former.pop("options", None)
-    return checked({**config.model_dump(), section: {**former, **given}}, name)
+    return checked({**config.model_dump(exclude_unset=True), section: {**former, **given}}, name)
 
 
 def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:

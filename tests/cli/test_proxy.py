@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from command_line import Call, comparisons, contents, training
 
-from thresher.pipeline.other_model import FROZEN, FROZEN_RUNS
+from thresher.pipeline.other_model import FROZEN_RUNS
 from thresher.run import Run
 
 
@@ -91,7 +91,7 @@ def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path:
     assert told.err.count("3 classes") == 1, "what the rows hold is said once"
     inner = Run.open(tmp_path / "RUN" / ".thresher/proxy").config
     assert inner.model.freeze
-    assert {name: getattr(inner.train, name) for name in FROZEN} == FROZEN
+    assert (inner.train.epochs, inner.train.batch_size, inner.train.head_lr) == (6, 8, 5e-3)
     assert inner.train.runs == FROZEN_RUNS
     assert call("measure", tmp_path / "RUN").code == 0
     assert call("score", tmp_path / "RUN").code == 0
@@ -147,8 +147,8 @@ def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call,
     ("asked", "named"),
     [
         (["--proxy", "frozen", "--freeze"], "--proxy"),
-        (["--proxy", 7], "layers: 7"),
-        (["--proxy", "frozen-7"], "layers: 7"),
+        (["--proxy", 7], "has 2 layers, so 7 cannot be kept; give 1 to 2"),
+        (["--proxy", "frozen-7"], "has 2 layers, so 7 cannot be kept; give 1 to 2"),
         (["--proxy", "frozen-0"], "--proxy must be"),
         (["--proxy", 0], "--proxy must be"),
         (["--proxy", "small"], "--proxy must be"),

@@ -66,7 +66,7 @@ def test_one_class_has_no_margin(margin):
 
 def test_without_cross_validation_there_is_no_held_out_margin():
     signals, checkpoints, _ = random_run(0)
-    with pytest.raises(MissingSignal, match="makes one"):
+    with pytest.raises(MissingSignal, match="no cross-validation was run; `--folds 5` runs it"):
         held_out_margin(signals.drop("held_out_logits"), checkpoints)
 
 

@@ -58,7 +58,7 @@ def resolve(name: str) -> str:
 def keep_layers(config: ModelConfig) -> int | None:
     """The number of encoder layers to keep, or None for all."""
     if config.layers == "auto":
-        return BUNDLED_LAYERS if config.name == BUNDLED else None
+        return BUNDLED_LAYERS if config.name == BUNDLED and not config.freeze else None
     return None if config.layers == "all" else config.layers
 
 

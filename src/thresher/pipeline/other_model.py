@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from thresher.config import RunConfig, frozen_layers
 from thresher.errors import UserError
 from thresher.run import Run
@@ -11,9 +9,8 @@ from thresher.run.files import copy_file
 from thresher.run.layout import Layout
 from thresher.run.manifest import write_manifest
 from thresher.settings import checked
+from thresher.training.recipe import with_defaults
 
-# A head on fixed vectors trains in seconds; the study measured this recipe.
-FROZEN: dict[str, Any] = {"epochs": 6, "max_steps": None, "batch_size": 256, "head_lr": 5e-3}
 FROZEN_RUNS = 3  # trainings of a frozen proxy, whose scores are averaged
 
 
@@ -23,15 +20,18 @@ def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
 
     >>> from thresher.config import DataConfig
     >>> run = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
-    >>> other_model(run, 6).model.layers, other_model(run, "frozen").model.freeze, other_model(run, "frozen").train.batch_size
-    (6, True, 256)
+    >>> other_model(run, 6).model.layers, other_model(run, "frozen").model.freeze
+    (6, True)
     >>> other_model(run, "frozen-2").model.layers
     2
     """
     values = config.model_dump()
     layers = frozen_layers(encoder)
     values["model"] |= {"freeze": layers is not None, "layers": layers or encoder}
-    values["train"] |= FROZEN if layers else {}
+    if layers:
+        # What a fine-tuned model is trained with does not suit a head: it gets the defaults of one.
+        for name in ("epochs", "max_steps", "batch_size", "head_lr"):
+            del values["train"][name]
     return checked({**values, "proxy": {}})
 
 
@@ -46,6 +46,8 @@ def run_of_other_model(run: Run, encoder: str) -> Run:
     from thresher.models.encoder import load_encoder
 
     other = other_model(run.config, encoder)
+    train = with_defaults(other.model, other.train, run.manifest.n_rows)
+    other = other.model_copy(update={"train": train})
     sizes = [
         (one.freeze, load_encoder(one)[0].config.num_hidden_layers)  # type: ignore[union-attr]
         for one in (run.config.model, other.model)

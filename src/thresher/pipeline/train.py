@@ -21,6 +21,7 @@ from thresher.run.steps import Facts, step
 from thresher.training.check_recipe import check_recipe
 from thresher.training.finished import trainings_problem
 from thresher.training.folds import check_folds
+from thresher.training.recipe import settled, with_defaults
 
 
 class Trainings(BaseModel):
@@ -45,6 +46,7 @@ def train(
     UserError
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
+    config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
     check_shares(config.train.batch_size, len(rows))
     check_folds(config.train, len(rows))
     check_recipe(config.train)
@@ -83,8 +85,6 @@ def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, ove
         # Another process may have started it since.
         if started := started_run(folder, rows, config):
             return resume(started, rows, test, config.data)
-        from thresher.training.recipe import settled
-
         fixed = config.model_copy(update={"train": settled(config.train)})
         try:
             return start(
