@@ -22,7 +22,7 @@ from thresher.progress import say
 from thresher.results import Comparison, Measured
 from thresher.rows import read_rows
 from thresher.run import Run, RunLike
-from thresher.run.integrity import read_table
+from thresher.run.integrity import read_table, table_problem
 from thresher.run.layout import REPORT
 from thresher.run.lock import lock
 from thresher.settings import changed
@@ -188,7 +188,7 @@ def compare(
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
-            if found.hash() != opened.manifest.test_hash:
+            if found.hash() != opened.manifest.test_hash or table_problem(opened.test_file):
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
     facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)
     return Comparison(**comparison(opened, facts["name"]))

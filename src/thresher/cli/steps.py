@@ -140,6 +140,7 @@ def select(
 ) -> None:
     """Choose the rows to keep, of a run or of anyone's table of scores."""
     terminal.start(quiet)
+    source = str(as_place(source))
     if out is not None:
         if (Path(source) / "run.yaml").is_file():
             raise UserError(

@@ -18,7 +18,7 @@ from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
 from thresher.progress import say
-from thresher.rows import Rows, normalised, read_rows
+from thresher.rows import Rows, check_rows, normalised, read_rows
 from thresher.run import Run, parquet
 from thresher.run.integrity import read_json, read_table, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
@@ -37,6 +37,7 @@ def comparable(run: Run, settings: CompareConfig) -> None:
         one line that says what to do.
     """
     require_test(run)
+    check_rows(run.rows_file)
     if read_rows(run.test_file).hash() != run.manifest.test_hash:
         # A command that gave other test rows was killed between writing and naming them.
         raise UserError(f"{run}: other test rows than those that run.yaml names; give --test FILE again")

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from thresher.errors import UserError
 from thresher.progress import say
+from thresher.rows import check_rows
 from thresher.run import Run, parquet
 from thresher.run.integrity import table_problem, write_table
 from thresher.run.steps import Facts, step
@@ -24,9 +25,10 @@ class MapSettings(BaseModel):
 
 
 def drawable(run: Run, settings: MapSettings) -> None:
-    """Refuse a seed that NumPy does not take, and too few or too many rows to draw a map of."""
+    """Refuse damaged rows, a seed that NumPy does not take, and too few or too many rows to draw a map of."""
     if not 0 <= settings.seed < SEEDS:
         raise UserError(f"{run}: the seed of a map is 0 to {SEEDS - 1} (got {settings.seed})")
+    check_rows(run.rows_file)
     if settings.rows > MOST:
         raise UserError(
             f"{run}: a map takes {MOST:,} rows at most, drawn at random from all (got {settings.rows:,})"

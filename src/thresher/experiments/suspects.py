@@ -42,6 +42,8 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
 
         columns = cs.by_name("id", "label", "logits", require_all=False)
         scored = run.scoring
+        if not scored.measured():
+            raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
         signals = [read_signals(scored, training)[0].select(columns) for training in scored.measured()]
         try:
             probabilities = mean_probabilities(signals)

@@ -12,7 +12,7 @@ import polars as pl
 from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.run import parquet
-from thresher.run.integrity import ROWS_HASH, made_of, read_json, table_problem
+from thresher.run.integrity import ROWS_HASH, check_table, made_of, read_json, table_problem
 from thresher.run.layout import Layout
 from thresher.run.manifest import FILE, Manifest, read_manifest, write_manifest
 from thresher.run.outputs import as_place
@@ -137,12 +137,13 @@ class Run(Layout):
         """What is wrong with the table of scores; None if nothing is. Another program may have added columns to it."""
         if problem := table_problem(self.scores_file, sealed=False):
             return problem
-        scored = self.record("score")
-        if scored and made_of(self.scores_file) not in (None, scored.after.get("measure")):
-            return "it was made of other signals"
+        scored, made = self.record("score"), made_of(self.scores_file)
+        if scored and made is not None:
+            return None if made == scored.after.get("measure") else "it was made of other signals"
         found = parquet.scan(self.scores_file).collect_schema()
         if found.get("id") != pl.String or found.get("label") != pl.String:
             return "damaged (it has no texts 'id' and 'label')"
+        check_table(self.rows_file, TRAIN_AGAIN)
         ids = parquet.read(self.rows_file, ["id"])["id"]
         return None if ids.equals(parquet.read(self.scores_file, ["id"])["id"]) else "it is of other rows"
 

@@ -85,6 +85,23 @@ def damaged_trainings(run: Run) -> Iterator[tuple[Training, str]]:
             yield training, problem
 
 
+def check_evaluations(run: Run) -> None:
+    """Refuse a run that lacks an evaluation of a training which was measured: a score would be made without it.
+
+    Raises
+    ------
+    UserError
+        one line that names the file, what is wrong with it, and the remedy.
+    """
+    for done in (done_file(run, training) for training in run.measured()):
+        # A training whose checkpoints were removed to save space tells nothing of its evaluations.
+        if done.is_file():
+            files = read_facts(done, TRAIN_AGAIN).get("files", {})
+            known = {name: digest for name, digest in files.items() if name.endswith(".parquet")}
+            if problem := files_problem(run.home, known):
+                raise UserError(f"{problem}; {TRAIN_AGAIN}")
+
+
 def model_problem(run: Run) -> str | None:
     """What is wrong with the architecture and tokenizer that trainings share; None if nothing is, or there are none yet."""
     return folder_problem(run.model_folder, "architecture.json") if run.model_folder.is_dir() else None

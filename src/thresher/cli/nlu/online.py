@@ -25,7 +25,7 @@ Threshold = Annotated[
     typer.Option("--threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"),
 ]
 Share = Annotated[float, typer.Option("--share", metavar="P", help="planned share of users in arm A")]
-Resamples = Annotated[int, typer.Option("--resamples", metavar="N", min=200, help="of users")]
+Resamples = Annotated[int, typer.Option("--resamples", metavar="N", min=200, max=1_000_000, help="of users")]
 AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
 
 
@@ -91,7 +91,7 @@ def replay(
         Path,
         typer.Option("--out", metavar="FOLDER", help="where A.parquet and B.parquet go", parser=as_place),
     ],
-    users: Annotated[int, typer.Option("--users", metavar="N", min=4)] = 4000,
+    users: Annotated[int, typer.Option("--users", metavar="N", min=4, max=1_000_000)] = 4000,
     domain_threshold: DomainThreshold = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,

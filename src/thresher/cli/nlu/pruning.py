@@ -56,7 +56,7 @@ StudyOut = Annotated[
         "--out", metavar="STUDY", help="the study folder to write", show_default=False, parser=as_place
     ),
 ]
-Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, help="trainings per arm")]
+Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, max=1_000, help="trainings per arm")]
 StudyPrune = Annotated[
     list[float] | None,
     typer.Option("--prune", metavar="P", help="shares to remove; default: those of the paper"),

@@ -97,7 +97,9 @@ def entropy(
 def synthesise(
     rows: Rows,
     out: OutFile,
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="synthetic rows to add")],
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=1_000_000, help="synthetic rows to add")
+    ],
     format: Format = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
