@@ -82,26 +82,6 @@ def test_an_epoch_that_the_training_did_not_reach_is_refused(call: Call, run: Pa
     assert "el2n.epoch is 99, and the training ended at epoch 2" in told
 
 
-def test_a_defect_is_one_line_and_its_traceback_a_file(
-    call: Call, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from thresher.report import page
-
-    def broken(_: object) -> Path:
-        raise KeyError("what was not foreseen")
-
-    monkeypatch.setattr(page, "write", broken)
-    (run / ".thresher/report/step.json").unlink()
-    told = call("report", run, "--quiet")
-    assert told.code == 1 and told.err.count("\n") == 1, told.err
-    assert f"`thresher report {run} --quiet` stopped with KeyError" in told.err
-    trace = Path(told.err.split("its traceback is in ")[1].strip())
-    assert "what was not foreseen" in trace.read_text() and "in broken" in trace.read_text()
-    trace.unlink()
-    monkeypatch.undo()
-    assert call("report", run).code == 0
-
-
 def test_a_closed_output_ends_no_command(call: Call, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
