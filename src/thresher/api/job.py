@@ -11,7 +11,7 @@ from thresher.api.steps import compare, report, selection
 from thresher.config import RunConfig, SelectConfig
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.score import score as score_step
-from thresher.pipeline.selection_settings import check_selection
+from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
 from thresher.pipeline.start import data_config
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
@@ -135,6 +135,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     """The whole job by a configuration; see `run`."""
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
+        refuse_unmeasured(config)
     if not has_record(folder, "measure"):
         from thresher.execution.engines import Place, check_engine
 
