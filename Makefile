@@ -20,7 +20,7 @@ demo: $(installed)
 	$(bin)/thresher demo --out demo-run
 
 test: $(installed)
-	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
+	$(quietly) $(bin)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 # What thresher needs of transformers without its promise, with the oldest and the newest version that pyproject.toml allows.
 test-transformers: $(installed)

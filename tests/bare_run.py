@@ -1,4 +1,4 @@
-"""A run that was started: its manifest, and no file of any step."""
+"""A run that was only started: a manifest without files of steps."""
 
 from __future__ import annotations
 

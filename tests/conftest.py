@@ -1,4 +1,4 @@
-"""Nothing in the tests may wait for a network, and none may use more than its core."""
+"""No test may use a network, or more than one core."""
 
 from __future__ import annotations
 

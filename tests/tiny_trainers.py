@@ -1,4 +1,4 @@
-"""Trainers of tiny models for tests, and by plain autograd what must be recorded of one."""
+"""Trainers of tiny models for tests, and the expected records by plain autograd."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def trainer_of(
     callbacks: Any = None,
     **arguments: Any,
 ) -> Trainer:
-    """A trainer as the guides of transformers make one."""
+    """A trainer as in the guides of transformers."""
     tokenizer = tokenizer_of(kind)
     tokenizer.padding_side = padding_side
     per_token = "labels" in rows.column_names

@@ -1,4 +1,4 @@
-"""Commands as processes of their own that need not wait for imports: one that has imported everything forks for each.
+"""Commands as separate processes without the time of imports: a process that has imported everything forks for each.
 
 What is forked is a real process on a real run folder, starts real workers, and is really killed.
 """

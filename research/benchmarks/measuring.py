@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument(
         "--every", type=int, default=8, help="measure every n-th batch of a chunk of 1,024 rows"
     )
-    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
+    parser.add_argument("--again", action="store_true", help="repeat what is in bench.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
     for data in given.data:

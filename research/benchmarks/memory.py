@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[2_000, 100_000])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
-    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
+    parser.add_argument("--again", action="store_true", help="repeat what is in bench.json")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for rows in given.rows:

@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--layers", nargs="+", choices=LAYERS, default=LAYERS)
     parser.add_argument("--work", type=Path, default=Path("build/self-influence"), help="scratch folder")
-    parser.add_argument("--again", action="store_true", help="measure anew what was measured before")
+    parser.add_argument("--again", action="store_true", help="repeat what is recorded")
     arguments = parser.parse_args()
     run = trained(arguments.work, arguments.train_rows)
     for layer in arguments.layers:

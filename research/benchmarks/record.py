@@ -19,7 +19,7 @@ def read() -> dict[str, Any]:
 
 
 def record(benchmark: str, figure: str, value: Any) -> None:
-    """Set one figure of one benchmark; the others stay as they are."""
+    """Set one figure of one benchmark; the others are unchanged."""
     figures = read()
     figures.setdefault(benchmark, {})[figure] = value
     temporary = BENCH.with_suffix(f".{os.getpid()}.tmp")
@@ -28,12 +28,12 @@ def record(benchmark: str, figure: str, value: Any) -> None:
 
 
 def missing(benchmark: str, figure: str, again: bool) -> bool:
-    """Whether a figure is still to be measured."""
+    """Whether a figure has not been measured yet."""
     return again or figure not in read().get(benchmark, {})
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
+    """The environment that the figures depend on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
     model = next(
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()

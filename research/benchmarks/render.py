@@ -26,7 +26,7 @@ def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
 
 
 def filled(page: str, mark: str, content: str) -> str:
-    """The page with what stands between two marks replaced."""
+    """The page with the text between two marks replaced."""
     return re.sub(
         rf"<!-- {mark} -->.*?<!-- /{mark} -->",
         lambda _: f"<!-- {mark} -->\n{content}\n<!-- /{mark} -->",
@@ -36,7 +36,7 @@ def filled(page: str, mark: str, content: str) -> str:
 
 
 def target(value: float, reached: bool, form: str = ".2f") -> str:
-    """A figure, and whether it reaches its target."""
+    """A figure, and whether it meets its target."""
     return f"{value:{form}} {'✓' if reached else '✗ missed'}"
 
 

@@ -65,7 +65,7 @@ def cpu(function: Callable[..., Any], *given: Any) -> tuple[float, Any]:
 
 
 def snli(data: Path, n: int) -> pl.DataFrame:
-    """The first rows of SNLI, again and again with other ids and another last word where there are not enough."""
+    """The first rows of SNLI, repeated with other ids and another last word if there are too few."""
     frame = pl.read_ndjson(data / "snli" / "train.jsonl")
     times = -(-n // frame.height)
     tables = [
@@ -281,7 +281,7 @@ MEASURED: dict[str, tuple[Callable[..., Found], tuple[int, ...]]] = {
 
 
 def main() -> None:
-    """Measure everything, or some of it, and put it beside what bench.json holds."""
+    """Measure everything, or some of it, and merge it into bench.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", default=list(MEASURED), choices=MEASURED)

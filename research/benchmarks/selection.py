@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,37 +47,25 @@ def write_shards(folder: Path, rows: int) -> None:
 def one(folder: Path, mode: str, strategy: str, floor: int) -> dict[str, float]:
     """Run one strategy in this process: seconds, peak resident bytes and rows kept."""
     started = time.perf_counter()
-    stratify = "domain" if find(strategy).needs_stratify else None
-    groups = ("domain",) if floor else ()
+    entry, out = find(strategy), folder / "kept" / f"{strategy}.parquet"
+    request: dict[str, Any] = {
+        "by": ("score", "score") if entry.scores == 2 else "score",
+        "prune": 0.5,
+        "strategy": strategy,
+        "stratify": "domain" if entry.needs_stratify else None,
+        "floor": floor,
+        "floor_group": ("domain",) if floor else (),
+    }
     if mode == "streamed":
-        kept = select_from_table(
-            folder,
-            by=("score", "score") if find(strategy).scores == 2 else "score",
-            prune=0.5,
-            strategy=strategy,
-            stratify=stratify,
-            floor=floor,
-            floor_group=groups,
-            out=folder / "kept" / f"{strategy}.parquet",
-        )["n_kept"]
-        (folder / "kept" / f"{strategy}.parquet").unlink()
+        kept = select_from_table(folder, out=out, **request)["n_kept"]
+        out.unlink()
     else:
-        table = pl.read_parquet(folder / "*.parquet")
-        selected = select(
-            table,
-            by=("score", "score") if find(strategy).scores == 2 else "score",
-            prune=0.5,
-            strategy=strategy,
-            stratify=stratify,
-            floor=floor,
-            floor_group=groups,
-        )
-        kept = int(selected["kept"].sum())
+        kept = int(select(pl.read_parquet(folder / "*.parquet"), **request)["kept"].sum())
     return {"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes(), "kept": kept}
 
 
 def peak_bytes() -> int:
-    """Largest resident size of this process; the kernel's own mark where there is one, which a parent cannot raise."""
+    """Largest resident size of this process, from the kernel's high-water mark if there is one, which excludes the parent."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -92,7 +81,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", default=["memory", "streamed"], choices=["memory", "streamed"])
     parser.add_argument("--floor", type=int, default=0, help="rows kept of every domain")
     parser.add_argument("--folder", type=Path, help="where to put the shards; default: a temporary folder")
-    parser.add_argument("--again", action="store_true", help="measure anew what is in bench.json")
+    parser.add_argument("--again", action="store_true", help="repeat what is in bench.json")
     parser.add_argument("--one", nargs=3, metavar=("FOLDER", "MODE", "STRATEGY"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

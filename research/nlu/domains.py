@@ -1,4 +1,4 @@
-"""DCER of more techniques from the domain classifier alone: `python -m research.nlu.domains STUDY TECHNIQUE:PRUNE ...`.
+"""DCER of more techniques from only the domain classifier: `python -m research.nlu.domains STUDY TECHNIQUE:PRUNE ...`.
 
 The domain is decided before intents and slots, so this is the DCER of the full stack with the same rows and seed, for
 a third of the time. The stacks on all rows and on random rows are those of the study. Figures go into

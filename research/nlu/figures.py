@@ -1,7 +1,7 @@
 """Make the tables of nlu.md: `python -m research.nlu.figures [[--frozen] STUDY]`.
 
 With STUDY (a folder written by `thresher nlu study`) its figures are first copied into nlu.json; with `--frozen` they
-are stored as the second set, of stacks on a frozen encoder. Without STUDY the page is made from nlu.json as it is."""
+are stored as the second set, of stacks on a frozen encoder. Without STUDY the page is made from the existing nlu.json."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def results_of(study: Path) -> Figures:
 
 
 def collect(study: Path) -> Figures:
-    """What the page prints of fine-tuned stacks: also domain classifiers alone."""
+    """The figures of fine-tuned stacks, and of domain classifiers alone."""
     alone = study / "domains.json"
     more = json.loads(alone.read_text(encoding="utf-8")) if alone.is_file() else []
     return rounded({**results_of(study), "domains alone": more})
@@ -111,7 +111,7 @@ def full(figures: Figures) -> str:
 
 
 def table2(figures: Figures) -> str:
-    """The paper's table 2 beside ours."""
+    """The paper's table 2 and ours."""
     lines = []
     for entry in sorted(figures["techniques"], key=lambda one: (one["pool"], -one["prune"])):
         if entry["pool"] != "historical":
@@ -138,7 +138,7 @@ def targets(figures: Figures) -> str:
     deep, less = (arms["vog-dataset", prune, "historical"] for prune in (0.52, 0.46))
     dcer, beside, irer = deep["metrics"]["DCER"], deep["beside random"]["DCER"], less["metrics"]["IRER"]
     mean = "reached" if dcer["high"] < 0.0294 else "on average, and the interval holds the paper's"
-    below = "reached" if beside["high"] < 0 else "on average, and the interval holds zero"
+    below = "reached" if beside["high"] < 0 else "on average, and the interval includes zero"
     lines = [
         ["ΔDCER at −52% below the paper's +2.94%", interval(dcer), mean if dcer["mean"] < 0.0294 else "**missed**"],
         ["DCER at −52% below random, relative to random", interval(beside), below if beside["mean"] < 0 else "**missed**"],

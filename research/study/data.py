@@ -48,7 +48,7 @@ def cut(rows: list[Row], column: str, share: float) -> tuple[list[Row], list[Row
 
 
 def without(rows: list[Row], column: str, others: list[Row]) -> list[Row]:
-    """Those whose normalised text is not among the others'."""
+    """The rows whose normalised text does not occur in the others."""
     known = {normalised(row[column]) for row in others}
     return [row for row in rows if normalised(row[column]) not in known]
 

@@ -1,4 +1,4 @@
-"""Tables of planted label noise: which scores find it, and what removing rows is worth."""
+"""Tables of planted label noise: which scores detect it, and the effect of removing rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from research.benchmarks.render import table
 def noise_table(found: list[dict[str, Any]]) -> str:
     """Per level: precision at the planted number, of the best scores and of cleanlab."""
     head = [
-        "drawn anew",
+        "redrawn",
         "wrong",
         "best of ours",
         "confidence",
@@ -48,11 +48,11 @@ def noise_table(found: list[dict[str, Any]]) -> str:
 
 
 def cleaning_table(found: list[dict[str, Any]]) -> str:
-    """Per level: accuracy on all noisy rows, and what removing some changes, with random rows as many beside it."""
+    """Per level: accuracy on all noisy rows, and its change when some are removed, compared with as many random rows."""
     have = [one for one in found if "pruning" in one]
     if not have:
         return ""
-    head = ["removed", *(f"{one['level']:.0%} drawn anew" for one in have)]
+    head = ["removed", *(f"{one['level']:.0%} redrawn" for one in have)]
     full = [f"{100 * one['pruning']['full']['accuracy']['mean']:.2f}%" for one in have]
     lines = [["nothing (accuracy)", *full]]
     tables = [one["pruning"]["table"] for one in have]

@@ -23,7 +23,7 @@ PAGES = (
     RESULTS.parents[2] / "docs" / "results.md",
 )
 # Shares in the table of docs/results.md, and the stages to take them from: the first that has the share.
-TOLD = (("hwu64", 0.45), ("hwu64", 0.8), ("clinc150", 0.55), ("snli", 0.25))
+HEADLINE = (("hwu64", 0.45), ("hwu64", 0.8), ("clinc150", 0.55), ("snli", 0.25))
 TRIED = {
     "frozen": ("steps",),
     "3 layers": ("tuned-3-proxy rule", "tuned-3-margin rule"),
@@ -222,13 +222,13 @@ def sizes_table(frozen: dict[str, Any], tuned: dict[str, Any]) -> str:
     return table(head, lines)
 
 
-def told_table(tested: dict[str, Any]) -> str:
-    """The rule and random rows at the shares of `TOLD`, same steps: accuracy less full data, in points."""
+def headline_table(tested: dict[str, Any]) -> str:
+    """The rule and random rows at the shares of `HEADLINE`, same steps: accuracy less full data, in points."""
     lines = []
     for model, stages in TRIED.items():
         for kind, said in ((False, "recommended"), (True, "random")):
             cells = []
-            for name, share in TOLD:
+            for name, share in HEADLINE:
                 found = (
                     line
                     for stage in stages
@@ -237,7 +237,7 @@ def told_table(tested: dict[str, Any]) -> str:
                 )
                 cells.append(next((interval_text(line["to_full"]) for line in found), ""))
             lines.append([model, said, *cells])
-    return table(["model", "rows", *(f"{name} less {share:.0%}" for name, share in TOLD)], lines)
+    return table(["model", "rows", *(f"{name} less {share:.0%}" for name, share in HEADLINE)], lines)
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
@@ -260,7 +260,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     found["margins"] = margins_table(results.get("val", {}))
     found["views"] = views_table(results.get("val", {}))
     found["two-views"] = two_views_table(tested)
-    found["told"] = told_table(tested)
+    found["headline"] = headline_table(tested)
     return {**found, "stability": stability_table(tested), "lds": lds_table(tested)}
 
 

@@ -79,7 +79,7 @@ def main() -> None:
         values = np.stack([view(one) for one in members])
         joined = values.mean(axis=0) if mean else values.min(axis=0)
         learned = [scored_by(one)["correctness"].to_numpy() for one in members if one in ("frozen", "own")]
-        # In the column that the rule goes by before any other.
+        # In the column that the rule prefers.
         with_views = table.with_columns(
             hardest_view=pl.Series(joined), correctness=pl.Series(np.mean(learned, axis=0))
         )

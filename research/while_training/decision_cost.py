@@ -79,7 +79,7 @@ def processor_seconds(job: Callable[[], Any]) -> float:
 
 
 def costs(rows: Path, out: Path, deep: str) -> dict[str, float]:
-    """Processor seconds of every part that a way of scoring is made of, each anew, in one thread."""
+    """CPU seconds of every part of a way of scoring, each measured separately, in one thread."""
     parts = {part for way in TRIED[deep] for part in WAYS[way][2]} | {"training"}
     config = config_of(rows, DATA, "test", deep)
     found = {}
@@ -115,7 +115,7 @@ def proxy(rows: Path, folder: Path, model: str, signals: tuple[str, ...]) -> Non
 def tables(
     rows: Path, out: Path, model: str, ways: list[str], seeds: list[int]
 ) -> Callable[[str, int], pl.DataFrame]:
-    """The score table of every source, by source and seed, in the row order of the deep run; what is absent is made."""
+    """The score table of every source, by source and seed, in the row order of the deep run; missing ones are computed."""
     sources = {WAYS[way][0] for way in ways}
     others = sorted(sources - {"deep", "watched"})
     runs = {"deep": scored(rows, out, DATA, "test", model)}
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument(
         "--ways", nargs="+", choices=list(WAYS), help="default: all; what is measured by VoG always"
     )
-    parser.add_argument("--costs", action="store_true", help="measure the costs alone")
+    parser.add_argument("--costs", action="store_true", help="measure only the costs")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     deep = asked.deep
@@ -203,7 +203,7 @@ def outcome(
     results = iter(run_cells(run, [cell for alike in cells.values() for cell in alike], None))
     predicted = {key: predictions(run, [next(results) for _ in alike]) for key, alike in cells.items()}
     full = predicted["full", 0.0]
-    # Full data is trained beside every share, so that shares of other sessions keep their own.
+    # Full data is trained for every share, so that shares of other sessions keep their own trainings.
     trained = {"accuracy": [round(accuracy(truth, one), 5) for one in full]}
     found: dict[str, Any] = {"full": {f"{share:g}": trained for share in shares}}
     for way in (*ways, "random"):
@@ -226,7 +226,7 @@ def outcome(
 
 
 def ranks(way: str, table: Callable[[str, int], pl.DataFrame], seeds: list[int]) -> dict[str, float]:
-    """Rank correlation of what a way goes by with VoG and AUM of the measuring pass, mean over seeds."""
+    """Rank correlation of the score of each method with VoG and AUM of the measuring pass, mean over seeds."""
     source, (by, *_), _ = WAYS[way]
     column = arm(way, table(source, seeds[0])).by
     column = column[0] if isinstance(column, tuple) else column

@@ -59,7 +59,10 @@ DIETS: dict[str, dict[str, Any]] = {
         "diet_options": {"r": 0.9, "full": 0.1},
     },
     "data-diet 0.5": {"diet": "data-diet", "diet_options": {"prune": 0.5, "by_class": 1}},
-    "data-diet 0.8, anew": {"diet": "data-diet", "diet_options": {"prune": 0.8, "every": 3, "by_class": 1}},
+    "data-diet 0.8, rescored": {
+        "diet": "data-diet",
+        "diet_options": {"prune": 0.8, "every": 3, "by_class": 1},
+    },
     "iterative 0.8": {"diet": "iterative", "diet_options": {"prune": 0.8, "cuts": 3, "by_class": 1}},
 }
 

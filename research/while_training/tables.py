@@ -35,7 +35,7 @@ def right(cells: list[Cell]) -> np.ndarray:
 
 
 def against(arm: list[Cell], full: list[Cell]) -> dict[str, Any]:
-    """An arm beside full training, seed by seed: difference in points with its interval, time and steps as shares."""
+    """An arm compared with full training, paired by seed: difference in points with its interval, time and steps as shares."""
     gap = paired_interval(right(arm), right(full), np.ones(full[0]["tested"], dtype=np.int64))
     return {
         "seeds": [one["seed"] for one in arm],
@@ -60,7 +60,7 @@ def settings(cells: list[Cell]) -> dict[str, list[Cell]]:
 
 
 def arms(mine: list[Cell]) -> dict[str, dict[str, Any]]:
-    """Every arm of DIETS that has cells, beside full training with the same seeds."""
+    """Every arm of DIETS that has cells, compared with full training with the same seeds."""
     by_arm = {
         arm: {one["seed"]: one for one in mine if one["change"] == change} for arm, change in DIETS.items()
     }
@@ -138,12 +138,12 @@ def diet_lines(found: dict[str, dict[str, Any]]) -> str:
                 "" if full else f"{100 * (1 - one['time']):.0f}%",
             ]
         )
-    head = ["", "seeds", "accuracy %", "less full, points [95%]", "fewer steps", "less processor time"]
+    head = ["", "seeds", "accuracy %", "less full, points [95%]", "fewer steps", "less CPU time"]
     return table(head, lines)
 
 
 def published_tables(cells: list[Cell]) -> dict[str, Any]:
-    """Every table that the page has a mark for: its arms beside full training."""
+    """Every table that the page has a mark for: its arms compared with full training."""
     page = PAGE.read_text(encoding="utf-8")
     named = {
         name: arms(mine) for name, mine in sorted(settings(cells).items()) if f"<!-- diets-{name} -->" in page

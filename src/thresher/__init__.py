@@ -5,6 +5,8 @@
 ['Run', 'UserError', '__version__', 'compare']
 """
 
+# The names of thresher.api reach a type checker by a star import, so that they are listed once.
+# ruff: noqa: F403, F405
 from __future__ import annotations
 
 import sys
@@ -16,24 +18,7 @@ from typing import TYPE_CHECKING, Any
 from thresher.errors import UserError
 
 if TYPE_CHECKING:
-    from thresher.api import (
-        compare,
-        explain,
-        how_much,
-        load,
-        map_rows,
-        measure,
-        noise,
-        prune_while_training,
-        report,
-        run,
-        score,
-        select,
-        suspects,
-        sweep,
-        train,
-        watch,
-    )
+    from thresher.api import *
     from thresher.run import Run
 
 __version__ = _installed("thresher")

@@ -7,9 +7,27 @@ import os
 import random
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 _FORKED = False
+
+
+def plain(value: Any) -> Any:
+    """An argument as Python's own value: numbers and arrays of NumPy, columns of a frame, paths.
+
+    >>> from pathlib import Path
+    >>> plain((Path("tiny"), {"r": 1}))
+    ['tiny', {'r': 1}]
+    """
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    for name in ("tolist", "to_list"):
+        if callable(getattr(value, name, None)):
+            return getattr(value, name)()
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return {name: plain(one) for name, one in value.items()} if isinstance(value, Mapping) else value
 
 
 def _mark_forked() -> None:

@@ -1,4 +1,4 @@
-"""Every setting of a run, with its default, in one place. `run.yaml` is this, written out."""
+"""Every setting of a run with its default; `run.yaml` is this in YAML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _lists(cls, given: Any) -> Any:
-        """One value where a list is asked for is a list of one."""
+        """Accept a single value for a list."""
         if not isinstance(given, dict):
             return given
         lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}
@@ -46,7 +46,7 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """Encoder and classification head."""
+    """The encoder and the classification head."""
 
     name: str = Field(
         default="minilm", description="'minilm' (bundled), a Hugging Face name, or a local folder"
@@ -66,7 +66,7 @@ class ModelConfig(_Section):
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
     freeze: bool = Field(
-        default=False, description="train the head alone, on vectors that the encoder gives once per text"
+        default=False, description="train only the head, on vectors that the encoder computes once per text"
     )
     trust_remote_code: bool = False
 
@@ -87,14 +87,14 @@ class TrainConfig(_Section):
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: str = Field(default="linear", description="a transformers scheduler name")
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
-    # NumPy's generator, which Trainer seeds too, takes no more; runs and shares have the seeds after it.
+    # The limit is that of NumPy's generator, which Trainer seeds too; further runs and draws use the seeds after it.
     seed: int = Field(default=0, ge=0, lt=2**31)
     runs: int = Field(
         default=1, ge=1, le=TRAININGS, description="trainings with other seeds for the averaged scores"
     )
     folds: Annotated[int, Field(ge=0, le=MANY)] | Literal["auto"] = Field(
         default="auto",
-        description="cross-validation: trainings beside each run, each without a part of the rows; auto: 5 if frozen, else 0",
+        description="cross-validation: further trainings per run, each without a part of the rows; auto: 5 if frozen, else 0",
     )
     checkpoints: int = Field(default=10, ge=2, le=MANY, description="evenly spaced over the run")
     checkpoint_every: int | None = Field(
@@ -110,7 +110,7 @@ class TrainConfig(_Section):
     null_epochs: float = Field(default=2, gt=0, le=MANY, description="epochs of PVI's model on empty input")
     bf16: bool | Literal["auto"] = Field(
         default="auto",
-        description="bfloat16 autocast in training; auto: if the machine that begins the run is faster in it",
+        description="bfloat16 autocast in training; auto: if it is faster on the machine that starts the run",
     )
     diet: str = Field(
         default="none",
@@ -138,7 +138,7 @@ SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 
 class MeasureConfig(_Section):
-    """The one pass over the rows. None of these may change a score, but for rounding (`dtype`); `signals` leaves some out."""
+    """The measuring pass. No setting changes a score beyond rounding (`dtype`); `signals` leaves some scores out."""
 
     signals: tuple[Signal, ...] = Field(
         default=SIGNALS, description="what is measured beside the logits; scores that need more are left out"
@@ -153,11 +153,11 @@ class MeasureConfig(_Section):
         description="bfloat16: products of the model in bfloat16, for a GPU; it moves the scores by some percent",
     )
     features: bool = Field(
-        default=False, description="also keep the pretrained encoder's vectors, which some scores are made of"
+        default=False, description="also keep the pretrained encoder's vectors, which some scores need"
     )
     words: bool | Literal["auto"] = Field(
         default="auto",
-        description="also score the rows by their words alone; auto: where a frozen encoder scores them as a proxy",
+        description="also score the rows by their words alone; auto: if a frozen encoder scores them as a proxy",
     )
     workers: int | None = Field(
         default=None,
@@ -172,7 +172,7 @@ class MeasureConfig(_Section):
     )
     store: str | None = Field(
         default=None,
-        description="s3://, gs:// or file:// address that rows and weights reach the nodes by; default: the run folder, shared",
+        description="s3://, gs:// or file:// address through which nodes get rows and weights; default: the shared run folder",
     )
     cores: int = Field(default=1, ge=1, le=PROCESSES, description="cores that Ray sets aside for each worker")
 
@@ -190,7 +190,7 @@ def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
 
 
 class ProxyConfig(_Section):
-    """A cheaper model that scores the rows in the place of the one that they are chosen for."""
+    """A cheaper model that scores the rows in place of the one that they are selected for."""
 
     encoder: (
         Annotated[int, Field(ge=1)]
@@ -198,7 +198,7 @@ class ProxyConfig(_Section):
         | Annotated[str, Field(pattern=f"^frozen-{_LAYERS}$", examples=["frozen-N"])]
     ) = Field(
         default="none",
-        description="score with another model: a head on the encoder as it is (frozen) or on its first N layers (frozen-N),"
+        description="score with another model: a head on the frozen encoder (frozen) or on its first N layers (frozen-N),"
         " or the first N layers, fine-tuned",
     )
     trainings: int | None = Field(
@@ -218,12 +218,12 @@ class ScoreConfig(_Section):
 
 
 class SelectConfig(_Section):
-    """What to prune."""
+    """The selection of rows."""
 
     by: str = Field(default="vog", description="a score, or a column of scores.parquet")
     normalise: Literal["auto", "raw", "class", "dataset"] = Field(
         default="auto",
-        description="auto: class for VoG, raw for the others; of a table of scores (--out) the column as it is named",
+        description="auto: class for VoG, raw for the others; for a table of scores (--out) the named column",
     )
     prune: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = Field(
         default=0.45,
@@ -237,7 +237,7 @@ class SelectConfig(_Section):
     )
     floor: int = Field(default=1, ge=0, le=MOST, description="rows kept of every class, whatever the score")
     floor_group: tuple[str, ...] = Field(
-        default=(), description="columns for whose values the floor holds too"
+        default=(), description="further columns to whose values the floor applies"
     )
     protect: tuple[str, ...] = Field(default=(), description="COLUMN=VALUE rows that are never dropped")
     seed: int = Field(default=0, ge=0, lt=2**63)
@@ -257,7 +257,7 @@ class CompareConfig(_Section):
 
 
 class SweepConfig(_Section):
-    """Which choices of rows are tried against full data and random rows."""
+    """The selections that a sweep compares with full data and random rows."""
 
     scores: tuple[str, ...] = Field(
         default=(), description="scores, or columns of scores.parquet; default: every score of the run"
@@ -300,20 +300,21 @@ class SweepConfig(_Section):
 
 
 class HowMuchConfig(_Section):
-    """The search for the largest share that can go."""
+    """The search for the largest share of rows that can be dropped."""
 
-    margin: float = Field(
-        default=0.5, gt=0, description="points of accuracy that may be lost on the way to 'not worse'"
-    )
+    margin: float = Field(default=0.5, gt=0, description="points of accuracy that may be lost")
     validation: float = Field(
-        default=0.2, gt=0, lt=1, description="share of the training rows that decides, and is not trained on"
+        default=0.2, gt=0, lt=1, description="share of the training rows held out to decide on"
     )
     step: float = Field(default=0.05, gt=0, lt=1, description="spacing of the shares that are tried")
     first_seeds: int = Field(
         default=3, ge=2, le=TRAININGS, description="trainings of a share before the first look"
     )
     most_seeds: int = Field(
-        default=10, ge=2, le=TRAININGS, description="trainings of a share where the looks do not decide"
+        default=10,
+        ge=2,
+        le=TRAININGS,
+        description="most trainings of a share, if the looks before are undecided",
     )
 
 

@@ -1,4 +1,4 @@
-"""What logits say of the true class: log-probability, margin and error; classes are the last axis."""
+"""Log-probability, margin and error of the true class from logits; classes are the last axis."""
 
 from __future__ import annotations
 

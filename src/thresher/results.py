@@ -1,4 +1,4 @@
-"""What the questions answer: results with named fields, that print as a few lines and show themselves in a notebook."""
+"""Typed results of the public functions: named fields, a short text form, and a notebook view."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """The proof of a selection by retraining.
+    """The comparison of a selection with full data and random rows, by retraining.
 
     `arms`: per training arm (full, kept, random) accuracy and macro-F1 {mean, std, values} and n_train. `differences`: per
     pair of arms ("kept-full", "kept-random", "random-full") and metric {mean, low, high, ...}, paired by seed, with 95%
     intervals, from 0 to 1. `groups`: per group column and value. `unseen`: the same on test rows whose text is not in the
-    training rows. `verdict`: all of it in a sentence.
+    training rows. `verdict`: the result in a sentence.
     """
 
     selection: str
@@ -59,7 +59,7 @@ class LargestShare(Result):
     """The largest share of the rows that can be dropped.
 
     `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `estimate`,
-    `low`, `high`: where the loss passes the margin, with a 95% interval; `looks`: what each share that was tried showed.
+    `low`, `high`: where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried.
     """
 
     fraction: float
@@ -84,11 +84,11 @@ class LargestShare(Result):
 
 @dataclass(frozen=True)
 class Sweep(Result):
-    """Every way to choose rows, at every fraction: `table` has a line for each, `full` the trainings on all rows.
+    """The training arms of a sweep at every fraction: `table` has a line for each, `full` the trainings on all rows.
 
     A line has score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds, accuracy {mean, std, values},
     macro_f1 {mean, std}, and the differences to_full and to_random {mean, low, high}, from 0 to 1. `models`: the same for
-    other models that were trained on the rows that the run's scores choose.
+    other models, trained on the same rows.
     """
 
     full: Facts
@@ -100,7 +100,7 @@ class Sweep(Result):
     models: dict[str, Facts] = field(default_factory=dict, repr=False)
 
     def frame(self) -> pl.DataFrame:
-        """The lines as a frame: one per way to choose rows and fraction, differences in points of accuracy."""
+        """The lines as a frame: one per arm and fraction, differences in points of accuracy."""
         lines = [
             {
                 **{
@@ -124,7 +124,7 @@ class Sweep(Result):
 
 @dataclass(frozen=True)
 class NoiseStudy(Result):
-    """What planted label noise does, a level at a time: `levels` has kind, level, share_changed, full, table, found, chance."""
+    """The effect of planted label noise, per level: `levels` has kind, level, share_changed, full, table, found, chance."""
 
     levels: list[Facts] = field(repr=False)
     n: int
@@ -137,7 +137,7 @@ class NoiseStudy(Result):
 
 @dataclass(frozen=True)
 class Measured(Result):
-    """What the measuring pass counted; `refused`: the signals that the architecture does not give, with the reason."""
+    """Counts of the measuring pass; `refused`: signals that the architecture does not support, with the reason."""
 
     rows: int
     checkpoints: int
@@ -148,7 +148,7 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class WholeRun(Result):
-    """A whole job: the run, how many rows were kept, the files, and the proof (None without test rows)."""
+    """The whole job: the run, the number of kept rows, the files, and the comparison (None without test rows)."""
 
     run: Run
     n_rows: int

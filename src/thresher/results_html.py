@@ -1,4 +1,4 @@
-"""Results as a notebook shows them: the sentence that matters, and for a proof its intervals as a picture."""
+"""The notebook view of results: their sentence, and for a comparison its intervals as a picture."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 def changed(
     config: RunConfig, section: str, given: Mapping[str, Any], name: Callable[[str], str] = str
 ) -> RunConfig:
-    """A configuration with some settings of one section changed. Options belong to one strategy: another one starts without.
+    """A configuration with some settings of one section changed; a new strategy starts without the options of the former.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
 
 
 def _as_share(wanted: str, given: Any) -> str:
-    """What a percentage is as a share, where a share is asked for.
+    """A hint for a percentage that was given instead of a share.
 
     >>> _as_share("lie between 0 and 1", "45%"), _as_share("lie between 0 and 1", 1.5), _as_share("be text", 45)
     ('; for 45% give 0.45', '', '')
@@ -187,7 +187,7 @@ def _kinds(annotation: Any) -> list[str]:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run.yaml, by a user (any part of `RunConfig`) or of a run folder, as plain values.
+    """The plain values of a run.yaml: one that a user wrote (any part of `RunConfig`), or that of a run folder.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: broken YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(
-            f"{path}: needs sections such as data, model, train; it holds {type(content).__name__}"
+            f"{path}: needs sections such as data, model, train, but is a {type(content).__name__}"
         )
     written_by_run = "format" in content and isinstance(content.get("config"), dict)
     return dict(content["config"]) if written_by_run else content

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
-from collections.abc import Callable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from thresher.caller import set_aside, warn_of_fork
 from thresher.errors import UserError
@@ -40,25 +39,3 @@ def public(function: Callable[P, T]) -> Callable[P, T]:
             return function(*given, **named)
 
     return called
-
-
-def given(**values: Any) -> Mapping[str, Any]:
-    """The arguments that were given: those that are not None, numbers of NumPy as Python's, arrays as lists, paths as texts.
-
-    >>> from pathlib import Path
-    >>> given(prune=0.3, by=None, model=Path("tiny"))
-    {'prune': 0.3, 'model': 'tiny'}
-    """
-    return {name: _plain(value) for name, value in values.items() if value is not None}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    # Arrays and scalars of NumPy and torch, and series of polars and pandas.
-    for name in ("tolist", "to_list"):
-        if callable(getattr(value, name, None)):
-            return getattr(value, name)()
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return {name: _plain(one) for name, one in value.items()} if isinstance(value, Mapping) else value

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it printed where, and how it exited."""
+"""Run the command line, and capture stdout, stderr and exit code."""
 
 from __future__ import annotations
 

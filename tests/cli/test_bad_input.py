@@ -1,4 +1,4 @@
-"""What bad input gets: one line that names the place and the remedy, exit code 2, no traceback, nothing half written."""
+"""Bad input gives one line with the place and the remedy, exit code 2, no traceback and no partial files."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ PROCESSES = (
 
 
 @pytest.mark.parametrize("case", [one for one in CASES if one.name in PROCESSES], ids=lambda case: case.name)
-def test_the_same_in_a_process_of_its_own(case: Case, tmp_path: Path) -> None:
+def test_the_same_in_a_separate_process(case: Case, tmp_path: Path) -> None:
     case.make(tmp_path)
     before = contents(tmp_path)
     refused(process(*case.arguments.replace("@", ".").split(), cwd=tmp_path), case.says)
@@ -354,7 +354,7 @@ def test_a_run_of_an_older_format_is_left_alone(
     assert contents(out) == before
 
 
-def test_files_of_our_names_that_are_no_run_are_left_alone(
+def test_files_with_our_names_outside_a_run_are_left_alone(
     tmp_path: Path, material: Path, call: Call
 ) -> None:
     (tmp_path / "R/kept").mkdir(parents=True)
@@ -385,7 +385,7 @@ def test_a_step_names_the_one_before_it(tmp_path: Path, call: Call, step: str, b
     refused(call(step, out), (f"thresher {before}",))
 
 
-def test_a_second_process_on_a_folder_is_told_so(tmp_path: Path, material: Path, call: Call) -> None:
+def test_a_second_process_on_a_folder_is_refused(tmp_path: Path, material: Path, call: Call) -> None:
     with lock(tmp_path / "R"):
         refused(call("run", *training(material, tmp_path / "R")), ("R", "another", "wait"))
 
@@ -394,7 +394,7 @@ def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     write_jsonl(tmp_path / "train.jsonl", commands(9, seed=0))
-    monkeypatch.setattr("thresher.api.whole_job", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("thresher.api.job.whole_job", lambda *_, **__: 1 / 0)
     columns = ["--text", "utterance", "--label", "intent"]
     told = call("run", tmp_path / "train.jsonl", *columns, "--out", tmp_path / "R", "--quiet")
     assert told.code == 1 and told.err.count("\n") == 1, told.err

@@ -1,4 +1,4 @@
-"""Commands that need no model: help, doctor, selection from anyone's table of scores."""
+"""Commands that need no model: help, doctor, selection from any table of scores."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from command_line import Call, process
 from packaging.requirements import Requirement
 
 import thresher
+from thresher import api
 from thresher.cli import terminal
 from thresher.cli.commands import COMMANDS as LISTED
 from thresher.cli.main import app
@@ -41,6 +42,7 @@ def test_the_package_imports_nothing_heavy_and_has_every_step() -> None:
     assert modules_after("import thresher").isdisjoint(
         {"torch", "transformers", "polars", "numpy", "pydantic"}
     )
+    assert set(thresher.__all__) == {"Run", "UserError", "__version__", *api.__all__}
     for name in thresher.__all__:
         assert getattr(thresher, name) is not None
     with pytest.raises(AttributeError, match="prune"):
@@ -144,7 +146,9 @@ def table_of_scores(folder: Path) -> Path:
         (["--by", "mine", "--hard", "low"], range(50)),
     ],
 )
-def test_select_takes_anyones_table(tmp_path: Path, call: Call, options: list[str], kept: range) -> None:
+def test_select_takes_any_table_of_scores(
+    tmp_path: Path, call: Call, options: list[str], kept: range
+) -> None:
     out = tmp_path / "kept.parquet"
     answer = call("select", table_of_scores(tmp_path), *options, "--prune", 0.5, "--out", out)
     assert answer.code == 0, answer.err
@@ -192,7 +196,7 @@ def test_select_from_a_table_keeps_floors_and_samples(tmp_path: Path, call: Call
     assert pl.read_parquet(out)["id"].to_list() != one
 
 
-def test_options_of_a_strategy_may_be_set_by_place_for_a_table_too(tmp_path: Path, call: Call) -> None:
+def test_options_of_a_strategy_may_be_set_with_set_for_a_table_too(tmp_path: Path, call: Call) -> None:
     source, out = table_of_scores(tmp_path), tmp_path / "kept.parquet"
     chosen = []
     for option in (["--strategy-option", "temperature=20"], ["--set", "select.options.temperature=20"]):
@@ -218,7 +222,7 @@ def test_select_from_a_table_refuses_in_one_line(tmp_path: Path, call: Call) -> 
     assert not (tmp_path / "kept.parquet").exists()
 
 
-def test_tables_are_plain_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_are_plain_text_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.table(("name", "n"), [("[red]a[/red]", "1"), ("b\x1b[31m", "1,000")])
     assert capsys.readouterr().out == "name              n\n[red]a[/red]      1\nb[31m         1,000\n"
 
@@ -238,7 +242,7 @@ def test_json_keeps_any_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"label": "ערב 🌙", "path": "R"}
 
 
-def test_json_is_written_in_ascii_where_stdout_takes_no_more(tmp_path: Path) -> None:
+def test_json_is_ascii_if_stdout_is(tmp_path: Path) -> None:
     code = "from thresher.cli.terminal import as_json; as_json({'label': 'Straße 音楽'})"
     for encoding, holds in (("ascii", "\\u97f3"), ("utf-8", "音楽")):
         done = subprocess.run(
@@ -247,8 +251,8 @@ def test_json_is_written_in_ascii_where_stdout_takes_no_more(tmp_path: Path) -> 
             check=True,
             env={**os.environ, "PYTHONIOENCODING": encoding},
         )
-        told = done.stdout.decode(encoding)
-        assert holds in told and json.loads(told) == {"label": "Straße 音楽"}
+        answer = done.stdout.decode(encoding)
+        assert holds in answer and json.loads(answer) == {"label": "Straße 音楽"}
 
 
 def test_white_space_of_other_scripts_and_joiners_reach_the_terminal(
@@ -259,7 +263,7 @@ def test_white_space_of_other_scripts_and_joiners_reach_the_terminal(
 
 
 @pytest.mark.parametrize("name", list(LISTED))
-def test_the_list_of_commands_says_what_the_help_of_each_begins_with(name: str) -> None:
+def test_the_list_of_commands_has_the_first_sentence_of_each_help(name: str) -> None:
     import typer
 
     group = typer.main.get_command(app)

@@ -1,4 +1,4 @@
-"""Files that were damaged after their step was finished: named on one line, made again, and no number changes."""
+"""Files damaged after their step was finished: named in one line and redone, and no number changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo from its data to its last line; the model is a tiny one and the data few, so that it takes seconds."""
+"""The demo from start to end, with a tiny model and few rows, so that it takes seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`thresher explain` on a run folder: what it lists is what the gradients say, safe to print and to open."""
+"""`thresher explain` on a run folder: its list follows from the gradients and is safe to print and to open."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_side_holds_only_values_of_its_sign(run):
     assert found.height == len(set(found["id"])) == 40
 
 
-def test_a_training_row_is_not_listed_for_itself_and_a_text_equals_the_row_it_repeats(run):
+def test_a_training_row_is_not_listed_for_itself_and_an_equal_text_counts_as_the_row(run):
     rows = pl.read_parquet(run / ".thresher/rows/rows.parquet").filter(pl.col("id") == "row 7")
     of_row = th.explain(run, rows=["row 7"], top=1000)
     given = th.explain(run, text=rows["utterance"][0], label=rows["intent"][0], top=1000)
@@ -159,7 +159,7 @@ def test_a_mistake_is_one_line(run, call: Call, given, message):
     assert message in answer.err and answer.err.count("\n") == 1
 
 
-def test_a_run_without_what_it_takes_is_told_in_one_line(run, material, tmp_path, call: Call):
+def test_a_run_without_the_needed_files_is_refused_in_one_line(run, material, tmp_path, call: Call):
     assert "run.yaml" in call("explain", tmp_path, "--row", "x").err
     untested = call("train", *training(material, tmp_path / "untested"))
     assert untested.code == 0

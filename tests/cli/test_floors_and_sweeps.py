@@ -1,4 +1,4 @@
-"""What floors and protected rows do to a proof: random rows are as many as those that were kept, not as were asked for."""
+"""Floors and protected rows in a comparison: there are as many random rows as kept rows, not as requested."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 def swept(call: Call, run: Path, *options: object) -> dict[float, dict[str, Any]]:
     """The lines of EL2N's cut-off by fraction."""
-    told = call("sweep", run, *SWEEP, *options)
-    assert told.code == 0, told.err
+    answer = call("sweep", run, *SWEEP, *options)
+    assert answer.code == 0, answer.err
     return {line["fraction"]: line for line in sweep_of(run)["table"] if line["score"] == "el2n"}
 
 
-def test_random_rows_are_as_many_as_protected_ones_leave(call: Call, run: Path) -> None:
+def test_there_are_as_many_random_rows_as_kept_rows_with_protection(call: Call, run: Path) -> None:
     in_hall = int((pl.read_parquet(run / ".thresher/rows/rows.parquet")["room"] == "hall").sum())
     assert 6 < in_hall < 36
     line = swept(call, run, "--protect", "room=hall")[0.9]
@@ -49,7 +49,7 @@ def test_random_rows_are_as_many_as_protected_ones_leave(call: Call, run: Path) 
     assert line["to_random"]["mean"] == pytest.approx(line["accuracy"]["mean"] - np.mean(alike), abs=2e-5)
 
 
-def test_the_table_and_the_picture_say_how_many_rows_really_went(call: Call, run: Path) -> None:
+def test_the_table_and_the_picture_show_how_many_rows_were_really_dropped(call: Call, run: Path) -> None:
     in_hall = int((pl.read_parquet(run / ".thresher/rows/rows.parquet")["room"] == "hall").sum())
     shown = call("sweep", run, *SWEEP, "--protect", "room=hall")
     went = 100 * (1 - in_hall / 60)
@@ -64,28 +64,28 @@ def test_the_table_and_the_picture_say_how_many_rows_really_went(call: Call, run
     assert curve["x"] == [0.0, 40.0, pytest.approx(went, abs=1e-3)]
 
 
-def test_a_selection_by_the_rule_leaves_the_sweep_of_other_ways_as_it_was(call: Call, run: Path) -> None:
+def test_a_selection_by_the_rule_does_not_outdate_a_sweep_of_other_arms(call: Call, run: Path) -> None:
     before = swept(call, run)
     assert call("select", run, "--strategy", "recommended", "--prune", 0.4).code == 0
-    told = call("sweep", run, *SWEEP)
-    assert "sweep: already done" in told.err
+    answer = call("sweep", run, *SWEEP)
+    assert "sweep: already done" in answer.err
     assert call("sweep", run, *SWEEP, "--force").code == 0
     assert swept(call, run) == before
 
 
-def test_a_selection_that_keeps_every_row_has_nothing_to_prove(call: Call, run: Path) -> None:
+def test_a_selection_that_keeps_every_row_cannot_be_compared(call: Call, run: Path) -> None:
     protected = ["--protect", "room=hall", "--protect", "room=kitchen"]
     assert call("select", run, "--by", "el2n", "--prune", 0.4, *protected).code == 0
-    told = call("compare", run, "--seeds", 2)
-    assert told.code == 2
-    assert told.err.strip().endswith("keeps all 60 rows, so there is nothing to prove; prune more")
+    answer = call("compare", run, "--seeds", 2)
+    assert answer.code == 2
+    assert answer.err.strip().endswith("keeps all 60 rows, so there is nothing to prove; prune more")
     assert not cells_of(run)
 
 
 def test_floors_keep_rows_where_the_share_alone_would_keep_none(call: Call, run: Path) -> None:
-    told = call("select", run, "--by", "el2n", "--prune", 0.995, "--quiet")
-    assert told.code == 0, told.err
-    assert "keeps no row of 3 classes (light, music, weather): the floor keeps up to 1 of each" in told.err
+    answer = call("select", run, "--by", "el2n", "--prune", 0.995, "--quiet")
+    assert answer.code == 0, answer.err
+    assert "keeps no row of 3 classes (light, music, weather): the floor keeps up to 1 of each" in answer.err
     kept = [json.loads(line)["intent"] for line in (run / "kept.jsonl").read_text().splitlines()]
     assert sorted(kept) == ["light", "music", "weather"]
 
@@ -119,9 +119,9 @@ def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     capfd.readouterr()
     test = load_test(table, rows, DATA.model_copy(update={"id": "id"}))
     assert test.groups == () and test.table["id"].n_unique() == 40
-    told = capfd.readouterr().err
-    assert "test rows have no column 'id': their ids are made from their content" in told
-    assert f"test rows have no column '{rows.groups[0]}': no results are reported by it" in told
+    answer = capfd.readouterr().err
+    assert "test rows have no column 'id': their ids are made from their content" in answer
+    assert f"test rows have no column '{rows.groups[0]}': no results are reported by it" in answer
     with pytest.raises(UserError, match="no column 'intent'"):
         load_test(table.drop("intent"), rows, DATA)
     assert (
@@ -135,7 +135,7 @@ def test_test_rows_need_neither_the_groups_nor_the_ids_of_the_training_rows(
     assert call("report", run).code == 0
 
 
-def test_a_selection_has_no_settings_from_the_one_before(run: Path, call: Call) -> None:
+def test_a_selection_takes_no_settings_from_the_one_before(run: Path, call: Call) -> None:
     hard = ["--by", "el2n", "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=0.5"]
     assert call("select", run, *hard, "--prune", 0.4, "--protect", "room=hall").code == 0
     before = (run / "run.yaml").read_bytes()
@@ -146,37 +146,36 @@ def test_a_selection_has_no_settings_from_the_one_before(run: Path, call: Call) 
     assert (run / "run.yaml").read_bytes() == before
 
 
-def test_a_selection_says_which_settings_it_has_from_the_file_of_the_run(run: Path, call: Call) -> None:
+def test_a_selection_reports_the_settings_it_takes_from_run_yaml(run: Path, call: Call) -> None:
     text = (run / "run.yaml").read_text()
     (run / "run.yaml").write_text(
         text.replace("end: easy", "end: hard").replace("protect: []", "protect: [room=hall]")
     )
-    told = call("select", run, "--by", "el2n", "--prune", 0.3, "--json")
-    assert "select: from run.yaml: end hard, protect room=hall\n" in told.err
-    assert (told.json["end"], told.json["protect"]) == ("hard", ["room=hall"])
+    answer = call("select", run, "--by", "el2n", "--prune", 0.3, "--json")
+    assert "select: from run.yaml: end hard, protect room=hall\n" in answer.err
+    assert (answer.json["end"], answer.json["protect"]) == ("hard", ["room=hall"])
 
 
-def test_what_a_selection_does_not_go_by_is_not_named(run: Path, call: Call) -> None:
-    told = call("select", run, "--strategy", "random", "--prune", 0.4)
-    assert "select: 36 of 60 rows kept by a random draw, which reads no score" in told.err
-    told = call("select", run, "--strategy", "cutoff", "--by", "el2n", "--prune", 0.4)
-    assert "select: 36 of 60 rows kept by el2n (easy end pruned, cutoff)" in told.err
+def test_settings_that_a_selection_does_not_use_are_not_named(run: Path, call: Call) -> None:
+    answer = call("select", run, "--strategy", "random", "--prune", 0.4)
+    assert "select: 36 of 60 rows kept by a random draw, which reads no score" in answer.err
+    answer = call("select", run, "--strategy", "cutoff", "--by", "el2n", "--prune", 0.4)
+    assert "select: 36 of 60 rows kept by el2n (easy end pruned, cutoff)" in answer.err
     refused = call("select", run, "--prune", 0.3, "--out", run.parent / "x.parquet")
     assert (
         refused.code == 2
-        and "is a run, which writes its kept and dropped rows into its folder" in refused.err
+        and "is a run, which writes kept and dropped rows into its folder; --out is for a table of scores"
+        in refused.err
     )
 
 
-def test_settings_that_compare_does_not_take_leave_former_comparisons_and_test_rows(
-    run: Path, call: Call
-) -> None:
+def test_settings_that_compare_refuses_change_no_comparison_and_no_test_rows(run: Path, call: Call) -> None:
     import thresher as th
 
     assert call("select", run, "--by", "el2n", "--prune", 0.4).code == 0
     th.compare(run, seeds=2)
     before = contents(run)
-    for wrong, told in (({"seeds": 1}, r"compare\.seeds must"), ({"seed": 3}, "did you mean 'seeds'")):
-        with pytest.raises(th.UserError, match=told):
+    for wrong, answer in (({"seeds": 1}, r"compare\.seeds must"), ({"seed": 3}, "did you mean 'seeds'")):
+        with pytest.raises(th.UserError, match=answer):
             th.compare(run, test=pl.DataFrame(commands(40, seed=4)), **wrong)
     assert contents(run) == before

@@ -1,4 +1,4 @@
-"""A disk that is full gives one line, leaves what was there, and the same command goes on once there is room."""
+"""A full disk gives one line, changes nothing, and the same command resumes once there is room."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much can go, as a user meets it: what is refused before hours are spent, and what floors and other test rows do to it."""
+"""`thresher how-much`: what it refuses before hours of training, and the effect of floors and other test rows."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def add_column(run: Path, name: str) -> None:
 def refused(call: Call, run: Path, *asked: object) -> str:
     """The one line of a refusal, before which nothing is written."""
     before = contents(run)
-    told = call("how-much", run, *QUICK, *asked, "--quiet")
-    assert told.code == 2 and told.err.count("\n") == 1, told.err
+    answer = call("how-much", run, *QUICK, *asked, "--quiet")
+    assert answer.code == 2 and answer.err.count("\n") == 1, answer.err
     assert contents(run) == before
-    return told.err
+    return answer.err
 
 
-def test_what_is_told_is_what_goes_where_rows_are_protected(call: Call, run: Path) -> None:
+def test_the_reported_share_is_the_one_dropped_if_rows_are_protected(call: Call, run: Path) -> None:
     asked = ["--by", "el2n", "--protect", "room=hall"]
     shown = call("how-much", run, *QUICK, "--step", 0.1, *asked)
     assert shown.code == 0, shown.err
@@ -71,7 +71,7 @@ def test_what_is_told_is_what_goes_where_rows_are_protected(call: Call, run: Pat
     assert f"without {100 * entry['confirmed']['removed']:.4g}% of all training rows" in entry["sentence"]
 
 
-def test_the_table_tells_shares_as_finely_as_they_are_tried(call: Call, run: Path) -> None:
+def test_the_table_shows_shares_as_finely_as_they_are_tried(call: Call, run: Path) -> None:
     shown = call("how-much", run, *QUICK, "--by", "el2n", "--step", 0.375)
     assert shown.code == 0, shown.err
     looks = facts_of(run, "how_much")["looks"]
@@ -80,7 +80,7 @@ def test_the_table_tells_shares_as_finely_as_they_are_tried(call: Call, run: Pat
     assert lines[0][0] == "0.375"
 
 
-def test_it_is_searched_again_once_other_test_rows_have_come_and_gone(run: Path) -> None:
+def test_it_is_searched_again_after_other_test_rows_were_used(run: Path) -> None:
     first = how_much(run, by="el2n", **SEARCH)
     rows, test = (
         read_rows(run / ".thresher/rows/rows.parquet"),
@@ -96,7 +96,7 @@ def test_it_is_searched_again_once_other_test_rows_have_come_and_gone(run: Path)
     assert int(select(run, prune="auto", by="el2n")["kept"].sum()) == first["confirmed"]["n_kept"]
 
 
-def test_an_entry_that_was_changed_by_hand_is_made_again(run: Path) -> None:
+def test_a_result_that_was_edited_by_hand_is_computed_again(run: Path) -> None:
     first = how_much(run, by="el2n", **SEARCH)
     path = run / ".thresher/how_much/step.json"
     path.write_text(path.read_text().replace('"margin"', '"margins"'))
@@ -112,23 +112,23 @@ def test_a_column_that_only_this_run_has_is_refused_before_anything_is_trained(c
     assert "'yours' is not a score or a column" in refused(call, run, "--by", "yours")
 
 
-def test_it_goes_by_the_first_score_that_the_run_inside_has_too(call: Call, run: Path) -> None:
+def test_it_uses_the_first_score_that_the_nested_run_also_has(call: Call, run: Path) -> None:
     add_column(run, "hardest_view")
     found = how_much(run, strategy="recommended", **SEARCH)
     assert found["arm"]["score"] == "held_out_margin+correctness"
     assert found["confirmed"]["arm"]["score"] == "hardest_view+correctness"
     chosen = select(run, prune="auto", strategy="recommended")
     assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"]
-    told = call("how-much", run, *QUICK, "--strategy", "cutoff", "--by", "hardest_view", "--quiet")
-    assert told.code == 2 and told.err.count("\n") == 1
-    assert "validation-0.2: 'hardest_view' was not computed in this run" in told.err
+    answer = call("how-much", run, *QUICK, "--strategy", "cutoff", "--by", "hardest_view", "--quiet")
+    assert answer.code == 2 and answer.err.count("\n") == 1
+    assert "validation-0.2: 'hardest_view' was not computed in this run" in answer.err
 
 
-def test_a_share_that_sets_no_row_aside_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
-    told = refused(call, run, "--by", "el2n", "--validation", 0.0001)
-    assert "--validation 0.0001 sets none of the 80 training rows aside" in told
+def test_a_share_that_holds_out_no_row_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
+    answer = refused(call, run, "--by", "el2n", "--validation", 0.0001)
+    assert "--validation 0.0001 sets none of the 80 training rows aside" in answer
 
 
-def test_where_nothing_can_go_it_is_said_before_anything_is_trained(call: Call, run: Path) -> None:
-    told = refused(call, run, "--by", "el2n", "--protect", "room=hall", "--protect", "room=kitchen")
-    assert "no multiple of 0.25 takes some of 80 rows away" in told
+def test_if_nothing_can_be_dropped_it_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
+    answer = refused(call, run, "--by", "el2n", "--protect", "room=hall", "--protect", "room=kitchen")
+    assert "no multiple of 0.25 takes some of 80 rows away" in answer

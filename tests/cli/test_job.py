@@ -1,4 +1,4 @@
-"""The whole job and its steps on real files, with a tiny random model, start to end."""
+"""The whole job and its steps on real files, with a tiny random model."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_a_finished_run_does_nothing_and_says_so(finished: Path, material: Path,
     assert contents(finished) == before
 
 
-def test_what_is_finished_needs_no_library_that_takes_seconds(finished: Path, material: Path) -> None:
+def test_a_finished_run_imports_no_slow_library(finished: Path, material: Path) -> None:
     arguments = [str(one) for one in ["run", *whole_run(material, finished)]]
     code = (
         "import contextlib, json, sys\n"
@@ -143,7 +143,7 @@ def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, materia
     assert "\x1b" not in shown.out
 
 
-def test_a_terminal_without_the_characters_gets_others(finished: Path, material: Path) -> None:
+def test_a_terminal_without_the_characters_gets_replacements(finished: Path, material: Path) -> None:
     answer = process(
         "run", *whole_run(material, finished), cwd=finished, env={**os.environ, "PYTHONIOENCODING": "ascii"}
     )
@@ -151,7 +151,7 @@ def test_a_terminal_without_the_characters_gets_others(finished: Path, material:
     assert re.search(r"^all rows +60 +[\d.]+ \? [\d.]+ ", answer.out, flags=re.MULTILINE)
 
 
-def test_another_prune_redoes_only_what_follows_it(finished: Path, material: Path, call: Call) -> None:
+def test_another_prune_repeats_only_the_steps_after_it(finished: Path, material: Path, call: Call) -> None:
     before = contents(finished)
     answer = call("run", *whole_run(material, finished), "--prune", 0.25)
     assert answer.code == 0, answer.err
@@ -224,20 +224,23 @@ def test_steps_alone_make_the_same_as_the_whole_job(
         assert (out / name).read_bytes() == (first / name).read_bytes(), name
 
 
-def test_without_test_rows_nothing_is_proved_and_they_can_come_later(
+def test_without_test_rows_nothing_is_compared_and_they_can_be_given_later(
     material: Path, tmp_path: Path, call: Call
 ) -> None:
     out = tmp_path / "R"
     answer = call("run", *training(material, out), "--prune", 0.4)
     assert answer.code == 0, answer.err
-    assert "Nothing is proved" in answer.out and "--test FILE" in answer.out
+    assert (
+        "The selection was not tested, because there are no test rows." in answer.out
+        and "--test FILE" in answer.out
+    )
     assert call("compare", out).err.startswith("error: ")
     proved = call("compare", out, "--test", material / "test.jsonl", "--seeds", 2, "--workers", 1)
     assert proved.code == 0, proved.err
     assert "kept rows" in proved.out
     again = call("run", *whole_run(material, out))
     assert again.err.count("already done") == 5, again.err
-    assert "Nothing is proved" not in again.out
+    assert "The selection was not tested" not in again.out
 
 
 def test_a_prune_that_keeps_nothing_of_a_class_keeps_the_floor_and_warns(finished: Path, call: Call) -> None:

@@ -1,4 +1,4 @@
-"""The laboratory as a user meets it: frozen runs, sweep, how-much, noise; each resumes."""
+"""The questions on the command line: frozen runs, sweep, how-much, noise; each resumes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
     assert contents(tmp_path / "RUN") == before
 
 
-def test_several_trainings_say_how_alike_they_score_the_rows(
+def test_several_trainings_report_their_agreement_on_scores(
     call: Call, material: Path, tmp_path: Path, made: Path
 ) -> None:
     run = tmp_path / "RUN"
@@ -92,7 +92,7 @@ def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path,
     np.testing.assert_array_equal(found[:, 32:], np.concatenate([np.abs(p - h), p * h], axis=1))
 
 
-def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, run: Path) -> None:
+def test_sweep_compares_every_arm_with_random_rows_and_full_data(call: Call, run: Path) -> None:
     asked = ["sweep", run, "--scores", "el2n,tracin", "--fractions", "0.3,0.6", "--seeds", 2, "--workers", 1]
     shown = call(*asked)
     assert shown.code == 0, shown.err
@@ -131,7 +131,9 @@ def test_sweep_tries_every_choice_beside_random_rows_and_full_data(call: Call, r
     assert "known engines: local, ray" in call("sweep", run, "--engine", "spark", "--seeds", 3).err
 
 
-def test_a_finished_cell_is_never_run_again_and_a_lost_one_comes_out_the_same(call: Call, run: Path) -> None:
+def test_a_finished_cell_is_never_repeated_and_a_lost_one_gives_the_same_result(
+    call: Call, run: Path
+) -> None:
     asked = [
         "sweep",
         run,
@@ -174,7 +176,7 @@ def test_same_steps_takes_as_many_steps_as_full_data(call: Call, run: Path) -> N
     assert entry["full"]["steps"] == 120
 
 
-def test_other_models_train_on_the_rows_that_the_runs_scores_chose(
+def test_other_models_train_on_the_rows_selected_by_the_runs_scores(
     call: Call, run: Path, tmp_path: Path
 ) -> None:
     from thresher.api import load, measure, report, score, sweep, train
@@ -217,12 +219,12 @@ def test_other_models_train_on_the_rows_that_the_runs_scores_chose(
     assert again["models"]["1"] == other
     report(run)
     assert 'id="picture-sweep-models"' in (run / "report.html").read_text(encoding="utf-8")
-    for wrong, told in (("small", "small"), ("03", "03"), ("9", "layers"), ("frozen", "the run itself")):
+    for wrong, answer in (("small", "small"), ("03", "03"), ("9", "layers"), ("frozen", "the run itself")):
         refused = call("sweep", run, "--models", wrong)
-        assert refused.code == 2 and told in refused.err, refused.err
+        assert refused.code == 2 and answer in refused.err, refused.err
 
 
-def test_how_much_decides_on_rows_cut_from_train_and_looks_at_the_test_rows_once(
+def test_how_much_decides_on_held_out_training_rows_and_uses_the_test_rows_once(
     call: Call, run: Path
 ) -> None:
     asked = [
@@ -276,7 +278,7 @@ def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
     assert int(chosen["kept"].sum()) == 40
 
 
-def test_prune_auto_keeps_what_nothing_shows_to_be_free(call: Call, run: Path) -> None:
+def test_prune_auto_is_refused_if_no_share_is_shown(call: Call, run: Path) -> None:
     hard = ["--by", "el2n", "--end", "hard"]
     once = ["--step", 0.95, "--margin", 0.01, "--first-seeds", 2, "--most-seeds", 2]
     assert call("how-much", run, *hard, *once).code == 0
@@ -343,5 +345,5 @@ def test_studies_need_test_rows_and_a_scored_run(call: Call, run: Path) -> None:
         assert "thresher score" in call(command, run).err
 
 
-def test_the_cache_is_where_it_was_told(run: Path) -> None:
+def test_the_cache_is_in_the_configured_folder(run: Path) -> None:
     assert list(Path(os.environ["THRESHER_CACHE"]).rglob("*.safetensors"))

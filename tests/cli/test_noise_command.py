@@ -12,6 +12,7 @@ from command_line import Call, commands, contents, write_jsonl
 import thresher as th
 from thresher.cli import terminal
 from thresher.cli.noise import accuracy_lines, found_lines
+from thresher.run import Run
 
 Make = Callable[..., Path]
 
@@ -51,7 +52,7 @@ def test_fractions_that_round_to_the_same_percent_keep_a_line_each() -> None:
     assert lines[2:] == [["12% off, random", "+0.00"], ["12.5% off, random", "+1.00"]]
 
 
-def test_a_score_that_a_level_lacks_gets_a_dash_there() -> None:
+def test_a_score_missing_at_a_level_gets_a_dash() -> None:
     levels = [
         level(("vog", "easy", 0.3, 0.0), found={"aum": 0.5, "hardest_view": 0.4}),
         level(("pvi", "hard", 0.3, 0.01), found={"aum": 0.6, "knn": 0.7}),
@@ -93,7 +94,7 @@ def made(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @pytest.fixture(scope="module")
-def of_20_rows(made: Make) -> Path:
+def of_20_rows(made: Make) -> Run:
     return made(20)
 
 
@@ -111,17 +112,17 @@ def of_20_rows(made: Make) -> Path:
         ),
     ],
 )
-def test_what_would_tell_nothing_is_refused_in_one_line_and_former_levels_stay(
-    of_20_rows: Path, call: Call, options: list[str], message: str
+def test_uninformative_settings_are_refused_in_one_line_and_former_levels_are_kept(
+    of_20_rows: Run, call: Call, options: list[str], message: str
 ) -> None:
     settings = ["--levels", 0.3, "--fractions", 0.5, "--hard-fractions", 0.1]
     done = call("noise", of_20_rows, *settings, "--seeds", 2, "--workers", 1)
     assert done.code == 0, done.err
-    before = contents(of_20_rows)
+    before = contents(of_20_rows.folder)
     refused = call("noise", of_20_rows, *settings, *options, "--seeds", 2, "--workers", 1, "--force")
     assert refused.code == 2
     assert refused.err == f"error: {message}\n"
-    assert contents(of_20_rows) == before
+    assert contents(of_20_rows.folder) == before
 
 
 def test_rows_too_few_to_compare_scores_are_refused_before_any_training(made: Make, call: Call) -> None:

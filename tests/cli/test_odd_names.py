@@ -1,4 +1,4 @@
-"""Names and values that mean something else to a library underneath: folders, columns, labels, settings."""
+"""Names and values with a special meaning to a library: folders, columns, labels, settings."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def run(call: Call, material: Path, tmp_path: Path) -> Path:
     return tmp_path / "RUN"
 
 
-def test_a_folder_whose_name_is_a_pattern_reads_its_own_rows_alone(
+def test_a_folder_whose_name_is_a_glob_pattern_reads_only_its_own_rows(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("expA", 5), ("exp*", 6), ("exp[1]", 7)):
-        told = call(*whole_job(material, tmp_path, tmp_path / name, {}, seed))
-        assert told.code == 0, told.err
+        answer = call(*whole_job(material, tmp_path, tmp_path / name, {}, seed))
+        assert answer.code == 0, answer.err
         ids = pl.read_parquet(tmp_path / name / ".thresher/rows/rows.parquet", glob=False)["id"].to_list()
         scored = pl.read_parquet(tmp_path / name / ".thresher/score/scores.parquet", glob=False)[
             "id"
@@ -63,22 +63,20 @@ def test_a_folder_whose_name_is_a_pattern_reads_its_own_rows_alone(
         assert report.code == 0 and "damaged" not in report.err
 
 
-def test_columns_may_have_the_names_that_tables_underneath_have(
-    call: Call, material: Path, tmp_path: Path
-) -> None:
+def test_columns_may_have_the_names_of_internal_columns(call: Call, material: Path, tmp_path: Path) -> None:
     for at, names in enumerate(
         ({"utterance": "kept", "intent": "len"}, {"room": "kept", "intent": "place"}, {"room": "place"})
     ):
         out = tmp_path / f"RUN-{at}"
         tuned = [one for one in whole_job(material, tmp_path, out, names) if one != "--freeze"]
-        told = call(*tuned)
-        assert told.code == 0, told.err
+        answer = call(*tuned)
+        assert answer.code == 0, answer.err
         id = pl.read_parquet(out / ".thresher/rows/test.parquet")["id"][0]
         explained = call("explain", out, "--test-row", id)
         assert explained.code == 0, explained.err
 
 
-def test_a_label_comes_back_from_the_manifest_as_it_was(tmp_path: Path) -> None:
+def test_a_label_is_read_back_from_the_manifest_unchanged(tmp_path: Path) -> None:
     labels = ("wait\x85", "caf\u00e9", "\u2028", "a\u00a0b", "\U0001f600")
     config = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
     facts = {"thresher": "0", "versions": {}, "created": "", "key": "", "rows_hash": "", "test_hash": None}
@@ -92,14 +90,14 @@ def test_a_schedule_that_cannot_be_used_is_refused_before_there_is_a_folder(
     call: Call, material: Path, tmp_path: Path, name: str
 ) -> None:
     job = whole_job(material, tmp_path, tmp_path / "RUN", {})
-    told = call(*job, "--set", f"train.schedule={name}")
-    assert told.code == 2
-    (line,) = told.err.strip().splitlines()[-1:]
+    answer = call(*job, "--set", f"train.schedule={name}")
+    assert answer.code == 2
+    (line,) = answer.err.strip().splitlines()[-1:]
     assert f"train.schedule: unknown schedule '{name}'; supported are linear, cosine" in line
     assert not (tmp_path / "RUN" / "run.yaml").exists()
 
 
-def test_the_options_of_a_strategy_in_the_file_are_not_those_of_another(call: Call, run: Path) -> None:
+def test_options_of_a_strategy_in_the_file_do_not_apply_to_another_strategy(call: Call, run: Path) -> None:
     text = (run / "run.yaml").read_text()
     text = text.replace(
         "strategy: cutoff\n    options: {}", "strategy: softmax\n    options: {temperature: 0.5}"
@@ -111,18 +109,18 @@ def test_the_options_of_a_strategy_in_the_file_are_not_those_of_another(call: Ca
     assert (other.code, other.json["options"]) == (0, {}), other.err
 
 
-def test_settings_that_are_no_yaml_are_one_line(
+def test_settings_that_are_not_yaml_are_one_line(
     call: Call, run: Path, material: Path, tmp_path: Path
 ) -> None:
-    told = call("select", run, "--set", "select.options={temperature: 0.5")
-    assert told.code == 2 and "is not a mapping" in told.err.strip().splitlines()[-1]
+    answer = call("select", run, "--set", "select.options={temperature: 0.5")
+    assert answer.code == 2 and "is not a mapping" in answer.err.strip().splitlines()[-1]
     config = tmp_path / "config.yaml"
     config.write_text("data: {train: 2024-13-45}\n")
-    told = call("train", "--config", config, "--out", tmp_path / "OTHER")
-    assert told.code == 2 and "broken YAML: month must be in 1..12" in told.err
+    answer = call("train", "--config", config, "--out", tmp_path / "OTHER")
+    assert answer.code == 2 and "broken YAML: month must be in 1..12" in answer.err
     (run / "run.yaml").write_text(_without_config(run))
-    told = call("report", run)
-    assert told.code == 2 and "has no config" in told.err
+    answer = call("report", run)
+    assert answer.code == 2 and "has no config" in answer.err
 
 
 def _without_config(run: Path) -> str:

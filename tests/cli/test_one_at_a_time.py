@@ -1,4 +1,4 @@
-"""A run folder has one process at a time, and one that cannot be written says so; what is in it stays as it is."""
+"""One process at a time uses a run folder; a read-only folder is refused; its files are unchanged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def every_step(material: Path, out: Path) -> list[list[object]]:
     ]
 
 
-def test_the_second_process_is_told_so_and_leaves(
+def test_the_second_process_is_refused_and_exits(
     measured_run: Path, material: Path, tmp_path: Path, warm: Warm
 ) -> None:
     out = tmp_path / "R"

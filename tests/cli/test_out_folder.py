@@ -1,4 +1,4 @@
-"""What stands in the folder that a run is to be written into, and what becomes of the files of an earlier selection."""
+"""Files that exist in the folder of a run before it starts, and the files of earlier selections."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["kept.jsonl", "dropped/a.csv", "report.html"])
-def test_a_folder_with_files_that_a_run_would_write_over_is_refused(
+def test_a_folder_with_files_that_a_run_would_overwrite_is_refused(
     call: Call, material: Path, tmp_path: Path, name: str
 ) -> None:
     mine = tmp_path / "mine" / name
@@ -43,13 +43,13 @@ def test_a_folder_with_files_that_a_run_would_write_over_is_refused(
     mine.write_text("mine", encoding="utf-8")
     before = contents(tmp_path / "mine")
     for force in ([], ["--force"]):
-        told = call("train", *training(material, tmp_path / "mine"), *force)
-        assert told.code == 2 and told.err.count("\n") == 1, told.err
-        assert f"is not a run (no run.yaml) and holds '{name.split('/')[0]}'" in told.err
+        answer = call("train", *training(material, tmp_path / "mine"), *force)
+        assert answer.code == 2 and answer.err.count("\n") == 1, answer.err
+        assert f"is not a run (no run.yaml) and holds '{name.split('/')[0]}'" in answer.err
     assert contents(tmp_path / "mine") == before
 
 
-def test_other_files_in_the_folder_stay_and_are_no_hindrance(
+def test_other_files_in_the_folder_are_kept_and_do_not_matter(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
@@ -63,91 +63,95 @@ def test_a_run_that_was_killed_as_it_started_resumes(call: Call, material: Path,
     for path in [*run.iterdir(), *(run / ".thresher").iterdir()]:
         if path.name not in (".thresher", "lock", "rows"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    told = call("train", *training(material, run))
-    assert told.code == 0, told.err
+    answer = call("train", *training(material, run))
+    assert answer.code == 0, answer.err
 
 
-def test_rows_that_lie_where_the_run_writes_are_refused_and_stay(
+def test_rows_in_files_that_the_run_would_overwrite_are_refused_and_kept(
     call: Call, material: Path, run: Path
 ) -> None:
     kept = (run / "kept.jsonl").read_bytes()
     again = ["--text", "utterance", "--label", "intent", "--model", material / "tiny", "--out", run]
-    told = call("train", run / "kept.jsonl", *again, "--force")
-    assert told.code == 2 and "kept.jsonl: is where a run in" in told.err, told.err
-    told = call(
+    answer = call("train", run / "kept.jsonl", *again, "--force")
+    assert answer.code == 2 and "kept.jsonl: is where a run in" in answer.err, answer.err
+    answer = call(
         "train", material / "train.jsonl", *again, "--test", run / "kept.jsonl", "--group", "room", "--force"
     )
-    assert told.code == 2 and "kept.jsonl: is where" in told.err, told.err
+    assert answer.code == 2 and "kept.jsonl: is where" in answer.err, answer.err
     assert (run / "kept.jsonl").read_bytes() == kept
 
 
-def test_rows_of_another_format_leave_no_former_selection_beside_theirs(
+def test_rows_of_another_format_replace_the_files_of_the_former_selection(
     call: Call, material: Path, run: Path
 ) -> None:
     table = pl.read_ndjson(material / "train.jsonl")
     table.write_csv(run.parent / "train.csv")
     asked = ["--text", "utterance", "--label", "intent", "--group", "room", "--model", material / "tiny"]
     quick = ["--epochs", 2, "--batch-size", 8, "--checkpoints", 3, "--threads", 1, "--workers", 1]
-    told = call("run", run.parent / "train.csv", *asked, *quick, "--out", run, "--prune", 0.5, "--by", "el2n")
-    assert told.code == 0 and "train: already done" in told.err, told.err
+    answer = call(
+        "run", run.parent / "train.csv", *asked, *quick, "--out", run, "--prune", 0.5, "--by", "el2n"
+    )
+    assert answer.code == 0 and "train: already done" in answer.err, answer.err
     assert sorted(path.name for path in run.glob("kept*")) == ["kept.csv"]
     assert sorted(path.name for path in run.glob("dropped*")) == ["dropped.csv"]
 
 
 def test_kept_rows_that_were_cut_short_are_written_again(call: Call, run: Path) -> None:
     whole = (run / "kept.jsonl").read_bytes()
-    told = call("select", run, *SCORED)
-    assert "already done" in told.err
+    answer = call("select", run, *SCORED)
+    assert "already done" in answer.err
     (run / "kept.jsonl").write_bytes(whole[:100])
-    told = call("select", run, *SCORED)
-    assert told.code == 0 and "is not as it was written; doing it again" in told.err, told.err
+    answer = call("select", run, *SCORED)
+    assert answer.code == 0 and "is not as it was written; doing it again" in answer.err, answer.err
     assert (run / "kept.jsonl").read_bytes() == whole
     (run / "dropped.jsonl").unlink()
     assert call("select", run, *SCORED).code == 0
     assert (run / "dropped.jsonl").is_file()
 
 
-def test_a_selection_from_a_table_never_writes_over_the_table(call: Call, run: Path) -> None:
+def test_a_selection_from_a_table_never_overwrites_the_table(call: Call, run: Path) -> None:
     table = run.parent / "S.parquet"
     shutil.copy(run / ".thresher/score/scores.parquet", table)
     before = table.read_bytes()
-    told = call("select", table, "--by", "el2n", "--prune", 0.5, "--out", table)
-    assert told.code == 2 and "is the table itself and would be overwritten" in told.err, told.err
-    told = call(
+    answer = call("select", table, "--by", "el2n", "--prune", 0.5, "--out", table)
+    assert answer.code == 2 and "is the table itself and would be overwritten" in answer.err, answer.err
+    answer = call(
         "select", run.parent / "S*.parquet", "--by", "el2n", "--prune", 0.5, "--out", run.parent / "k.csv"
     )
-    assert told.code == 2 and "written as .parquet" in told.err, told.err
+    assert answer.code == 2 and "written as .parquet" in answer.err, answer.err
     assert table.read_bytes() == before
-    told = call("select", table, "--by", "aum", "--prune", 0.5, "--out", run.parent / "k.parquet")
-    assert told.code == 0 and "cutoff by aum (low is hard), easy end pruned" in told.out, told.out
+    answer = call("select", table, "--by", "aum", "--prune", 0.5, "--out", run.parent / "k.parquet")
+    assert answer.code == 0 and "cutoff by aum (low is hard), easy end pruned" in answer.out, answer.out
 
 
-def test_a_shard_of_the_table_is_not_written_over_and_what_was_kept_before_is(call: Call, run: Path) -> None:
+def test_a_shard_of_the_table_is_not_overwritten(call: Call, run: Path) -> None:
     folder = run.parent / "shards"
     folder.mkdir()
     for number, part in enumerate(pl.read_parquet(run / ".thresher/score/scores.parquet").iter_slices(20)):
         part.write_parquet(folder / f"part-{number}.parquet")
     before = contents(folder)
     options = ["--by", "el2n", "--prune", 0.5, "--json"]
-    told = call("select", folder, *options, "--out", folder / "part-1.parquet")
-    assert told.code == 2 and "is the table itself and would be overwritten" in told.err, told.err
+    answer = call("select", folder, *options, "--out", folder / "part-1.parquet")
+    assert answer.code == 2 and "is the table itself and would be overwritten" in answer.err, answer.err
     assert contents(folder) == before
     for _ in range(2):
-        told = call("select", folder, *options, "--out", folder / "kept.parquet")
-        assert told.code == 0 and told.json["n_rows"] == 60, told.err
+        answer = call("select", folder, *options, "--out", folder / "kept.parquet")
+        assert answer.code == 0 and answer.json["n_rows"] == 60, answer.err
 
 
 @pytest.mark.parametrize("option", [["--hard", "low"], ["--id", "key"]])
-def test_what_is_for_a_table_is_refused_for_a_run(call: Call, run: Path, option: list[str]) -> None:
-    told = call("select", run, "--by", "el2n", *option)
-    assert told.code == 2 and f"{option[0]} is for a table of scores" in told.err, told.err
+def test_options_for_a_table_are_refused_for_a_run(call: Call, run: Path, option: list[str]) -> None:
+    answer = call("select", run, "--by", "el2n", *option)
+    assert answer.code == 2 and f"{option[0]} is for a table of scores" in answer.err, answer.err
 
 
-def test_what_was_selected_by_former_scores_is_neither_proved_nor_shown(call: Call, run: Path) -> None:
-    told = call("score", run, "--score-option", "el2n.epoch=1")
-    assert told.code == 0 and "kept.jsonl and dropped.jsonl were selected by earlier scores" in told.err
-    told = call("compare", run)
-    assert told.code == 2 and "run `thresher select" in told.err and told.err.count("\n") == 1, told.err
+def test_a_selection_by_outdated_scores_is_neither_compared_nor_shown(call: Call, run: Path) -> None:
+    answer = call("score", run, "--score-option", "el2n.epoch=1")
+    assert answer.code == 0 and "kept.jsonl and dropped.jsonl were selected by earlier scores" in answer.err
+    answer = call("compare", run)
+    assert answer.code == 2 and "run `thresher select" in answer.err and answer.err.count("\n") == 1, (
+        answer.err
+    )
     assert call("report", run).code == 0
     assert "thresher select" in (run / "report.html").read_text(encoding="utf-8")
 
@@ -172,30 +176,30 @@ def test_a_selection_by_a_column_of_any_name_stays_in_its_folder(call: Call, run
         (["--floor", "2", "--floor-group", "kind"], "add --group kind"),
     ],
 )
-def test_a_mistake_is_told_with_its_mend(
+def test_a_mistake_is_reported_with_its_remedy(
     call: Call, material: Path, tmp_path: Path, asked: list[str], named: str
 ) -> None:
-    told = call("run", *training(material, tmp_path / "RUN"), *asked)
-    assert told.code == 2 and named in told.err and told.err.count("\n") == 1, told.err
-    assert "_dataset" not in told.err
+    answer = call("run", *training(material, tmp_path / "RUN"), *asked)
+    assert answer.code == 2 and named in answer.err and answer.err.count("\n") == 1, answer.err
+    assert "_dataset" not in answer.err
 
 
-def test_a_run_of_other_columns_says_so(call: Call, material: Path, run: Path) -> None:
+def test_a_run_of_other_columns_is_refused(call: Call, material: Path, run: Path) -> None:
     asked = ["--text", "utterance", "--label", "intent", "--model", material / "tiny", "--out", run]
-    told = call("train", material / "train.jsonl", *asked)
-    assert told.code == 2
-    assert "other columns (utterance, intent, room; now utterance, intent)" in told.err, told.err
-    told = call("select", run, "--protect", "kind=query")
-    assert told.code == 2 and "start a run with --group kind" in told.err, told.err
+    answer = call("train", material / "train.jsonl", *asked)
+    assert answer.code == 2
+    assert "other columns (utterance, intent, room; now utterance, intent)" in answer.err, answer.err
+    answer = call("select", run, "--protect", "kind=query")
+    assert answer.code == 2 and "start a run with --group kind" in answer.err, answer.err
 
 
 def test_a_test_set_that_is_the_training_set_is_warned_of_even_when_quiet(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
     asked = training(material, tmp_path / "RUN")
-    told = call("train", *asked, "--test", material / "train.jsonl", "--quiet")
-    assert told.code == 0, told.err
-    assert "100% of the test texts also occur in the training rows" in told.err
+    answer = call("train", *asked, "--test", material / "train.jsonl", "--quiet")
+    assert answer.code == 0, answer.err
+    assert "100% of the test texts also occur in the training rows" in answer.err
 
 
 def test_frames_serve_as_test_rows_and_training_rows_are_loaded_first(material: Path, tmp_path: Path) -> None:
@@ -219,18 +223,18 @@ def test_suspects_come_back_without_a_file_and_a_damaged_table_is_named(call: Ca
     listed = suspects(run)
     assert listed.columns[:2] == ["rank", "id"]
     (run / ".thresher/score/scores.parquet").write_bytes(b"PAR1")
-    told = call("suspects", run, "--out", run.parent / "s.csv")
-    assert told.code == 2 and "scores.parquet" in told.err and told.err.count("\n") == 1, told.err
+    answer = call("suspects", run, "--out", run.parent / "s.csv")
+    assert answer.code == 2 and "scores.parquet" in answer.err and answer.err.count("\n") == 1, answer.err
 
 
-def test_a_model_that_has_not_learned_the_task_is_said_to_be_one(
+def test_a_model_that_has_not_learned_the_task_is_reported(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
     asked = [*training(material, tmp_path / "RUN"), "--test", material / "test.jsonl", "--prune", 0.3]
     still = ["--encoder-lr", 1e-12, "--head-lr", 1e-12, "--by", "el2n", "--seeds", 2]
-    told = call("run", *asked, *still)
-    assert told.code == 0, told.err
-    assert "has not learned the task" in told.out
+    answer = call("run", *asked, *still)
+    assert answer.code == 0, answer.err
+    assert "has not learned the task" in answer.out
     assert "has not learned the task" in (tmp_path / "RUN" / "report.html").read_text(encoding="utf-8")
     (entry,) = comparisons(tmp_path / "RUN").values()
     assert entry["caution"]
@@ -256,12 +260,12 @@ def test_test_rows_that_were_loaded_alone_are_tested_in_the_classes_of_the_train
         train(rows, out=tmp_path / "OTHER", test=strange, **quick)
 
 
-def test_a_comparison_counts_for_its_own_selection_alone(call: Call, material: Path, run: Path) -> None:
+def test_a_comparison_counts_only_for_its_own_selection(call: Call, material: Path, run: Path) -> None:
     def chosen(temperature: float) -> str:
         option = f"temperature={temperature}"
-        told = call("select", run, *SCORED, "--strategy", "softmax", "--strategy-option", option, "--json")
-        assert told.code == 0, told.err
-        return str(told.json["selection"])
+        answer = call("select", run, *SCORED, "--strategy", "softmax", "--strategy-option", option, "--json")
+        assert answer.code == 0, answer.err
+        return str(answer.json["selection"])
 
     first = chosen(0.1)
     assert call("compare", run, "--test", material / "test.jsonl", "--seeds", 2).code == 0
@@ -300,22 +304,22 @@ def test_a_run_whose_new_test_rows_were_half_written_has_none(
     with pytest.raises(KeyboardInterrupt):  # from Python: the command ends its process by the signal
         api.compare(run, test=other, seeds=2)
     monkeypatch.undo()
-    told = call("sweep", run, "--fractions", 0.5, "--seeds", 2, "--workers", 1)
-    assert told.code == 2 and "no test rows" in told.err, told.err
+    answer = call("sweep", run, "--fractions", 0.5, "--seeds", 2, "--workers", 1)
+    assert answer.code == 2 and "no test rows" in answer.err, answer.err
     assert call("compare", run, "--test", other, "--seeds", 2).code == 0
     assert Run.open(run).manifest.n_test == 20
 
 
-def test_a_group_may_not_be_called_like_a_score(call: Call, material: Path, tmp_path: Path) -> None:
+def test_a_group_may_not_have_the_name_of_a_score(call: Call, material: Path, tmp_path: Path) -> None:
     table = pl.read_ndjson(material / "train.jsonl").rename({"room": "loss"})
     table.write_csv(tmp_path / "train.csv")
     asked = ["--text", "utterance", "--label", "intent", "--group", "loss", "--model", material / "tiny"]
-    told = call("train", tmp_path / "train.csv", *asked, "--out", tmp_path / "RUN")
-    assert told.code == 2 and "group column 'loss' has the name of a column" in told.err, told.err
+    answer = call("train", tmp_path / "train.csv", *asked, "--out", tmp_path / "RUN")
+    assert answer.code == 2 and "group column 'loss' has the name of a column" in answer.err, answer.err
     assert not (tmp_path / "RUN").exists()
 
 
-def test_rows_of_one_split_and_test_rows_with_known_labels_can_be_asked_for(
+def test_rows_of_one_split_and_test_rows_with_known_labels_can_be_requested(
     call: Call, material: Path, tmp_path: Path
 ) -> None:
     rows = pl.read_ndjson(material / "train.jsonl").with_columns(

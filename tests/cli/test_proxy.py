@@ -1,4 +1,4 @@
-"""Selection via proxy as a user meets it: a cheaper model scores, the run's own model is the one that is proved."""
+"""Selection via proxy on the command line: a cheaper model scores, and the comparison trains the run's own model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material:
     assert found.equals(pl.read_parquet(alone / ".thresher/score/scores.parquet"))
 
 
-def test_the_model_of_the_run_is_the_one_that_is_proved(call: Call, material: Path, run: Path) -> None:
+def test_the_comparison_trains_the_model_of_the_run(call: Call, material: Path, run: Path) -> None:
     assert not (run / ".thresher/train/checkpoints").exists(), "the run's own model was trained for scores"
     plain = run.parent / "PLAIN"
     proof = ["--test", material / "test.jsonl", "--seeds", 2, "--prune", 0.5, "--by", "el2n"]
@@ -73,11 +73,11 @@ def test_the_model_of_the_run_is_the_one_that_is_proved(call: Call, material: Pa
     assert "its first 1 layer" in page
 
 
-def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run: Path) -> None:
+def test_nothing_is_repeated_except_damaged_files(call: Call, run: Path) -> None:
     before = contents(run)
     for step in ("measure", "score", "select", "compare"):
-        told = call(step, run)
-        assert told.code == 0 and "already done" in told.err, told.err
+        answer = call(step, run)
+        assert answer.code == 0 and "already done" in answer.err, answer.err
     assert contents(run) == before
     scores = Run.open(run).scores()
     (run / ".thresher/proxy" / ".thresher/score/scores.parquet").write_bytes(b"")
@@ -86,9 +86,9 @@ def test_nothing_is_done_twice_and_what_is_damaged_is_done_again(call: Call, run
 
 
 def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path: Path) -> None:
-    told = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
-    assert told.code == 0, told.err
-    assert told.err.count("3 classes") == 1, "what the rows hold is said once"
+    answer = call("train", *training(material, tmp_path / "RUN"), "--proxy", "frozen")
+    assert answer.code == 0, answer.err
+    assert answer.err.count("3 classes") == 1, "what the rows hold is said once"
     inner = Run.open(tmp_path / "RUN" / ".thresher/proxy").config
     assert inner.model.freeze
     assert (inner.train.epochs, inner.train.batch_size, inner.train.head_lr) == (6, 8, 5e-3)
@@ -99,7 +99,7 @@ def test_a_frozen_proxy_has_its_own_recipe(call: Call, material: Path, tmp_path:
     assert scores.height == 60 and {"aum", "correctness", "d2"} <= set(scores.columns)
 
 
-def test_the_rows_of_a_frozen_proxy_are_looked_at_by_their_words_unless_that_is_not_wanted(
+def test_a_frozen_proxy_also_scores_words_unless_switched_off(
     call: Call, material: Path, run: Path, tmp_path: Path
 ) -> None:
     def views(folder: Path, *asked: str) -> set[str]:
@@ -116,12 +116,12 @@ def test_the_rows_of_a_frozen_proxy_are_looked_at_by_their_words_unless_that_is_
 
 def test_a_frozen_proxy_of_few_layers_and_one_training(call: Call, material: Path, tmp_path: Path) -> None:
     asked = [*training(material, tmp_path / "RUN"), "--proxy", "frozen-1", "--set", "proxy.trainings=1"]
-    told = call("train", *asked)
-    assert told.code == 0, told.err
+    answer = call("train", *asked)
+    assert answer.code == 0, answer.err
     inner = Run.open(tmp_path / "RUN" / ".thresher/proxy").config
     assert (inner.model.freeze, inner.model.layers, inner.train.runs) == (True, 1, 1)
-    told = call("train", *asked[:-2])
-    assert told.code == 2 and "other settings" in told.err
+    answer = call("train", *asked[:-2])
+    assert answer.code == 2 and "other settings" in answer.err
     assert call("measure", tmp_path / "RUN").code == 0
     assert call("score", tmp_path / "RUN").code == 0
     assert call("select", tmp_path / "RUN", "--strategy", "recommended", "--prune", 0.4).code == 0
@@ -131,16 +131,16 @@ def test_a_frozen_proxy_of_few_layers_and_one_training(call: Call, material: Pat
 
 
 def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call, run: Path) -> None:
-    told = call("suspects", run, "--out", run.parent / "suspects.csv")
-    assert told.code == 0, told.err
+    answer = call("suspects", run, "--out", run.parent / "suspects.csv")
+    assert answer.code == 0, answer.err
     search = ["--by", "el2n", "--margin", 99, "--step", 0.5, "--first-seeds", 2, "--most-seeds", 2]
-    told = call("how-much", run, *search, "--workers", 1)
-    assert told.code == 0, told.err
+    answer = call("how-much", run, *search, "--workers", 1)
+    assert answer.code == 0, answer.err
     inner = run / ".thresher/how_much" / "validation-0.2"
     assert Run.open(inner).scoring.folder == inner / ".thresher/proxy"
     levels = ["--kinds", "class", "--levels", 0.2, "--fractions", 0.5, "--hard-fractions", 0.1, "--seeds", 2]
-    told = call("noise", run, *levels, "--workers", 1)
-    assert told.code == 0, told.err
+    answer = call("noise", run, *levels, "--workers", 1)
+    assert answer.code == 0, answer.err
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_suspects_how_much_and_noise_work_on_what_the_proxy_measured(call: Call,
         (["--proxy", "small"], "--proxy must be"),
     ],
 )
-def test_a_proxy_that_cannot_be_is_refused_before_anything_is_written(
+def test_an_impossible_proxy_is_refused_before_anything_is_written(
     call: Call, material: Path, tmp_path: Path, asked: list[Any], named: str
 ) -> None:
-    told = call("train", *training(material, tmp_path / "RUN"), *asked)
-    assert told.code == 2
-    assert named in told.err and told.err.count("\n") == 1
+    answer = call("train", *training(material, tmp_path / "RUN"), *asked)
+    assert answer.code == 2
+    assert named in answer.err and answer.err.count("\n") == 1
     assert not (tmp_path / "RUN").exists()
 
 
@@ -167,13 +167,13 @@ def test_another_proxy_is_another_run(call: Call, material: Path, tmp_path: Path
     asked = training(material, tmp_path / "RUN")
     assert call("train", *asked, "--proxy", 1).code == 0
     for other in ([], ["--proxy", "frozen"]):
-        told = call("train", *asked, *other)
-        assert told.code == 2 and "other settings" in told.err
+        answer = call("train", *asked, *other)
+        assert answer.code == 2 and "other settings" in answer.err
     assert call("train", *asked, "--force").code == 0
     assert not (tmp_path / "RUN" / ".thresher/proxy").exists()
     assert Run.open(tmp_path / "RUN").scoring.folder == tmp_path / "RUN"
 
 
-def test_what_needs_the_models_own_checkpoints_says_so(call: Call, run: Path) -> None:
-    told = call("explain", run, "--text", "play music", "--label", "music")
-    assert told.code == 2 and "proxy" in told.err
+def test_steps_that_need_the_models_own_checkpoints_are_refused(call: Call, run: Path) -> None:
+    answer = call("explain", run, "--text", "play music", "--label", "music")
+    assert answer.code == 2 and "proxy" in answer.err

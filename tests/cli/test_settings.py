@@ -1,4 +1,4 @@
-"""Where settings come from and which wins; options are settings, and settings are options."""
+"""The sources of settings and their precedence; every option is a setting."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def file_of(folder: Path, **sections: Any) -> Path:
     return path
 
 
-def test_defaults_stand_where_nothing_is_given() -> None:
+def test_defaults_apply_if_nothing_is_given() -> None:
     now = resolved()
     assert now == RunConfig.model_validate({"data": {"train": "train.jsonl", **DATA}})
 
 
-def test_an_option_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+def test_an_option_overrides_the_file_and_the_file_the_default(tmp_path: Path) -> None:
     config = file_of(tmp_path, select={"prune": 0.2, "by": "el2n"}, train={"epochs": 7, "rate_x": None} | {})
     with pytest.raises(UserError, match=r"run\.yaml: train\.rate_x"):
         resolved(config)
@@ -49,7 +49,7 @@ def test_an_option_wins_over_the_file_and_the_file_over_the_default(tmp_path: Pa
     assert now.compare.seeds == 3
 
 
-def test_set_reaches_every_setting_and_wins(tmp_path: Path) -> None:
+def test_set_reaches_every_setting_and_overrides_options(tmp_path: Path) -> None:
     texts = (
         "train.encoder_lr=2e-5",
         "train.weight_decay = 0.01",
@@ -118,20 +118,20 @@ def test_lists_take_commas_and_repetition() -> None:
     assert now.select.protect == ("room=hall, north", "x=1")
 
 
-def test_one_option_may_stand_for_several_settings() -> None:
+def test_one_option_may_set_several_settings() -> None:
     now = resolved(seed="4", workers="3")
     assert (now.train.seed, now.select.seed) == (4, 4)
     assert (now.train.workers, now.measure.workers, now.compare.workers) == (3, 3, 3)
 
 
-def test_every_option_stands_for_settings_that_exist() -> None:
+def test_every_option_sets_existing_settings() -> None:
     for option in RUN:
         assert all(setting(place) is not None for place in option.places), option.flag
     assert len({option.flag for option in RUN}) == len(RUN)
     assert flag_of(RUN)["select.prune"] == "--prune"
 
 
-def test_a_flag_that_is_off_is_given_all_the_same() -> None:
+def test_a_flag_that_is_off_counts_as_given() -> None:
     assert given(RUN, {"same_steps": False}) == {"compare.same_steps": False}
     assert given(RUN, {"same_steps": None, "protect": []}) == {}
 
@@ -165,7 +165,7 @@ def test_set_of_another_form_is_refused(text: str) -> None:
         ("train", 3, "train must be a section of settings (got 3)"),
     ],
 )
-def test_a_setting_says_what_it_takes(place: str, value: object, says: str) -> None:
+def test_a_refused_setting_names_what_it_takes(place: str, value: object, says: str) -> None:
     section, _, name = place.partition(".")
     settings: dict[str, Any] = {"data": {"train": "train.jsonl", **DATA}}
     settings[section] = {**settings.get(section, {}), name: value} if name else value
@@ -174,7 +174,7 @@ def test_a_setting_says_what_it_takes(place: str, value: object, says: str) -> N
     assert str(refused.value) == says
 
 
-def test_one_value_is_a_list_of_one_wherever_a_list_is_asked_for() -> None:
+def test_a_single_value_is_accepted_for_any_list() -> None:
     data = {"train": "train.jsonl", "text": "t", "label": "y", "groups": "g"}
     now = checked({"data": data, "select": {"protect": "g=x"}, "noise": {"levels": 0.2, "kinds": "class"}})
     assert (now.data.text, now.data.groups, now.select.protect) == (("t",), ("g",), ("g=x",))
@@ -183,7 +183,7 @@ def test_one_value_is_a_list_of_one_wherever_a_list_is_asked_for() -> None:
         checked({"data": data, "noise": {"levels": "much"}})
 
 
-def test_settings_reach_the_section_that_they_are_given_for_and_no_other() -> None:
+def test_settings_change_only_the_section_they_are_given_for() -> None:
     base = checked({"data": {"train": "train.jsonl", **DATA}})
     now = changed(base, "train", {"seed": 5, "workers": 1})
     assert (now.train.seed, now.train.workers) == (5, 1)
@@ -201,7 +201,7 @@ def test_an_argument_that_a_function_does_not_have_is_refused_with_the_nearest_o
         th.score("RUN", zzz=1)
 
 
-@pytest.mark.parametrize("name", sorted(set(api.__all__) - {"has_record", "selection", "whole_job"}))
+@pytest.mark.parametrize("name", api.__all__)
 def test_public_functions_name_and_type_every_parameter(name: str) -> None:
     parameters = inspect.signature(getattr(api, name)).parameters.values()
     assert all(one.kind is not one.VAR_KEYWORD for one in parameters)
@@ -220,7 +220,7 @@ def test_what_the_command_line_gives_arrives_in_the_run(
         seen.update(rows=rows, out=out, test=test, config=config, force=force)
         return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "r", None)
 
-    monkeypatch.setattr("thresher.api.whole_job", job)
+    monkeypatch.setattr("thresher.api.job.whole_job", job)
     columns = ["--text", "a,b", "--label", "l", "--id", "k", "--group", "g"]
     options = ["--prune", 0.3, "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=2"]
     more = ["--same-steps", "--floor-group", "g", "--floor", 2, "--score-option", "vog.window=late"]

@@ -1,4 +1,4 @@
-"""`thresher suspects` on a run of its own: what it lists, in every format, and what it refuses."""
+"""`thresher suspects`: what it lists, in every format, and what it refuses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scored(material: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "R"
 
 
-def test_a_table_in_every_ending_is_the_same_list(scored: Path, tmp_path: Path, call: Call) -> None:
+def test_a_table_in_every_format_is_the_same_list(scored: Path, tmp_path: Path, call: Call) -> None:
     before = contents(scored)
     for ending in ("csv", "jsonl", "parquet"):
         answer = call("suspects", scored, "--out", tmp_path / f"s.{ending}")
@@ -112,7 +112,7 @@ def test_mistakes_get_one_line_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_format_that_there_is_not_is_refused_without_a_file_too(scored: Path) -> None:
+def test_an_unknown_format_is_refused_also_without_a_file(scored: Path) -> None:
     with pytest.raises(th.UserError, match="format is 'zzz'; it is one of"):
         th.suspects(scored, format="zzz")
 

@@ -1,4 +1,4 @@
-"""Twenty times SIGKILL at random moments of a whole run; the same command goes on, and every number comes out the same."""
+"""SIGKILL twenty times at random moments of a whole run; the same command resumes, and every number is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's data: what a reader is told about it holds, for any seed."""
+"""The demo's data: its documented properties hold for any seed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_every_intent_of_the_test_set_is_learned_from_several_templates(
     assert min(len(of_intent) for of_intent in templates.values()) >= 2
 
 
-def test_no_intent_and_no_template_swamps_the_rest(
+def test_no_intent_and_no_template_dominates(
     train: list[dict[str, str]], test: list[dict[str, str]], truth: dict[str, str]
 ) -> None:
     per_intent = Counter(truth[row["id"]] for row in train)

@@ -1,4 +1,4 @@
-"""A real cluster of three nodes on this machine: the bytes of `local`, and nothing lost with a worker or a node."""
+"""A real cluster of three nodes on this machine: the same bytes as `local`, even if a worker or a node is lost."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def part(run: Path, chunk: int) -> Path:
     return Layout(run).signals(FIRST) / f"part-{chunk:05d}.parquet"
 
 
-def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, capfd):
+def test_from_a_shared_folder_even_if_a_worker_is_killed(cluster, local, run, capfd):
     killer = when(part(run, 10), kill_a_worker)
     facts = th.measure(run, engine="ray", address=cluster.address)
     killer.join()
@@ -163,7 +163,7 @@ def test_from_a_shared_folder_though_a_worker_is_killed(cluster, local, run, cap
     assert len(lost) == 1 and "is run again" in lost[0]
 
 
-def test_from_a_store_though_a_node_is_removed(cluster, bucket, local, run, capfd):
+def test_from_a_store_even_if_a_node_is_removed(cluster, bucket, local, run, capfd):
     """What is there already is not measured again; rows and weights come over S3 alone."""
     there = part(run, 5)
     there.parent.mkdir(parents=True)
@@ -207,7 +207,7 @@ def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:
     return job
 
 
-def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_though_a_training_is_killed(
+def test_a_sweep_on_the_cluster_has_the_cells_of_a_local_one_even_if_a_training_is_killed(
     cluster, local, tmp_path, monkeypatch
 ):
     from thresher.pipeline.test_rows import set_test
@@ -247,7 +247,7 @@ def test_a_task_that_is_lost_three_times_is_given_up(cluster):
         list(run_tasks(task, [(False,), (True,)], 1, place=Place("ray", cluster.address)))
 
 
-def test_a_node_that_does_not_see_the_run_folder_says_so(run):
+def test_a_node_that_does_not_see_the_run_folder_is_refused(run):
     required = requirements_of(Place(shared_file=run / "run.yaml"))
     Worker().ready(required, 1)
     (run / "run.yaml").write_text("format: 1")

@@ -63,7 +63,7 @@ class FakeCluster:
 
 
 @given(st.integers(0, 2**32), st.sets(st.integers(0, 500), max_size=40), st.integers(1, 9), st.floats(0, 0.6))
-def test_every_task_is_done_once_though_workers_are_lost(seed, tasks, workers, losses):
+def test_every_task_is_done_once_even_if_workers_are_lost(seed, tasks, workers, losses):
     cluster, said = FakeCluster(seed, losses), []
     done = cluster.run(sorted(tasks), workers, say=said.append)
     assert sorted(done) == [(task, task * task) for task in sorted(tasks)]
@@ -106,7 +106,7 @@ def test_workers_that_never_start_are_given_up():
     )
 
 
-def test_a_worker_that_waits_for_its_machine_holds_up_no_task():
+def test_a_worker_that_waits_for_its_machine_blocks_no_task():
     """The second worker is never ready; the first one does all tasks."""
     cluster = FakeCluster(0)
 

@@ -1,4 +1,4 @@
-"""The table of engines, and that no engine changes a byte of what is measured."""
+"""The table of engines; every engine measures the same bytes."""
 
 from __future__ import annotations
 

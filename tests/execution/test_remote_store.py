@@ -1,4 +1,4 @@
-"""Rows and weights through a remote store, and the part file back, in one process: the bytes that `local` writes."""
+"""Rows and weights through a remote store, and the part file back, in one process: the same bytes as `local`."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_damaged_rows_are_noticed(plan, tmp_path):
         remote_folder.fetch_rows(address, slab, 0)
 
 
-def test_a_machine_that_sees_no_run_folder_or_another_one_says_so(plan, tmp_path):
+def test_a_machine_without_the_same_run_folder_is_refused(plan, tmp_path):
     folder = tasks_of(plan, None).folder
     other = replace(folder, folder=shutil.copytree(plan.run.folder, tmp_path / "R"))
     place = folder.files[0][0]

@@ -116,7 +116,7 @@ def test_the_shares_of_every_step_are_one_batch_of_the_order(n, sizes, epoch):
     assert len(again) == len(dealt[0]) and again[0][0][0] == next(iter(order))
 
 
-def test_a_row_that_fills_a_share_adds_nothing_to_the_loss():
+def test_a_padding_row_of_a_share_adds_nothing_to_the_loss():
     class Fixed(torch.nn.Module):
         def forward(self, logits):
             return type("Outputs", (), {"logits": logits})
@@ -129,7 +129,7 @@ def test_a_row_that_fills_a_share_adds_nothing_to_the_loss():
 
 
 @pytest.mark.slow
-def test_torchrun_trains_as_one_process_does(rows_and_models, warm, tmp_path):
+def test_torchrun_trains_as_one_process(rows_and_models, warm, tmp_path):
     """Without dropout the gradients differ by the order of summation; the step is Adam's, which magnifies the smallest."""
     alone, shared = tmp_path / "R-alone", tmp_path / "R-shared"
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -1,4 +1,4 @@
-"""A run folder that was trained in a moment and not measured."""
+"""A tiny trained run folder without measurements."""
 
 from __future__ import annotations
 

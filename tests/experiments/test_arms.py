@@ -1,4 +1,4 @@
-"""What a sweep tries, by name."""
+"""The arms of a sweep, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thresher.selection import select
 COLUMNS = ["id", "label", "aum", "correctness", "el2n", "el2n_class", "el2n_mean"]
 
 
-def test_a_strategy_that_names_its_scores_is_tried_with_those_alone() -> None:
+def test_a_strategy_that_names_its_scores_is_tried_only_with_those() -> None:
     arms = arms_of(COLUMNS, ["el2n", "aum"], ["easy"], ["recommended", "cutoff"], {})
     assert [arm.name for arm in arms] == [
         "random",
@@ -35,7 +35,7 @@ def test_a_strategy_that_names_its_scores_is_tried_with_those_alone() -> None:
     }
 
 
-def test_a_score_whose_name_ends_like_another_is_no_form_of_it() -> None:
+def test_a_score_with_a_common_name_suffix_is_not_a_form_of_another() -> None:
     arms = arms_of(COLUMNS, ["el2n_mean", "el2n_class"], ["easy"], ["cutoff"], {})[1:]
     assert [(arm.facts()["score"], arm.facts()["normalise"]) for arm in arms] == [
         ("el2n_mean", "raw"),
@@ -56,12 +56,12 @@ def test_the_rule_needs_its_scores() -> None:
         ("soft:temperature=hot", "unknown strategy 'soft'"),
     ],
 )
-def test_an_option_of_a_strategy_is_refused_in_the_words_of_select(strategy: str, says: str) -> None:
+def test_an_option_of_a_strategy_is_refused_with_the_message_of_select(strategy: str, says: str) -> None:
     with pytest.raises(UserError, match=f"^{says}"):
         arms_of(COLUMNS, ["el2n"], ["easy"], [strategy], {})
 
 
-def test_the_rule_keeps_what_it_is_asked_for() -> None:
+def test_the_rule_keeps_as_many_rows_as_requested() -> None:
     table = pl.DataFrame(
         {
             "id": [str(row) for row in range(40)],
@@ -76,7 +76,7 @@ def test_the_rule_keeps_what_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["cutoff", "softmax", "linear", "random"])
-def test_random_rows_have_no_more_in_common_with_a_selection_than_chance_gives(strategy: str) -> None:
+def test_random_rows_overlap_with_a_selection_only_by_chance(strategy: str) -> None:
     table = pl.DataFrame(
         {"id": [f"row {i}" for i in range(4000)], "forgetting": [i % 3 == 0 for i in range(4000)]}
     )

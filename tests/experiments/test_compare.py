@@ -1,4 +1,4 @@
-"""The comparison: what its numbers are made of."""
+"""The comparison: how its numbers are computed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_differences_are_paired_and_signed_as_they_are_named():
         )
 
 
-def test_groups_tell_what_was_removed_and_what_it_did():
+def test_groups_report_the_share_removed_and_its_effect():
     kept = np.array([True, False, True, True, True, False])
     found = group_contrast(TRAIN, TEST, kept, PREDICTED)
     assert set(found) == {"label", "source"}
@@ -66,7 +66,7 @@ def test_groups_tell_what_was_removed_and_what_it_did():
     assert found["source"]["s"]["kept-full"]["mean"] == pytest.approx(-0.5)
 
 
-def test_test_rows_whose_text_stands_in_train_are_left_out_of_the_unseen_part():
+def test_test_rows_whose_text_is_in_the_training_set_are_not_in_the_unseen_part():
     found = unseen_contrast(TRAIN, TEST, PREDICTED, 100)
     assert found is not None
     assert found["n_test"] == 3  # "A " is "a"
@@ -89,7 +89,7 @@ def test_the_verdict_names_the_share_the_interval_and_random():
     assert verdict({**entry, "caution": "Beware."}) == f"{sentence} Beware."
 
 
-def test_a_cell_is_known_by_everything_that_could_change_it_and_by_nothing_else(tmp_path):
+def test_the_key_of_a_cell_depends_on_everything_that_could_change_it_and_nothing_else(tmp_path):
     def with_train(**settings) -> Run:
         return bare_run(tmp_path, config=CONFIG.model_copy(update={"train": TrainConfig(**settings)}))
 

@@ -1,4 +1,4 @@
-"""How much can be dropped: the search finds what is there to find, and spends little on it."""
+"""How much can be dropped: the search finds the true share with few trainings."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
     assert found["fraction"] < 0.5
 
 
-def test_nothing_is_shown_where_everything_costs():
+def test_no_share_is_shown_if_every_share_costs_accuracy():
     at, _ = world(lambda fraction: 0.1)
     found = search(at, grid(0.25), HowMuchConfig(step=0.25)) | {
         "margin": 0.5,
@@ -92,7 +92,7 @@ def test_nothing_is_shown_where_everything_costs():
     assert "No share" in sentence(found)
 
 
-def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_test_rows():
+def test_the_answer_has_its_interval_its_cost_and_the_one_look_at_the_test_rows():
     at, _ = world(lambda fraction: 0.0 if fraction < 0.5 else 0.1 * (fraction - 0.5), noise=0.01)
     found = search(at, grid(0.1), HowMuchConfig(step=0.1)) | {"margin": 0.5, "same_steps": True}
     assert found["low"] <= found["estimate"] <= found["high"]
@@ -112,7 +112,7 @@ def test_the_answer_is_given_with_its_interval_its_cost_and_the_one_look_at_the_
         assert part in told
 
 
-def test_a_loss_that_passes_the_margin_nowhere_is_not_said_to_pass_it_at_the_last_look():
+def test_a_loss_that_never_crosses_the_margin_is_not_reported_to_cross_it_at_the_last_look():
     at, _ = world(lambda fraction: 0.0)
     looks = [at(fraction, 4) for fraction in (0.25, 0.5, 0.75)]
     assert crossing_interval(looks, 0.005) == [None, None, None]
@@ -176,7 +176,7 @@ def test_the_grid_ends_where_floors_and_protection_take_over(request_):
 
 
 @given(st.integers(2, 60), st.sampled_from([0.005, 0.05, 0.3]))
-def test_a_multiple_that_takes_no_further_row_away_is_not_tried(rows, step):
+def test_a_multiple_that_drops_no_further_row_is_not_tried(rows, step):
     kept = [target(rows, fraction) for fraction in grid(step)]
     try:
         found = shares(arm(), table(rows), step)
@@ -188,7 +188,7 @@ def test_a_multiple_that_takes_no_further_row_away_is_not_tried(rows, step):
         )
 
 
-def test_where_nothing_can_go_one_line_says_so(recwarn):
+def test_if_nothing_can_be_dropped_one_line_says_so(recwarn):
     for nothing in (arm(floor=TRAINED, floor_group=("label",)), arm(protect=["kind=safe", "kind=free"])):
         with pytest.raises(UserError, match=r"no multiple of 0\.05 takes some of 1,000 rows away") as refused:
             shares(nothing, table(), 0.05)
@@ -196,7 +196,7 @@ def test_where_nothing_can_go_one_line_says_so(recwarn):
     assert not recwarn.list
 
 
-def test_the_share_that_is_told_is_the_one_that_really_goes():
+def test_the_reported_share_is_the_one_that_is_dropped():
     at, _ = world(lambda fraction: 0.0, held=575)
     found = search(at, [0.1, 0.2, 0.3, 0.4, 0.45], HowMuchConfig()) | {"margin": 0.5, "same_steps": True}
     assert (found["fraction"], found["removed"]) == (0.45, 0.425)
@@ -207,13 +207,13 @@ def test_the_share_that_is_told_is_the_one_that_really_goes():
     assert "at more than 42.5% [more than 42.5%, more than 42.5%]" in sentence(found)
 
 
-def test_where_the_loss_passes_the_margin_is_a_share_that_really_goes():
+def test_the_crossing_of_the_margin_is_a_share_that_is_dropped():
     at, _ = world(lambda fraction: 0.04 if fraction > 0.4 else 0.0, held=575)
     assert crossing_interval([at(0.4, 4), at(0.45, 4)], 0.02)[0] == pytest.approx(0.4 + 0.025 / 2)
 
 
 @pytest.mark.parametrize(("fraction", "told"), [(0.005, "0.5%"), (0.375, "37.5%")])
-def test_shares_are_told_as_finely_as_they_are_tried(fraction, told):
+def test_shares_are_reported_as_finely_as_they_are_tried(fraction, told):
     at, _ = world(lambda fraction: 0.0)
     found = search(at, [fraction], HowMuchConfig()) | {"margin": 0.5, "same_steps": True}
     assert sentence(found).startswith(f"{told} of the rows can be dropped (prune {fraction:g}) at")

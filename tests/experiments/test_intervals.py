@@ -1,4 +1,4 @@
-"""The interval of a difference: textbook special cases, and how often it holds the true difference in simulations."""
+"""The interval of a difference: textbook special cases, and coverage in simulations."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def test_the_parts_and_the_degrees_of_freedom_are_those_of_the_formula(seed, see
 
 
 @pytest.mark.parametrize("metric", [accuracy, macro_f1])
-def test_the_other_way_round_the_interval_is_mirrored(metric):
+def test_swapped_arms_mirror_the_interval(metric):
     a, b, truth = random_answers(1, 3, 60)
     forth, back = paired_interval(a, b, truth, metric), paired_interval(b, a, truth, metric)
     assert bounds(forth) == pytest.approx([-x for x in reversed(bounds(back))])
 
 
 @pytest.mark.parametrize("metric", [accuracy, macro_f1, lambda t, p: 0.5])
-def test_two_arms_that_never_differ_might_on_other_rows(metric):
+def test_two_arms_that_never_differ_have_an_interval_of_some_width(metric):
     a, _, truth = random_answers(2, 3, 60)
     found = paired_interval(a, a, truth, metric)
     half = stats.t.ppf(0.975, 59) * 2 / 60
@@ -103,7 +103,7 @@ def test_a_loss_that_few_rows_show_is_seldom_ruled_out(rows):
 
 @pytest.mark.parametrize("rows", [1, 2])
 @pytest.mark.parametrize("metric", [accuracy, macro_f1])
-def test_one_or_two_test_rows_say_nothing(metric, rows):
+def test_one_or_two_test_rows_give_no_conclusion(metric, rows):
     same = np.zeros((2, rows), int)
     found = paired_interval(same, same, same[0], metric)
     assert bounds(found) == [-1.0, 0.0, 1.0]
@@ -160,7 +160,7 @@ def test_shapes_that_do_not_agree_are_refused(a, b, truth):
         paired_interval(np.zeros(a, int), np.zeros(b, int), np.zeros(truth, int))
 
 
-# Simulated worlds. Test rows are drawn anew each time, each with its own chance of being right in either arm; every
+# Simulations. Test rows are redrawn each time, each with its own probability of being right in either arm; every
 # training shifts that chance by its own amount. The true difference is the mean over all rows and trainings.
 WORLDS = {
     "nothing but chance": {"row": 0.0, "training": 0.0, "gain": 0.0},
@@ -193,7 +193,7 @@ ERROR = np.sqrt(0.95 * 0.05 / 1000)
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_the_interval_holds_the_true_difference_about_as_often_as_it_says(world, seeds):
+def test_the_interval_has_about_its_nominal_coverage_of_the_difference(world, seeds):
     found = coverage(WORLDS[world], seeds, rows=400, repeats=1000)
     assert found > 0.95 - 3 * ERROR
     # Where rows decide, it is about 95%; where their interaction with trainings does, the doubled term shows.
@@ -201,17 +201,17 @@ def test_the_interval_holds_the_true_difference_about_as_often_as_it_says(world,
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(2, 0.85), (3, 0.90), (5, 0.925)])
-def test_trainings_that_differ_far_more_than_rows_cost_a_little_of_it(seeds, least):
+def test_trainings_that_vary_far_more_than_rows_reduce_the_coverage_a_little(seeds, least):
     assert (
         least < coverage({"row": 0.0, "training": 0.15, "gain": 0.03}, seeds, rows=400, repeats=1000) < 0.97
     )
 
 
-def test_a_single_training_would_claim_too_much_where_trainings_differ():
+def test_a_single_training_gives_too_narrow_an_interval_if_trainings_differ():
     assert coverage({"row": 0.05, "training": 0.15, "gain": 0.03}, seeds=1, rows=2000, repeats=400) < 0.5
 
 
-def test_the_interval_of_macro_f1_holds_the_true_difference_too():
+def test_the_interval_of_macro_f1_covers_the_true_difference_too():
     rng = np.random.default_rng(11)
     world, classes, repeats, held = WORLDS["both differ"], 4, 250, 0
 

@@ -1,4 +1,4 @@
-"""Planted noise: where it goes, and counting what is found."""
+"""Planted noise: which labels change, and how many errors scores find."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_isotropic_noise_changes_the_share_of_the_papers_table_4(rows, level, re
     assert abs(100 * found.changed.mean() - realised) < 4 * spread
 
 
-def test_class_noise_goes_where_the_model_errs(rows, confused):
+def test_class_noise_follows_the_errors_of_the_model(rows, confused):
     np.testing.assert_allclose(confusions(RUN, rows.labels(), 3), confused, atol=1e-6)
     found = plant(RUN, rows, "class", 0.2, NoiseConfig())
     assert found.changed.mean() == pytest.approx(0.2, abs=0.02)
@@ -103,7 +103,7 @@ def test_hits_are_precision_and_recall():
         (20, 1, {"hard_fractions": (0.02,)}, "takes away none; give other --hard-fractions"),
     ],
 )
-def test_noise_that_would_tell_nothing_is_refused(n, changed, settings, refused):
+def test_uninformative_noise_is_refused(n, changed, settings, refused):
     noisy = Noisy(np.zeros(n, np.int64), np.arange(n) < changed)
     planted = {("isotropic", 0.3): Noisy(noisy.labels, np.ones(n, bool)), ("class", 0.1): noisy}
     if refused is None:

@@ -1,4 +1,4 @@
-"""The map of the texts: neighbours stay neighbours, and the step makes one file."""
+"""The map of the texts: neighbourhoods are preserved, and the step writes one file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
 
 
-def test_the_same_texts_stand_at_the_same_place(run: Run) -> None:
+def test_the_same_texts_are_at_the_same_place(run: Run) -> None:
     """Rows whose three words are equal have equal vectors, and nothing else comes between them."""
     found = th.map_rows(run).join(pl.read_parquet(run.rows_file), on="id", maintain_order="left")
     assert found.height == 40 and np.isfinite(found.select("x", "y").to_numpy()).all()
@@ -53,7 +53,7 @@ def test_vectors_that_differ_only_in_rounding_are_one_place() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
-def test_a_seed_that_draws_nothing_is_refused_and_the_former_map_stays(run: Run, seed: int) -> None:
+def test_an_invalid_seed_is_refused_and_the_former_map_is_kept(run: Run, seed: int) -> None:
     th.map_rows(run)
     before = {path: path.read_bytes() for path in (run.map_file, run.record_file("map"))}
     with pytest.raises(th.UserError, match=rf"the seed of a map is 0 to 4294967295 \(got {seed}\)$"):

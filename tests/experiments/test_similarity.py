@@ -27,7 +27,7 @@ def test_the_index_is_the_shared_over_the_joint_rows(rows, data):
 
 
 @pytest.mark.parametrize(("a", "b"), [({0}, {0, 1}), (set(), set())])
-def test_selections_of_other_sizes_or_of_nothing_are_refused(a, b):
+def test_selections_of_different_sizes_or_of_no_row_are_refused(a, b):
     with pytest.raises(ValueError, match="compares equal sizes"):
         similarity(mask(4, a), mask(4, b))
 
@@ -109,6 +109,6 @@ def test_columns_can_be_compared_by_name():
         (0.2, [], "the table holds no score to compare"),
     ],
 )
-def test_what_cannot_be_compared_is_said(fraction, by, message):
+def test_what_cannot_be_compared_is_refused(fraction, by, message):
     with pytest.raises(UserError, match=message):
         similarity_table(score_table(50), fraction, by)

@@ -1,4 +1,4 @@
-"""Suspects: whose most probable label is another one, in the order of a score, with reasons that are true."""
+"""Suspects: rows whose most probable label is another one, sorted by a score, with true reasons."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_without_the_logits_of_every_row_there_are_no_probabilities():
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
-def test_no_text_or_name_can_start_a_formula(start):
+def test_no_cell_can_start_a_formula(start):
     table = pl.DataFrame(
         {f"{start}x": [f'{start}HYPERLINK("http://x")', "plain", None], "n": [-1.0, 2.0, 3.0]}
     )
@@ -117,7 +117,7 @@ def test_no_text_or_name_can_start_a_formula(start):
 
 
 @given(st.lists(st.text(max_size=8), min_size=1, max_size=6))
-def test_csv_gives_back_every_text_but_for_the_apostrophe(texts):
+def test_csv_preserves_every_text_except_for_the_apostrophe(texts):
     # The reader of Python's csv ends a record at NUL in some versions.
     texts = [text.replace("\0", "") for text in texts]
     written = safe_csv(pl.DataFrame({"text": texts, "id": [str(i) for i in range(len(texts))]}))
@@ -140,7 +140,7 @@ def test_two_text_columns_and_names_of_ours():
 
 
 @pytest.mark.parametrize("top", [0, -1])
-def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
+def test_fewer_than_one_suspect_is_refused(tmp_path, top):
     with pytest.raises(UserError, match=f"^top is {top}; it must be at least 1$"):
         suspects(bare_run(tmp_path), None, "confidence", top, "table")
     with pytest.raises(UserError, match="`score` has not been run"):  # 1 is enough
@@ -148,7 +148,7 @@ def test_fewer_than_one_suspect_cannot_be_asked_for(tmp_path, top):
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
-def test_a_column_that_lacks_a_value_is_no_order(value):
+def test_a_column_with_a_missing_value_cannot_be_sorted_by(value):
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "mine": [0.5, value]})
     with pytest.raises(
         UserError, match=r"^column 'mine' is not a finite number for 1 rows; give another score with by$"
@@ -156,7 +156,7 @@ def test_a_column_that_lacks_a_value_is_no_order(value):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="mine")
 
 
-def test_a_column_of_text_is_no_order():
+def test_a_column_of_text_cannot_be_sorted_by():
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "room": ["hall", "bath"]})
     with pytest.raises(UserError, match=r"^column 'room' is String, not a number; give a score with by$"):
         suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="room")

@@ -1,4 +1,4 @@
-"""Encoders come from names and folders: first layers, safetensors only, one line for what cannot be loaded."""
+"""Load encoders from names and folders: first layers, safetensors only, one line for what cannot be loaded."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ STRANGE = [
 
 
 @pytest.mark.parametrize(("kind", "shape", "says"), STRANGE, ids=[one[0] for one in STRANGE])
-def test_a_model_that_no_row_has_a_vector_of_its_own_from_gets_one_line(kind, shape, says, tmp_path):
+def test_a_model_that_gives_rows_no_independent_vector_gets_one_line(kind, shape, says, tmp_path):
     folder = saved(tmp_path / kind, kind, **shape)
     with pytest.raises(UserError, match=says) as caught:
         load(folder)

@@ -1,4 +1,4 @@
-"""The cache of features: what is in it is found, what is damaged is computed again, and nothing is mixed up."""
+"""The cache of features: entries are found, damaged ones are recomputed, and none are confused."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_damaged_segment_is_named_removed_and_computed_again(
     assert read("one", texts).known.all()
 
 
-def test_a_cache_that_cannot_be_written_is_no_reason_to_end(cache: Path, capfd: pytest.CaptureFixture[str]):
+def test_a_cache_that_cannot_be_written_does_not_stop_the_run(cache: Path, capfd: pytest.CaptureFixture[str]):
     cache.parent.mkdir(exist_ok=True)
     cache.write_text("a file where the folder should be")
     add("one", ["play"])
@@ -92,7 +92,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_end(cache: Path, capfd: 
     assert not read("one", ["play"]).known.any()
 
 
-def test_the_folder_is_the_users_or_as_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_cache_folder_is_the_users_or_the_configured_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
@@ -102,7 +102,7 @@ def test_the_folder_is_the_users_or_as_told(monkeypatch: pytest.MonkeyPatch, tmp
     assert cache_folder() == tmp_path / ".cache" / "thresher"
 
 
-def test_the_key_of_an_encoder_is_what_it_computes_not_what_it_is_called(tmp_path: Path):
+def test_the_key_of_an_encoder_depends_on_its_content_not_its_name(tmp_path: Path):
     first = ModelConfig(name=str(tiny_model("bert", tmp_path / "a")))
     same = ModelConfig(name=str(tiny_model("bert", tmp_path / "b")))
     other = ModelConfig(name=str(tiny_model("bert", tmp_path / "c", seed=1)))

@@ -82,7 +82,7 @@ def test_rows_are_tokenised_in_blocks_as_they_are_in_one_go(kind, pairs, monkeyp
         assert [row.tolist() for row in blocks.types] == [row.tolist() for row in whole.types]
 
 
-def test_a_tokenizer_never_has_many_rows_in_hand():
+def test_a_tokenizer_never_gets_many_rows_at_once():
     """It keeps kilobytes beside the ids of each."""
     tokenizer, given_rows = tokenizer_of("bert"), []
 
@@ -99,7 +99,7 @@ def test_a_tokenizer_never_has_many_rows_in_hand():
 
 
 @pytest.mark.parametrize(("device", "waits"), [("cpu", True), ("meta", True), ("mps", True), ("cuda", False)])
-def test_a_copy_to_a_device_is_waited_for_but_on_cuda(device, waits, monkeypatch):
+def test_copies_to_a_device_are_asynchronous_only_on_cuda(device, waits, monkeypatch):
     """On MPS the source may be released, and used again, before the copy is done."""
     asked = []
 
@@ -114,7 +114,7 @@ def test_a_copy_to_a_device_is_waited_for_but_on_cuda(device, waits, monkeypatch
     assert asked == [not waits] * 3
 
 
-def test_any_script_has_the_same_tokens_whatever_stands_beside_it():
+def test_any_script_has_the_same_tokens_whatever_else_is_in_the_batch():
     tokenizer = tokenizer_of("bert")
     texts = ["play موسيقى", "שלום light", "音楽 🎵", "the kitchen"]
     together = tokenise([texts], tokenizer, 16)

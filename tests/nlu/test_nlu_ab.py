@@ -1,4 +1,4 @@
-"""A/B tests: figures by hand, calibrated p values, checks; the replay says that it is one."""
+"""A/B tests: figures by hand, calibrated p values, checks, simulated logs."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_users_not_requests_are_the_units() -> None:
     assert found["change"] > 2 and found["p"] > 0.05
 
 
-def test_few_events_leave_an_end_open_rather_than_too_near() -> None:
+def test_few_events_give_an_open_end_rather_than_a_too_narrow_interval() -> None:
     rng = np.random.default_rng(3)
     missed = 0
     for seed in range(150):
@@ -111,12 +111,12 @@ def test_rates_of_few_events_or_of_few_users_are_warned_of() -> None:
     even, few = np.tile([1.0, 3.0], (150, 1)), np.tile([0.1, 3.0], (150, 1))
     assert weak("UER", (even, even)) == []
     assert weak("UER", (even, few)) == [
-        "few events of UER: 15 in one arm; its interval needs 20 or more to be trusted"
+        "few events of UER: 15 in one arm; its interval is reliable from 20 on"
     ]
     heavy = even.copy()
     heavy[:3] *= 100
     assert weak("UER", (heavy, even)) == [
-        "a few users make most of the requests of UER: 150 in one arm count as 7, and its interval is then too narrow"
+        "a few users make most of the requests of UER: 150 in one arm count as 7, so its interval is too narrow"
     ]
 
 
@@ -127,7 +127,7 @@ def test_arms_without_events_or_users_have_no_change() -> None:
     assert relative_change(some[:1], some)["change"] is None
 
 
-def test_an_unequal_split_users_in_both_arms_and_other_times() -> None:
+def test_an_unplanned_split_users_in_both_arms_and_different_periods_are_reported() -> None:
     assert (
         split_p(1000, 1000, 0.5) == 1
         and split_p(1000, 1200, 0.5) < 0.001
@@ -136,9 +136,12 @@ def test_an_unequal_split_users_in_both_arms_and_other_times() -> None:
     one = log(*[(f"u{at}", 0.9, at % 3 > 0, 0.2, "x") for at in range(200)])
     other = log(*[(f"v{at}", 0.9, at % 3 > 0, 0.2, "x") for at in range(340)])
     found = compare_logs(one, other, resamples=200)
-    assert any("split is not the one" in line for line in found["warnings"])
+    assert any("the split differs from the plan" in line for line in found["warnings"])
     late = other.with_columns(time=pl.col("time") + timedelta(days=9))
-    assert any("at other times" in line for line in compare_logs(one, late, resamples=200)["warnings"])
+    assert any(
+        "the arms ran at different times" in line
+        for line in compare_logs(one, late, resamples=200)["warnings"]
+    )
     with pytest.raises(UserError, match="200 users are in both arms, such as 'u0'"):
         compare_logs(one, one)
     with pytest.raises(UserError, match="between 0 and 1"):
@@ -198,7 +201,7 @@ def stack_of(right: float, seed: int) -> Judged:
     return Judged(good, np.clip(rng.normal(np.where(good, 0.9, 0.7), 0.15), 0, 1))
 
 
-def test_replays_of_one_stack_against_itself_reject_as_often_as_they_should() -> None:
+def test_replays_of_a_stack_against_itself_reject_at_the_nominal_level() -> None:
     rows, stack = test_rows(), stack_of(0.85, 0)
     p = []
     for seed in range(120):
@@ -251,7 +254,10 @@ def test_judged_needs_domain_intent_and_slots_right() -> None:
     # Below its threshold no domain answers, however sure the stack was.
     assert found.right.tolist() == [True, False] and np.isnan(found.domain).tolist() == [False, True]
     assert found.domain[0] == 0.5
-    with pytest.raises(UserError, match="nothing to learn"):
+    with pytest.raises(
+        UserError,
+        match="all answers are right or all are wrong, so no defect model can be trained",
+    ):
         replay(rows, stack := Judged(np.ones(2, bool), np.ones(2)), stack, Traffic(users=10))
 
 
@@ -273,7 +279,7 @@ def test_types_of_a_log_are_not_guessed_from_its_first_rows(ending: str, tmp_pat
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
-def test_brackets_and_stars_in_the_path_of_a_log_are_no_pattern(ending: str, tmp_path: Path) -> None:
+def test_brackets_and_stars_in_the_path_of_a_log_are_not_a_pattern(ending: str, tmp_path: Path) -> None:
     table = log(("ann", 0.9, True, 0.1, "stop"))
     write = {".parquet": table.write_parquet, ".csv": table.write_csv, ".jsonl": table.write_ndjson}[ending]
     (tmp_path / "arm [b]*").mkdir()
@@ -282,14 +288,14 @@ def test_brackets_and_stars_in_the_path_of_a_log_are_no_pattern(ending: str, tmp
 
 
 @pytest.mark.parametrize("time", [1_700_000_000_000, 1_700_000_000_000_000, "1700000000000"])
-def test_times_in_no_year_that_a_date_has_are_named(time: object) -> None:
+def test_times_outside_the_range_of_dates_are_reported(time: object) -> None:
     table = log(("ann", 0.9, True, 0.1, "stop")).with_columns(time=pl.Series([time]))
     with pytest.raises(UserError, match="row 1: no time that is a date, ISO text or seconds since 1970"):
         checked(table, "log")
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 2), (3, 4)])
-def test_users_who_are_all_alike_make_any_difference_a_sure_one(one: int, other: int) -> None:
+def test_identical_users_make_any_difference_significant(one: int, other: int) -> None:
     arms = [np.tile([float(count), 10.0], (500, 1)) for count in (one, other)]
     found = relative_change(*arms, resamples=200)
     assert found["p"] == pytest.approx(1 / 201)

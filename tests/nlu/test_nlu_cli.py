@@ -1,4 +1,4 @@
-"""`thresher nlu` as a user meets it: exit codes, files, one line for a mistake."""
+"""`thresher nlu` on the command line: exit codes, files, one line per error."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_two_stacks_are_replayed_and_compared(
     assert [line.split()[0] for line in out.splitlines()[1:4]] == ["UER", "PDR", "PDR-tail"]
 
 
-def test_a_replayed_stack_keeps_its_own_threshold_where_none_is_given(
+def test_a_replayed_stack_keeps_its_own_threshold_if_none_is_given(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     used: list[float] = []
@@ -197,7 +197,7 @@ def test_two_test_sets_of_one_name_are_refused(files: Path) -> None:
 
 
 @pytest.mark.slow
-def test_rows_are_scored_and_selected_in_a_process_of_its_own(files: Path, tmp_path: Path) -> None:
+def test_rows_are_scored_and_selected_in_a_separate_process(files: Path, tmp_path: Path) -> None:
     config = toy_config(files)
     settings = [
         f"model.name={config.model.name}",

@@ -12,7 +12,7 @@ from thresher.nlu.rows import load_utterances, save_utterances
 pytest.importorskip("home_assistant_intents")
 
 
-def test_the_rows_read_back_as_they_are_and_no_test_text_is_trained_on(tmp_path: Path) -> None:
+def test_the_rows_are_read_back_unchanged_and_no_test_text_is_trained_on(tmp_path: Path) -> None:
     train, test = home_rows(per_intent=10)
     for name, rows in (("train", train), ("test", test)):
         save_utterances(rows, tmp_path / f"{name}.jsonl")

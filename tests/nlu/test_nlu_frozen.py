@@ -1,4 +1,4 @@
-"""Stacks on a frozen encoder: its states are the encoder's own, and what is trained and saved is heads alone."""
+"""Stacks on a frozen encoder: its states equal the encoder's, and only heads are trained and saved."""
 
 from __future__ import annotations
 

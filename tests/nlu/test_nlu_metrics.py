@@ -74,7 +74,7 @@ def test_every_metric_by_hand() -> None:
     assert slot_f1(found).value == pytest.approx(2 * 3 / (6 + 7))
 
 
-def test_turned_round_the_numbers_of_errors_are_the_same() -> None:
+def test_swapped_truth_and_prediction_have_the_same_number_of_errors() -> None:
     one, other = as_table(TRUTH[:4]), as_table(PREDICTED)
     there, back = counts(one, other), counts(other, one)
     assert there["slot_errors"].to_list() == back["slot_errors"].to_list()
@@ -83,7 +83,7 @@ def test_turned_round_the_numbers_of_errors_are_the_same() -> None:
 
 
 def test_answers_to_other_rows_are_refused() -> None:
-    with pytest.raises(ValueError, match="ids differ"):
+    with pytest.raises(ValueError, match="the ids of the predictions differ from those of the test rows"):
         counts(as_table(TRUTH[:2]), as_table(TRUTH[1:3]))
 
 
@@ -109,7 +109,7 @@ spans = st.lists(st.integers(0, 12), min_size=2, max_size=8, unique=True).map(so
 
 
 @given(spans, spans)
-def test_the_pairs_of_overlapping_slots_are_as_many_as_can_be(left: list[int], right: list[int]) -> None:
+def test_the_number_of_pairs_of_overlapping_slots_is_maximal(left: list[int], right: list[int]) -> None:
     one = [Slot(a, b, "x") for a, b in zip(left[::2], left[1::2], strict=False)]
     other = [Slot(a, b, "y") for a, b in zip(right[::2], right[1::2], strict=False)]
 

@@ -1,4 +1,4 @@
-"""The page of a study: says what was measured, holds everything, runs nothing of the data."""
+"""The page of a study: it reports the results, is self-contained, and runs nothing from the data."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def parsed(study: Path) -> _Page:
     return page
 
 
-def test_it_leads_with_the_result_and_holds_every_section(study: Path) -> None:
+def test_it_leads_with_the_result_and_has_every_section(study: Path) -> None:
     page = parsed(study)
     text = " ".join(" ".join(page.text).split())
     assert (
-        "Without 52% of the rows, chosen by VoG, dataset-normalised, domain errors change by +2.10%" in text
+        "Without 52% of the rows, selected by VoG, dataset-normalised, domain errors change by +2.10%" in text
     )
     assert "+2.10% [−0.90, +5.10]; without as many random rows by +6.10%" in text
     ids = {attributes.get("id") for _, attributes in page.tags}
@@ -140,7 +140,7 @@ def test_it_loads_and_runs_nothing_and_data_is_only_text(study: Path) -> None:
     assert any("window.hacked" in piece for piece in page.text)
 
 
-def test_marks_stand_where_the_figures_are() -> None:
+def test_marks_are_at_the_positions_of_the_figures() -> None:
     figure = errors_figure([technique("vog-dataset", 0.52, 0.021), technique("random", 0.52, 0.061)], "DCER")
     first, second = figure["rows"]
     assert first["from"] < first["at"] < first["to"] and first["at"] < second["at"]
@@ -149,7 +149,7 @@ def test_marks_stand_where_the_figures_are() -> None:
     assert first["at"] - figure["zero"] == pytest.approx(2.1 * per_point, rel=0.02)
 
 
-def test_the_headline_is_the_first_technique_at_the_deepest_cut_however_lucky_another() -> None:
+def test_the_headline_is_the_first_technique_at_the_largest_share_even_if_another_is_better() -> None:
     entries = [
         technique("vog-dataset", 0.14, -0.5),
         technique("random", 0.52, 0.01),

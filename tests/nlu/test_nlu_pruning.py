@@ -1,4 +1,4 @@
-"""Pruning that fits production: chosen sources, floors, mixed scores, synthetic rows, scores of the joint models."""
+"""Pruning a stack: chosen sources, floors, mixed scores, synthetic rows, scores of the joint models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scored(n: int = 400) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("strategy", ["linear", "cutoff", "random", "stratified"])
-def test_only_chosen_sources_are_pruned_and_the_share_is_theirs(strategy: str) -> None:
+def test_only_chosen_sources_are_pruned_by_the_share(strategy: str) -> None:
     table = scored()
     kept = choose(table, by="vog", prune=0.5, strategy=strategy, sources=["historical"], floor=0)
     mix = {row["value"]: row for row in removed_by(table, kept, "source").to_dicts()}

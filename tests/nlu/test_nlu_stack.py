@@ -1,4 +1,4 @@
-"""The stack: learns, answers with its path, is saved and read, goes on where it was; small domains work."""
+"""The stack: it learns, answers with a path, is saved and loaded, and resumes; small domains work."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def test_it_learns_its_rows_and_every_metric_says_so(stack: Path) -> None:
+def test_it_learns_its_rows_by_every_metric(stack: Path) -> None:
     # Without its rules: the template takes "light in the kitchen" for a room.
     found = evaluate(replace(load_stack(stack), rules=Rules()), toy_rows(1))
     assert found["metrics"]["slot F1"] == 1.0
@@ -94,7 +94,7 @@ def test_below_a_threshold_nothing_is_answered(stack: Path) -> None:
     assert (half["path"], half["domain"], half["intent"], half["slots"]) == ("no intent", "home", None, [])
 
 
-def test_an_answer_does_not_depend_on_its_company(stack: Path) -> None:
+def test_an_answer_does_not_depend_on_the_other_texts(stack: Path) -> None:
     loaded = load_stack(stack)
     texts = [
         "play some alarm",
@@ -127,7 +127,7 @@ def test_loaded_again_and_moved_it_answers_the_same_bytes(stack: Path, tmp_path:
         (None, "settings or labels are missing"),
     ],
 )
-def test_a_setting_in_the_file_of_a_stack_that_cannot_be_is_named(
+def test_an_impossible_setting_in_stack_yaml_is_named(
     change: dict[str, Any] | None, problem: str, stack: Path, tmp_path: Path
 ) -> None:
     facts = yaml.safe_load((stack / "stack.yaml").read_text())
@@ -145,7 +145,7 @@ def test_a_file_of_settings_may_name_options_of_a_diet(tmp_path: Path) -> None:
     assert (config.seed, config.domain.diet_options, config.domain.epochs) == (3, {"r": 0.7}, 2)
 
 
-def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_same(
+def test_a_finished_model_is_not_retrained_and_a_missing_one_is_retrained_to_the_same_weights(
     stack: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
@@ -155,7 +155,9 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
     weights = {name: (copy / "models" / name / "model.safetensors").read_bytes() for name in names}
     shutil.rmtree(copy / "models" / "00-home")
     stamp = (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns
-    with pytest.raises(UserError, match=r"training has not ended \(home is missing\)"):
+    with pytest.raises(
+        UserError, match=r"training is not finished \(home is missing\); run `thresher nlu train` again"
+    ):
         load_stack(copy)
     train_one(copy, "home")
     assert (copy / "models" / "01-music" / "done.json").stat().st_mtime_ns == stamp
@@ -163,7 +165,7 @@ def test_a_finished_model_is_not_trained_again_and_a_missing_one_comes_back_the_
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_what_goes_on_on_another_processor_trains_as_it_began(
+def test_a_stack_resumed_on_another_processor_keeps_its_precision(
     tmp_path: Path, processor: Callable[..., None], first: bool
 ) -> None:
     few = {"domain.max_steps": 2, "joint.max_steps": 2, "domain.bf16": "auto", "joint.bf16": "auto"}
@@ -182,7 +184,10 @@ def test_what_goes_on_on_another_processor_trains_as_it_began(
 def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(stack, copy)
-    with pytest.raises(UserError, match="stack of other rows or settings"):
+    with pytest.raises(
+        UserError,
+        match="holds a stack of other rows or settings; choose another --out, or give --force to start over",
+    ):
         train_stack(toy_rows(2), copy, toy_config(stack.parent))
     file = copy / "models" / "domain" / "model.safetensors"
     content = bytearray(file.read_bytes())
@@ -196,17 +201,22 @@ def test_another_stack_in_the_folder_and_damage_are_refused(stack: Path, tmp_pat
         again = Path(shutil.copytree(stack, tmp_path / f"without {name[:5]}"))
         for gone in (again / "encoder").glob(name):
             gone.unlink()
-        with pytest.raises(UserError, match="configuration or tokenizer is gone"):
+        with pytest.raises(
+            UserError, match="the encoder's configuration or tokenizer is missing; train the stack again"
+        ):
             load_stack(again)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").write_text("dear")
-    with pytest.raises(UserError, match="it is no stack"):
+    with pytest.raises(UserError, match=r"has files but no stack\.yaml; choose another --out"):
         train_stack(toy_rows(1), tmp_path / "other", toy_config(stack.parent))
 
 
 def test_rows_with_nothing_to_learn_are_refused(tmp_path: Path) -> None:
     rows = as_table([utterance("what is the weather", "weather", "query", number=at) for at in range(3)])
-    with pytest.raises(UserError, match="nothing to learn"):
+    with pytest.raises(
+        UserError,
+        match="the rows have one domain, one intent and no slots, so there is nothing to train; add labels",
+    ):
         train_stack(rows, tmp_path / "out", toy_config(tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -220,7 +230,7 @@ def test_a_single_domain_needs_no_classifier(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "gpt2"])
-def test_labels_stand_at_the_first_token_of_every_word(kind: str) -> None:
+def test_labels_are_at_the_first_token_of_every_word(kind: str) -> None:
     tokenizer = tokenizer_of(kind)
     encoded = encode(["play some music", "turn on"], tokenizer, 64)
     ids = [[int(encoded.tokens.ids[row][at]) for at in encoded.first[row]] for row in range(2)]
@@ -329,11 +339,11 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
         ("intents: {a/b: {data: [{sentences: ['(turn']}]}}", "not sentence templates"),
         (
             "intents: {a/b: {data: [{sentences: ['in {area}']}]}}",
-            "'a/b' has {area}, and there is no such list",
+            "'a/b' uses {area}, which is not defined under lists",
         ),
         (
             "intents: {a/b: {data: [{sentences: ['[<greet>] you']}]}}",
-            "'a/b' has <greet>, and there is no such rule",
+            "'a/b' uses <greet>, which is not defined under expansion_rules",
         ),
     ):
         path.write_text(content)
@@ -341,7 +351,7 @@ def test_broken_templates_are_refused(tmp_path: Path) -> None:
             read_rules(templates=path)
 
 
-def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Path) -> None:
+def test_test_rows_with_labels_unknown_to_the_stack_count_as_errors(stack: Path) -> None:
     rows = pl.concat(
         [toy_rows(1).filter(domain="weather"), as_table([utterance("play some music", "radio", "on")])]
     )
@@ -355,13 +365,16 @@ def test_test_rows_with_labels_that_nothing_can_answer_count_as_errors(stack: Pa
         ({"domain.schedule": "nope"}, "domain.schedule: unknown schedule 'nope'; supported are"),
         ({"joint.report_to": ("nope",)}, "joint.report_to: 'nope' is no logger"),
         ({"joint.diet": "nope"}, "joint.diet: unknown diet 'nope'"),
-        ({"joint.diet": "infobatch"}, "weighs rows by one loss"),
-        ({"domain.seed": 7}, "domain.seed has no meaning in a stack"),
-        ({"joint.runs": 3}, "joint.runs has no meaning in a stack"),
+        (
+            {"joint.diet": "infobatch"},
+            "weighs rows by a single loss, and the joint models have two; use another diet",
+        ),
+        ({"domain.seed": 7}, "domain.seed has no effect in a stack: all trainings use its seed; set seed"),
+        ({"joint.runs": 3}, "joint.runs has no effect in a stack: each model is trained once; leave it out"),
         ({"model.freeze": True, "joint_frozen_layers": 1}, "leave joint_frozen_layers at 0"),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused_before_there_is_a_folder(
+def test_an_impossible_recipe_is_refused_before_there_is_a_folder(
     settings: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=says):

@@ -1,4 +1,4 @@
-"""The study on toy rows: real trainings, real processes, and figures that can be counted by hand."""
+"""The study on toy rows: real trainings, real processes, and figures counted by hand."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _run(models: Path, out: Path) -> dict[str, Any]:
     )
 
 
-def test_every_figure_comes_from_the_answers_that_were_kept(study: tuple[Path, dict[str, Any]]) -> None:
+def test_every_figure_follows_from_the_stored_answers(study: tuple[Path, dict[str, Any]]) -> None:
     folder, results = study
     assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
     test = pl.read_parquet(folder / "test.parquet")
@@ -68,7 +68,7 @@ def test_every_figure_comes_from_the_answers_that_were_kept(study: tuple[Path, d
     assert {row["domain"] for row in results["entropy"]} == {"home", "music", "weather"}
 
 
-def test_a_second_go_trains_nothing_and_a_lost_cell_comes_back_the_same(
+def test_a_second_call_trains_nothing_and_a_lost_cell_gives_the_same_result(
     study: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     folder, results = study
@@ -88,7 +88,7 @@ def test_a_second_go_trains_nothing_and_a_lost_cell_comes_back_the_same(
     ]
 
 
-def test_a_study_that_goes_on_on_another_processor_trains_as_it_began(
+def test_a_study_resumed_on_another_processor_keeps_its_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processor: Callable[..., None]
 ) -> None:
     trained_with = []
@@ -126,7 +126,10 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
         other = toy_config(study[0].parent, **(same | change))
         with pytest.raises(UserError, match="holds a study of other rows"):
             run_study(rows, tests, scores_for(rows), study[0], other, plan=PLAN, mixed_sources=False)
-    with pytest.raises(UserError, match="not those of the training rows"):
+    with pytest.raises(
+        UserError,
+        match="the ids of the scores differ from those of the training rows; score these rows first",
+    ):
         run_study(
             rows,
             {"one": toy_rows(1)},
@@ -148,11 +151,11 @@ def test_a_folder_of_another_study_and_scores_of_other_rows_are_refused(
         )
 
 
-def test_a_folder_that_holds_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path: Path) -> None:
     rows, scores = toy_rows(2), tmp_path / "RUN" / "scores.parquet"
     scores.parent.mkdir()
     scores.write_bytes(b"of a run")
-    with pytest.raises(UserError, match=r"no study\.json, so it is no study"):
+    with pytest.raises(UserError, match=r"has files but no study\.json; choose another --out"):
         run_study(rows, {"one": rows}, scores_for(rows), scores.parent, toy_config(tmp_path), plan=PLAN)
     assert [path.name for path in scores.parent.iterdir()] == ["scores.parquet"]
     assert scores.read_bytes() == b"of a run"
@@ -190,7 +193,7 @@ def test_the_plan_keeps_as_many_rows_for_every_technique_and_the_first_sample_co
     assert len(draws) == 2
 
 
-def test_training_rows_whose_text_is_in_a_test_set_go() -> None:
+def test_training_rows_whose_text_is_in_a_test_set_are_dropped() -> None:
     rows = toy_rows(1)
     test = rows.filter(domain="music").with_columns(text=pl.col("text").str.to_uppercase())
     assert set(without_test_texts(rows, [test])["domain"]) == {"home", "weather"}

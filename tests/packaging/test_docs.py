@@ -1,4 +1,4 @@
-"""The site builds without a warning, links lead somewhere, and the reference names everything public."""
+"""The site builds without a warning, links resolve, and the reference names everything public."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def links(page: Path) -> Iterator[str]:
-    """What a page links to, code left out."""
+    """The links of a page, without those in code."""
     text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.S)
     yield from LINK.findall(text)
 

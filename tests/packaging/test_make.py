@@ -1,4 +1,4 @@
-"""`make` and `.ci/run` on machines that have little; the tools they call are stand-ins that keep a record."""
+"""`make` and `.ci/run` on machines with few tools; the tools they call are stubs that record their calls."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def test_every_target_sets_up_what_it_needs(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["", "python2.7"])
-def test_without_a_new_enough_python_one_is_told_so(tree: Path, tmp_path: Path, named: str) -> None:
+def test_without_a_new_enough_python_the_error_names_the_version(
+    tree: Path, tmp_path: Path, named: str
+) -> None:
     commands = tmp_path / "commands"
     commands.mkdir()
     for tool in ("make", "sh", "touch"):
@@ -138,7 +140,7 @@ def test_ci_leaves_an_installed_chromium_alone(ci: Path) -> None:
     assert calls(ci) == ["make lint", "make test"]
 
 
-def test_ci_goes_on_without_chromium_and_says_so(ci: Path) -> None:
+def test_ci_continues_without_chromium_and_says_so(ci: Path) -> None:
     stand_in(ci / "commands/apt-get", "exit 100")
     done = call(ci, ".ci/run", commands=ci / "commands")
     assert done.returncode == 0

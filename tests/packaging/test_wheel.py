@@ -1,4 +1,4 @@
-"""The wheel, built from this tree and installed in a virtual environment that holds nothing else."""
+"""The wheel, built from this tree and installed in an otherwise empty virtual environment."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run as a newcomer would: nothing of this environment shines through, no model is downloaded."""
+    """Run as a new user would: without this environment and without downloads of models."""
     ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     return subprocess.run(
@@ -81,7 +81,7 @@ def quick_start() -> str:
     return found[1]
 
 
-def test_the_wheel_holds_the_package_and_nothing_beside_it(wheel: Path) -> None:
+def test_the_wheel_contains_only_the_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"thresher", f"{wheel.name.split('-py3')[0]}.dist-info"}
     in_tree = {
@@ -102,7 +102,7 @@ def test_it_is_the_installed_package_that_runs(environment: Path) -> None:
 
 
 def test_every_module_imports_without_the_developers_tools(environment: Path) -> None:
-    """So no module needs a package that the wheel does not ask for."""
+    """So no module needs a package that the wheel does not declare."""
     code = (
         "import importlib, pkgutil, thresher\n"
         "for module in pkgutil.walk_packages(thresher.__path__, 'thresher.'):\n"

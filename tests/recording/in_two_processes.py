@@ -1,4 +1,4 @@
-"""Run by torchrun: the same training unwatched and watched; leaves what plain autograd gives in this process."""
+"""Run by torchrun: the same training with and without recording; writes the expected records of this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorder never ends the training that it records, there is one per trainer, and it leaves nothing behind on the trainer."""
+"""A recorder never ends the training that it records, there is one per trainer, and it leaves no hook on the trainer."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class TwiceLater(Trainer):
         return super().compute_loss(model, inputs, return_outputs, **more)
 
 
-def test_what_cannot_be_recorded_in_a_later_step_ends_the_recording_alone(tmp_path, capsys):
+def test_what_cannot_be_recorded_in_a_later_step_ends_only_the_recording(tmp_path, capsys):
     trainer = bert(tmp_path, TwiceLater)
     run = th.watch(trainer, tmp_path / "run", vog=False)
     trainer.train()
@@ -182,7 +182,7 @@ class Stop(TrainerCallback):
 
 
 @pytest.mark.parametrize("event", ["on_train_begin", "on_step_end", "on_epoch_end", "on_train_end"])
-def test_everything_comes_off_when_a_training_ends_by_an_exception(event, tmp_path):
+def test_all_hooks_are_removed_if_a_training_ends_with_an_exception(event, tmp_path):
     stop = Stop(event)
     trainer = bert(tmp_path, callbacks=[stop], num_train_epochs=1)
     th.watch(trainer, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Only `recording/hf_compat.py` touches what transformers, accelerate and torch do not promise."""
+"""Only `recording/hf_compat.py` uses undocumented names of transformers, accelerate and torch."""
 
 from __future__ import annotations
 

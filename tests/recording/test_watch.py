@@ -1,4 +1,4 @@
-"""Watching a Trainer: records equal what plain autograd gives in every set-up, and the training is not changed."""
+"""Recording a Trainer: records equal plain autograd in every set-up, and the training is not changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be watched is refused by name: most of it before the training starts, the rest before a weight has changed."""
+"""Trainings that cannot be recorded are refused by name: most before they start, the rest before a weight has changed."""
 
 from __future__ import annotations
 

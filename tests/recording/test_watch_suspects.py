@@ -1,4 +1,4 @@
-"""Suspects of a watched training: of a sequence classifier as of any run, of a token classifier refused in one line."""
+"""Suspects of a recorded training: listed for a sequence classifier, refused in one line for a token classifier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watching under torchrun with two processes on CPU."""
+"""Recording under torchrun with two processes on CPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the pictures read, for a fake run: a sweep, scores of the data map, signals of two trainings and how they agree."""
+"""The files that the pictures read, for a fake run: a sweep, scores, signals of two trainings, their agreement."""
 
 from __future__ import annotations
 

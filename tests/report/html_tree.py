@@ -1,4 +1,4 @@
-"""A page as a browser's parser sees it: elements with attributes and text, by the standard library alone."""
+"""Parse a page into elements with attributes and text, with the standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in a real browser: it draws, answers mouse and keyboard, asks nothing of a network, runs nothing of the data."""
+"""The page in a real browser: it draws, reacts to mouse and keyboard, makes no request and runs nothing from the data."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def requests(browser: webdriver.Chrome) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", ["whole", "many", "pair", "selected", "scored", "trained", "untested"])
-def test_no_error_no_request_and_nothing_of_the_data_runs(
+def test_the_page_has_no_error_makes_no_request_and_runs_nothing_from_the_data(
     browser: webdriver.Chrome, page: Page, stage: str
 ) -> None:
     load(browser, page(stage))
@@ -135,7 +135,9 @@ def test_hostile_class_names_are_only_text_in_the_charts(browser: webdriver.Chro
     )
 
 
-def test_the_policy_stops_what_would_run_or_load_all_the_same(browser: webdriver.Chrome, page: Page) -> None:
+def test_the_content_security_policy_blocks_injected_scripts_and_requests(
+    browser: webdriver.Chrome, page: Page
+) -> None:
     load(browser, page("whole"))
     tried = browser.execute_async_script("""
         const done = arguments[arguments.length - 1], stopped = [];
@@ -311,7 +313,7 @@ def test_the_dark_theme_reaches_page_and_charts(browser: webdriver.Chrome, page:
     ]
 
 
-def test_on_paper_tables_are_whole_and_controls_are_gone(browser: webdriver.Chrome, page: Page) -> None:
+def test_in_print_tables_are_complete_and_controls_are_hidden(browser: webdriver.Chrome, page: Page) -> None:
     load(browser, page("many"), dark=True)
     scroll_to_charts(browser)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})

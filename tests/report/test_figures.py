@@ -183,7 +183,7 @@ def spans(low: float, high: float) -> dict[str, float]:
     [
         (spans(-0.02, -0.01), "Loses accuracy", "1.5 points below full data"),
         (spans(-0.006, 0.004), "No loss detected", "0.1 points below full data"),
-        (spans(-0.05, 0.05), "Not settled", "level with full data"),
+        (spans(-0.05, 0.05), "Inconclusive", "level with full data"),
         (spans(0.01, 0.03), "Gains accuracy", "2.0 points above full data"),
         (spans(0.0, 0.0), "No loss detected", "level with full data"),
     ],
@@ -240,7 +240,7 @@ def test_places_on_the_picture_are_those_of_the_axis(tmp_path: Path) -> None:
 
 
 @given(st.floats(-1, 1), st.integers(1, 2))
-def test_points_carry_a_sign_unless_they_round_to_nothing(value: float, digits: int) -> None:
+def test_points_have_a_sign_unless_they_round_to_zero(value: float, digits: int) -> None:
     text = points(value, digits)
     number = float(text.replace("−", "-"))
     assert abs(number - 100 * value) <= 0.5 * 10**-digits + 1e-9
@@ -273,7 +273,7 @@ def contrast(a: str, b: str) -> float:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_texts_and_marks_stand_out_in_both_themes(theme: str) -> None:
+def test_texts_and_marks_have_enough_contrast_in_both_themes(theme: str) -> None:
     style = (TEMPLATE / "page.css").read_text()
     light = palette(style.partition("@media")[0])
     dark = palette(style.partition(":root:not(.printing) {")[2].partition("}")[0])

@@ -1,4 +1,4 @@
-"""The page as HTML: nothing from the data is markup, nothing is loaded, and what is missing is said."""
+"""The page as HTML: data is never markup, nothing is loaded, and missing steps are named."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shown_texts(root: Element) -> list[str]:
 
 
 @pytest.mark.parametrize("stage", ["whole", "pair", "many"])
-def test_hostile_texts_stand_as_texts(page: Page, stage: str) -> None:
+def test_hostile_texts_are_shown_as_text(page: Page, stage: str) -> None:
     texts = shown_texts(tree(page(stage)))
     for hostile in HOSTILE:
         assert any(visible(hostile) in text for text in texts), hostile[:60]
@@ -98,7 +98,7 @@ def test_size_where_every_shown_text_is_huge(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["whole", "many", "selected", "scored", "trained"])
-def test_sections_stand_in_order_whatever_is_missing(page: Page, stage: str) -> None:
+def test_sections_are_in_order_whatever_is_missing(page: Page, stage: str) -> None:
     root = tree(page(stage))
     titles = [
         one.attributes["id"] for one in root.walk() if one.tag in ("h1", "h2") and "id" in one.attributes
@@ -134,7 +134,7 @@ def test_a_run_that_was_not_trained_to_its_end_is_trained_again_with_its_setting
     assert expected in {code.text for code in tree(write(run)).all("pre")}
 
 
-def test_a_whole_run_asks_for_nothing(page: Page) -> None:
+def test_a_complete_run_shows_no_command(page: Page) -> None:
     assert not tree(page("whole")).all("div", "todo")
 
 
@@ -158,14 +158,14 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
     root = tree(write(run))
     assert root.one("verdict-title").text == (
         "Without 45.0% of the rows (vog_class, easy end), test accuracy is 84.9%, 0.3 points below full data [−0.8, +0.2]; "
-        "random rows of the same number lose 1.2 points [−1.9, −0.5]."
+        "the same number of random rows lose 1.2 points [−1.9, −0.5]."
     )
     text = root.all("section", "verdict")[0].text
     assert "84 on full data, 46 on the kept or random rows" in text
     assert "from 3 trainings of each kind and 225 test rows" in text
     assert (
         "No loss detected" in text
-        and "one of more than 0.8 points is unlikely" in text
+        and "a loss of more than 0.8 points is unlikely" in text
         and "Better than random" in text
     )
 
@@ -223,7 +223,7 @@ def test_every_class_has_its_line_and_a_small_group_its_mark(page: Page) -> None
 def test_charts_of_many_classes_say_that_they_show_the_largest(tmp_path: Path, page: Page) -> None:
     files = read_run(fake_run(tmp_path / "run", n=5000, classes=210))
     assert (n := files.scores["label"].n_unique()) > 200
-    assert f"The 200 classes with the most rows are shown, of {n};" in render(files)
+    assert f"The 200 classes with the most rows of {n} are shown;" in render(files)
     assert "with the most rows are shown" not in page("many").read_text(encoding="utf-8")
 
 
@@ -294,7 +294,7 @@ def test_a_step_with_a_damaged_record_is_not_finished(tmp_path: Path) -> None:
     assert f"thresher measure {run}" in {code.text for code in tree(write(run)).all("pre")}
 
 
-def test_what_was_made_before_the_scores_were_computed_again_is_not_shown(tmp_path: Path) -> None:
+def test_results_of_outdated_scores_are_not_shown(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=60)
     assert set(read_run(run).compared) == set(read_run(run).selections) == {SELECTION}
     measure_signals.finish(run, MeasureConfig(chunk_rows=64), {"truncated": 1}, 1.0)
@@ -318,7 +318,7 @@ def twenty(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(st.text(max_size=80), min_size=20, max_size=20), name=st.text(min_size=1, max_size=20))
-def test_any_text_comes_out_as_it_went_in(twenty: Run, texts: list[str], name: str) -> None:
+def test_any_text_is_shown_unchanged(twenty: Run, texts: list[str], name: str) -> None:
     rows = pl.read_parquet(twenty.rows_file).with_columns(utterance=pl.Series(texts), domain=pl.lit(name))
     write_table(twenty.rows_file, rows)
     root = tree(write(twenty))

@@ -1,4 +1,4 @@
-"""The figures that are laid out beforehand, against the figures they come from."""
+"""The precomputed pictures, against the data they are made from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_every_picture_is_there_and_none_where_nothing_was_swept_or_measured(
     assert pictures(read_run(fake_run(tmp_path / "R"))) == []
 
 
-def test_models_stand_beside_each_other_with_the_first_choice_of_rows_and_random_ones(
+def test_models_are_compared_on_the_first_selection_and_on_random_rows(
     figures: dict[str, Any],
 ) -> None:
     found = traces(figures["sweep-models"])
@@ -59,7 +59,7 @@ def test_models_stand_beside_each_other_with_the_first_choice_of_rows_and_random
     assert found["frozen: random rows"]["line"]["dash"] == "dot"
 
 
-def test_a_curve_starts_at_full_data_and_goes_through_the_means(run: Run, figures: dict[str, Any]) -> None:
+def test_a_curve_starts_at_full_data_and_passes_through_the_means(run: Run, figures: dict[str, Any]) -> None:
     curve = traces(figures["sweep"])["vog, easy"]
     means = [
         100 * line["accuracy"]["mean"]
@@ -90,7 +90,7 @@ def test_the_band_is_one_standard_deviation_of_random_rows(figures: dict[str, An
     assert np.subtract(high[0], low[0])[1:] == pytest.approx([0.8, 0.8])
 
 
-def test_a_score_name_is_text_and_no_markup(figures: dict[str, Any]) -> None:
+def test_a_score_name_is_text_not_markup(figures: dict[str, Any]) -> None:
     assert "&lt;b&gt;aum&lt;/b&gt;, easy" in traces(figures["sweep"])
 
 
@@ -103,7 +103,7 @@ def test_groups_that_lose_most_come_first_and_untested_ones_are_left_out(figures
     assert [trace["visible"] for trace in figure["traces"]].count(True) == 1
 
 
-def test_groups_whose_names_begin_alike_are_lines_of_their_own(tmp_path: Path) -> None:
+def test_groups_with_a_common_name_prefix_are_separate_lines(tmp_path: Path) -> None:
     run = add_pictures(fake_run(tmp_path / "R", n=60))
     entry = read_sweep(run)
     names = ["book a flight to the city of departure A", "book a flight to the city of departure B", "7"]
@@ -176,7 +176,7 @@ def test_checkpoints_of_a_training_that_diverged_are_a_gap(tmp_path: Path) -> No
         assert [one is None for one in found[name]["y"]] == [False, False, True, True]
 
 
-def test_a_watched_token_classifier_has_one_number_per_visit_and_no_logits(tmp_path: Path) -> None:
+def test_a_recorded_token_classifier_has_one_number_per_record_and_no_logits(tmp_path: Path) -> None:
     other = add_pictures(fake_run(tmp_path / "R", n=60))
     for part in [part for training in TRAININGS for part in other.signals(training).glob("part-*.parquet")]:
         table = pl.read_parquet(part)
@@ -196,12 +196,14 @@ def test_the_agreement_of_trainings_is_that_of_their_scores(run: Run, figures: d
     assert trace["error_x"]["array"] == trace["error_x"]["arrayminus"] == [0] * len(at), (
         "two runs are one pair"
     )
-    assert figures["stability"]["lead"].endswith("Two trainings are one pair: take the numbers as rough.")
+    assert figures["stability"]["lead"].endswith(
+        "Two trainings are a single pair, so these numbers are rough."
+    )
     beside = {note["y"]: note["text"] for note in figures["stability"]["layout"]["annotations"]}
     assert beside["el2n"] == str(math.ceil(0.9 * (1 - expected) / (expected * (1 - 0.9))))
 
 
-def test_the_agreement_also_stands_as_a_table_with_what_has_none(run: Run, figures: dict[str, Any]) -> None:
+def test_the_agreement_is_also_a_table_with_the_scores_left_out(run: Run, figures: dict[str, Any]) -> None:
     root = parse(write(run).read_text(encoding="utf-8"))
     (table,) = root.one("pictures").all("table")
     (body,) = table.all("tbody")

@@ -63,7 +63,7 @@ def simulated(seed: int, strength: float, subsets: int = 200) -> tuple[np.ndarra
     return inside, scores, outcomes
 
 
-def test_a_score_that_predicts_is_told_from_one_that_does_not():
+def test_predictive_and_useless_scores_are_distinguished():
     inside, scores, outcomes = simulated(0, strength=1.0)
     found = linear_datamodelling_score(inside, scores, outcomes)
     assert 0.4 < found.low < found.correlation < found.high < 0.9
@@ -77,7 +77,7 @@ def test_a_score_that_predicts_is_told_from_one_that_does_not():
     assert other.low < 0 < other.high
 
 
-def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+def test_the_interval_has_about_its_nominal_coverage():
     truth = np.mean(
         [linear_datamodelling_score(*simulated(s, 0.7, 3000), bootstrap=0).correlation for s in range(5)]
     )

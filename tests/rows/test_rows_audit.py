@@ -1,4 +1,4 @@
-"""What is counted before training starts, against plain counting."""
+"""The audit before training, against plain counting."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_everything_odd_is_said_in_a_sentence() -> None:
 )
 @settings(max_examples=100, deadline=None)
 @example(["\x1b[31mred\x07", "a\nb", "\u202eevil"])
-def test_lines_for_the_terminal_hold_no_control_characters(values: list[str]) -> None:
+def test_lines_for_the_terminal_contain_no_control_characters(values: list[str]) -> None:
     # Private use and unassigned characters print as boxes: only controls, separators and direction marks are dangerous.
     labels = [f"{value}." for value in values]
     frame = pl.DataFrame({"t": [values[0]] * (2 * len(labels)), "y": labels * 2})
@@ -191,7 +191,7 @@ def test_real_files_come_back_whole(shared_data: Path, tmp_path: Path) -> None:
     assert report["overlap"]["test_rows_in_train"] == 2
 
 
-def test_classes_that_look_alike_are_told() -> None:
+def test_classes_that_look_alike_are_reported() -> None:
     frame = pl.DataFrame({"t": list("abcd"), "y": ["Alarm", "alarm ", "music", "music"]})
     report = audit(load(frame, text="t", label="y"))
     assert report["alike"] == [["Alarm", "alarm "]]

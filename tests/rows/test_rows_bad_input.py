@@ -1,4 +1,4 @@
-"""What bad input gets: one line that names file, line or column and the remedy."""
+"""Bad rows give one line that names file, line or column and the remedy."""
 
 from __future__ import annotations
 
@@ -146,11 +146,11 @@ def test_a_missing_column_lists_what_there_is(tmp_path: Path) -> None:
         ({"id": True}, "a column is given as True, of type bool"),
     ],
 )
-def test_columns_that_are_no_names_get_one_line(columns: dict[str, Any], says: str) -> None:
+def test_columns_that_are_not_names_get_one_line(columns: dict[str, Any], says: str) -> None:
     assert says in refusal(pl.DataFrame({"t": ["a", "b", "c"], "y": ["0", "1", "1"]}), **columns)
 
 
-def test_names_come_as_anything_that_holds_them_and_none_is_no_group() -> None:
+def test_names_come_in_any_collection_and_none_means_no_group() -> None:
     frame = pd.DataFrame({"t": ["a", "b", "c"], "y": ["0", "1", "1"], "g": ["x", "x", "z"]})
     assert load(frame, text="t", label="y", groups=None).groups == ()
     assert load(frame, text=frame.columns[:1], label="y", groups=frame.columns[2:]).groups == ("g",)
@@ -218,7 +218,7 @@ def test_pandas_integers_with_a_gap_are_a_missing_label() -> None:
     assert "the frame row 2: no label" in refusal(pd.DataFrame({"t": ["a", "b", "c"], "y": [0, None, 1]}))
 
 
-def test_decimal_columns_are_no_labels() -> None:
+def test_decimal_columns_are_not_labels() -> None:
     for source in (
         pl.DataFrame({"t": ["a", "b"], "y": [1.0, 2.5]}),
         pd.DataFrame({"t": ["a", "b"], "y": [1.0, 2.5]}),
@@ -277,14 +277,14 @@ def test_groups_are_single_values() -> None:
     assert "the frame row 1: group 'g' is a list" in refusal(data, groups="g")
 
 
-def test_what_is_no_source_at_all_says_so() -> None:
+def test_an_object_that_is_not_a_source_is_refused() -> None:
     assert "rows cannot be read from an object of type dict" in refusal({"t": ["a"]})
     assert "rows cannot be read from an object of type list" in refusal(
         [json.loads(line) for line in GOOD.splitlines()]
     )
 
 
-def test_training_and_held_out_files_in_one_folder_are_no_shards(tmp_path: Path) -> None:
+def test_training_and_held_out_files_in_one_folder_are_not_shards(tmp_path: Path) -> None:
     for name in ("train-0.jsonl", "train-1.jsonl", "test.jsonl"):
         (tmp_path / name).write_text(GOOD)
     message = refusal(tmp_path)
@@ -292,12 +292,12 @@ def test_training_and_held_out_files_in_one_folder_are_no_shards(tmp_path: Path)
     assert len(load(str(tmp_path / "train-*.jsonl"), text="t", label="y")) == 4
 
 
-def test_an_array_named_jsonl_is_told_its_ending(tmp_path: Path) -> None:
+def test_an_array_named_jsonl_is_refused_with_the_right_extension(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('[\n{"t": "a", "y": "0"}\n]')
     assert refusal(tmp_path / "a.jsonl").endswith("a JSON array belongs in a .json file")
 
 
-def test_a_text_given_for_a_path_is_no_such_file() -> None:
+def test_a_text_instead_of_a_path_is_reported_as_a_missing_file() -> None:
     assert "cannot be read" in refusal("x" * 5000)
     assert "no such file" in refusal("wake me\x1b\nat nine")
 
@@ -331,7 +331,7 @@ def test_a_frame_that_parquet_cannot_store_is_refused_before_anything_is_trained
     assert "the frame: cannot be stored as Parquet" in refusal(UNSTORABLE[kind])
 
 
-def test_strings_of_a_parquet_file_that_are_not_utf8_are_told_by_column(tmp_path: Path) -> None:
+def test_strings_of_a_parquet_file_that_are_not_utf8_are_reported_by_column(tmp_path: Path) -> None:
     latin = pa.array([b"caf\xe9", b"a", b"b"]).view(pa.string())
     pq.write_table(pa.table({"t": latin, "y": ["0", "1", "1"]}), tmp_path / "a.parquet")
     assert "column 't' contains strings that are not UTF-8" in refusal(tmp_path / "a.parquet")
@@ -341,7 +341,7 @@ NAMELESS = '{"info": {"features": {"y": {"_type": "ClassLabel"}}}}'
 
 
 @pytest.mark.parametrize("metadata", ['{"info": null}', "[1]", "not json", NAMELESS])
-def test_metadata_of_another_form_is_passed_over(metadata: str, tmp_path: Path) -> None:
+def test_metadata_of_another_form_is_ignored(metadata: str, tmp_path: Path) -> None:
     table = pa.table({"t": list("abc"), "y": [0, 1, 1]}).replace_schema_metadata({"huggingface": metadata})
     pq.write_table(table, tmp_path / "a.parquet")
     assert load(tmp_path / "a.parquet", text="t", label="y").classes == ("0", "1")

@@ -1,4 +1,4 @@
-"""Every source that rows can come from gives the same rows."""
+"""Every kind of source gives the same rows."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_class_labels_of_datasets_become_their_names_also_through_parquet(tmp_pa
         assert rows.table["y"].to_list() == ["pos", "neg", "pos"]
 
 
-def test_a_dataset_that_was_filtered_and_shuffled_is_read_as_it_stands() -> None:
+def test_a_dataset_that_was_filtered_and_shuffled_is_read_as_it_is() -> None:
     dataset = datasets.Dataset.from_dict({"t": list("abcdef"), "y": [0, 1, 0, 1, 0, 1]}).select([5, 0, 3])
     assert load(dataset, text="t", label="y").table["t"].to_list() == ["f", "a", "d"]
 
@@ -203,7 +203,7 @@ def test_missing_groups_are_empty_and_numbers_are_spelled_without_a_point() -> N
     assert rows.table["h"].to_list() == ["true", "false", "true"]
 
 
-def test_byte_order_mark_and_windows_line_ends_are_no_part_of_the_values(tmp_path: Path) -> None:
+def test_byte_order_mark_and_windows_line_ends_are_not_part_of_the_values(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbft,y\r\none,0\r\n\r\ntwo,1\r\nthree,1")
     (tmp_path / "a.jsonl").write_bytes(
         b'\xef\xbb\xbf{"t": "one", "y": "0"}\r\n{"t": "two", "y": "1"}\r\n\n{"t": "three", "y": "1"}'

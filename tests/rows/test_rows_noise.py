@@ -1,4 +1,4 @@
-"""Label noise: the shares the paper realised, and nothing that depends on row order."""
+"""Label noise: the shares of the paper, independent of the row order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files as people have them: splits in one folder, missing labels spelled as text, spreadsheets, compression."""
+"""Files as they occur in practice: splits in one folder, missing labels spelled as text, spreadsheets, compression."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def texts(rows: Rows) -> list[str]:
         ("train/0.jsonl", "test/0.jsonl"),
     ],
 )
-def test_splits_are_told_by_a_word_anywhere_in_the_name(train: str, held_out: str, tmp_path: Path) -> None:
+def test_splits_are_recognised_by_a_word_anywhere_in_the_name(
+    train: str, held_out: str, tmp_path: Path
+) -> None:
     for name in (train, held_out):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(GOOD if name.endswith("jsonl") else "t,y\na,0\nb,1\nc,1\n")

@@ -183,7 +183,7 @@ def test_parquet_keeps_schema_columns_metadata_and_compression(
 RECORDS = [{"t": f"text {n}", "y": n % 2, "nested": {"n": [n]}} for n in range(5)]
 
 
-def test_blank_lines_go_and_the_odd_spelling_of_a_record_stays(tmp_path: Path) -> None:
+def test_blank_lines_are_dropped_and_the_spelling_of_records_is_kept(tmp_path: Path) -> None:
     raw = b'\xef\xbb\xbf\n  {"y":0,\t"t" : "\\u0061"}  \r\n\n{"t":"b","y":1}\n   \n{"t":"c","y":1,"y":0}'
     (tmp_path / "a.ndjson").write_bytes(raw)
     rows = load(tmp_path / "a.ndjson", text="t", label="y")
@@ -431,7 +431,7 @@ def test_views_of_text_come_back_as_they_were(tmp_path: Path) -> None:
         assert found.to_pylist() == [one for one, keep in zip(table.to_pylist(), KEEP, strict=True) if keep]
 
 
-def test_what_a_saved_dataset_has_cached_is_none_of_its_data(tmp_path: Path) -> None:
+def test_cache_files_of_a_saved_dataset_are_ignored(tmp_path: Path) -> None:
     datasets.Dataset.from_list(RECORDS).save_to_disk(tmp_path / "set")
     (tmp_path / "set" / "cache-0123.arrow").write_bytes(b"what a map made")
     rows = load(tmp_path / "set", text="t", label="y")
@@ -441,7 +441,7 @@ def test_what_a_saved_dataset_has_cached_is_none_of_its_data(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("of", ["shards", "dataset"])
-def test_a_folder_with_files_of_somebody_else_is_left_as_it_is(of: str, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_unchanged(of: str, tmp_path: Path) -> None:
     if of == "shards":
         (tmp_path / "rows").mkdir()
         for name in "ab":

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from thresher.caller import set_aside
-from thresher.signature import given, public
+from thresher.caller import plain, set_aside
+from thresher.signature import public
 
 
 def sample() -> tuple[float, float, float]:
@@ -56,6 +56,6 @@ def test_random_states_are_the_callers_own_after_a_public_call():
 
 
 def test_numbers_of_numpy_arrays_and_paths_are_taken_as_pythons():
-    found = given(prune=np.float32(0.5), seeds=np.int64(3), text=np.array(["a", "b"]), model=Path("tiny"))
-    assert found == {"prune": 0.5, "seeds": 3, "text": ["a", "b"], "model": "tiny"}
-    assert type(found["seeds"]) is int
+    found = plain((np.float32(0.5), np.int64(3), np.array(["a", "b"]), Path("tiny"), {"r": np.float64(2)}))
+    assert found == [0.5, 3, ["a", "b"], "tiny", {"r": 2.0}]
+    assert type(found[1]) is int

@@ -1,4 +1,4 @@
-"""`run.yaml`: it comes back as it was written; whatever else is in it is refused in one line; it is read once or twice."""
+"""`run.yaml`: it is read back unchanged; invalid content is refused in one line; a command reads it once or twice."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def refusal(folder: Path, content: str | bytes) -> str:
 
 
 @pytest.mark.parametrize("place", FIELDS, ids=".".join)
-def test_a_field_of_a_strange_kind_is_named(place: Place, tmp_path: Path) -> None:
+def test_a_field_of_the_wrong_type_is_named(place: Place, tmp_path: Path) -> None:
     said = refusal(tmp_path, json.dumps(with_value(place, STRANGE)))
     if place == ("format",):
         assert (
@@ -127,7 +127,7 @@ def test_a_field_of_any_value_is_read_or_refused_in_one_line(place: Place, tmp_p
         ("config.proxy.encoder", "frozen"),
     ],
 )
-def test_what_the_files_of_the_run_follow_from_may_not_be_edited(
+def test_settings_that_determine_the_files_of_the_run_may_not_be_edited(
     place: str, value: Any, tmp_path: Path
 ) -> None:
     assert refusal(tmp_path, json.dumps(with_value(tuple(place.split(".")), value))) == (
@@ -182,7 +182,7 @@ def test_a_field_that_is_missing_is_named(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("section", ["", "recorded", "config", *(f"config.{name}" for name in SECTIONS)])
-def test_a_field_that_there_is_not_is_named(section: str, tmp_path: Path) -> None:
+def test_an_unknown_field_is_named(section: str, tmp_path: Path) -> None:
     place = (*section.split("."), "strange") if section else ("strange",)
     assert "strange" in refusal(tmp_path, json.dumps(with_value(place, 1)))
 
@@ -199,7 +199,7 @@ def test_a_field_that_there_is_not_is_named(section: str, tmp_path: Path) -> Non
         ("config.select.end", "middle", "select.end must be 'easy' or 'hard' (got 'middle')"),
     ],
 )
-def test_a_setting_out_of_its_range_is_refused_in_the_words_of_the_settings(
+def test_a_setting_out_of_range_is_refused_with_the_usual_message(
     place: str, value: Any, said: str, tmp_path: Path
 ) -> None:
     found = refusal(tmp_path, json.dumps(with_value(tuple(place.split(".")), value)))
@@ -228,7 +228,7 @@ def test_a_file_that_is_not_a_manifest_is_refused(content: str | bytes, said: st
     assert said in refusal(tmp_path, content)
 
 
-def test_a_folder_without_one_is_not_a_run(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_run(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(UserError) as refused:
             Run.open(folder)
@@ -237,7 +237,7 @@ def test_a_folder_without_one_is_not_a_run(tmp_path: Path) -> None:
         )
 
 
-def test_a_folder_in_its_place_cannot_be_read(tmp_path: Path) -> None:
+def test_a_folder_instead_of_run_yaml_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").mkdir()
     with pytest.raises(UserError, match=r"run\.yaml: cannot be read \(Is a directory\)$"):
         Run.open(tmp_path)
@@ -266,7 +266,7 @@ def test_a_cut_or_overwritten_file_is_read_or_refused_in_one_line(
     "text",
     ["plain", "schlüssel ⚡", "\x85 \u2028 \u202e", "true", "3", " ", "a: b # c", "- x", "*y", "'\"", "\t\n"],
 )
-def test_any_text_comes_back_as_it_was_written(text: str, tmp_path: Path) -> None:
+def test_any_text_is_read_back_unchanged(text: str, tmp_path: Path) -> None:
     data = CONFIG.data.model_copy(update={"train": text, "label": text, "groups": (text,)})
     written = bare_run(
         tmp_path, classes=(text, "x"), config=CONFIG.model_copy(update={"data": data})

@@ -1,4 +1,4 @@
-"""The step engine: what it skips, what it does again, what it refuses, and what a killed step leaves."""
+"""The step engine: what it skips, repeats and refuses, and what a killed step leaves."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_the_record_holds_keys_settings_times_and_facts(run: Run, sums: Sums) ->
     assert second.key == sums.steps["measure"].key(run, Number(number=10)) != first.key
 
 
-def test_what_is_done_is_skipped_and_says_so(
+def test_a_finished_step_is_skipped_with_a_message(
     run: Run, sums: Sums, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sums(run, "train", number=1)
@@ -147,7 +147,7 @@ def test_the_key_is_that_of_the_settings_that_count_and_of_the_inputs(
     assert sums.worked == ["train"] * (2 if again else 1)
 
 
-def test_a_step_is_done_again_after_another_result_of_the_step_before(run: Run, sums: Sums) -> None:
+def test_a_step_is_repeated_if_the_step_before_has_another_result(run: Run, sums: Sums) -> None:
     sums(run, "train", number=1)
     assert sums(run, "measure") == {"total": 1}
     sums(run, "train", number=2)
@@ -157,7 +157,7 @@ def test_a_step_is_done_again_after_another_result_of_the_step_before(run: Run, 
     assert sums.worked == ["train", "measure", "train", "measure"]
 
 
-def test_a_step_stays_done_where_the_step_before_gave_the_same_again(run: Run, sums: Sums) -> None:
+def test_a_step_stays_done_if_the_step_before_has_the_same_result(run: Run, sums: Sums) -> None:
     for name in NAMES:
         sums(run, name, number=1)
     sums(run, "train", number=1, force=True)
@@ -169,7 +169,7 @@ def test_a_step_stays_done_where_the_step_before_gave_the_same_again(run: Run, s
 
 
 @pytest.mark.parametrize("changed", NAMES[:2])
-def test_an_outdated_chain_is_refused_by_the_name_of_the_step_that_changed(
+def test_an_outdated_chain_is_refused_with_the_name_of_the_step_that_changed(
     run: Run, sums: Sums, changed: str
 ) -> None:
     for name in NAMES:
@@ -198,7 +198,7 @@ def test_a_step_whose_step_before_is_not_finished_is_refused(run: Run, sums: Sum
     assert not run.home.exists()
 
 
-def test_a_damaged_result_is_done_again_and_said(
+def test_a_damaged_result_is_repeated_with_a_message(
     run: Run, sums: Sums, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sums(run, "train", number=1)

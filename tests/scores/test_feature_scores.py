@@ -74,7 +74,7 @@ def test_duplicates_is_the_similarity_to_the_nearest_row_of_the_class(signals, k
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_of_equal_texts_one_stays_and_the_others_are_the_first_to_go():
+def test_of_equal_texts_one_is_kept_and_the_others_are_dropped_first():
     rng = np.random.default_rng(0)
     distinct = rng.normal(size=(10, 8))
     signals = table(np.concatenate([distinct, distinct, distinct]))
@@ -159,7 +159,7 @@ def test_d2_leaves_the_copies_of_a_hard_row_for_later():
     assert place[0] == 1 and min(place[1:3]) > 5
 
 
-def test_d2_goes_by_any_score_turned_to_its_hard_end():
+def test_d2_can_use_any_score_oriented_to_its_hard_end():
     signals = table(np.random.default_rng(0).normal(size=(12, 4)))
     values = np.random.default_rng(1).normal(size=12)
     scored = pl.DataFrame({"id": signals["id"], "aum": values, "loss": -values})
@@ -212,7 +212,7 @@ def test_ensemble_is_the_mean_of_the_ranks(values, of):
     np.testing.assert_allclose(ensemble(scored, NONE, of=of), expected, rtol=1e-12)
 
 
-def test_an_ensemble_is_in_the_table_like_any_score_and_says_what_it_lacks():
+def test_an_ensemble_is_in_the_table_like_any_score_and_names_missing_ones():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20, 4, 3)).astype(np.float32)
     signals = table(rng.normal(size=(20, 4)), rng.integers(0, 3, 20).tolist()).with_columns(logits=logits)

@@ -216,7 +216,7 @@ def test_the_order_of_the_checkpoints_table_does_not_matter(name):
 
 @pytest.mark.parametrize("name", OF_THE_ROW)
 @given(run=runs, data=st.data())
-def test_no_score_depends_on_the_order_or_the_company_of_rows(name, run, data):
+def test_no_score_depends_on_the_order_of_rows_or_on_other_rows(name, run, data):
     signals, checkpoints, _ = run
     function = scores()[name].function
     order = data.draw(st.permutations(range(signals.height)))

@@ -57,7 +57,7 @@ def test_a_row_that_one_view_alone_finds_hard_is_hard():
 
 
 @given(seed=SEEDS, skill=st.sampled_from([0.25, 0.5, 0.75]), told=st.floats(0, 1))
-def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float):
+def test_words_count_if_they_predict_labels(seed: int, skill: float, told: float):
     table, signals = views(seed, told=told)
     right = sum(margin > 0 for margin in table["held_out_margin"]) / table.height
     by_words = sum(margin > 0 for margin in table["word_margin"]) / table.height
@@ -72,7 +72,7 @@ def test_words_count_where_they_tell_labels(seed: int, skill: float, told: float
             hardest_view(table, signals, skill=skill)
 
 
-def test_words_that_know_less_than_the_largest_class_count_for_nothing_however_bad_the_model_is():
+def test_words_that_predict_no_better_than_the_largest_class_are_ignored():
     margins = {
         "held_out_margin": [1.0] * 20 + [-1.0] * 30,
         "word_margin": [1.0] * 23 + [-1.0] * 27,

@@ -1,4 +1,4 @@
-"""Class-norm and dataset-norm: mean 0 and standard deviation 1, and what has no spread stays at 0."""
+"""Class-norm and dataset-norm: mean 0 and standard deviation 1; constant values become 0."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_within_a_class_the_mean_is_0_and_the_standard_deviation_1(table):
 
 
 @given(table=tables)
-def test_within_a_class_the_ranking_stays(table):
+def test_the_ranking_within_a_class_is_unchanged(table):
     values, labels = table
     found = class_norm(values, labels)
     for label in np.unique(labels):

@@ -1,4 +1,4 @@
-"""Options are read from the signatures of the score functions; whatever is wrong with one is said in a line."""
+"""Options are read from the signatures of the score functions; every error in one gives one line."""
 
 from __future__ import annotations
 
@@ -148,6 +148,6 @@ def test_what_to_select_by_is_a_score_or_a_column(by, normalise, expected):
         ("mixed", "class", "column 'mixed' has no class-normalised form; leave normalise at auto"),
     ],
 )
-def test_what_cannot_be_selected_by_is_said(by, normalise, message):
+def test_what_cannot_be_selected_by_is_named(by, normalise, message):
     with pytest.raises(UserError, match=message):
         column(by, normalise, COLUMNS)

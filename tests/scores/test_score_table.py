@@ -1,4 +1,4 @@
-"""The score table: every score the runs can give, averaged where it should be, aligned by id, the rest reported."""
+"""The score table: every score the runs allow, averaged over runs, aligned by id; the others are reported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_scores_by_blocks_are_those_of_the_whole_table(run, size):
         assert_frame_equal(score_table([(signals, checkpoints)]), whole, rel_tol=1e-12, abs_tol=1e-12)
 
 
-def test_a_score_that_looks_at_other_rows_gets_them_all(monkeypatch):
+def test_a_score_of_several_rows_gets_all_rows(monkeypatch):
     signals, checkpoints, _ = random_run(0)
     seen = []
 
@@ -137,7 +137,7 @@ def test_a_score_made_from_scores_may_be_made_from_one_that_is_too(name: str, op
     assert table[name].equals(scores()[name].function(table, signals, **options))
 
 
-def test_scores_made_from_each_other_are_left_out_with_what_each_lacks():
+def test_scores_that_depend_on_each_other_are_left_out_with_the_reason():
     signals, checkpoints, _ = random_run(0)
     options = {"ensemble": {"of": ("aum", "d2")}, "d2": {"by": "ensemble"}}
     assert score_runs([(signals, checkpoints)], options)[1]["skipped"] == {
@@ -165,7 +165,7 @@ def test_a_diverged_run_gives_no_score_rather_than_nan():
     )
 
 
-def test_options_reach_the_scores_and_stand_in_the_report():
+def test_options_reach_the_scores_and_are_in_the_report():
     signals, checkpoints, _ = random_run(0)
     table, about = score_runs([(signals, checkpoints)], {"vog": {"window": "2,3,4", "reduce": "mean"}})
     expected = scores()["vog"].function(signals, checkpoints, window=(2, 3, 4), reduce="mean")
@@ -190,7 +190,7 @@ def test_options_reach_the_scores_and_stand_in_the_report():
         ),
     ],
 )
-def test_runs_of_other_rows_are_refused(change, message):
+def test_runs_of_different_rows_are_refused(change, message):
     signals, checkpoints, _ = random_run(0)
     with pytest.raises(UserError, match=message):
         score_table([(signals, checkpoints), (change(signals), checkpoints)])

@@ -1,4 +1,4 @@
-"""How alike runs score the rows, against scipy's correlation pair by pair and against means of simulated runs."""
+"""Agreement of scores between runs, against scipy's pairwise correlation and means of simulated runs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_runs_that_could_not_differ_and_scores_without_spread_get_no_correlation
     assert left_out["el2n"] == "the same in every run"
 
 
-def test_a_run_without_the_signals_does_not_count_and_a_diverged_one_is_no_stability():
+def test_a_run_without_the_signals_or_a_diverged_one_gives_no_stability():
     made = several(3)
     made[1] = (made[1][0].drop("null_logits"), made[1][1])
     gram = made[2][0]["gradient_gram"].to_numpy().copy()
@@ -127,7 +127,7 @@ def test_ties_share_their_mean_rank(values):
 
 
 @given(st.floats(1e-6, 1), st.floats(1e-6, 1))
-def test_more_alike_never_needs_more_runs_and_what_is_needed_is_enough(a, b):
+def test_a_higher_correlation_never_needs_more_runs_and_the_number_suffices(a, b):
     low, high = sorted((a, b))
     some, fewer = runs_needed(low), runs_needed(high)
     assert some is not None and fewer is not None and some >= fewer >= 1
@@ -136,12 +136,12 @@ def test_more_alike_never_needs_more_runs_and_what_is_needed_is_enough(a, b):
 
 
 @pytest.mark.parametrize("correlation", [0.0, -0.3, -1.0])
-def test_no_number_of_runs_makes_unlike_runs_alike(correlation):
+def test_no_number_of_runs_suffices_for_uncorrelated_runs(correlation):
     assert runs_needed(correlation) is None
 
 
 @pytest.mark.parametrize("noise", [0.5, 1.0, 2.0])
-def test_means_over_so_many_simulated_runs_do_agree_to_09(noise):
+def test_means_over_the_needed_number_of_simulated_runs_correlate_at_09(noise):
     rng = np.random.default_rng(0)
     truth = rng.normal(size=20_000)
 
@@ -152,11 +152,13 @@ def test_means_over_so_many_simulated_runs_do_agree_to_09(noise):
     assert spearmanr(mean_of(needed), mean_of(needed)).statistic == pytest.approx(0.9, abs=0.03)
 
 
-def test_one_run_or_other_rows_are_refused():
+def test_one_run_or_runs_of_different_rows_are_refused():
     made = several(2)
     with pytest.raises(UserError, match="train with --runs 2 or more"):
         stability(made[:1])
-    with pytest.raises(UserError, match="of other rows"):
+    with pytest.raises(
+        UserError, match="signals of run 1 have other rows than those of run 0; measure again with --force"
+    ):
         stability([made[0], (made[1][0].head(3), made[1][1])])
     with pytest.raises(UserError, match="unknown score 'el3n'"):
         stability(made, {"el3n": {}})

@@ -1,4 +1,4 @@
-"""The scores that watch the whole training, each against a second implementation in loops."""
+"""The scores over the whole training, each against a second implementation in loops."""
 
 from __future__ import annotations
 

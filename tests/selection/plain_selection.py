@@ -1,4 +1,4 @@
-"""Selection written a second time, from the definition, with lists and loops: what the real one must equal."""
+"""A second implementation of selection, from the definition, with lists and loops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xxhash
 
 Row = dict[str, Any]
 LEARNED, LEAST, SAMPLE = 0.88, 0.65, 0.1  # the defaults of the recommended rule
+MOST_LEFT_OUT = 0.3
 
 
 def u_of(row_id: object, seed: int) -> float:
@@ -76,7 +77,7 @@ def left_out(rows: list[Row], wanted: list[float], seed: int, beta: float) -> se
 def recommended_out(
     rows: list[Row], by: tuple[str, ...], turn: int, prune: float, seed: int, options: dict[str, float]
 ) -> set[Any]:
-    """The ids of the rows that the recommended rule leaves out first."""
+    """The ids of the rows that the recommended rule leaves out first, where the scores are trusted."""
     wanted = {row["id"]: turn * float(row[by[0]]) for row in rows}
     hardest_first = sorted(rows, key=lambda row: (wanted[row["id"]], hash_of(row["id"], seed)), reverse=True)
     target = round((1 - prune) * len(rows))
@@ -85,12 +86,31 @@ def recommended_out(
         window = [Fraction(row[by[1]]) for row in hardest_first[first : first + target]]
         return float(sum(window) / len(window)) if window else math.inf
 
+    def first(step: int) -> int:
+        return min(round(prune * len(rows) * step / 100), int(MOST_LEFT_OUT * len(rows)))
+
     low, high = 0, 100
     while low < high:
         middle = (low + high) // 2
-        enough = learned(round(prune * len(rows) * middle / 100)) >= options.get("learned", LEARNED)
+        enough = learned(first(middle)) >= options.get("learned", LEARNED)
         low, high = (low, middle) if enough else (middle + 1, high)
-    return {row["id"] for row in hardest_first[: round(prune * len(rows) * low / 100)]}
+    return {row["id"] for row in hardest_first[: round(trust(rows, by[1]) * first(low))]}
+
+
+def trust(rows: list[Row], correctness: str) -> float:
+    """0 where 55% of the rows or fewer were learned by the middle of the training, 1 from 80% on, straight in between."""
+    in_time = sum(row[correctness] >= 0.5 for row in rows) / len(rows)
+    return min(1.0, max(0.0, (in_time - 0.55) / (0.8 - 0.55)))
+
+
+def drawn_by_class(rows: list[Row], correctness: str, classes: str, total: int, seed: int) -> set[Any]:
+    """The ids of the rows that the recommended rule draws at random, in each class in proportion to its size."""
+    drawn: set[Any] = set()
+    for value in {row[classes] for row in rows}:
+        members = [row["id"] for row in rows if row[classes] == value]
+        count = int(len(members) * (1 - trust(rows, correctness)) * total / len(rows))
+        drawn |= set(sorted(members, key=lambda row_id: hash_of(row_id, seed), reverse=True)[:count])
+    return drawn
 
 
 def layers_of(rows: list[Row], by: str, turn: int, seed: int, options: dict[str, float]) -> list[int]:
@@ -148,15 +168,20 @@ def plain_select(
             order[row["id"]] = (key + 0.0, hash_of(row["id"], seed))
 
     if strategy == "recommended":
+        if trust(rows, columns[1]) == 0:
+            order = {row["id"]: (u_of(row["id"], seed), order[row["id"]][1]) for row in rows}
         share = (options or {}).get("sample", SAMPLE) * (1 - prune)
         most = max(key for key, _ in order.values())
         for row in rows:
-            if u_of(row["id"], seed) > 1 - share:
+            if u_of(row["id"], seed) > 1 - share and trust(rows, columns[1]) > 0:
                 order[row["id"]] = (most + 1 + abs(most), order[row["id"]][1])
         for row_id in recommended_out(rows, columns, turns[0], prune, seed, options or {}):
             order[row_id] = (-math.inf, order[row_id][1])
     pairs = [text.split("=", 1) for text in protect]
     always = {row["id"] for row in rows if any(row[c] is not None and str(row[c]) == v for c, v in pairs)}
+    by_chance: set[Any] = set()
+    if classes is not None:
+        by_chance = drawn_by_class(rows, columns[1], classes, round((1 - prune) * len(rows)), seed)
 
     def best_first(members: list[Row]) -> list[Any]:
         return sorted((row["id"] for row in members), key=lambda i: (i in always, *order[i]), reverse=True)
@@ -168,7 +193,8 @@ def plain_select(
     total = round((1 - prune) * len(rows))
     if classes is not None:
         values = {row[classes] for row in rows}
-        least = int((options or {}).get("least", LEAST) * total / len(values))
+        least = int((options or {}).get("least", LEAST) * trust(rows, columns[1]) * total / len(values))
+        always |= by_chance
         for value in values:
             by_floor |= set(best_first([row for row in rows if row[classes] == value])[:least])
     always |= by_floor

@@ -1,4 +1,4 @@
-"""The number of a row depends on its id's bytes and the seed, is XXH64, and is as good as random."""
+"""The hash of a row depends on the bytes of its id and the seed, is XXH64, and behaves as random."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_uniform_is_strictly_between_0_and_1_and_keeps_the_order() -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 12345])
 @pytest.mark.parametrize("name", ["{}", "row-{:08d}", "https://example.org/rows/{}?split=train"])
-def test_u_is_uniform_on_ids_that_count_up(name: str, seed: int) -> None:
+def test_u_is_uniform_on_consecutive_ids(name: str, seed: int) -> None:
     u = uniform(hash_ids(pl.Series([name.format(i) for i in range(50_000)]), seed))
     assert stats.kstest(u, "uniform").pvalue > 1e-4
     # The lower bits too: they break ties among rows whose leading bits agree.

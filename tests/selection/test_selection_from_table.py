@@ -1,4 +1,4 @@
-"""From anyone's parquet shards: the selection of `select`, whatever the shards, and nothing half written."""
+"""Selection from parquet shards: that of `select` for any sharding, and no partial files."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_file_a_folder_and_a_glob(tmp_path: Path) -> None:
         assert pl.read_parquet(tmp_path / "kept.parquet").equals(SMALL[[1, 3, 4]])
 
 
-def test_the_result_beside_the_shards_is_no_shard_the_next_time(tmp_path: Path) -> None:
+def test_a_result_next_to_the_shards_is_not_read_as_a_shard(tmp_path: Path) -> None:
     SMALL.write_parquet(tmp_path / "all.parquet")
     for _ in range(2):
         counts = select_from_table(tmp_path, by="vog.late", prune=0.5, out=tmp_path / "kept.parquet")
@@ -173,7 +173,7 @@ def refused(path: Path, out: Path, **request: Any) -> str:
     return message
 
 
-def test_columns_of_any_type_that_parquet_has_come_along(tmp_path: Path) -> None:
+def test_columns_of_any_parquet_type_are_preserved(tmp_path: Path) -> None:
     views = pa.array(list("abcd"), pa.string_view())
     table = pa.table(
         {
@@ -244,7 +244,7 @@ def test_a_shard_damaged_in_the_middle_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [3, 5])
-def test_a_shard_that_changes_meanwhile_is_noticed(
+def test_a_shard_that_changes_meanwhile_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     def table(count: int) -> pl.DataFrame:

@@ -1,8 +1,9 @@
-"""`select` keeps the rows that the definition keeps, and they depend on the ids, the scores and the settings alone."""
+"""`select` keeps the rows of the definition, which depend only on ids, scores and settings."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from fractions import Fraction
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_golden_selections_do_not_change(strategy: str) -> None:
         "mixed": [4, 9, 11],
         "moderate": [4, 6, 7],
         "random": [0, 3, 4],
-        "recommended": [0, 1, 2],
+        "recommended": [0, 3, 4],  # nothing was learned: as random rows
         "softmax": [0, 4, 9],
         "stratified": [0, 4, 6],
         "window": [8, 9, 10],
@@ -162,7 +163,7 @@ def test_zero_and_minus_zero_are_equal_scores() -> None:
         )
 
 
-def test_ids_come_back_as_they_were_and_numbers_draw_like_their_text() -> None:
+def test_ids_are_unchanged_and_numbers_draw_like_their_text() -> None:
     numbers = pl.DataFrame({"id": pl.Series(range(50), dtype=pl.UInt32), "s": [1.0] * 50})
     selected = select(numbers, by="s", prune=0.5)
     text = select(numbers.with_columns(pl.col("id").cast(pl.String)), by="s", prune=0.5)
@@ -227,13 +228,13 @@ def test_protected_rows_count_towards_the_total_and_the_floors() -> None:
     assert kept_ids(selected) == {0, 2, 4, 6, 8}
 
 
-def test_a_protection_that_matches_nothing_is_said() -> None:
+def test_a_protection_that_matches_no_row_is_reported() -> None:
     table = pl.DataFrame({"id": [1, 2], "s": [1, 2], "source": ["live", None]})
     with pytest.warns(UserWarning, match="protect 'source=synthetc' matches no row"):
         select(table, by="s", prune=0.5, protect=("source=synthetc",))
 
 
-def test_a_missing_group_is_a_group_of_its_own() -> None:
+def test_missing_values_are_one_group() -> None:
     table = pl.DataFrame({"id": range(8), "s": range(8), "g": [None, None, "", "", "null", "null", "x", "x"]})
     assert kept_ids(select(table, by="s", prune=0.5, floor=1, floor_group=("g",))) == {1, 3, 5, 7}
     assert kept_ids(select(table, by="s", prune=0.5, stratify="g")) == {1, 3, 5, 7}
@@ -273,8 +274,41 @@ def test_the_recommended_rule_leaves_out_what_was_not_learned() -> None:
     # Of the 40 hardest 30 were; after the first five 35 of 40 are.
     assert kept(0.6, 0.75) == set(range(60, 100))
     assert kept(0.6, 0.875) == set(range(55, 95))
-    # Where nothing reaches it, all that is pruned is pruned from the hard end.
-    assert kept(0.6, 1.1) == set(range(40))
+    # Where nothing reaches it, three in ten of all rows are left out at the hard end, and no more.
+    assert kept(0.6, 1.1) == set(range(30, 70))
+    assert kept(0.2, 1.1) == set(range(80))
+
+
+def test_the_recommended_rule_becomes_a_stratified_draw_where_little_was_learned() -> None:
+    rows = 2000
+    table = pl.DataFrame({"id": range(rows), "s": range(rows), "g": ["few"] * 200 + ["many"] * 1800})
+    rule: dict[str, Any] = {"by": ("s", "learned"), "strategy": "recommended", "stratify": "g", "prune": 0.5}
+
+    def kept(in_time: float, seed: int = 0) -> set[Any]:
+        learned = [1.0] * round(in_time * rows) + [0.0] * round((1 - in_time) * rows)
+        # Which rows were learned does not depend on how hard they are.
+        told = pl.Series(learned).sample(fraction=1, shuffle=True, seed=1)
+        return kept_ids(select(table.with_columns(learned=told), seed=seed, **rule))
+
+    hardest = set(range(1500, rows))
+    with pytest.warns(
+        UserWarning, match="learned 50% of them by the middle of its training: 1,000 of the 1,000"
+    ):
+        drawn = kept(0.5)
+    # As a random draw: half of every class, half of the hardest quarter, other rows for another seed.
+    assert len(drawn & set(range(200))) == 100
+    assert 200 < len(drawn & hardest) < 300
+    with pytest.warns(UserWarning):
+        assert 400 < len(drawn & kept(0.5, seed=1)) < 600
+    # Between 55% and 80% it moves from the one to the other.
+    shares = []
+    for in_time in (0.55, 0.6, 0.65, 0.7, 0.75):
+        with pytest.warns(UserWarning, match="drawn at random, class by class"):
+            shares.append(len(kept(in_time) & drawn))
+    assert shares == sorted(shares, reverse=True) and shares[0] == 1000 > shares[-1] + 200
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(kept(0.8)) == 1000
 
 
 def test_the_recommended_rule_keeps_some_of_every_class_and_no_share_of_it() -> None:
@@ -425,7 +459,7 @@ def test_mistakes_get_one_line(request_: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("bad", [None, math.nan, math.inf, -math.inf])
-def test_scores_that_are_no_number_are_counted_and_the_first_is_named(bad: float | None) -> None:
+def test_scores_that_are_not_numbers_are_counted_and_the_first_is_named(bad: float | None) -> None:
     table = pl.DataFrame({"id": ["a", "b", "c\nd", "e"], "s": [1.0, 2.0, bad, bad]})
     with pytest.raises(UserError) as caught:
         select(table, by="s", prune=0.5)

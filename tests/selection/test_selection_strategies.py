@@ -101,7 +101,7 @@ def test_random_draws_every_row_equally(name: str) -> None:
     assert_drawn(observed(name, 2), np.full(len(SCORES), 2 / len(SCORES)))
 
 
-def test_pairs_are_drawn_together_as_often_as_by_drawing_one_after_the_other() -> None:
+def test_pairs_are_drawn_together_as_often_as_in_sequential_draws() -> None:
     # Inclusion alone would not show rows that avoid or follow each other.
     weights = np.exp(SCORES)
     expected = np.zeros((len(SCORES), len(SCORES)))
@@ -128,16 +128,17 @@ def test_constant_scores_draw_every_row_equally(name: str) -> None:
 @pytest.mark.parametrize("name", strategies())
 def test_keys_equal_the_plain_ones(name: str) -> None:
     table = [
-        {"id": row_id, "s": score, "t": -score} for row_id, score in zip(IDS, SCORES.tolist(), strict=True)
+        {"id": row_id, "s": score, "t": 10 - score}
+        for row_id, score in zip(IDS, SCORES.tolist(), strict=True)
     ]
     scores, options = np.atleast_2d(SCORES), {}
     if name == "mixed":
         expected = mixed_keys(table, ("s",), [1], 5, {})
     elif name == "recommended":
-        # The easier, the better learned: the three rows after the first two reach a mean of -0.5.
-        scores, options = np.stack([SCORES, -SCORES]), {"learned": -0.5, "sample": 0.0}
+        # The easier, the better learned: the three rows after the hardest reach a mean of 9.3.
+        scores, options = np.stack([SCORES, 10 - SCORES]), {"learned": 9.3, "sample": 0.0}
         out = recommended_out(table, ("s", "t"), 1, 0.5, 5, options)
-        assert len(out) == 2
+        assert len(out) == 1
         expected = [-math.inf if row["id"] in out else row["s"] for row in table]
     else:
         expected = keys_of(table, "s", name, 1, 5, {})

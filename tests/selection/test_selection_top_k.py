@@ -1,4 +1,4 @@
-"""The largest keys: the same as sorting, whatever the bits of the keys; and the quotas of groups."""
+"""The largest keys equal those of sorting, for any key; and the quotas of groups."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_any_number_of_groups(groups: int) -> None:
         assert set(rows[found[rows]]) == set(rows[np.lexsort((tie[rows], key[rows]))[-2:]])
 
 
-def test_rows_that_only_their_order_tells_apart_are_refused() -> None:
+def test_rows_that_differ_only_in_order_are_refused() -> None:
     key, tie = np.array([1.0, 1.0, 0.0]), np.array([4, 4, 9], np.uint64)
     assert largest(key, tie, 2).tolist() == [True, True, False]
     with pytest.raises(UserError, match="choose another seed"):

@@ -1,4 +1,4 @@
-"""Batches hold every row once, within the budget, with as little padding as any cut of the sorted rows has."""
+"""Batches hold every row once, within the budget, with the least padding of any partition of the sorted rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals of a frozen encoder: gradients are at the head's input, row by row as plain autograd gives them."""
+"""Signals of a frozen encoder: gradients are taken at the head's input and equal plain autograd row by row."""
 
 from __future__ import annotations
 

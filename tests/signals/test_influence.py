@@ -1,4 +1,4 @@
-"""TracIn of pairs equals the products of explicit gradients, and nothing that must not matter changes it."""
+"""TracIn of pairs equals the products of explicit gradients, whatever the order, batch size and batch mates."""
 
 from __future__ import annotations
 

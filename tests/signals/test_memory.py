@@ -1,4 +1,4 @@
-"""Measuring streams the rows: what it holds does not grow with them."""
+"""Measuring streams the rows: its memory does not grow with their number."""
 
 from __future__ import annotations
 

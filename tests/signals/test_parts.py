@@ -1,4 +1,4 @@
-"""Part files: a damaged, incomplete, swapped or foreign one is told apart, and never mixed in."""
+"""Part files: damaged, incomplete, swapped or foreign ones are detected and never used."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_part_comes_back_as_it_was_written(plan):
     assert read_part(plan, 0).schema == table(10).schema
 
 
-def test_a_missing_an_incomplete_and_a_foreign_part_are_told_apart(plan):
+def test_missing_incomplete_and_foreign_parts_are_distinguished(plan):
     assert part_problem(plan, 1) == "missing"
     write_part(plan, 1, table(7))
     assert part_problem(plan, 1) == "incomplete"
@@ -73,7 +73,7 @@ def test_a_missing_an_incomplete_and_a_foreign_part_are_told_apart(plan):
     assert part_problem(plan, 1) == NOT_OF_THIS_RUN
 
 
-def test_parts_of_equal_length_that_changed_places_are_noticed(plan):
+def test_swapped_parts_of_equal_length_are_detected(plan):
     for chunk in (0, 1):
         write_part(plan, chunk, table(10, first=10 * chunk))
     other = plan.part(0).with_name("other")
@@ -140,14 +140,14 @@ def test_a_finished_measurement_is_read_only_when_all_of_it_is_intact(plan):
         path.write_bytes(whole)
 
 
-def test_a_table_without_a_checksum_is_damaged_unless_somebody_else_may_write_it(tmp_path):
+def test_a_file_without_a_checksum_is_read_as_it_is(tmp_path):
     table(10).write_parquet(tmp_path / "scores.parquet")
     assert table_problem(tmp_path / "scores.parquet", sealed=False) is None
     with pytest.raises(UserError, match=r"scores\.parquet: damaged \(it has no checksum.*; make it again"):
         read_table(tmp_path / "scores.parquet", "make it again")
 
 
-def test_a_part_is_another_one_where_other_signals_are_wanted(tmp_path):
+def test_the_hash_of_a_plan_depends_on_all_that_changes_a_part(tmp_path):
     def hash_for(gradients: bool = True, manifest: dict[str, object] | None = None, **settings) -> str:
         run = bare_run(tmp_path, **manifest or {})
         return make_plan(run, FIRST, MeasureConfig(**settings), gradients=gradients).hash

@@ -1,4 +1,4 @@
-"""The measuring pass equals the formulas, and nothing that must not matter changes it."""
+"""The measuring pass equals the formulas, whatever the order, batches, chunks and threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thresher.models.tokens import Tokens, pad_batch, tokenise
 from thresher.scores.vog import vog
 from thresher.signals import chunk
 from thresher.signals.attention import short_attention, use_short_attention
-from thresher.signals.batch import MOMENTS, measure_batch
+from thresher.signals.batch import STATISTICS, measure_batch
 from thresher.signals.capture import embedding_leaf
 from thresher.signals.chunk import in_bfloat16, measure_tokens, usable_layers
 from tiny import SHAPES
@@ -134,7 +134,7 @@ def test_vog_of_any_checkpoints_comes_from_the_gram_matrix(setting, data):
     assert score[0] == pytest.approx(plain, rel=exactness(model))
 
 
-def test_what_is_not_asked_for_is_not_measured(setting):
+def test_signals_that_are_not_requested_are_not_measured(setting):
     model, checkpoints, tokens, labels, _ = setting
     everything = measured(setting)
     model = model.float()
@@ -174,7 +174,7 @@ def test_padding_does_not_matter(setting):
         name: torch.nn.functional.pad(value, (0, 11), value=tokens.pad if name == "input_ids" else 0)
         for name, value in batch.items()
     }
-    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(MOMENTS))
+    padded = measure_batch(model, weights, wide, torch.from_numpy(labels), layers, tuple(STATISTICS))
     for name in EXACT:
         close(padded[name], ours[name], 1e-9)
 

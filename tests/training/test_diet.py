@@ -51,7 +51,7 @@ class InOrder(Trainer):
 
 
 @pytest.mark.parametrize(("kind", "task"), [("bert", "rows"), ("gpt2", "rows"), ("bert", "tokens")])
-def test_weighted_rows_are_trained_as_a_weighted_loss_says(kind, task, fixed, tmp_path):
+def test_weighted_rows_are_trained_as_with_a_weighted_loss(kind, task, fixed, tmp_path):
     rows = make.token_rows(kind) if task == "tokens" else make.sequence_rows(kind)
     build = make.token_model if task == "tokens" else make.sequence_model
     chosen_rows = [drawn(0), drawn(1)]
@@ -153,7 +153,7 @@ def test_rows_left_out_are_not_trained_on_and_all_others_once(fixed, tmp_path):
 
 
 @pytest.mark.parametrize(("workers", "accumulated"), [(0, 1), (2, 1), (0, 2)])
-def test_the_same_steps_share_out_the_rows_that_are_left(workers, accumulated, fixed, tmp_path):
+def test_same_steps_distributes_the_remaining_rows_over_all_steps(workers, accumulated, fixed, tmp_path):
     chosen_rows = [EpochRows(np.ones(make.ROWS, bool)), drawn(3), EpochRows(np.arange(make.ROWS) < 6)]
     trainer = make.trainer_of(
         make.sequence_model("bert"),
@@ -388,7 +388,7 @@ def test_infobatch_refuses_a_model_with_several_heads_before_a_weight_has_change
     assert all(torch.equal(before[name], value) for name, value in trainer.model.state_dict().items())
 
 
-def test_a_watched_diet_records_each_rows_own_gradient(tmp_path):
+def test_a_recorded_diet_has_each_rows_own_gradient(tmp_path):
     trainer = make.trainer_of(make.sequence_model("bert"), make.sequence_rows("bert"), tmp_path / "t")
     run = th.watch(trainer, tmp_path / "run")
     th.prune_while_training(trainer, "infobatch", options={"r": 0.7, "full": 0.0})

@@ -53,7 +53,7 @@ def test_infobatch_keeps_unknown_rows_and_everything_in_the_last_epochs():
 
 
 @given(scores, st.sampled_from([0.0, 0.25, 0.5, 0.8]), st.sampled_from([0.0, 0.1]))
-def test_data_diet_keeps_the_hardest_but_the_hardest_of_all(score, prune, skip):
+def test_data_diet_keeps_the_hardest_rows_except_the_very_hardest(score, prune, skip):
     count = len(score)
     keep = data_diet(epoch_state(score), prune=prune, skip=skip).keep
     wanted = max(1, round((1 - prune) * count))
@@ -63,7 +63,7 @@ def test_data_diet_keeps_the_hardest_but_the_hardest_of_all(score, prune, skip):
     assert np.array_equal(np.sort(np.asarray(score)[keep])[::-1], ranked)
 
 
-def test_data_diet_scores_again_every_so_many_epochs():
+def test_data_diet_rescores_every_few_epochs():
     first, later = np.array([1.0, 2.0, 3.0, 4.0]), np.array([4.0, 3.0, 2.0, 1.0])
     asked = []
 

@@ -32,9 +32,7 @@ def model_folder(tmp_path_factory):
     return tiny_model("bert", tmp_path_factory.mktemp("bert"))
 
 
-def test_checkpoints_and_evaluations_stand_where_those_of_a_training_on_all_rows_would(
-    model_folder, tmp_path
-):
+def test_checkpoints_and_evaluations_are_at_the_steps_of_a_training_on_all_rows(model_folder, tmp_path):
     trained(model_folder, tmp_path, DIET)
     steps = [int(path.name[5:]) for path in sorted((tmp_path / "run-0").glob("step-*"))]
     assert steps == [4, 9, 14, 18]
@@ -73,9 +71,7 @@ def test_an_interrupted_training_on_a_diet_ends_with_the_same_weights(model_fold
 
 
 @pytest.mark.parametrize(("lost", "again"), [(None, [15, 18]), (12, [12, 15, 18])])
-def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
-    lost, again, model_folder, tmp_path, monkeypatch
-):
+def test_a_resume_does_not_miss_steps_that_a_diet_skips(lost, again, model_folder, tmp_path, monkeypatch):
     from thresher.training import record as recording
 
     often = DIET.model_copy(update={"checkpoints": 18, "diet_options": {"prune": 0.7, "after": 1}})
@@ -101,7 +97,7 @@ def test_steps_that_a_diet_leaps_over_are_not_missed_by_a_resume(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_run_on_a_diet_goes_through_all_steps_and_says_what_it_took(model_folder, tmp_path, capsys):
+def test_a_run_on_a_diet_completes_all_steps_and_reports_its_cost(model_folder, tmp_path, capsys):
     random = np.random.default_rng(0)
     labels = random.integers(0, 3, 60)
     texts = [" ".join([WORDS[label], *random.choice(WORDS, 4)]) for label in labels]

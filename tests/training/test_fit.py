@@ -55,7 +55,7 @@ def trained(model_folder: Path, out: Path, recipe: TrainConfig = RECIPE, seed: i
     return model, tokens, labels
 
 
-def test_checkpoints_are_evenly_spaced_and_carry_the_rates_of_their_steps(model_folder, tmp_path):
+def test_checkpoints_are_evenly_spaced_and_record_their_learning_rates(model_folder, tmp_path):
     trained(model_folder, tmp_path)
     total = steps_of(RECIPE, ROWS)
     assert total == 18  # 3 epochs of 6 batches, the last of 4 rows
@@ -85,7 +85,7 @@ def test_whole_set_evaluations_are_in_eval_mode_on_every_row(model_folder, tmp_p
     assert found["id"].to_list() == [str(i) for i in range(ROWS)]
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model_folder, tmp_path):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_different_ones(model_folder, tmp_path):
     first, again, other = (
         torch.cat(
             [p.detach().ravel() for p in trained(model_folder, tmp_path / name, seed=seed)[0].parameters()]
@@ -96,7 +96,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(model_fold
     assert not torch.equal(first, other)
 
 
-def test_measuring_on_the_way_does_not_change_the_training(model_folder, tmp_path):
+def test_evaluations_do_not_change_the_training(model_folder, tmp_path):
     watched, tokens, labels = trained(model_folder, tmp_path)
     plain, _ = new_classifier(ModelConfig(name=str(model_folder)), 3, 0)
     fit(plain, tokens, labels, RECIPE, 0, tmp_path / "plain")

@@ -1,4 +1,4 @@
-"""Cross-validation: who sees which rows, and that what is said of a row comes from a model that did not see it."""
+"""Cross-validation: which model trains on which rows; held-out logits come from models that did not train on the row."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_row_is_left_out_once_and_classes_and_sizes_are_even(labels, folds
 
 
 @given(order=st.permutations(range(20)), seed=st.integers(0, 5))
-def test_the_division_does_not_depend_on_the_order_of_the_rows(order, seed):
+def test_the_folds_do_not_depend_on_the_order_of_the_rows(order, seed):
     ids, label = pl.Series([f"row-{i}" for i in range(20)]), np.arange(20) % 3
     for one in fold_trainings(0, 4):
         there = left_out(one, ids, label, 4, seed)
@@ -71,7 +71,7 @@ def test_the_division_does_not_depend_on_the_order_of_the_rows(order, seed):
         assert (moved == there[order]).all()
 
 
-def test_repeats_and_seeds_divide_again():
+def test_repeats_and_seeds_give_other_folds():
     ids, label = pl.Series([f"row-{i}" for i in range(60)]), np.arange(60) % 2
     parts = [left_out(Training("fold", fold), ids, label, 5, seed) for fold, seed in ((0, 0), (5, 0), (0, 1))]
     assert not any((one == other).all() for one, other in zip(parts, parts[1:] + parts[:1], strict=True))
@@ -142,7 +142,7 @@ def test_by_default_a_frozen_encoder_is_cross_validated_and_a_fine_tuned_model_i
     assert ("held_out_margin" in th.score(run).columns) == bool(folds)
 
 
-def test_what_is_lost_or_damaged_of_a_division_is_trained_again_and_is_the_same(material, tmp_path, capsys):
+def test_lost_or_damaged_folds_are_retrained_to_the_same_values(material, tmp_path, capsys):
     run = run_of(material, tmp_path / "RUN", freeze=True)
     places = [path for fold in fold_trainings(0, 5) for path in run.evaluations(fold).glob("step-*.parquet")]
     before = {path: path.read_bytes() for path in places}
@@ -171,7 +171,7 @@ def test_what_is_lost_or_damaged_of_a_division_is_trained_again_and_is_the_same(
         ("many", "folds must be"),
     ],
 )
-def test_a_number_of_folds_that_is_none_is_refused(material, tmp_path, folds, message):
+def test_an_impossible_number_of_folds_is_refused(material, tmp_path, folds, message):
     with pytest.raises(UserError, match=message):
         run_of(material, tmp_path / "RUN", folds=folds)
     assert not (tmp_path / "RUN").exists()

@@ -1,4 +1,4 @@
-"""Heads on given features: the recipe written plainly, and that heads side by side do not know of each other."""
+"""Heads on given features: against a plain implementation of the recipe; stacked heads are independent."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_equals_the_recipe_written_with_modules(rows):
 
 
 @pytest.mark.parametrize("bf16", [False, True])
-def test_heads_side_by_side_are_those_alone_but_for_rounding(bf16):
+def test_stacked_heads_equal_single_heads_up_to_rounding(bf16):
     random = np.random.default_rng(1)
     choices = [np.sort(random.choice(ROWS, 30, replace=False)) for _ in range(4)]
     labels = [some_labels(seed=seed) for seed in range(4)]
@@ -85,14 +85,14 @@ def test_heads_side_by_side_are_those_alone_but_for_rounding(bf16):
         assert far > 0.05
 
 
-def test_the_seed_fixes_a_head_and_another_one_makes_another():
+def test_the_seed_determines_a_head():
     everything = np.arange(ROWS)
     (one, again, other), _ = trained([everything] * 3, [7, 7, 8])
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not any(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_learns_what_there_is_to_learn():
+def test_it_learns_a_learnable_task():
     features = some_features(1200, seed=3)
     labels = (features.values[:, 0] > 0).astype(np.int64)
     recipe = TrainConfig(epochs=10, batch_size=16, head_lr=1e-2)
@@ -143,12 +143,12 @@ def test_dropout_drops_its_share_and_keeps_the_mean(dropout, batch, seed):
         assert not torch.equal(first[0], first[1])
 
 
-def test_a_dropout_of_next_to_nothing_drops_next_to_nothing():
+def test_a_tiny_dropout_drops_almost_nothing():
     (mask,) = masks(64, [torch.zeros(1, 2, 100), torch.zeros(1, 2)], 1e-6, [torch.Generator().manual_seed(0)])
     assert mask is not None and (mask > 0).float().mean() > 0.99
 
 
-def test_no_dropout_is_no_mask():
+def test_without_dropout_there_is_no_mask():
     _, parameters = stacked_heads(4, CLASSES, MODEL, [0], torch.device("cpu"))
     assert masks(3, parameters, 0.0, [torch.Generator()]) == [None, None, None]
     logits = stack_logits(parameters, torch.ones(1, 3, 4), [None, None, None])

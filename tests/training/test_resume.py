@@ -1,4 +1,4 @@
-"""What a killed training goes on from: only a state that is wholly there, with all that was recorded before it."""
+"""The state that a killed training resumes from: only a complete one, with everything that was recorded before it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import pytest
 import thresher as th
 from thresher.errors import UserError
 from thresher.run import FIRST
-from thresher.training.resume import mark_whole, resume_point, saved_states
+from thresher.training.resume import mark_complete, resume_point, saved_states
 from tiny import tiny_model
 
 
 def state(folder: Path, step: int, whole: bool = True) -> Path:
-    """What Trainer leaves, in small."""
+    """A small state as Trainer saves it."""
     path = folder / f"checkpoint-{step}"
     path.mkdir(parents=True)
     for name in ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"):
         (path / name).write_bytes(f"{name} at {step}".encode())
     if whole:
-        mark_whole(path, {"checkpoints": [step], "evaluations": []})
+        mark_complete(path, {"checkpoints": [step], "evaluations": []})
     return path
 
 
-def test_the_newest_whole_state_is_taken_and_the_others_go(tmp_path):
+def test_the_newest_complete_state_is_used_and_the_others_are_removed(tmp_path):
     assert resume_point(tmp_path) is None
     for step in (9, 10, 30):
         state(tmp_path, step, whole=step != 30)
@@ -33,7 +33,7 @@ def test_the_newest_whole_state_is_taken_and_the_others_go(tmp_path):
     assert [path.name for path in saved_states(tmp_path)] == ["checkpoint-10"]
 
 
-def test_two_states_are_kept_so_that_there_is_always_a_whole_one(tmp_path):
+def test_two_states_are_kept_so_that_one_is_always_complete(tmp_path):
     for step in (4, 8, 12, 16):
         state(tmp_path, step)
     assert [path.name for path in saved_states(tmp_path)] == ["checkpoint-16", "checkpoint-12"]
@@ -41,7 +41,7 @@ def test_two_states_are_kept_so_that_there_is_always_a_whole_one(tmp_path):
 
 @pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "thresher-whole.json"])
 @pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
-def test_a_damaged_state_is_not_taken(tmp_path, file, how):
+def test_a_damaged_state_is_not_used(tmp_path, file, how):
     state(tmp_path, 4)
     path = state(tmp_path, 8) / file
     content = path.read_bytes()
@@ -51,7 +51,7 @@ def test_a_damaged_state_is_not_taken(tmp_path, file, how):
     assert resume_point(tmp_path) == str(tmp_path / "checkpoint-4")
 
 
-def test_a_state_that_comes_after_something_lost_is_not_taken(tmp_path):
+def test_a_state_saved_after_a_lost_file_is_not_used(tmp_path):
     for step in (4, 8):
         state(tmp_path, step)
     lost = [8]
@@ -60,11 +60,14 @@ def test_a_state_that_comes_after_something_lost_is_not_taken(tmp_path):
     assert resume_point(tmp_path, usable=lambda recorded: False) is None
 
 
-def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, monkeypatch):
+def test_a_state_of_another_number_of_processes_is_refused_and_kept(tmp_path, monkeypatch):
     state(tmp_path, 4)
     for name, value in {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=r"begun by 1 process.*go on without torchrun"):
+    with pytest.raises(
+        UserError,
+        match=r"was started with 1 process\(es\); resume without torchrun, or start over with --force",
+    ):
         resume_point(tmp_path)
     state(tmp_path, 8)
     monkeypatch.delenv("LOCAL_RANK")
@@ -74,7 +77,7 @@ def test_a_state_of_another_number_of_processes_is_refused_and_left(tmp_path, mo
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_run_that_goes_on_on_another_processor_trains_as_it_began(tmp_path, processor, first):
+def test_a_run_resumed_on_another_processor_keeps_its_precision(tmp_path, processor, first):
     texts = [f"{('turn', 'play', 'call')[row % 3]} it {row}" for row in range(40)]
     rows = th.load(
         pl.DataFrame({"text": texts, "label": [row % 3 for row in range(40)]}), text="text", label="label"

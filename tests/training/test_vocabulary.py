@@ -1,4 +1,4 @@
-"""Vocabulary trimming: the training is that of the whole table, and what no row has stays as it was."""
+"""Vocabulary trimming: training equals that with the full vocabulary, and unused tokens are unchanged."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROWS = 36
 
 
 def classifier(kind: str, folder: Path):
-    """A tiny model, and rows that hold nine of its words."""
+    """A tiny model, and rows with nine of its words."""
     random = np.random.default_rng(2)
     labels = random.integers(0, 3, ROWS)
     texts = [" ".join([SAID[label], *random.choice(SAID, random.integers(1, 9))]) for label in labels]
@@ -53,7 +53,7 @@ def untrimmed(model, tokens, weight_decay):
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_training_is_that_of_the_whole_table(kind, tmp_path, monkeypatch):
+def test_training_equals_that_with_the_full_vocabulary(kind, tmp_path, monkeypatch):
     model, tokens, labels, tokenizer = classifier(kind, tmp_path)
     before, texts = table(model), tokenise([UNSAID], tokenizer, 32)
     record = Record(
@@ -77,7 +77,7 @@ def test_training_is_that_of_the_whole_table(kind, tmp_path, monkeypatch):
         assert np.allclose(predict_logits(model, rows), predict_logits(plain, rows), atol=1e-4)
 
 
-def test_the_optimiser_sees_the_used_tokens_alone_and_the_table_comes_back(tmp_path):
+def test_the_optimiser_has_only_the_used_tokens_and_the_table_is_restored(tmp_path):
     model, tokens, *_ = classifier("bert", tmp_path)
     whole, used = model.encoder.get_input_embeddings(), used_tokens(tokens)
     before = table(model)
@@ -118,7 +118,7 @@ def test_weight_decay_moves_every_token_so_nothing_is_trimmed(tmp_path):
 
 
 @pytest.mark.parametrize("reads", ["their size", "a table of its own"])
-def test_a_model_that_reads_its_ids_elsewhere_is_left_whole(reads, tmp_path):
+def test_a_model_that_uses_its_ids_elsewhere_is_not_trimmed(reads, tmp_path):
     model, tokens, labels, _ = classifier("bert", tmp_path)
     whole, inner = table(model), model.encoder.forward
     own = torch.nn.Embedding.from_pretrained(torch.randn_like(whole))

@@ -1,4 +1,4 @@
-"""Word margins: what a bag of words says of rows that it has not seen."""
+"""Word margins: the margins of a bag-of-words model on held-out rows."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rows_of(table: pl.DataFrame, text: tuple[str, ...] = ("text",)) -> Rows:
 
 
 def weighted(bags: list[list[str]]) -> np.ndarray:
-    """tf-idf of words and pairs that stand in two bags or more, rows of length 1."""
+    """tf-idf of words and pairs that occur in two bags or more, rows of length 1."""
     bags = [words + [f"{a} {b}" for a, b in pairwise(words)] for words in bags]
     stands = {word: sum(word in bag for bag in bags) for bag in bags for word in bag}
     known = sorted(word for word, count in stands.items() if count >= 2)
@@ -71,7 +71,7 @@ def plainly(rows: Rows) -> dict[str, float]:
             model = SGDClassifier(loss="log_loss", alpha=1e-5, max_iter=10, tol=None, random_state=repeat)
             model.fit(csr_matrix(weights[~out]), label[~out])
             scores = model.decision_function(weights[out])
-            if scores.ndim == 1:  # of two classes, one is told
+            if scores.ndim == 1:  # of two classes, only one is returned
                 scores = np.stack([-scores, scores], axis=1)
             chance = 1 / (1 + np.exp(-scores))  # (n, K)
             chance /= chance.sum(axis=1, keepdims=True)
@@ -81,7 +81,7 @@ def plainly(rows: Rows) -> dict[str, float]:
 
 
 def pairs(count: int = 80, seed: int = 0) -> pl.DataFrame:
-    """Whether the second text's word stands in the first one."""
+    """Whether the word of the second text occurs in the first."""
     random = np.random.default_rng(seed)
     first, second, label = [], [], []
     for at in range(count):
@@ -146,7 +146,7 @@ def test_words_of_all_texts_count():
     ],
     ids=["no word stands twice", "no words"],
 )
-def test_where_words_say_nothing_rows_are_alike(table: pl.DataFrame):
+def test_rows_score_alike_if_words_predict_nothing(table: pl.DataFrame):
     assert set(word_margins(rows_of(table))) == {0.0}
 
 
@@ -160,7 +160,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_a_run_has_the_score_where_it_was_asked_for(run: Run):
+def test_a_run_has_the_score_if_it_was_requested(run: Run):
     expected = word_margins(read_rows(run.rows_file))
     np.testing.assert_array_equal(th.score(run)["word_margin"], expected)
     written = run.words_file.stat().st_mtime_ns
@@ -168,7 +168,7 @@ def test_a_run_has_the_score_where_it_was_asked_for(run: Run):
 
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1")])
-def test_a_lost_or_damaged_table_is_made_again(run: Run, damage):
+def test_a_lost_or_damaged_table_is_rewritten(run: Run, damage):
     before = run.words_file.read_bytes()
     damage(run.words_file)
     if run.words_file.exists():

@@ -54,7 +54,7 @@ class Problem:
             parameter.requires_grad_(name in wanted)
 
     def end_backward_at_layer(self) -> None:
-        """The layer's input takes a gradient, which some hooks need, and backward goes no further down."""
+        """The layer's input requires a gradient, which some hooks need, and the backward pass ends there."""
         self.layer.register_forward_pre_hook(
             lambda layer, given: (given[0].detach().requires_grad_(), *given[1:])
         )

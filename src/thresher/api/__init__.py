@@ -1,4 +1,4 @@
-"""The steps and questions on a run, as notebooks and the command line call them.
+"""The public functions: the steps of a run, and the questions about it.
 
 rows = th.load("train.jsonl", text="text", label="label")
 run = th.train(rows, out="RUN", test="test.jsonl")
@@ -9,10 +9,10 @@ or all of them in one call: th.run(rows, out="RUN", test="test.jsonl", prune=0.4
 A setting that is not given is that of `run.yaml`; no call remembers what another one was given.
 """
 
-from thresher.api.job import has_record, run, whole_job
+from thresher.api.job import run
 from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep
 from thresher.api.start import train
-from thresher.api.steps import compare, measure, report, score, select, selection
+from thresher.api.steps import compare, measure, report, score, select
 from thresher.pipeline.diet import prune_while_training
 from thresher.pipeline.watch import watch
 from thresher.rows import load
@@ -20,7 +20,6 @@ from thresher.rows import load
 __all__ = [
     "compare",
     "explain",
-    "has_record",
     "how_much",
     "load",
     "map_rows",
@@ -31,10 +30,8 @@ __all__ = [
     "run",
     "score",
     "select",
-    "selection",
     "suspects",
     "sweep",
     "train",
     "watch",
-    "whole_job",
 ]

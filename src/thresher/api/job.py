@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from thresher.api.arguments import End, Normalise, ScoreOptions
+from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import compare, report, selection
 from thresher.config import RunConfig, SelectConfig
 from thresher.pipeline.measure import measure as measure_step
@@ -21,7 +21,7 @@ from thresher.run.layout import Layout
 from thresher.run.lock import lock
 from thresher.run.outputs import as_place
 from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -80,48 +80,16 @@ def run(
     UserError
         what any of the steps refuses; an impossible selection before anything is trained.
     """
+    arguments = locals()
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
-    plain = None if score_options is None else {name: dict(values) for name, values in score_options.items()}
-    sections: dict[str, Mapping[str, Any]] = {
-        "model": given(name=model, layers=layers, max_length=max_length, freeze=freeze),
-        "proxy": given(encoder=proxy),
-        "train": given(
-            epochs=epochs,
-            batch_size=batch_size,
-            encoder_lr=encoder_lr,
-            head_lr=head_lr,
-            runs=runs,
-            folds=folds,
-            checkpoints=checkpoints,
-            threads=threads,
-            diet=diet,
-            diet_options=diet_options,
-            seed=seed,
-            workers=workers,
-        ),
-        "measure": given(
-            features=features, words=words, engine=engine, address=address, store=store, workers=workers
-        ),
-        "score": given(options=plain),
-        "select": given(
-            prune=prune,
-            by=by,
-            end=end,
-            normalise=normalise,
-            strategy=strategy,
-            options=strategy_options,
-            stratify=stratify,
-            floor=floor,
-            floor_group=floor_group,
-            protect=protect,
-            seed=seed,
-        ),
-        "compare": given(seeds=seeds, same_steps=same_steps, workers=workers),
-        "how_much": given(margin=margin),
-    }
-    for section, named in sections.items():
-        config = changed(config, section, named)
+    arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
+    config = with_arguments(
+        config, arguments, "model", "proxy", "train", "measure", "select", "compare", "how_much"
+    )
+    if score_options is not None:
+        plain = {name: dict(values) for name, values in score_options.items()}
+        config = changed(config, "score", {"options": plain})
     return whole_job(rows, as_place(out), test, config, force=force)
 
 

@@ -1,4 +1,4 @@
-"""The questions that are asked of a run: explain, suspects, how much, sweep, noise, map."""
+"""The questions about a run: explain, suspects, how much, sweep, noise, map."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 
 import polars as pl
 
-from thresher.api.arguments import End, Normalise
+from thresher.api.arguments import End, Normalise, with_arguments
 from thresher.results import LargestShare, NoiseStudy, Sweep
 from thresher.run import Run, RunLike
 from thresher.run.integrity import read_table
 from thresher.run.outputs import as_place
-from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -38,13 +37,13 @@ def explain(
     Parameters
     ----------
     run
-        a run folder in which a model was trained; of several trainings in it the first one counts.
+        a run folder with a trained model; of several trainings the first one is used.
     test_rows
         ids of test rows; one, a list or a column of them.
     rows
         ids of training rows; none is listed for itself.
     text, label
-        a text that is in no file (two for pairs), and the class to explain.
+        a text that is not in the rows (two for pairs), and the class to explain.
     top
         rows to list on each side, 10 by default.
     layer
@@ -56,12 +55,12 @@ def explain(
     -------
     a table with the columns of ("test", "train" or "text"), target, target_label, target_text, side, rank, value, id, label,
     text (for pairs also target_text_2 and text_2): for every target first its proponents from the largest value down, then
-    its opponents from the smallest up. A side has fewer rows where fewer have a value of its sign.
+    its opponents from the smallest up. A side has fewer rows if fewer have a value of its sign.
 
     Raises
     ------
     UserError
-        an unknown id or class, nothing to explain, no checkpoints, or a layer that no rule is known for.
+        an unknown id or class, nothing to explain, no checkpoints, or a layer without a gradient rule.
 
     Source: Pruthi et al. (2020), "Estimating training data influence by tracing gradient descent", NeurIPS, section 3.
     """
@@ -94,9 +93,9 @@ def suspects(
     `format`: "table" (csv, jsonl or parquet by the ending of `out`) with `rank`, `id`, the texts, `given`, `likely`,
     their probabilities, `score` and `why`; "argilla" (jsonl), one record of Argilla 2 per line, for
     `rg.Record.from_dict`; "datalab" (npz or parquet): `id`, `label` and `pred_probs` of ALL rows, for cleanlab's Datalab.
-    `by` is the score whose hard end comes first, `top` the most rows to list.
+    `by` is the score to sort by, hard end first; `top` limits the number of rows.
 
-    The probabilities are the model's own, averaged over checkpoints and runs, on the rows that it was trained on.
+    The probabilities are those of the scored models on their own training rows, averaged over checkpoints and runs.
 
     Returns the list, with the texts.
 
@@ -104,7 +103,7 @@ def suspects(
     ------
     UserError
         nothing was scored yet, a run without the logits of every row (a recorded token classifier), an unknown score or
-        format, an ending that the format is not written as, or a place that cannot be written.
+        format, a file extension that the format does not have, or a file that cannot be written.
     """
     from thresher.experiments.suspects import suspects as list_suspects
 
@@ -134,42 +133,27 @@ def how_much(
     workers: int | None = None,
     force: bool = False,
 ) -> LargestShare:
-    """The largest share of the rows without which accuracy is not worse than with all by more than `margin` points.
+    """Find the largest share of the rows that can be dropped without losing more than `margin` points of accuracy.
 
-    A validation part is cut from the training rows, by text; a run on the others is trained and scored, and a bisection with
-    as few seeds as decide finds the share. The test rows, if there are any, are looked at once by it, at the share that was
-    found, with the scores of the run itself.
+    A part of the training rows, split by text, is held out; a run on the others is trained and scored, and a bisection with as
+    few seeds as needed finds the share. If there are test rows, they are used once, at the share that was found, with the
+    scores of the run itself.
 
-    The run on the others scores them again. The search reads the columns that both runs have: where a strategy takes the first
-    of several scores, the first that both have.
+    Both runs must have the score columns that the search reads: where a strategy accepts several scores, it takes the first
+    one that both have.
 
     Raises
     ------
     UserError
-        nothing was scored yet, or a selection that cannot be made. Before anything is trained: a column that was added to the
-        scores, which no other run has; a share that sets no row aside; no share that drops rows.
+        nothing was scored yet, or an invalid selection. Before anything is trained: a column that was added to the scores,
+        which no other run has; a validation share that holds out no row; no share that drops rows.
     """
+    arguments = locals()
     from thresher.experiments.how_much import Search
     from thresher.experiments.how_much import how_much as step_of
 
     opened = Run.open(run)
-    asked = given(
-        margin=margin, validation=validation, step=step, first_seeds=first_seeds, most_seeds=most_seeds
-    )
-    config = changed(opened.config, "how_much", asked)
-    chosen = given(
-        by=by,
-        end=end,
-        normalise=normalise,
-        strategy=strategy,
-        options=options,
-        stratify=stratify,
-        floor=floor,
-        floor_group=floor_group,
-        protect=protect,
-    )
-    config = changed(config, "select", chosen)
-    config = changed(config, "compare", given(seeds=seeds, same_steps=same_steps, workers=workers))
+    config = with_arguments(opened.config, arguments, "how_much", "select", "compare")
     search = Search(how_much=config.how_much, select=config.select, compare=config.compare)
     return LargestShare(**step_of(opened, search, force=force))
 
@@ -193,10 +177,10 @@ def sweep(
     address: str | None = None,
     force: bool = False,
 ) -> Sweep:
-    """Every score, from either end, at several fractions, retrained with several seeds: which one prunes best, and how far.
+    """Compare selections by every score, from either end, at several fractions, each retrained with several seeds.
 
-    With `engine="ray"` and `address` on a cluster whose machines all see the run folder. Floors and protected rows hold
-    for every way to choose rows. A training that was done before, by any command, is not repeated; after an interruption the
+    With `engine="ray"` and `address` on a cluster whose machines all see the run folder. Floors and protected rows
+    apply to every selection. A training that was done before, by any command, is not repeated; after an interruption the
     same call resumes. Lines of an earlier sweep on the same scores and test rows are kept.
 
     Raises
@@ -204,24 +188,12 @@ def sweep(
     UserError
         nothing was scored yet, no test rows, or an unknown score, strategy or setting.
     """
+    arguments = locals()
     from thresher.experiments.sweep import SweepSettings, read_sweep
     from thresher.experiments.sweep import sweep as step_of
 
     opened = Run.open(run)
-    named = given(
-        scores=scores,
-        ends=ends,
-        fractions=fractions,
-        seeds=seeds,
-        strategies=strategies,
-        same_steps=same_steps,
-        models=models,
-        workers=workers,
-        engine=engine,
-        address=address,
-    )
-    config = changed(opened.config, "sweep", named)
-    config = changed(config, "select", given(floor=floor, floor_group=floor_group, protect=protect))
+    config = with_arguments(opened.config, arguments, "sweep", "select")
     step_of(opened, SweepSettings(sweep=config.sweep, select=config.select), force=force)
     return Sweep(**read_sweep(opened))
 
@@ -240,39 +212,31 @@ def noise(
     workers: int | None = None,
     force: bool = False,
 ) -> NoiseStudy:
-    """Plant label noise at several levels, score a run on each, prune it, and count which scores find the wrong labels.
+    """Plant label noise at several levels, score and prune a run on each, and count the wrong labels that each score finds.
 
-    Every level is a run of its own, with the recipe of the run and its test rows, whose labels stay. It resumes after an
-    interruption; a level that is done is not repeated.
+    Every level is a separate run with the recipe of this one and its unchanged test rows. It resumes after an interruption; a
+    level that is done is not repeated.
 
     Raises
     ------
     UserError
-        nothing was scored yet, no test rows, or a setting that it does not take. Before anything is trained: a level at
-        which no label changes, a fraction that drops no row or leaves none, fewer rows than can be compared.
+        nothing was scored yet, no test rows, or an invalid setting. Before anything is trained: a level at which no
+        label changes, a fraction that drops no row or all, too few rows to compare.
     """
+    arguments = locals()
     from thresher.experiments.noise import noise as step_of
 
     opened = Run.open(run)
-    named = given(
-        kinds=kinds,
-        levels=levels,
-        fractions=fractions,
-        hard_fractions=hard_fractions,
-        seeds=seeds,
-        group=group,
-        seed=seed,
-        workers=workers,
-    )
-    return NoiseStudy(**step_of(opened, changed(opened.config, "noise", named).noise, force=force))
+    config = with_arguments(opened.config, arguments, "noise")
+    return NoiseStudy(**step_of(opened, config.noise, force=force))
 
 
 @public
 def map_rows(run: RunLike, *, rows: int = 3000, seed: int = 0, force: bool = False) -> pl.DataFrame:
-    """Put up to `rows` rows, drawn with `seed`, on a plane by t-SNE of the pretrained encoder's vectors.
+    """Map up to `rows` rows, drawn with `seed`, to the plane by t-SNE of the pretrained encoder's vectors.
 
-    The vectors are those of the run's encoder before it was fine-tuned, the mean over tokens; of a pair of texts, both one after
-    the other. The report shows them, before and after the hard end is dropped.
+    The vectors are means over tokens from the run's encoder before fine-tuning; those of a pair of texts are concatenated. The
+    report shows the map before and after the hard end is dropped.
 
     Returns
     -------
@@ -281,7 +245,7 @@ def map_rows(run: RunLike, *, rows: int = 3000, seed: int = 0, force: bool = Fal
     Raises
     ------
     UserError
-        not a trained run, too few rows to draw a map of, or a seed below 0 or of more than 32 bits.
+        not a trained run, too few rows for a map, or a seed below 0 or of more than 32 bits.
     """
     from thresher.experiments.map import MapSettings
     from thresher.experiments.map import map_rows as step_of

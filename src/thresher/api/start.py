@@ -1,4 +1,4 @@
-"""Start a run and train."""
+"""Start a run and train its models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from thresher.api.arguments import Pooling
+from thresher.api.arguments import Pooling, with_arguments
 from thresher.config import RunConfig
 from thresher.execution.torchrun import follow, rank
 from thresher.pipeline.start import data_config
@@ -15,8 +15,7 @@ from thresher.pipeline.train import train as train_step
 from thresher.rows import Rows
 from thresher.run import Run
 from thresher.run.outputs import as_place
-from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -62,27 +61,27 @@ def train(
     force: bool = False,
     proof_seeds: int = 0,
 ) -> Run:
-    """Check the rows, start a run and train the models that scores are made from.
+    """Check the rows, start a run and train the models that scores are computed from.
 
-    Under torchrun every process calls it; the first one does what is described here, and the others help it train.
+    Under torchrun every process calls it; the first one does all of this, and the others only take part in training.
 
     Parameters
     ----------
     rows
-        what `load` gave.
+        the result of `load`.
     out
-        the run folder; made if it is not there.
+        the run folder; created if missing.
     test
-        rows of a test set (or its path, a frame or a dataset, read with the same columns), for `compare`. A run that is there
-        already gets them too: they change nothing about its training.
+        rows of a test set (or its path, a frame or a dataset, read with the same columns), for `compare`. An
+        existing run gets them too; they do not affect its training.
     config
-        a whole configuration; single settings win over it. They are described in the reference of `run.yaml`. With `proxy`,
-        "frozen", "frozen-3" or a number of layers, that model is trained instead and scores the rows for this one, which is
-        trained by `compare` alone.
+        a whole configuration; single arguments override it. The reference of `run.yaml` describes them. With `proxy`, "frozen",
+        "frozen-3" or a number of layers, that model is trained and scores the rows instead of this one, which only `compare`
+        trains.
     force
-        start over where the folder holds a run of other data or settings, or this one.
+        start over, also if the folder holds a run of other data or settings.
     proof_seeds
-        trainings on full data that `compare` will ask for: trained side by side with the scored run where cores are free.
+        number of full-data trainings that `compare` will need; they are trained in parallel with the scored run on free cores.
 
     Returns
     -------
@@ -91,8 +90,9 @@ def train(
     Raises
     ------
     UserError
-        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
+        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written in these cases.
     """
+    arguments = locals()
     folder = as_place(out)
     if rank() > 0:
         from thresher.training.train import train_job
@@ -101,43 +101,7 @@ def train(
         return Run.open(folder)
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
-    named = given(
-        name=model,
-        layers=layers,
-        max_length=max_length,
-        pooling=pooling,
-        head_hidden=head_hidden,
-        dropout=dropout,
-        freeze=freeze,
-        trust_remote_code=trust_remote_code,
-    )
-    config = changed(config, "model", named)
-    config = changed(config, "proxy", given(encoder=proxy, trainings=proxy_trainings))
-    recipe = given(
-        epochs=epochs,
-        max_steps=max_steps,
-        batch_size=batch_size,
-        encoder_lr=encoder_lr,
-        head_lr=head_lr,
-        weight_decay=weight_decay,
-        schedule=schedule,
-        warmup=warmup,
-        seed=seed,
-        runs=runs,
-        folds=folds,
-        checkpoints=checkpoints,
-        checkpoint_every=checkpoint_every,
-        forgetting_evaluations=forgetting_evaluations,
-        forgetting_every=forgetting_every,
-        forgetting_epochs=forgetting_epochs,
-        null_epochs=null_epochs,
-        bf16=bf16,
-        diet=diet,
-        diet_options=diet_options,
-        report_to=report_to,
-        threads=threads,
-        workers=workers,
-    )
-    config = changed(config, "train", recipe)
+    arguments |= {"name": model, "encoder": proxy, "trainings": proxy_trainings}
+    config = with_arguments(config, arguments, "model", "proxy", "train")
     tested = load_test(test, rows, config.data) if test is not None else None
     return train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from thresher.api.arguments import Dtype, End, Normalise, ScoreOptions
+from thresher.api.arguments import Dtype, End, Normalise, ScoreOptions, given, with_arguments
 from thresher.config import RunConfig, Signal
 from thresher.errors import UserError
 from thresher.pipeline import select as selecting
@@ -26,7 +26,7 @@ from thresher.run.integrity import read_table, table_problem
 from thresher.run.layout import REPORT
 from thresher.run.lock import lock
 from thresher.settings import changed
-from thresher.signature import given, public
+from thresher.signature import public
 
 
 @public
@@ -48,7 +48,7 @@ def measure(
 ) -> Measured:
     """Measure every signal in one pass over the rows; resumes after an interruption.
 
-    Only `signals`, `features` and `words` change which scores there will be; `engine="ray"` measures on many machines, with
+    Only `signals`, `features` and `words` change which scores can be computed; `engine="ray"` measures on many machines, with
     `address`, `store` and `cores`.
 
     Raises
@@ -56,27 +56,14 @@ def measure(
     UserError
         nothing was trained yet, a checkpoint is missing or damaged, or an engine that cannot start.
     """
-    opened = Run.open(run)
-    named = given(
-        signals=signals,
-        features=features,
-        words=words,
-        chunk_rows=chunk_rows,
-        batch_tokens=batch_tokens,
-        dtype=dtype,
-        workers=workers,
-        engine=engine,
-        address=address,
-        store=store,
-        cores=cores,
-    )
-    facts = measure_step(opened, changed(opened.config, "measure", named).measure, force=force)
+    arguments, opened = locals(), Run.open(run)
+    facts = measure_step(opened, with_arguments(opened.config, arguments, "measure").measure, force=force)
     return Measured(**facts)
 
 
 @public
 def score(run: RunLike, *, options: ScoreOptions | None = None, force: bool = False) -> pl.DataFrame:
-    """Every score that the signals can give, raw and normalised, a line per row of the training data.
+    """Compute every score that the signals allow, raw and normalised; one line per training row.
 
     `options` per score, e.g. `{"vog": {"window": "late"}, "el2n": {"epoch": 1}}`; by default those in `run.yaml`.
 
@@ -91,8 +78,9 @@ def score(run: RunLike, *, options: ScoreOptions | None = None, force: bool = Fa
             raise UserError(
                 f"options of {name} are {values}; give them by score and name, e.g. {{'vog': {{'window': 'late'}}}}"
             )
-    plain = None if options is None else {name: dict(values) for name, values in options.items()}
-    score_step(opened, changed(opened.config, "score", given(options=plain)).score, force=force)
+    plain = {name: dict(values) for name, values in (options or {}).items()}
+    config = opened.config if options is None else changed(opened.config, "score", {"options": plain})
+    score_step(opened, config.score, force=force)
     return opened.scores()
 
 
@@ -115,28 +103,15 @@ def select(
 ) -> pl.DataFrame:
     """Choose the rows to keep, and write them and the dropped ones in the format of the input.
 
-    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. A class of which pruning would keep no row keeps
-    `floor` of them, with a warning. `prune="auto"` drops the largest share that `how_much` finds.
+    Returns `id, key, kept`; the files are `RUN/kept.*` and `RUN/dropped.*`. Every class keeps at least `floor` rows; a warning
+    names the classes that pruning alone would empty. `prune="auto"` drops the largest share that `how_much` finds.
 
     Raises
     ------
     UserError
-        nothing was scored yet, a selection that cannot be made, or a source that has changed since it was read.
+        nothing was scored yet, an invalid selection, or a source that has changed since it was read.
     """
-    opened = Run.open(run)
-    named = given(
-        prune=prune,
-        by=by,
-        end=end,
-        normalise=normalise,
-        strategy=strategy,
-        options=options,
-        stratify=stratify,
-        floor=floor,
-        floor_group=floor_group,
-        protect=protect,
-        seed=seed,
-    )
+    named, opened = given(locals(), "select"), Run.open(run)
     facts = selection(opened, changed(opened.config, "select", named), named, force=force)
     return read_table(opened.selection_file(facts["name"]), f"`thresher select {opened}` makes it again")
 
@@ -144,7 +119,7 @@ def select(
 def selection(
     run: Run, config: RunConfig, named: Mapping[str, Any], *, force: bool = False
 ) -> dict[str, Any]:
-    """Select by the settings of a configuration, of which some were `named` in the call; returns the facts of the selection."""
+    """Select by a configuration; `named` are the settings given in this call. Returns the facts of the selection."""
     run.require("score")
     used = config.select
     if used.prune == "auto":
@@ -168,10 +143,10 @@ def compare(
     workers: int | None = None,
     force: bool = False,
 ) -> Comparison:
-    """Prove the last selection by retraining: kept rows and as many random ones, beside full data.
+    """Test the last selection by retraining on the kept rows, on as many random rows and on all rows.
 
-    `seeds` trainings per arm; with `same_steps` they take as many steps on fewer rows, and otherwise as many epochs. `test`:
-    test rows, or a path, a frame or a dataset, where the run has none or should have others.
+    `seeds` trainings per arm; with `same_steps` all arms take the same number of steps, otherwise the same number of epochs.
+    `test`: test rows, or a path, a frame or a dataset, if the run has none or should get others.
 
     Raises
     ------
@@ -181,16 +156,15 @@ def compare(
     from thresher.experiments.compare import compare as compare_step
     from thresher.experiments.compare import comparison
 
-    opened = Run.open(run)
+    arguments, opened = locals(), Run.open(run)
     opened.require("select")
-    named = given(seeds=seeds, same_steps=same_steps, bootstrap=bootstrap, workers=workers)
     if test is not None:
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash or table_problem(opened.test_file):
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
-    facts = compare_step(opened, changed(opened.config, "compare", named).compare, force=force)
+    facts = compare_step(opened, with_arguments(opened.config, arguments, "compare").compare, force=force)
     return Comparison(**comparison(opened, facts["name"]))
 
 

@@ -1,4 +1,4 @@
-"""The commands by name: each is imported when it is used, and the list of them needs none."""
+"""The commands by name; each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typer.main import get_group
 COMMANDS = {
     "run": (
         "job",
-        "From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.",
+        "Prune a file of labelled rows and test the result: train, measure, score, select, compare, report.",
     ),
     "train": (
         "steps",
-        "Start a run folder: check the rows and train the model(s) that scores are taken from.",
+        "Start a run folder: check the rows and train the models that scores are computed from.",
     ),
     "measure": ("steps", "Measure what the scores need, in one pass over the rows."),
-    "score": ("steps", "Compute every score that was measured, raw and normalised."),
-    "select": ("steps", "Choose the rows to keep, of a run or of anyone's table of scores."),
+    "score": ("steps", "Compute every score that the signals allow, raw and normalised."),
+    "select": ("steps", "Select the rows to keep, in a run or from any table of scores."),
     "compare": (
         "steps",
-        "Prove the selection: retrain on the kept rows and on as many random ones, beside all rows.",
+        "Test the selection: retrain on the kept rows, on as many random rows and on all rows.",
     ),
     "report": ("steps", "Write the report, one HTML page that needs no network."),
     "explain": (
@@ -41,19 +41,19 @@ COMMANDS = {
     ),
     "sweep": (
         "sweep",
-        "Try every score, from either end, at several fractions: trainings on what is kept, beside all and random rows.",
+        "Compare every score, from either end, at several fractions, with all rows and random rows.",
     ),
     "noise": (
         "noise",
-        "Plant label noise: what pruning does then, and which scores find the wrong labels.",
+        "Plant label noise: how pruning behaves, and which scores find the wrong labels.",
     ),
     "map": (
         "map",
-        "Place rows on a plane by what their texts mean; the report shows them, with and without the hard end.",
+        "Map the rows to a plane by the meaning of their texts, for the report.",
     ),
     "demo": (
         "demo",
-        "Try it: voice commands with planted label noise, pruned by VoG and proved, in a few minutes.",
+        "Try it in a few minutes: voice commands with planted label noise, pruned by VoG and tested by retraining.",
     ),
     "doctor": (
         "doctor",
@@ -67,7 +67,7 @@ COMMANDS = {
 
 
 class LazyCommands(TyperGroup):
-    """A group whose commands are those of `COMMANDS`, beside those that were registered."""
+    """A group with the commands of `COMMANDS` and those that were registered."""
 
     listing = False
 

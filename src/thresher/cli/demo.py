@@ -1,4 +1,4 @@
-"""`thresher demo`: the whole job on data that is made on the spot."""
+"""`thresher demo`: the whole job on generated data."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try it: voice commands with planted label noise, pruned by VoG and proved, in a few minutes."""
+    """Try it in a few minutes: voice commands with planted label noise, pruned by VoG and tested by retraining."""
     terminal.start(quiet)
     started = time.monotonic()
     from thresher.demo.commands import NOISE_SHARE
@@ -47,14 +47,14 @@ def demo(
     files = data_of(out, seed, force)
     planted = planted_ids(files.planted)
     say(f"demo: voice commands from Home Assistant's sentence templates, in {files.train.parent}")
-    say("demo: label: intent, group: domain; no sentence template of the test rows is in train")
+    say("demo: label: intent, group: domain; the test rows come from other sentence templates")
     say(
         f"demo: noise is planted: {NOISE_SHARE:.0%} of the labels were redrawn at random, which made"
         f" {len(planted):,} of them wrong"
     )
     result = whole_job(settings(files.train, files.test, seed), out, force)
     facts = planted_facts(result.run, planted)
-    say(f"demo: {time.monotonic() - started:,.0f} s in all")
+    say(f"demo: {time.monotonic() - started:,.0f} s in total")
     if json:
         terminal.as_json({**result.to_dict(), "planted": facts})
         return
@@ -64,22 +64,22 @@ def demo(
 
 
 def data_of(out: Path, seed: int, force: bool) -> DemoFiles:
-    """The demo's data, made where it is not there yet; another run's folder is refused before anything is written."""
+    """The demo's data, generated if missing; the folder of another run is refused before anything is written."""
     from thresher.demo import DemoFiles, generate
     from thresher.run import Run
 
     folder = out / f"data-{seed}"
     files = DemoFiles(*(folder / f"{name}.jsonl" for name in ("train", "test", "planted")))
     if not force and Run.exists(out):
-        there = Run.open(out).config.data.train
-        if there != str(files.train):
-            raise UserError(f"{out}: holds a run on {there}; choose another --out, or --force to start over")
-    whole = all(path.is_file() for path in (files.train, files.test, files.planted))
-    return files if whole else generate(folder, seed)
+        source = Run.open(out).config.data.train
+        if source != str(files.train):
+            raise UserError(f"{out}: holds a run on {source}; choose another --out, or --force to start over")
+    complete = all(path.is_file() for path in (files.train, files.test, files.planted))
+    return files if complete else generate(folder, seed)
 
 
 def settings(train: Path, test: Path, seed: int) -> RunConfig:
-    """The demo's run: every default, prune 0.45, three seeds."""
+    """The settings of the demo: all defaults, prune 0.45, three seeds."""
     return checked(
         {
             "data": {

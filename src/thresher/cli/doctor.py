@@ -1,4 +1,4 @@
-"""`thresher doctor`: what is there, and the line that installs what is not."""
+"""`thresher doctor`: report the environment, and the commands that install what is missing."""
 
 from __future__ import annotations
 

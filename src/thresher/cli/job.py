@@ -61,7 +61,7 @@ def run(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """From labelled rows to a pruned file with the proof: train, measure, score, select, compare, report.
+    """Prune a file of labelled rows and test the result: train, measure, score, select, compare, report.
 
     Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
@@ -76,14 +76,14 @@ def run(
 
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
-    """The rows that a configuration names, and everything on them."""
-    from thresher import api
+    """Load the rows of a configuration and run the whole job on them."""
+    from thresher.api import job
     from thresher.pipeline.selection_settings import check_selection
 
-    if not api.has_record(out, "score"):
+    if not job.has_record(out, "score"):
         check_selection(config.select, config.data.groups, config.data.label)
     rows, test = loaded(config)
-    return api.whole_job(rows, out, test, config, force=force)
+    return job.whole_job(rows, out, test, config, force=force)
 
 
 def loaded(config: RunConfig) -> tuple[Any, Any]:
@@ -99,7 +99,7 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
 
 
 def show(result: WholeRun) -> None:
-    """The end of a run: what was proved, and where the files are."""
+    """Print the result of a run: the comparison and the files."""
     if result.compare:
         terminal.proof(result.compare.to_dict())
     else:

@@ -1,4 +1,4 @@
-"""The border to the terminal: exit codes, errors on one line, warnings, interruption."""
+"""The entry point of the command line: exit codes, errors on one line, warnings, interruption."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def thresher(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 2 a mistake in what was given, 130, 143 or 129 interrupted.
+    """Run the command line and exit: 0 done, 2 invalid input, 130, 143 or 129 interrupted.
 
     Anything else is a defect of thresher: one line that says where its traceback was written, and exit code 1.
     """
@@ -163,7 +163,7 @@ def _defect(error: Exception, arguments: Sequence[str]) -> int:
 
 
 def _usage(error: Any) -> str:
-    """A mistake in the options on one line, with the command for more help."""
+    """Print an error in the options on one line, with the command for help."""
     message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "thresher"
     return f"{message}; `{command} --help` lists what there is"
@@ -177,6 +177,6 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Our own warnings are for the user; those of libraries are for us."""
+    """Show thresher's warnings, and hide those of libraries."""
     if Path(filename).is_relative_to(OURS):
         warn(str(message))

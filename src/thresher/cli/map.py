@@ -1,4 +1,4 @@
-"""`thresher map`: rows on a plane."""
+"""`thresher map`: a map of the rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from thresher.cli import terminal
 from thresher.cli.options import Force, Json, Quiet, RunFolder
 
-Rows = Annotated[int, typer.Option("--rows", metavar="N", help="draw so many rows of a larger set")]
+Rows = Annotated[int, typer.Option("--rows", metavar="N", help="most rows to draw")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of the draw and of the map")]
 
 
@@ -26,7 +26,7 @@ def map_rows(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Place rows on a plane by what their texts mean; the report shows them, with and without the hard end."""
+    """Map the rows to a plane by the meaning of their texts, for the report."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run

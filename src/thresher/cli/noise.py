@@ -28,7 +28,7 @@ def noise(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Plant label noise: what pruning does then, and which scores find the wrong labels."""
+    """Plant label noise: how pruning behaves, and which scores find the wrong labels."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -50,10 +50,10 @@ def noise(
 
 
 def accuracy_lines(levels: list[dict[str, Any]]) -> list[list[str]]:
-    """Share of labels changed, accuracy on all rows, and the difference of every choice of rows to it, by level.
+    """Share of labels changed, accuracy on all rows, and the difference of every arm to it, by level.
 
-    `levels` as `thresher.api.noise` returns them. A choice of rows is a score, the end that is pruned and the fraction; it
-    has one line, with a dash at a level that did not try it.
+    `levels` as `thresher.api.noise` returns them. An arm is a score, the end that is pruned and the fraction; its line
+    has a dash at a level that did not try it.
 
     >>> level = {"share_changed": 0.1, "full": {"accuracy": {"mean": 0.9}}, "table": []}
     >>> tried = {"score": "vog", "end": "easy", "fraction": 0.125, "to_full": {"mean": -0.01}}
@@ -79,7 +79,7 @@ def accuracy_lines(levels: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def found_lines(levels: list[dict[str, Any]]) -> list[list[str]]:
-    """Share of the wrong labels that every score finds, by level, beside chance.
+    """Share of the wrong labels that every score finds, by level, and chance.
 
     `levels` as `thresher.api.noise` returns them; a dash where a level lacks the score.
 

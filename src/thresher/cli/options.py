@@ -1,4 +1,4 @@
-"""The options, each one a setting of `RunConfig`: a table, from which commands take what they need."""
+"""The command-line options as a table; each one is a setting of `RunConfig`."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
-Force = Annotated[bool, typer.Option("--force", help="do it again, even if it is done")]
+Force = Annotated[bool, typer.Option("--force", help="repeat the step even if it is done")]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False, parser=as_place)
 ]
@@ -164,7 +164,7 @@ Out = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", metavar="FILE", help="settings in YAML; options win over it", parser=as_place),
+    typer.Option("--config", metavar="FILE", help="settings in YAML; options override it", parser=as_place),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -221,7 +221,7 @@ def _annotation(option: Option) -> Any:
 
 
 def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given on the command line: value by place (`select.prune`), missing if it was not given."""
+    """The values of the options that were given, by setting (`select.prune`)."""
     found: dict[str, Any] = {}
     for option in options:
         value = parameters.get(option.parameter)
@@ -238,5 +238,5 @@ def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[st
 
 
 def flag_of(options: tuple[Option, ...]) -> dict[str, str]:
-    """The flag of every place."""
+    """The flag of every setting."""
     return {place: option.flag for option in reversed(options) for place in option.places}

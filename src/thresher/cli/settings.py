@@ -1,4 +1,4 @@
-"""From a configuration file, options and `--set` to checked settings; the later of these win."""
+"""Checked settings from a configuration file, options and `--set`; later ones override earlier ones."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resolve(
     Raises
     ------
     UserError
-        a setting that is missing, unknown or not what it takes, named as the user gave it.
+        a missing, unknown or invalid setting, named as the user gave it.
     """
     by_file = read_config(config) if config else {}
     by_option = given(options, parameters) | dict(more or {})
@@ -60,7 +60,7 @@ def options_of(
     parameters: Mapping[str, Any],
     overrides: Iterable[str] | None,
 ) -> tuple[RunConfig, dict[str, dict[str, Any]]]:
-    """The configuration of a run, changed by the options of a command; and what was given, by section.
+    """The configuration of a run, overridden by the options of a command; and the given settings by section.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def named(
     config: Path | None = None,
     by_option: Mapping[str, Any] | None = None,
 ) -> Callable[[str], str]:
-    """How a setting is called in messages: by `--set`, by its option, or by its place in the file, as it was given."""
+    """A function that names a setting in messages as the user gave it: by `--set`, by its option, or by its place in the file."""
     flags = {**flag_of(options), "data.train": "TRAIN, the file of the training rows,"}
     in_file = read_config(config) if config else {}
 
@@ -94,11 +94,11 @@ def named(
         section, _, field = place.partition(".")
         if place in by_set:
             return f"--set {place}"
-        told = in_file.get(section)
+        written = in_file.get(section)
         if (
             place not in (by_option or {})
             and section in in_file
-            and (not isinstance(told, dict) or field in told)
+            and (not isinstance(written, dict) or field in written)
         ):
             return f"{config}: {place}"
         return flags.get(place, place)

@@ -1,4 +1,4 @@
-"""The steps of the job alone, each on a run folder."""
+"""The commands of single steps: train, measure, score, select, compare, report."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Scored = Annotated[
 ]
 KeptFile = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="where the kept rows of SCORES go", parser=as_place),
+    typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES", parser=as_place),
 ]
 HardEnd = Annotated[
     str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
@@ -51,7 +51,7 @@ Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of S
 Test = Annotated[
     Path | None,
     typer.Option(
-        "--test", metavar="FILE", help="test rows, where the run has none or others", parser=as_place
+        "--test", metavar="FILE", help="test rows, if the run has none or should get others", parser=as_place
     ),
 ]
 
@@ -74,7 +74,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start a run folder: check the rows and train the model(s) that scores are taken from."""
+    """Start a run folder: check the rows and train the models that scores are computed from."""
     terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
     resolved = resolve(TRAINING, context.params, config, set, more=more)
@@ -114,7 +114,7 @@ def score(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compute every score that was measured, raw and normalised."""
+    """Compute every score that the signals allow, raw and normalised."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -138,13 +138,13 @@ def select(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the rows to keep, of a run or of anyone's table of scores."""
+    """Select the rows to keep, in a run or from any table of scores."""
     terminal.start(quiet)
     source = str(as_place(source))
     if out is not None:
         if (Path(source) / "run.yaml").is_file():
             raise UserError(
-                f"{source}: is a run, which writes its kept and dropped rows into its folder; --out is for a table of scores"
+                f"{source}: is a run, which writes kept and dropped rows into its folder; --out is for a table of scores"
             )
         result = select_of_table(context.params, set)
         pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
@@ -164,12 +164,12 @@ def select(
             f"{'--id' if hard is None else '--hard'} is for a table of scores and --out; a run knows its ids, and which end of a"
             " score is hard"
         )
-    from thresher import api
+    from thresher.api.steps import selection
     from thresher.run import Run
 
     opened = Run.open(run)
     config, named = options_of(opened.config, {"select": SELECT_ALONE}, context.params, set)
-    facts = dict(api.selection(opened, config, named["select"], force=force))
+    facts = dict(selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
     n_kept, n_rows = facts["n_kept"], facts["n_rows"]
     show(
@@ -181,7 +181,7 @@ def select(
 
 
 def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
-    """The kept rows of a table of scores, written beside nothing but themselves."""
+    """Select from a table of scores and write the kept rows to --out."""
     from thresher.cli.options import given
     from thresher.cli.settings import named, put
     from thresher.scores import first_of, hard_end
@@ -197,8 +197,8 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)
     by = entry.score(used.by)
-    there = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
-    names = [first_of(name.strip(), list(there)) for name in (by.split(",") if entry.several else [by])]
+    schema = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
+    names = [first_of(name.strip(), list(schema)) for name in (by.split(",") if entry.several else [by])]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name.removesuffix(f'_{used.normalise}')}_{used.normalise}" for name in names]
@@ -225,7 +225,7 @@ def compare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prove the selection: retrain on the kept rows and on as many random ones, beside all rows."""
+    """Test the selection: retrain on the kept rows, on as many random rows and on all rows."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -249,7 +249,7 @@ def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quie
 
 
 def show(result: dict[str, Any], json: bool, *lines: str) -> None:
-    """The result of a step: its facts as JSON, or lines that say where it is."""
+    """Print the result of a step: its facts as JSON, or as lines of text."""
     if json:
         terminal.as_json(result)
         return

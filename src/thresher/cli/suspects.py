@@ -1,4 +1,4 @@
-"""`thresher suspects`: the rows to look at."""
+"""`thresher suspects`: the rows that are probably mislabelled."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def sweep(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try every score, from either end, at several fractions: trainings on what is kept, beside all and random rows."""
+    """Compare every score, from either end, at several fractions, with all rows and random rows."""
     terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
@@ -52,7 +52,7 @@ def sweep(
 
 
 def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
-    """Head and lines: one line per way to choose, one column per fraction, the difference to full data in points."""
+    """Head and lines of the table: one line per arm, one column per fraction, the difference to full data in points."""
     from thresher.selection.request import removed
 
     fractions = sorted({line["fraction"] for line in entry["table"]})

@@ -1,4 +1,4 @@
-"""Results on stdout: a table, plain where it is not a terminal, or JSON for scripts."""
+"""Print results on stdout: a table (plain text if it is not a terminal), or JSON for scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
 
 
 def start(quiet: bool) -> None:
-    """Set how much this command says on stderr."""
+    """Set whether this command prints progress on stderr."""
     be_quiet(quiet)
 
 
@@ -77,7 +77,7 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def proof(entry: dict[str, Any]) -> None:
-    """What `compare` found: the arms, the recipe that all of them had, the verdict."""
+    """Print the result of `compare`: the arms, their common recipe, the verdict."""
     from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
@@ -91,8 +91,8 @@ def proof(entry: dict[str, Any]) -> None:
 
 
 def unproved(run: object) -> None:
-    """What is said where there was nothing to test on."""
+    """Print that nothing was tested, for a run without test rows."""
     line(
-        "Nothing is proved: there are no test rows. Give --test FILE with labelled rows that are not in the training"
-        f" rows, or run `thresher compare {run} --test FILE`."
+        "The selection was not tested, because there are no test rows. Give --test FILE with labelled rows that are not in"
+        f" the training rows, or run `thresher compare {run} --test FILE`."
     )

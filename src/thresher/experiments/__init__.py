@@ -1,1 +1,1 @@
-"""The questions that are asked of a run, one in each file, and the trainings that answer them."""
+"""The questions about a run, one per file, and the trainings that answer them."""

@@ -1,4 +1,4 @@
-"""What a study tries: arms, each one a way to choose rows."""
+"""Training arms: each is a way to select rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Hard = Literal["high", "low"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to choose rows: the column (or several), which of its ends is hard, the end that is pruned, the strategy.
+    """One way to select rows: the column (or several), which of its ends is hard, the end that is pruned, the strategy.
 
     `request` holds what else `select` takes: floors, protected rows, strata.
     """
@@ -33,17 +33,17 @@ class Arm:
 
     @property
     def name(self) -> str:
-        """For people: `vog_class easy cutoff`."""
+        """A readable name: `vog_class easy cutoff`."""
         chosen = ":".join([self.strategy, *(f"{name}={value:g}" for name, value in self.options.items())])
         return chosen if self.by is None else f"{self.column} {self.end} {chosen}"
 
     @property
     def column(self) -> str:
-        """The column, several with + between them; empty where no score is read."""
+        """The column, several with + between them; empty if no score is read."""
         return self.by or "" if not isinstance(self.by, tuple) else "+".join(self.by)
 
     def facts(self) -> dict[str, Any]:
-        """What a results table says about the arm."""
+        """The arm as a line of a results table."""
         # Imported here: the scores import SciPy, which finished steps need not wait for.
         from thresher.scores import scores
         from thresher.scores.registry import SUFFIXES

@@ -1,4 +1,4 @@
-"""A cell: one training on one choice of rows with one seed, tested once; its file holds the predictions and the figures."""
+"""A cell: one training on one selection of rows with one seed, tested once; its file has the predictions and the metrics."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def new_cell(
 
 
 def cell_key(run: Run, cell: Cell) -> str:
-    """The name of a cell: a hash of rows, test rows, model, recipe, choice of rows, steps and seed."""
+    """The name of a cell: a hash of rows, test rows, model, recipe, selection of rows, steps and seed."""
     same = {"runs", "folds", "seed", "report_to", "workers"}  # a training is the same whatever these are
     made_of = {
         "rows": run.manifest.rows_hash,
@@ -60,7 +60,7 @@ def cell_key(run: Run, cell: Cell) -> str:
 
 
 def same_training(run: Run, config: TrainConfig, cell: Cell) -> Training | None:
-    """The finished training on full data that is the very one a cell asks for, if there is one."""
+    """The finished training on full data that is identical to a cell, if there is one."""
     if cell["rows"] is not None or cell["max_steps"] != config.max_steps:
         return None
     number = cell["seed"] - config.seed
@@ -78,7 +78,7 @@ def write_cell(
     seconds: float,
     batch: int,
 ) -> dict[str, Any]:
-    """Write the predicted classes of the test rows, and return the figures, which stand in the same file."""
+    """Write the predicted classes of the test rows, and return the metrics, which are in the same file."""
     predicted = logits.argmax(1).astype(np.int32)
     truth = test.labels()
     facts = {
@@ -98,7 +98,7 @@ def write_cell(
 
 
 def read_cell(run: Run, key: str) -> dict[str, Any] | None:
-    """The figures of a finished cell; None if there is none, or its file is damaged."""
+    """The metrics of a finished cell; None if there is none, or its file is damaged."""
     path = run.cell_file(key)
     found = None if table_problem(path) else metadata(path).get(_KEY)
     return json.loads(found) if found else None

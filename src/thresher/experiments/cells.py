@@ -1,4 +1,4 @@
-"""Running cells: finished ones are never run again, the others are run side by side."""
+"""Run cells in parallel; finished ones are not repeated."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def run_cells(
 
 
 def forget_cells(run: Run, cells: Sequence[Cell]) -> None:
-    """Remove what cells left, so that they are trained again."""
+    """Remove the files of cells, so that they are trained again."""
     for cell in cells:
         run.cell_file(cell_key(run, cell)).unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Tell which training rows a prediction comes from: the proponents and opponents of some rows, by TracIn."""
+"""Explain predictions by training rows: the proponents and opponents of some rows, by TracIn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIDES = {"proponent": 1, "opponent": -1}
 
 
 def as_table(found: dict[str, Any]) -> pl.DataFrame:
-    """What `explanations` found, a line per listed row."""
+    """The result of `explanations` as a table, one line per listed row."""
     lines, targets = [], found["targets"]
     for target in targets:
         about = {"of": target["of"], "target": target["id"], "target_label": target["label"]}

@@ -1,4 +1,4 @@
-"""Cells of a frozen encoder: heads, a few in one pass."""
+"""Train cells of a frozen encoder: several heads in one pass."""
 
 from __future__ import annotations
 

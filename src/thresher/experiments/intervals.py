@@ -1,4 +1,4 @@
-"""How sure a measured difference is: training runs and test rows both leave it uncertain."""
+"""Confidence intervals of a measured difference, over training runs and test rows."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def _resampled(
 def _resampled_macro_f1(
     pred_a: Labels, pred_b: Labels, truth: Labels, draws: npt.NDArray[np.int64]
 ) -> Floats:
-    """The same for macro-F1, all resamples at once: how often a row was drawn is its weight."""
+    """The same for macro-F1, all resamples at once; the weight of a row is how often it was drawn."""
     count, rows = draws.shape
     classes = int(max(pred_a.max(), pred_b.max(), truth.max())) + 1
     cells = draws * count + np.arange(count)[:, None]

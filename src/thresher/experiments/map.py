@@ -1,4 +1,4 @@
-"""Place rows on a plane by what their texts mean, for the report."""
+"""Map the rows to a plane by the meaning of their texts, for the report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEEDS = 1 << 32
 
 
 class MapSettings(BaseModel):
-    """How many rows are drawn at most, and the seed of the draw and of the map."""
+    """The most rows to draw, and the seed of the draw and of the map."""
 
     rows: int = 3000
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Planted label noise: what it does to pruning, and which scores find it."""
+"""Planted label noise: its effect on pruning, and which scores detect it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PAPER_FRACTION = 0.05  # at which two scores are compared, as in the paper's sec
 
 
 def planted(run: Run, settings: NoiseConfig) -> dict[tuple[str, float], Noisy]:
-    """The noisy labels of every kind and level that is asked for.
+    """The noisy labels of every requested kind and level.
 
     Raises
     ------
@@ -100,7 +100,7 @@ FIGURES = "figures.json"
 
 
 def level_figures(folder: Path, made_of: str) -> dict[str, Any] | None:
-    """The figures of a finished level; None if it is not, or was made with other scores, test rows or settings."""
+    """The results of a finished level; None if it is not finished, or was made with other scores, test rows or settings."""
     try:
         content = read_json(folder / FIGURES)
     except (OSError, ValueError):
@@ -141,7 +141,7 @@ def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) 
 
 
 def refuse_idle(planted: Mapping[tuple[str, float], Noisy], n: int, settings: NoiseConfig) -> None:
-    """Refuse noise that would tell nothing: labels that did not change, fractions of no row or of all, too few rows.
+    """Refuse noise that cannot show anything: unchanged labels, fractions of no row or all rows, too few rows.
 
     `planted`: by kind and level, what `plant` gave for the same `n` rows. Pruning a fraction f leaves round((1 - f) n) of
     them, which must be at least 1 and fewer than n; two scores are compared by round(0.05 n) rows, at least 1.
@@ -196,7 +196,7 @@ def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
 
 
 def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
-    """What a run on noisy labels shows; `changed` (N,) marks the wrong labels, in the order of its rows.
+    """The results of a run on noisy labels; `changed` (N,) marks the wrong labels, in the order of its rows.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Vectors on a plane, so that neighbours stay neighbours."""
+"""Project vectors to a plane, preserving neighbourhoods."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ BOOTSTRAP = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """What S trainings on the kept rows showed beside S on all rows: the classes predicted for the test rows, (S, n) each.
+    """S trainings on the kept rows and S on all rows: the predicted classes of the test rows, (S, n) each.
 
     `fraction` is what the selection was asked to prune; of `n_full` rows it kept `n_kept`, the most where the seeds differ.
     """
@@ -46,11 +46,11 @@ class Look:
 
     @property
     def removed(self) -> float:
-        """The share of the rows that is dropped, 1 - n_kept / n_full: less than the fraction where floors and protection hold."""
+        """The share that is dropped, 1 - n_kept / n_full: less than the fraction if floors and protected rows keep more."""
         return round(1 - self.n_kept / self.n_full, 6)
 
     def facts(self, margin: float) -> dict[str, Any]:
-        """How many rows are dropped; the paired difference with its 95% interval, and what that says about a margin (0 to 1)."""
+        """How many rows are dropped; the paired difference with its 95% interval, and its meaning for a margin (0 to 1)."""
         found = paired_interval(self.kept, self.full, self.truth)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
@@ -183,7 +183,7 @@ def search(
 def crossing(
     fractions: Sequence[float], losses: Sequence[float], weights: Sequence[float], margin: float
 ) -> float:
-    """Where a curve that only falls passes -margin: isotonic fit through (0, 0) and the points, straight in between.
+    """Where a falling curve crosses -margin: an isotonic fit through (0, 0) and the points, linear in between.
 
     Infinite where no point lies below it: the curve passes it beyond the last one, if at all.
 
@@ -234,7 +234,7 @@ def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> li
 
 
 def percent(share: float) -> str:
-    """A share in percent, with four digits and no needless zeros.
+    """A share in percent, with four digits and without trailing zeros.
 
     >>> percent(0.005), percent(0.375), percent(0.4531250)
     ('0.5%', '37.5%', '45.31%')
@@ -243,7 +243,7 @@ def percent(share: float) -> str:
 
 
 def sentence(entry: dict[str, Any]) -> str:
-    """The answer in words: the share of the rows that is dropped, what to prune by for that, and what it was shown on."""
+    """The answer in words: the share of rows that can be dropped, the fraction to prune by, and the rows it was shown on."""
     margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
     cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
     if not entry["fraction"]:

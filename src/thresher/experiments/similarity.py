@@ -1,4 +1,4 @@
-"""How far two scores choose the same rows, beside what chance would give."""
+"""Similarity of the selections by two scores, with its chance level."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def chance_similarity(rows: int, selected: int) -> float:
 
 
 def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | None = None) -> pl.DataFrame:
-    """Similarity of what every two scores put at their hard end, and at their easy end.
+    """Similarity of the hard ends, and of the easy ends, of every pair of scores.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
 
 
 def end_rows(table: pl.DataFrame, name: str, end: str, fraction: float) -> Mask:
-    """Which rows a share holds that is taken from that end ("hard" or "easy") of the score, (n,)."""
+    """Which rows belong to the share at that end ("hard" or "easy") of the score, (n,)."""
     from thresher.scores import column
 
     where, hard = column(name, "auto", table.columns)

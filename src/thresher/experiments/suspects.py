@@ -1,4 +1,4 @@
-"""The rows that are most likely mislabelled: the label that the model would give, and which scores say so."""
+"""The rows that are most likely mislabelled, with the most probable label and the reasons."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thresher.scores.read import array
 from thresher.wording import shown
 
 Numbers = npt.NDArray[np.float64]
-# A score speaks against a row that is among this share of the hardest.
+# A score is named as a reason if the row is among this share of its hardest rows.
 HARDEST = 0.05
 OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "score", "why")
 
@@ -55,7 +55,7 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         table = run.scores()
         if table["id"].to_list() != signals[0]["id"].to_list():
             raise UserError(
-                f"{run}: scores and signals are of other rows; run `thresher score {run} --force`"
+                f"{run}: scores and signals have different rows; run `thresher score {run} --force`"
             )
         texts, classes = run.config.data.text, run.manifest.classes
         rows = read_rows(run.rows_file).table.select("id", *texts)
@@ -74,9 +74,9 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
 def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     """The probability of every class, averaged over the checkpoints and the runs; (N, K), in the row order of run 0.
 
-    The rows are those that the model was trained on: it comes to believe a wrong label in the end, which is why early
-    checkpoints count as much as late ones. Out-of-sample probabilities, of models that have not seen the row, are free of
-    that and cost a training per fold; they found no more of the planted errors (see the results page).
+    The model was trained on these rows and fits wrong labels in the end, so early checkpoints count as much as late ones.
+    Held-out probabilities avoid this but cost a training per fold; they found no more of the planted errors (see the results
+    page).
 
     Raises
     ------
@@ -91,8 +91,8 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     ids = runs[0].select("id")
     total: Numbers = np.zeros(0)
     for signals in runs:
-        told = signals.select(cs.by_name("id", "logits", require_all=False))
-        aligned = ids.join(told, on="id", how="left", maintain_order="left")
+        selected = signals.select(cs.by_name("id", "logits", require_all=False))
+        aligned = ids.join(selected, on="id", how="left", maintain_order="left")
         logits = array(aligned, "logits")  # (N, C, K)
         steps = range(logits.shape[1])
         mean = sum(softmax(logits[:, c].astype(np.float64), axis=1) for c in steps) / logits.shape[1]
@@ -103,7 +103,7 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
 def suspects_table(
     table: pl.DataFrame, probabilities: Numbers, classes: Sequence[str], by: str = "confidence"
 ) -> pl.DataFrame:
-    """The rows whose most probable label is not the one they have, the most suspicious first.
+    """The rows whose most probable label differs from their own, the most suspicious first.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def suspects_table(
     Returns
     -------
     `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `score` (of
-    `by`), `why` (in words). Equal scores stand in the order of p_given, then of the id.
+    `by`), `why` (in words). Ties are sorted by p_given, then by id.
 
     Raises
     ------

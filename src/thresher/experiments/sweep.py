@@ -1,4 +1,4 @@
-"""The sweep: every way to choose rows at every fraction, trained with several seeds, beside full data and random rows."""
+"""The sweep: every training arm at every fraction with several seeds, compared with full data and random rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DIGITS = 5
 
 
 class SweepSettings(BaseModel):
-    """What is tried, and the floors, protected rows and strata that hold for every way to choose rows."""
+    """The arms to try, and the floors, protected rows and strata that apply to all of them."""
 
     sweep: SweepConfig
     select: SelectConfig
@@ -50,18 +50,18 @@ def what_is_kept(run: Run, select: SelectConfig) -> dict[str, Any]:
 
 
 def same_inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
-    """The test rows, and what every selection keeps: with the same ones, lines can stand in one table."""
+    """The test rows, and what every selection keeps: lines of one table must have the same."""
     return {**test_hash(run, settings), "request": what_is_kept(run, settings.select)}
 
 
 def inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
-    """All that the lines follow from."""
+    """The inputs of the lines."""
     asked = settings.sweep.model_dump(mode="json", exclude={"workers", "engine", "address"})
     return {**same_inputs(run, settings), "sweep": asked}
 
 
 def arms(run: Run, settings: SweepSettings) -> list[Arm]:
-    """Every way to choose rows that is asked for.
+    """The requested training arms.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     own=True,
 )
 def sweep(run: Run, settings: SweepSettings) -> Facts:
-    """Try every way to choose rows; see `thresher.api.sweep`.
+    """Train and compare every arm; see `thresher.api.sweep`.
 
     Lines of an earlier sweep with the same scores, test rows, floors and protected rows are kept. With `models` the facts have
     {"models": {name: the same}} too: other models, trained on the rows that the run's scores choose (the paper's figure 8).
@@ -130,7 +130,7 @@ def result_file(run: Run) -> Path:
 
 
 def read_sweep(run: Run) -> dict[str, Any]:
-    """What the last sweep found, see `sweep_arms`; empty if there was none, or its file is damaged."""
+    """The result of the last sweep, see `sweep_arms`; empty if there was none, or its file is damaged."""
     try:
         return read_json(result_file(run))
     except (OSError, ValueError):
@@ -146,7 +146,7 @@ def sweep_arms(
     workers: int | None = None,
     place: Place = LOCAL,
 ) -> dict[str, Any]:
-    """Train every arm at every fraction with S seeds, and set it beside full data and as many random rows.
+    """Train every arm at every fraction with S seeds, and compare it with full data and as many random rows.
 
     The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
     drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
@@ -226,7 +226,7 @@ def as_many(cell: Cell, scores: pl.DataFrame) -> Cell:
 
 
 def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of this sweep, and those of a former one that it did not try again."""
+    """The lines of this sweep, and those of a former one that were not repeated."""
 
     def key(line: dict[str, Any]) -> tuple[str, ...]:
         return tuple(str(line[name]) for name in KEY)

@@ -1,4 +1,4 @@
-"""Cells of a model that is fine-tuned as a whole: one training each."""
+"""Train cells of a fine-tuned model: one training each."""
 
 from __future__ import annotations
 

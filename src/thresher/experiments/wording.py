@@ -1,4 +1,4 @@
-"""A comparison in words and lines; reads what `compare` wrote and imports no model."""
+"""A comparison as sentences and table lines; imports no model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def verdict(entry: dict[str, Any]) -> str:
 
 
 def few_seeds(seeds: int) -> str:
-    """What to know of an interval from few trainings (`paired_interval`), with a space after it; nothing from five on.
+    """A caveat about intervals from few trainings (`paired_interval`), with a space after it; empty from five on.
 
     >>> few_seeds(3), few_seeds(5)
     ('With 3 seeds the intervals can be somewhat too narrow. ', '')
@@ -39,7 +39,7 @@ def few_seeds(seeds: int) -> str:
 
 
 def caution(truth: NDArray[np.int64], full: NDArray[np.int32]) -> str:
-    """A warning where the models on all rows do no better than always guessing the largest class, else nothing.
+    """A warning if the models on all rows are no better than always guessing the largest class, else empty.
 
     `truth` (n,), `full` (S, n) the classes predicted. Better is by more than two standard errors of an accuracy of n rows.
 

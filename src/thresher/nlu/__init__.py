@@ -1,4 +1,4 @@
-"""The voice-assistant stack: rows with slots, a hierarchical model, its metrics, and pruning that fits production.
+"""The voice-assistant stack: rows with slots, a hierarchical model, its metrics, and pruning by source and domain.
 
 >>> import thresher.nlu
 >>> sorted(thresher.nlu.__all__)[:3]

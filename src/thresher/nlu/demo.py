@@ -1,4 +1,4 @@
-"""The voice-assistant stack on Home Assistant's sentence templates, start to end in a few minutes."""
+"""The demo of the voice-assistant stack: Home Assistant's sentence templates, from rows to a pruned stack in a few minutes."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SYNTHETIC = 200
 MARK = "nlu-demo.json"
 PRUNE = 0.4
 FEWEST_TEMPLATES = 3
-# A frozen encoder: the whole demo is two minutes of one core. So few rows need more epochs than a whole data set, or the pruned
-# stack is short of steps, not of rows.
+# A frozen encoder, so that the demo takes two minutes on one core. So few rows need many epochs; otherwise the pruned stack
+# would suffer from fewer steps rather than fewer rows.
 SETTINGS: dict[str, Any] = {
     "model.freeze": True,
     "model.layers": "all",
@@ -50,10 +50,10 @@ SETTINGS: dict[str, Any] = {
 
 
 def home_rows(per_intent: int = PER_INTENT, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Annotated commands from the English templates of `home-assistant-intents`: training rows, and test rows of other templates.
+    """Training rows and test rows, from different English templates of `home-assistant-intents`.
 
-    The domain is what a command is about (light, timer, ...), the intent Home Assistant's, the slots those of the template. A
-    fifth of every intent's templates is held out for the test rows. Training rows are of source "historical".
+    The domain is the subject of a command (light, timer, ...), the intent is Home Assistant's, the slots are those of the
+    template. A fifth of the templates of each intent is held out for the test rows. Training rows have source "historical".
 
     Raises
     ------
@@ -83,26 +83,21 @@ def _rows(groups: Iterable[list[tuple[Template, Command]]]) -> list[Utterance]:
     for pairs in groups:
         for template, command in pairs:
             text, slots = parse(command.annotated)
-            # Some templates put a value inside a word ("2800k"); such a row has no word tags.
+            # Some templates put a value inside a word ("2800k"), which word tags cannot express.
             with suppress(BadRow):
                 rows.append(checked(Utterance(text, command.domain, template.intent, slots)))
     return rows
 
 
 def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, Any]:
-    """Make the rows, train a stack, score and prune the historical rows, train a second stack on what is kept.
+    """Generate rows, train a stack, score and prune the historical rows, train a second stack on the kept rows.
 
     Writes OUT/train.jsonl, test.jsonl, kept.jsonl, RUN (the scored domain classifier), full and pruned (the stacks), and
     nlu-demo.json, by which it knows its folder.
 
     Returns
     -------
-    {"rows", "kept", "sources": the mix before and after, "full", "pruned": what `evaluate` returns}.
-
-    Raises
-    ------
-    UserError
-        the packages of the `demo` extra are not installed, or the folder holds something else.
+    {"rows", "kept", "sources": rows per source before and after, "full", "pruned": what `evaluate` returns}.
     """
     if not (out / MARK).is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: holds something else than this demo (no {MARK}); choose another --out")
@@ -112,7 +107,7 @@ def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, 
     write_utterances(rows, out / "train.jsonl")
     write_utterances(test, out / "test.jsonl")
     say(
-        f"nlu demo: {rows.height:,} training rows ({SYNTHETIC} synthetic), {test.height:,} test rows of other templates"
+        f"nlu demo: {rows.height:,} training rows ({SYNTHETIC} synthetic), {test.height:,} test rows from other templates"
     )
     config: StackConfig = stack_config({**SETTINGS, "seed": seed})
     full = train_stack(rows, out / "full", config, workers=workers)

@@ -1,4 +1,4 @@
-"""Slot-trail entropy and intent entropy: how varied the training rows of an intent or a domain are.
+"""Slot-trail entropy and intent entropy: measures of the variety of the training rows of an intent or a domain.
 
 Source: Anand et al., EMNLP 2023, appendix C.6.
 """
@@ -65,12 +65,12 @@ def trail_entropy(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def domain_entropy(rows: pl.DataFrame) -> pl.DataFrame:
-    """The paper's table 10 for any rows: entropy of the intents of a domain, and of the trails of its rows.
+    """Entropy of the intents and of the slot trails of every domain, as in the paper's table 10.
 
     Returns
     -------
-    `domain, rows, intents, intent_entropy, trail_entropy, mean_intent_trail_entropy` in bits: the entropy of the domain's
-    trails all together (the paper's column), and the mean of H(intent) over the domain's rows. Most trails first.
+    `domain, rows, intents, intent_entropy, trail_entropy, mean_intent_trail_entropy` in bits: the entropy of all trails of
+    the domain (the paper's column), and the mean of H(intent) over the domain's rows. Highest trail entropy first.
     """
     intents: dict[str, list[str]] = {}
     trails: dict[str, list[str]] = {}

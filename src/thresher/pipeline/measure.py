@@ -23,7 +23,7 @@ def measure(run: Run, settings: MeasureConfig, *, force: bool = False) -> Facts:
 
 
 def intact(run: Run, facts: Facts) -> str | None:
-    """The first thing that is wrong with the signals of a finished pass."""
+    """The first problem with the signals of a finished pass."""
     from thresher.signals.plan import measured_problem
 
     record = run.record("measure")

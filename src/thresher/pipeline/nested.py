@@ -1,4 +1,4 @@
-"""A run inside another one: on other rows, with the settings of that one."""
+"""A run inside another run: other rows, the same settings."""
 
 from __future__ import annotations
 

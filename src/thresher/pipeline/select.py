@@ -29,7 +29,7 @@ Hard = Literal["high", "low"]
 
 
 def intact(run: Run, facts: Facts) -> str | None:
-    """The first thing that is wrong with the files of a finished selection."""
+    """The first problem with the files of a finished selection."""
     path = run.selection_file(facts["name"])
     if problem := table_problem(path):
         return f"{path}: {problem}"
@@ -65,7 +65,7 @@ def ready(run: Run, settings: SelectConfig) -> None:
 
 @step("select", after="score", check=ready, problem=intact)
 def select(run: Run, settings: SelectConfig) -> Facts:
-    """Write a selection, the kept and the dropped rows; returns what the report and the proof need to know of it."""
+    """Write a selection and the kept and dropped rows; returns the facts that report and comparison need."""
     from thresher.selection import find
     from thresher.selection import select as choose
     from thresher.selection.request import target
@@ -114,7 +114,7 @@ def select(run: Run, settings: SelectConfig) -> Facts:
 
 
 def name_of(by: str, used: SelectConfig) -> str:
-    """What a selection is called: column, end, strategy and share, and a hash of the other settings where they are set.
+    """The name of a selection: column, end, strategy and share, and a hash of the other settings if any are set.
 
     >>> name_of("vog_class", SelectConfig()), name_of("pvi", SelectConfig(strategy="softmax", options={"temperature": 2}))
     ('vog_class-easy-cutoff-0.45', 'pvi-easy-softmax-0.45-162495')

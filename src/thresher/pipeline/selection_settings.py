@@ -1,4 +1,4 @@
-"""From the settings of a selection to what is asked of the score table."""
+"""Turn the settings of a selection into a request on the score table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thresher.wording import listed, shown
 
 
 def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
-    """Refuse a selection that could not be made at the end of a run, before hours are spent on training.
+    """Refuse an impossible selection before hours are spent on training.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Run | Non
 
 
 def carried(select: SelectConfig, given: Collection[str]) -> str:
-    """The settings that a selection has from `run.yaml`, in words; empty if they are all defaults.
+    """The settings that a selection takes from `run.yaml`, in words; empty if all are defaults.
 
     >>> carried(SelectConfig(end="hard", protect=("room=hall",), prune=0.2), ["prune"])
     'end hard, protect room=hall'
@@ -114,7 +114,7 @@ def columns_for(
 
 
 def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
-    """What a selection is asked for on the score table, where the label column is called `label`."""
+    """The arguments of a selection on the score table, in which the label column is `label`."""
 
     def named(column: str) -> str:
         return "label" if column == label else column
@@ -125,7 +125,7 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
     stratify = "label" if known is not None and known.needs_stratify and known.by else None
     protect = [text.partition("=") for text in select.protect]
     return {
-        # What auto finds is a share like this.
+        # A stand-in for the share that auto finds.
         "prune": 0.5 if select.prune == "auto" else select.prune,
         "end": select.end,
         "strategy": select.strategy,

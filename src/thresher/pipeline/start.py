@@ -1,4 +1,4 @@
-"""How a run starts and is resumed: its rows, its test rows, its settings."""
+"""Start or resume a run: its rows, its test rows, its settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
 
 
 def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
-    """What makes two runs the same: the rows, the model and the recipe, but not the test rows."""
+    """The identity of a run: rows, model and recipe, but not the test rows."""
     return {
         "rows": rows.hash(),
         "columns": [*rows.text, rows.label, *rows.groups],
@@ -86,7 +86,7 @@ def start(
     source: Source = "own",
     recorded: Recorded | None = None,
 ) -> Run:
-    """Report what the rows hold, and write them and what describes the run."""
+    """Report the audit of the rows, and write rows and manifest."""
     found = audit(rows, test)
     # A run inside another one holds its rows, which that one has reported.
     if HOME not in folder.parts:

@@ -106,5 +106,5 @@ def report_audit(lines: Iterable[str], found: Audit) -> None:
 
 
 def place_of(test: Any) -> str | None:
-    """The path of test rows that were given as one."""
+    """The path of test rows, if they were given as a path."""
     return str(test) if isinstance(test, str | Path) else None

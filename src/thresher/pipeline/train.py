@@ -25,7 +25,7 @@ from thresher.training.recipe import settled, with_defaults
 
 
 class Trainings(BaseModel):
-    """What a run trains beside its scored models: `proof_seeds` trainings on full data, in all, that a proof will ask for."""
+    """Further trainings of a run: `proof_seeds` on full data in total, which a comparison will need."""
 
     proof_seeds: int = 0
 

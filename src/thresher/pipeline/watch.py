@@ -1,4 +1,4 @@
-"""Watch a `Trainer` while it trains: a run folder with signals, without a measuring pass."""
+"""Record a `Trainer` while it trains, into a run folder with signals that needs no measuring pass."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def watch(
     out
         the run folder to write. With several processes it must be on a disk that all of them can write to.
     text, id
-        columns of the dataset to show rows by and to name them by. By default columns of strings, else the decoded tokens;
-        and a column `id`, else the number of the row.
+        columns of the dataset for the texts and the ids of the rows. By default the texts are columns of strings, else the
+        decoded tokens, and the ids a column `id`, else row numbers.
     vog
         also record online VoG; a number is the width of its sketch (by default 64).
     seed
@@ -74,8 +74,8 @@ def watch(
     UserError
         a trainer that cannot be watched, by name; a folder that holds a run or cannot be written; an unknown column. When the
         training begins: it resumes at a step before which nothing was recorded here. At its first step, before any weight has
-        changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
-        recording is warned of once.
+        changed: a loss or a model whose rows cannot be recorded separately. After that nothing ends the training: a failure of
+        the recording gives one warning.
     """
     from thresher.recording.dataset_rows import check_columns
     from thresher.recording.recorder import Recorder
@@ -122,7 +122,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def write_run(folder: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
-    """The run folder of a training that has ended: rows, signals, and what describes them."""
+    """Write the run folder of a finished training: rows, signals and manifest."""
     from thresher.recording import store
     from thresher.recording.dataset_rows import ids_of, label_of, rows_of
     from thresher.recording.table import read_recording
@@ -137,7 +137,7 @@ def write_run(folder: Path, trainer: Trainer, texts: tuple[str, ...] | None, id:
         rows = rows_of(trainer, ids, texts, numbers, None if recording.per_token else labels)
         config = RunConfig(
             data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
-            # The gradient norms that a training gives for nothing are those of its last layer.
+            # Only the gradient norms of the last layer come for free from a training.
             score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
             select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
         )
@@ -190,7 +190,7 @@ def write_signals(
 
 
 def about(trainer: Trainer) -> Recorded:
-    """What was recorded, for `run.yaml`."""
+    """Facts about the recorded training, for `run.yaml`."""
     args = trainer.args
     return Recorded(
         trainer=type(trainer).__name__,

@@ -1,4 +1,4 @@
-"""What one training step tells about each row, from logits and labels: loss, margin and length of the error."""
+"""The signals of each row from one training step, from logits and labels: loss, margin and length of the error."""
 
 from __future__ import annotations
 

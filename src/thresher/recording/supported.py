@@ -1,4 +1,4 @@
-"""What cannot be recorded is refused by name: most of it before the training, the rest at its first step."""
+"""Refuse what cannot be recorded, by name: most of it before the training, the rest at its first step."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def refuse_two_passes(step: Step) -> None:
 
 
 def refuse_step(step: Step, trainer: Trainer, vog: bool) -> None:
-    """Refuse, before any weight has changed, what only a batch can tell.
+    """Refuse, before any weight has changed, what can only be checked on a batch.
 
     Raises
     ------

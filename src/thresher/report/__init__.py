@@ -1,4 +1,4 @@
-"""One self-contained HTML page from a run folder. Reads files only: no model, no rows, no retraining."""
+"""One self-contained HTML page from a run folder. It reads files only: no model is loaded and nothing is retrained."""
 
 from thresher.report.page import write
 

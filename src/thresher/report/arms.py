@@ -1,4 +1,4 @@
-"""The arms of a comparison as figures: where each point and each interval lies on a common axis, in percent of its width."""
+"""The training arms of a comparison as figures: points and intervals as positions on a common axis, in percent of its width."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIFFERENCES = {
 
 
 def axis(values: Sequence[float], ticks: int = 4) -> tuple[float, float, list[float]]:
-    """Ends of an axis that holds all values, and round numbers on it.
+    """Ends of an axis that covers all values, and round numbers on it for the ticks.
 
     >>> axis([0.841, 0.858])
     (0.84, 0.86, [0.84, 0.845, 0.85, 0.855, 0.86])
@@ -33,8 +33,13 @@ def axis(values: Sequence[float], ticks: int = 4) -> tuple[float, float, list[fl
     return marks[0], marks[-1], marks
 
 
-def _place(value: float, low: float, high: float) -> float:
-    return round(100 * min(max((value - low) / (high - low), 0), 1), 2)
+def place(value: float, low: float, high: float) -> float:
+    """The position of a value between two ends, in percent; a value outside is placed at the nearer end.
+
+    >>> place(0.5, 0, 2), place(9, 0, 2)
+    (25.0, 100.0)
+    """
+    return round(100 * min(max((value - low) / ((high - low) or 1.0), 0.0), 1.0), 2)
 
 
 def arms_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def arms_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
     low, high, marks = axis([*spread, *(seed for value in found.values() for seed in value["values"])])
     digits = 2 if marks[1] - marks[0] < 0.001 else 1 if marks[1] - marks[0] < 0.01 else 0
     return {
-        "ticks": [{"at": _place(mark, low, high), "text": percent(mark, digits)} for mark in marks],
+        "ticks": [{"at": place(mark, low, high), "text": percent(mark, digits)} for mark in marks],
         "rows": [
             {
                 "arm": arm,
@@ -52,12 +57,12 @@ def arms_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
                 "n_train": count(entry["arms"][arm]["n_train"]),
                 "mean": percent(value["mean"], 2),
                 "std": f"± {100 * value['std']:.2f}",
-                "at": _place(value["mean"], low, high),
-                "from": _place(value["mean"] - value["std"], low, high),
-                "to": _place(value["mean"] + value["std"], low, high),
+                "at": place(value["mean"], low, high),
+                "from": place(value["mean"] - value["std"], low, high),
+                "to": place(value["mean"] + value["std"], low, high),
                 "points": [
                     {
-                        "at": _place(seed, low, high),
+                        "at": place(seed, low, high),
                         "shift": _shift(index, len(value["values"])),
                         "text": percent(seed, 2),
                     }
@@ -80,8 +85,8 @@ def differences_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
     low, high, marks = axis([0.0, *(value[end] for value in found.values() for end in ("low", "high"))])
     digits = 2 if marks[1] - marks[0] < 0.001 else 1 if marks[1] - marks[0] < 0.01 else 0
     return {
-        "zero": _place(0, low, high),
-        "ticks": [{"at": _place(mark, low, high), "text": points(mark, digits)} for mark in marks],
+        "zero": place(0, low, high),
+        "ticks": [{"at": place(mark, low, high), "text": points(mark, digits)} for mark in marks],
         "rows": [
             {
                 "key": name,
@@ -89,9 +94,9 @@ def differences_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
                 "name": DIFFERENCES[name],
                 "mean": points(value["mean"], digits_for(value)),
                 "interval": interval(value, digits_for(value)),
-                "at": _place(value["mean"], low, high),
-                "from": _place(value["low"], low, high),
-                "to": _place(value["high"], low, high),
+                "at": place(value["mean"], low, high),
+                "from": place(value["low"], low, high),
+                "to": place(value["high"], low, high),
             }
             for name, value in found.items()
         ],
@@ -123,10 +128,10 @@ def _metric_cells(entry: dict[str, Any], arm: str, metric: str) -> dict[str, str
 
 
 def _difference(entry: dict[str, Any], name: str, metric: str) -> str:
-    """A difference with its interval; full data against random rows is the measured one turned round."""
+    """A difference with its interval; that of full data to random rows is the measured one with its sign reversed."""
     if name == "full-random":
-        turned = entry["differences"]["random-full"][metric]
-        found = {"mean": -turned["mean"], "low": -turned["high"], "high": -turned["low"]}
+        reversed_ = entry["differences"]["random-full"][metric]
+        found = {"mean": -reversed_["mean"], "low": -reversed_["high"], "high": -reversed_["low"]}
     elif name in entry["differences"]:
         found = entry["differences"][name][metric]
     else:
@@ -137,7 +142,7 @@ def _difference(entry: dict[str, Any], name: str, metric: str) -> str:
 def compared_table(
     compared: dict[str, dict[str, Any]], names: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Every selection of the run folder, with the outcome where it was compared."""
+    """Every selection in the run folder, with its result if it was compared."""
     lines = []
     for name, facts in names.items():
         entry = compared.get(name)

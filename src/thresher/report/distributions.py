@@ -1,4 +1,4 @@
-"""Score distributions as counts per bin: of all rows and per class, kept and removed apart. No row leaves this file."""
+"""Score distributions as counts per bin, for all rows and per class, kept and removed rows separately."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Bools = npt.NDArray[np.bool_]
 def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | None) -> dict[str, Any]:
     """What the charts draw.
 
-    `scores` is the score table, `about` the scores of scores.json, `kept` (N,) the shown selection or None.
+    `scores` is the score table, `about` the facts of each score, `kept` (N,) the selection shown or None.
 
     Returns
     -------
-    `classes` (names, most rows first, at most 200), `n_classes` that there are, `rows` per class, `selected`, and
+    `classes` (names, most rows first, at most 200), `n_classes` in total, `rows` per class, `selected`, and
     `scores` by name:
     `hard`, `default` (form), and `forms` {raw | class | dataset: `edges` (B + 1,), `values` (B,) where every bin is one value,
     `outside` rows counted in the outermost bins, `counts` [kept, removed] of shape (1 + classes, B) with all rows first,
@@ -60,9 +60,9 @@ def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | Non
 
 
 def bins(values: Floats) -> tuple[Floats, Floats | None]:
-    """Edges (B + 1,) of the bins; and, where there are few distinct values, those values, one per bin.
+    """Edges (B + 1,) of the bins; if there are few distinct values, also those values, one per bin.
 
-    Otherwise 48 bins between the 0.5% and the 99.5% quantile, so that a few far values do not flatten the picture.
+    Otherwise 48 bins between the 0.5% and the 99.5% quantile, so that outliers do not flatten the histogram.
 
     >>> bins(np.array([0.0, 1.0, 1.0, 3.0]))
     (array([-0.5,  0.5,  2. ,  4. ]), array([0., 1., 3.]))
@@ -76,7 +76,7 @@ def bins(values: Floats) -> tuple[Floats, Floats | None]:
         first, last = 2 * distinct[0] - middle[0], 2 * distinct[-1] - middle[-1]
         return np.concatenate([[first], middle, [last]]), distinct
     low, high = np.quantile(values, [0.005, 0.995])
-    # Where nearly all rows share one value the quantiles meet.
+    # The two quantiles are equal if nearly all rows share one value.
     low, high = (low, high) if high > low else (distinct[0], distinct[-1])
     return np.linspace(low, high, BINS + 1), None
 
@@ -85,7 +85,7 @@ def form_counts(values: Floats, label: npt.NDArray[np.int64], n_classes: int, ke
     """Counts and summary of one column; `label` (N,) with `n_classes` for rows of a class that is not shown."""
     edges, distinct = bins(values)
     last = len(edges) - 2
-    # The last bin holds its right edge; what lies outside goes to the outermost bins.
+    # The last bin includes its right edge; values outside the range count in the outermost bins.
     bin_of = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, last)
     counts = []
     for part in (kept, ~kept):

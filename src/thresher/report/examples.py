@@ -13,13 +13,13 @@ from thresher.report.read import RunFiles, Selection
 
 SHOWN = 10
 MOST_CHARACTERS = 12_000  # of one text on the page
-CLAMP = 280  # characters, from which on a text is folded
+CLAMP = 280  # characters, longer texts are collapsed
 
 
 def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any]]:
-    """Per score, the ten hardest and the ten easiest rows of the column it selects by.
+    """Per score, the ten hardest and the ten easiest rows by the column that it selects by.
 
-    Rows of equal score are ordered by a hash of their id, so that the ones shown are not simply the first of the file.
+    Rows of equal score are ordered by a hash of their id, so that the rows shown are not simply the first in the file.
     """
     if files.scores is None:
         return []

@@ -1,4 +1,4 @@
-"""What the audit of the rows found, as findings that say whether they ask for a look."""
+"""The results of the audit as cards of the page; `look` marks those that the reader should check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_NAMES = 12
 
 
 def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One entry per question that the audit asked: `name`, `figure`, `text`, `look` and `examples`.
+    """One entry per check of the audit: `name`, `figure`, `text`, `look` and `examples`.
 
     >>> audit = {"n": 4, "classes": {"a": 3, "b": 1}, "groups": {}, "duplicates": {"rows": 1, "examples": []},
     ...          "conflicting": {"texts": 0, "rows": 0, "examples": []}, "empty": {"rows": 0, "ids": []},
@@ -98,7 +98,7 @@ def _singletons(names: list[str]) -> dict[str, Any]:
     return {
         "name": "Classes of one row",
         "figure": count(len(names)),
-        "text": "Nothing to learn such a class from once its row is gone."
+        "text": "If its row is dropped, the class cannot be learned."
         if names
         else "Every class has more than one row.",
         "look": bool(names),
@@ -120,20 +120,21 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": "Test rows",
                 "figure": "0",
-                "text": "None were given, so nothing can be proved.",
+                "text": "None were given, so the selection cannot be tested by retraining.",
                 "look": True,
                 **blank,
             }
         ]
-    shared, absent = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
+    shared, untested = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
     seen = (
-        f"{percent(shared / test['n'])} of the {count(test['n'])} test rows stand in train too; read the figures on unseen text."
+        f"The text of {percent(shared / test['n'])} of the {count(test['n'])} test rows also occurs in the training set; see the"
+        " result on unseen text."
         if shared
-        else f"None of the {count(test['n'])} test rows stands in train."
+        else f"None of the {count(test['n'])} test rows has a text that occurs in the training set."
     )
     return [
         {
-            "name": "Test rows seen in train",
+            "name": "Test rows also in the training set",
             "figure": count(shared),
             "text": seen,
             "look": shared > 0,
@@ -141,12 +142,12 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
         },
         {
             "name": "Classes without a test row",
-            "figure": count(len(absent)),
-            "text": "Nothing can be said about what pruning does to them."
-            if absent
-            else "Every class is tested.",
-            "look": bool(absent),
+            "figure": count(len(untested)),
+            "text": "The effect of pruning on them cannot be measured."
+            if untested
+            else "Every class has a test row.",
+            "look": bool(untested),
             "examples": [],
-            "names": _some(absent),
+            "names": _some(untested),
         },
     ]

@@ -1,4 +1,4 @@
-"""Numbers and texts as the page prints them. Everything that comes from data passes through `visible`."""
+"""Numbers and texts as the page prints them. Every text from the data passes through `visible`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import math
 from typing import Any
 
 ABSENT = "–"
-# Control characters have pictures of their own; what has none becomes the replacement character. Line breaks and tabs stay.
+# Control characters become their Unicode picture or the replacement character. Line breaks and tabs stay.
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if code not in (0x09, 0x0A)}
 _UNSEEN = _PICTURES | {0x7F: "␡"} | dict.fromkeys([*range(0x80, 0xA0), *range(0xD800, 0xE000)], "\ufffd")
 
 
 def visible(text: str) -> str:
-    r"""Text with its control characters made visible, so that none of them acts on the page.
+    r"""Text with its control characters made visible, so that none of them takes effect on the page.
 
     >>> visible("alarm\x1b[31m\r\noff\x00")
     'alarm␛[31m\noff␀'
@@ -31,7 +31,7 @@ def cut(text: str, most: int) -> str:
 
 
 def isolated(name: str, most: int = 60) -> str:
-    r"""A name inside a sentence, cut to size; whichever way its script runs, it does not turn the sentence round.
+    r"""A name for use inside a sentence, truncated; a right-to-left name does not change the direction of the sentence.
 
     >>> isolated("alarm off", 6)
     '\u2068alarm…\u2069'
@@ -40,7 +40,7 @@ def isolated(name: str, most: int = 60) -> str:
 
 
 def script_json(value: Any) -> str:
-    r"""JSON that can stand inside a script element, whatever strings it holds.
+    r"""JSON that is safe inside a script element, whatever strings it contains.
 
     >>> script_json(["</script>", "<!--", "\u2028", "&"])
     '["\\u003c/script\\u003e","\\u003c!--","\\u2028","\\u0026"]'
@@ -50,7 +50,7 @@ def script_json(value: Any) -> str:
 
 
 def known(value: Any) -> bool:
-    """Whether there is a finite number.
+    """Whether a value is a finite number.
 
     >>> known(0), known(None), known(float("nan"))
     (True, False, False)
@@ -68,7 +68,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 
 def share(value: float) -> str:
-    """A share that a person chose, in percent without needless zeros.
+    """A share that the user chose, in percent without trailing zeros.
 
     >>> share(0.45), share(0.4505), share(0.333333)
     ('45%', '45.05%', '33.33%')
@@ -100,7 +100,7 @@ def interval(found: dict[str, Any] | None, digits: int = 1) -> str:
 
 
 def digits_for(found: dict[str, Any]) -> int:
-    """Decimals of a point that mean something beside this interval: two where it is narrower than one point.
+    """Decimals to print beside an interval: two if it is narrower than one point, else one.
 
     >>> digits_for({"low": -0.008, "high": 0.004}), digits_for({"low": -0.001, "high": 0.002})
     (1, 2)
@@ -132,7 +132,7 @@ def score_value(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A time span in the two units that matter.
+    """A time span in its two largest units.
 
     >>> duration(8.24), duration(250), duration(3780), duration(None)
     ('8.2 s', '4 min 10 s', '1 h 3 min', '–')

@@ -1,4 +1,4 @@
-"""Per class and per group: the share removed and what it did to accuracy."""
+"""Per class and per group: the share removed and the change in accuracy."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ MOST_VALUES = 400
 def groups(
     files: RunFiles, selection: Selection | None, entry: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    """Lines of the table, largest loss first; None where nothing was selected.
+    """The lines of the table, largest loss first; None if nothing was selected.
 
     Returns
     -------
     `lines`; `names` of the group columns (the label first) and `label`, the label's own name; `omitted` {group: values beyond
     the 400 largest}; `small`, how many lines are flagged; `measured`, how many have an interval, `below` and `above`, how many
-    of those lie wholly below or above zero, and `chance`, how many would miss zero by chance alone; `reach`, half the width of
-    the bars' common scale in points.
+    of those lie entirely below or above zero, and `chance`, how many would exclude zero by chance alone; `reach`, half the
+    width of the bars' common scale in points.
     """
     if selection is None or files.rows is None:
         return None
     found = removed_shares(files.rows, selection.table, _columns(files))
     for name, values in (entry or {}).get("groups", {}).items():
         for value, measured in values.items():
-            # The study counts the same rows; what only it knows is added.
+            # The comparison counted the same rows; add what it measured.
             found.setdefault(name, {}).setdefault(value, {}).update(measured)
     omitted, lines = {}, []
     for name, values in found.items():

@@ -1,4 +1,4 @@
-"""How alike the scores' selections are, as square tables beside their chance level."""
+"""How similar the selections by different scores are, as square tables with their chance level."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from thresher.report.read import score_order
 
 
 def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One table per end and fraction: `scores`, `chance`, and cells with the index and how far it is from chance to one.
+    """One table per end and fraction: `scores`, `chance`, and cells with the similarity index and its lift over chance.
 
     >>> pairs = [{"score_a": a, "score_b": b, "end": "hard", "fraction": 0.05, "similarity": 0.4, "chance": 0.03}
     ...          for a, b in (("el2n", "vog"), ("vog", "el2n"))]

@@ -1,4 +1,4 @@
-"""The page: a template filled with what the run folder holds, with its style, its script and its charting library inside."""
+"""The page: a template filled from the run folder, with style, scripts and charting library inlined."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ TEMPLATE = Path(__file__).with_name("template")
 def write(run: Run) -> Path:
     """Write RUN/report.html, one page with everything inside, and return its path.
 
-    It reads the files of a run; what is not there yet is named on the page with the command that makes it. The same files give
-    the same bytes.
+    It reads the files of a run; for a step that has not been run the page shows its command. The same files give the same
+    bytes.
 
     Text from the data is escaped for HTML and for the JSON inside the page, its control characters are made visible and
-    its direction is isolated. A content security policy in the page lets no script run but its own two, and nothing be
-    loaded from anywhere.
+    its direction is isolated. A content security policy allows only the two scripts of the page and forbids loading anything.
 
     Raises
     ------
@@ -59,8 +58,15 @@ def write(run: Run) -> Path:
 
 def render(files: RunFiles) -> str:
     """The page as a string."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE),
+    environment = page_environment(TEMPLATE)
+    environment.filters |= {"percent": percent, "points": points, "interval": interval, "number": score_value}
+    return environment.get_template("page.html.j2").render(content(files))
+
+
+def page_environment(*folders: Path) -> Environment:
+    """Templates of some folders, which escape every text and make its control characters visible."""
+    return Environment(
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -69,8 +75,6 @@ def render(files: RunFiles) -> str:
             visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
         ),
     )
-    environment.filters |= {"percent": percent, "points": points, "interval": interval, "number": score_value}
-    return environment.get_template("page.html.j2").render(content(files))
 
 
 def content(files: RunFiles) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def _words(selection: Selection | None) -> dict[str, Any] | None:
 
 
 def _newer(files: RunFiles, shown: Selection | None) -> str | None:
-    """The last selection, where the page shows an older one because that one was compared."""
+    """The last selection, if the page shows an older one because only that was compared."""
     chosen = files.records["select"].facts["name"] if "select" in files.records else None
     return chosen if shown and chosen in files.selections and chosen != shown.name else None
 
@@ -156,7 +160,7 @@ def _figures(entry: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _first_score(files: RunFiles, selection: Selection | None) -> str | None:
-    """The score that the page shows first: the one that selected, else the first of all."""
+    """The score that the page shows first: the one that the selection used, else the first one."""
     column = str(selection.facts.get("column")) if selection else ""
     names = list(files.about["scores"])
     return next(
@@ -172,7 +176,7 @@ def _asset(name: str) -> str:
 
 @cache
 def _library() -> tuple[str, str]:
-    """The charting library, compressed to a fifth for the page, and the hash of its source that the policy lets run."""
+    """The charting library, compressed to a fifth of its size, and the hash of its source for the content security policy."""
     source = get_plotlyjs()
     packed = gzip.compress(source.encode(), compresslevel=9, mtime=0)
     return base64.b64encode(packed).decode(), _sha256(source)

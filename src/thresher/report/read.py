@@ -1,4 +1,4 @@
-"""What a run folder holds so far, read for the report."""
+"""The files of a run folder that the report needs, read into memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from thresher.run.integrity import read_facts, read_table
 from thresher.run.manifest import Manifest
 from thresher.run.run import JOB, TRAIN_AGAIN, Record, command
 
-# The paper's scores come first and keep their colours, whatever else was computed.
+# The paper's scores come first and keep their colours, whichever other scores there are.
 USUAL = ("vog", "el2n", "forgetting", "pvi", "tracin")
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A choice of rows: its settings, and per row whether it is kept."""
+    """A selection: its settings, and per row whether it is kept."""
 
     name: str
     facts: dict[str, Any]
@@ -32,7 +32,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of a run folder as tables and plain values; None or empty where a step has not been run yet."""
+    """The files of a run folder as tables and plain values; None or empty if the step has not been run."""
 
     run: Run
     audit: dict[str, Any] | None
@@ -42,19 +42,19 @@ class RunFiles:
     selections: dict[str, Selection]
     compared: dict[str, dict[str, Any]]
     similarity: list[dict[str, Any]]
-    records: dict[str, Record]  # of every finished step but the report's own
+    records: dict[str, Record]  # of every finished step except the report
     encoder: dict[str, Any]  # its Hugging Face configuration
     sweep: dict[str, Any] | None = None
     plane: pl.DataFrame | None = None  # id, x, y
 
     @property
     def manifest(self) -> Manifest:
-        """What describes the run."""
+        """The manifest of the run."""
         return self.run.manifest
 
 
 def read_run(run: Run) -> RunFiles:
-    """Read what is there.
+    """Read the files of the steps that have been run.
 
     Raises
     ------
@@ -106,8 +106,8 @@ def _checked(path: Path, remedy: str) -> dict[str, Any] | None:
 
 
 def shown_selection(files: RunFiles) -> Selection | None:
-    """The selection that the page is about: the last one chosen if it was compared, else the last one compared, else the last
-    one chosen."""
+    """The selection that the page shows: the last one made if it was compared, else the last one compared, else the last
+    one made."""
     chosen, proved = (
         files.records[step].facts["name"] if step in files.records else None for step in ("select", "compare")
     )
@@ -120,9 +120,10 @@ def shown_selection(files: RunFiles) -> Selection | None:
 
 
 def next_command(files: RunFiles, step: str) -> str:
-    """The command that makes what is missing for a step, which may be an earlier step.
+    """The command to run next before a step can be done: the step itself or an earlier one.
 
-    A comparison of a run without test rows asks for them. That of a watched training is the user's own, so it is Python.
+    For a run without test rows, the command of the comparison has a placeholder for their file. A recorded training is
+    compared by the user's own code, so the page shows Python.
     """
     if step == "compare" and files.manifest.source == "recorded" and files.selections:
         kept = json.dumps(str(files.run.folder / "kept.parquet"))
@@ -137,13 +138,13 @@ def next_command(files: RunFiles, step: str) -> str:
     first = next((name for name in JOB[: JOB.index(step)] if not done[name]), step)
     test = " --test FILE" if first == "compare" and not files.manifest.test_hash else ""
     if first == "train":
-        # The settings stand in run.yaml: the model, the recipe, the columns.
+        # run.yaml has the settings: the model, the recipe, the columns.
         return f"thresher train --config {shlex.quote(str(files.run.folder / 'run.yaml'))} --out {run}"
     return f"thresher {command(first)} {run}{test}"
 
 
 def to_compare(files: RunFiles) -> str:
-    """What stands before the command that compares."""
+    """The sentence before the command that compares."""
     if files.manifest.source == "recorded":
         return (
             "This training was recorded and cannot be repeated from here. To prove the selection, train on the kept rows, and on"
@@ -151,11 +152,11 @@ def to_compare(files: RunFiles) -> str:
         )
     if files.manifest.test_hash:
         return "To retrain on the kept rows and on as many random ones:"
-    return "The proof needs test rows, and this run was given none. To retrain and test on some:"
+    return "The proof needs test rows, and this run has none. To retrain and test on a file of test rows:"
 
 
 def score_order(names: Iterable[str]) -> list[str]:
-    """The paper's scores in the paper's order, all five, then the others.
+    """The paper's five scores in the paper's order, then the others.
 
     >>> score_order(["aum", "pvi"])
     ['vog', 'el2n', 'forgetting', 'pvi', 'tracin', 'aum']

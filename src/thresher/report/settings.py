@@ -1,4 +1,4 @@
-"""What was measured with what: data, model, recipe, versions, time, and what each score is made of."""
+"""The set-up of the run: data, model, recipe, versions, times, and how each score was computed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thresher.report.read import RunFiles
 from thresher.run.manifest import Recorded
 from thresher.run.run import JOB
 
-# What encoders call their number of layers.
+# The names that encoder configurations use for the number of layers.
 LAYER_KEYS = ("num_hidden_layers", "n_layers", "n_layer")
 FROZEN = ", frozen: only the head is trained, and gradients are taken at its input"
 Facts = list[tuple[str, str]]
@@ -34,7 +34,7 @@ def _steps(files: RunFiles) -> int | None:
 
 
 def moment(written: Any) -> str:
-    """A time stamp as people write it.
+    """A time stamp, shortened to minutes.
 
     >>> moment("2026-02-03T10:11:12+0000")
     '2026-02-03 10:11'
@@ -66,7 +66,7 @@ def _test_rows(files: RunFiles) -> str:
 def _model(files: RunFiles) -> Facts:
     model = files.manifest.config.model
     proxy = scored_by(files.manifest.config)
-    # Of a proxied run what was trained is the proxy.
+    # In a run with a proxy, the trained model is the proxy.
     parameters = (
         None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
     )
@@ -88,7 +88,7 @@ def _model(files: RunFiles) -> Facts:
 
 
 def scored_by(config: RunConfig) -> str | None:
-    """The proxy that scored the rows, None where it was the model itself."""
+    """The proxy that scored the rows, None if the model itself did."""
     encoder = config.proxy.encoder
     if encoder == "none":
         return None
@@ -130,12 +130,12 @@ def _training(files: RunFiles, entry: dict[str, Any] | None) -> Facts:
 
 
 def _recorded_model(recorded: Recorded) -> Facts:
-    """Of a model that was trained elsewhere: its class, and the name or folder that it was loaded from."""
+    """A model that the user's own code trained: its class, and the name or folder that it was loaded from."""
     return [("Model", recorded.model), *([("Loaded from", recorded.name)] if recorded.name else [])]
 
 
 def _recorded_training(recorded: Recorded, steps: int | None) -> Facts:
-    """Of a training that was recorded: what the trainer reported."""
+    """A recorded training: what its trainer reported."""
     length = f"{recorded.epochs:g} epochs" + (f" ({count(steps)} steps)" if steps else "")
     return [
         ("Recorded", f"a {recorded.trainer}; every row at each of its training steps, in training mode"),
@@ -155,7 +155,7 @@ def _compared(entry: dict[str, Any] | None) -> Facts:
 
 
 def times(files: RunFiles) -> list[dict[str, str]]:
-    """The finished steps, with the time that each took where it was taken."""
+    """The finished steps, with the time that each took if it was measured."""
     return [
         {"step": step, "took": duration(found.seconds or None), "finished": moment(found.finished)}
         for step in JOB

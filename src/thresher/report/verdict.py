@@ -1,4 +1,4 @@
-"""The outcome in words: what was lost or gained, how sure that is, and what was held fixed."""
+"""The result in words: the change in accuracy, its uncertainty, and what was held fixed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from thresher.report.format import count, digits_for, interval, percent, points
 from thresher.report.read import Selection
 from thresher.wording import FEW_SEEDS
 
-BLIND = ("random", "stratified")  # strategies that look at no score
+BLIND = ("random", "stratified")  # strategies that use no score
 SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
-WIDE = 0.02  # a possible loss beyond which an interval that holds zero settles nothing
+WIDE = 0.02  # an interval that includes zero but also a loss beyond this is inconclusive
 
 
 def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
-    """What the head of the page says about a comparison.
+    """The content of the top of the page: the result of a comparison.
 
     `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
-    `against_random` are the two differences that decide, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
+    `against_random` are the two differences that matter, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
     lists of sentences.
     """
     settings, differences = entry["settings"], entry["differences"]
@@ -40,7 +40,9 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
         },
         "against_random": {
             "found": beaten,
-            "badge": _badge(beaten, "Worse than random", "Not told from random", "Better than random"),
+            "badge": _badge(
+                beaten, "Worse than random", "Indistinguishable from random", "Better than random"
+            ),
             "tone": _badge(beaten, "bad", "open", "good"),
             "reading": _reading_random(beaten, digits),
         },
@@ -51,7 +53,7 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
-    """Which rows were removed, in words; `by` is empty where no score had a say."""
+    """Which rows were removed, in words; `by` is empty if no score was used."""
     strategy, end = selection.facts.get("strategy", "cutoff"), selection.facts.get("end", "easy")
     by = "" if strategy in BLIND else str(selection.facts.get("column") or selection.facts.get("by"))
     sampled = "" if strategy == "cutoff" else f", {strategy}{' sampling' if strategy in SAMPLERS else ''}"
@@ -61,7 +63,7 @@ def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str,
         "n_rows": count(n_rows),
         "by": by,
         "manner": f", {end} end{sampled}" if by else f"{strategy} draw",
-        "explained": _explained(strategy, end) if by else "No score had a say in which.",
+        "explained": _explained(strategy, end) if by else "No score was used.",
     }
 
 
@@ -73,7 +75,7 @@ def _explained(strategy: str, end: str) -> str:
         "cutoff": f"Cut off at the {end} end.",
         "window": f"Cut off at the {end} end, after the rows at the very {other} end were left out.",
         "coverage": f"Random rows of every layer of the score; those at the very {other} end were left out first.",
-        "moderate": "The rows nearest to the median score stay.",
+        "moderate": "The rows nearest to the median score are kept.",
     }.get(strategy, f"Chosen by the strategy {strategy}.")
 
 
@@ -82,7 +84,7 @@ def _badge(found: dict[str, Any], below: str, around: str, above: str) -> str:
 
 
 def _around(found: dict[str, Any]) -> str:
-    return "Not settled" if found["low"] < -WIDE else "No loss detected"
+    return "Inconclusive" if found["low"] < -WIDE else "No loss detected"
 
 
 def _against(found: dict[str, Any], digits: int) -> str:
@@ -102,41 +104,35 @@ def _moves(found: dict[str, Any], digits: int) -> str:
 def _reading_full(found: dict[str, Any], digits: int) -> str:
     worst = points(abs(found["low"]), digits).lstrip("+")
     if found["high"] < 0:
-        return f"The whole interval lies below zero: accuracy is lost, by up to {worst} points."
+        return f"The whole interval is below zero: accuracy is lost, by up to {worst} points."
     if found["low"] > 0:
-        return "The whole interval lies above zero: the kept rows alone train the better model."
+        return "The whole interval is above zero: the kept rows alone train a better model."
     if found["low"] < -WIDE:
         best = points(found["high"], digits).lstrip("+")
         return (
-            f"The interval reaches from a loss of {worst} points to a gain of {best}: nothing is settled. "
+            f"The interval reaches from a loss of {worst} points to a gain of {best}: the result is inconclusive. "
             "More seeds or test rows would narrow it."
         )
-    return f"The interval holds zero: no loss was detected, and one of more than {worst} points is unlikely."
+    return f"The interval includes zero: no loss was detected, and a loss of more than {worst} points is unlikely."
 
 
 def _reading_random(found: dict[str, Any], digits: int) -> str:
     if found["high"] < 0:
-        return (
-            "The whole interval lies below zero: random rows of the same number do better than the kept ones."
-        )
+        return "The whole interval is below zero: as many random rows do better than the kept rows."
     if found["low"] > 0:
-        return (
-            "The whole interval lies above zero: the kept rows do better than random rows of the same number."
-        )
-    return (
-        "The interval holds zero: this comparison does not tell the kept rows apart from as many random ones."
-    )
+        return "The whole interval is above zero: the kept rows do better than as many random rows."
+    return "The interval includes zero: no difference between the kept rows and as many random rows was detected."
 
 
 def _sure(settings: dict[str, Any]) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
     lines = [
         f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
-        f"{count(settings['n_test'], 'test row')}: another seed and other test rows are both allowed for."
+        f"{count(settings['n_test'], 'test row')}: they cover retraining with other seeds and resampled test rows."
     ]
     if seeds < FEW_SEEDS:
         lines.append(
-            f"With {count(seeds, 'seed')} they can still be somewhat too narrow; five or more make them firm."
+            f"With {count(seeds, 'seed')} they can be somewhat too narrow; use five or more seeds for a firm result."
         )
     return lines
 
@@ -146,7 +142,7 @@ def _fixed(settings: dict[str, Any]) -> list[str]:
     if settings["same_steps"]:
         epochs = settings.get("epochs_pruned")
         passes = (
-            f", so the fewer rows were seen more often ({epochs:g} epochs against {settings['epochs']:g})"
+            f", so the kept and the random rows were seen more often ({epochs:g} epochs against {settings['epochs']:g})"
             if epochs
             else ""
         )
@@ -160,12 +156,10 @@ def _fixed(settings: dict[str, Any]) -> list[str]:
 def _unseen(found: dict[str, Any] | None, digits: int) -> str | None:
     if not found:
         return None
-    full, random = (
-        found["differences"]["kept-full"]["accuracy"],
-        found["differences"]["kept-random"]["accuracy"],
-    )
+    full, random = (found["differences"][name]["accuracy"] for name in ("kept-full", "kept-random"))
     rows = f" ({count(found['n_test'], 'row')})" if "n_test" in found else ""
     return (
-        f"On the test rows whose text does not stand in train{rows}: {points(full['mean'], digits)} points against full data "
-        f"{interval(full, digits)}, {points(random['mean'], digits)} against random rows {interval(random, digits)}."
+        f"On the test rows whose text does not occur in the training set{rows}: {points(full['mean'], digits)} points"
+        f" against full data {interval(full, digits)}, {points(random['mean'], digits)} against random rows"
+        f" {interval(random, digits)}."
     )

@@ -83,7 +83,7 @@ class Audit(TypedDict):
 
 
 def audit(rows: Rows, test: Rows | None = None) -> Audit:
-    """Count what to know about rows before a model is trained on them.
+    """Count what can spoil a training or a test: duplicates, conflicting labels, empty texts, test overlap.
 
     Texts are compared after `normalised`; pairs are equal if both texts are. Every list of examples has at most five,
     with texts cut to 300 characters.

@@ -27,7 +27,7 @@ def grand(
     checkpoint: int | None = None,
     epoch: float = 1.0,
 ) -> pl.Series:
-    """Gradient norm: how hard the row pulls at the weights early in training.
+    """Gradient norm: how strongly the row changes the weights early in training.
 
         GraNd = || d loss(x, y) / d w at c ||_2        nats per unit of weight; shape (N,)
 

@@ -1,4 +1,4 @@
-"""How hard a row is to the harsher of two models that have not seen it."""
+"""Difficulty of a row for the stricter of two models that were not trained on it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the model said of a row's label at every checkpoint: the basis of the scores over the whole training."""
+"""The model's probability of a row's label at every checkpoint: the basis of the scores over the whole training."""
 
 from __future__ import annotations
 

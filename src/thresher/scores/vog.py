@@ -81,7 +81,12 @@ def _variance(signals: pl.DataFrame, window: str | tuple[int, ...]) -> npt.NDArr
     chosen = _indices(window, gram.shape[1])
     if len(chosen) < gram.shape[1]:
         gram = gram[:, chosen[:, None], chosen[None, :]]
-    count = len(chosen)
+    return variance_of_gram(gram)
+
+
+def variance_of_gram(gram: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Variance over C checkpoints, summed over elements, from the Gram matrices of the gradients, (N, C, C) to (N,)."""
+    count = gram.shape[1]
     trace = np.einsum("naa->n", gram) / count
     mean = np.einsum("nab->n", gram) / count**2
     spread: npt.NDArray[np.float64] = np.maximum(trace - mean, 0.0)

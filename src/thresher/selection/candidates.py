@@ -1,4 +1,4 @@
-"""What a strategy is given and what it returns: arrays over the rows, in any order."""
+"""The input and output of a strategy: arrays over the rows, in any order."""
 
 from __future__ import annotations
 
@@ -77,17 +77,19 @@ class Candidates:
 
 
 class Keys(NamedTuple):
-    """The keys of a strategy (N,) and what else decides.
+    """The keys of a strategy (N,), and optional layers or rows to keep in any case.
 
     `layer` (N,): the kept rows of a group are shared evenly among its layers, smallest first, and keys are compared within a
     layer; rows of layer -1 are kept only if the layers do not suffice. `keep` (N,): rows that are kept like those of a
-    floor. `shared`: whether each group keeps its share of the rows; if not, keys are compared over the whole table.
+    floor. `shared`: whether each group keeps its share of the rows; if not, keys are compared over the whole table. `note`: a
+    warning that the user should see.
     """
 
     key: Numbers
     layer: NDArray[np.int32] | None = None
     keep: Mask | None = None
     shared: bool = True
+    note: str | None = None
 
 
 def exact_mean(values: Numbers) -> float:

@@ -44,6 +44,8 @@ def decide(table: Table, request: Request) -> Decision:
     rows = table.rows
     made = request.strategy.function(rows, **request.options)
     keys = made if isinstance(made, Keys) else Keys(made)
+    if keys.note:
+        warnings.warn(f"{request.where}: {keys.note}", stacklevel=2)
     key = np.where(rows.protected, np.inf, keys.key)
     raised = rows.protected if keys.keep is None else rows.protected | keys.keep
     if request.floor:

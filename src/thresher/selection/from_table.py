@@ -1,4 +1,4 @@
-"""Selection on anyone's scores table in parquet files, however large."""
+"""Selection from a table of scores in parquet files of any size."""
 
 from __future__ import annotations
 

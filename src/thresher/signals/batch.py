@@ -1,4 +1,4 @@
-"""Everything that one batch of rows gives, checkpoint after checkpoint."""
+"""Measure the signals of one batch of rows, checkpoint by checkpoint."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def measure_batch(
     batch: dict[str, Tensor],
     labels: Tensor,
     layers: dict[str, list[nn.Module]],
-    moments: Sequence[str],
+    statistics: Sequence[str],
 ) -> dict[str, np.ndarray]:
     """Signals of a batch: one forward per checkpoint, one full backward, one that stops at the last encoder layer.
 
-    What is not asked for is not computed: without `layers` there is no second backward, without `moments` no full one.
+    Only what is requested is computed: no second backward without `layers`, no full backward without `statistics`.
 
     Parameters
     ----------
@@ -50,24 +50,24 @@ def measure_batch(
         (B,) true classes.
     layers
         modules by the name of the signal that their squared gradient norms are summed into.
-    moments
-        names of `MOMENTS`.
+    statistics
+        names of `STATISTICS`.
 
     Returns
     -------
     logits (B, C, K); one (B, C) array per entry of `layers`, |dloss/dW|^2; of the gradients g_c = d logit_true / d embedding
-    output at checkpoint c what `moments` names: see `gram` and `window_std`.
+    output at checkpoint c what `statistics` names: see `gram` and `window_std`.
     """
     logits: list[Tensor] = []
     gradients: list[Tensor] = []
     norms: dict[str, list[Tensor]] = {name: [] for name in layers}
     modules = [module for group in layers.values() for module in group]
-    with torch.set_grad_enabled(bool(modules or moments)):
+    with torch.set_grad_enabled(bool(modules or statistics)):
         for weights in checkpoints:
             swap_weights(model, weights)
-            # Without moments nothing below the layers takes a gradient, and nothing of it is kept for a backward.
+            # Without statistics nothing below the layers takes a gradient, and nothing of it is kept for a backward.
             leaf: AbstractContextManager[dict[str, Tensor]] = (
-                embedding_leaf(model) if moments else nullcontext({})
+                embedding_leaf(model) if statistics else nullcontext({})
             )
             with leaf as found, layer_flow(modules) as flow:
                 output = model(**batch).logits
@@ -75,18 +75,18 @@ def measure_batch(
             if modules:
                 loss = nn.functional.cross_entropy(output, labels, reduction="sum")
                 outputs = [flow[module][1] for module in modules]
-                given = torch.autograd.grad(loss, outputs, retain_graph=bool(moments))
+                given = torch.autograd.grad(loss, outputs, retain_graph=bool(statistics))
                 at_output = dict(zip(modules, given, strict=True))
                 for name, group in layers.items():
                     rows = [squared_norm(module, flow[module][0], at_output[module]) for module in group]
                     norms[name].append(torch.stack(rows).sum(0))
-            if moments:
+            if statistics:
                 true_logit = output.gather(1, labels[:, None]).sum()
                 gradients.append(torch.autograd.grad(true_logit, found["embedding"])[0].flatten(1))
     stacked = torch.stack(gradients, 1) if gradients else torch.empty(0)  # (B, C, T * H)
     values = {
         "logits": torch.stack(logits, 1),
-        **{name: MOMENTS[name](stacked) for name in moments},
+        **{name: STATISTICS[name](stacked) for name in statistics},
         **{name: torch.stack(by_checkpoint, 1) for name, by_checkpoint in norms.items()},
     }
     return {name: value.cpu().numpy() for name, value in values.items()}
@@ -134,4 +134,4 @@ def window_std(gradients: Tensor) -> Tensor:
 
 
 # What is kept of the gradients (B, C, E) of a row at every checkpoint, by the name of the signal.
-MOMENTS: dict[str, Callable[[Tensor], Tensor]] = {"gradient_gram": gram, "gradient_std": window_std}
+STATISTICS: dict[str, Callable[[Tensor], Tensor]] = {"gradient_gram": gram, "gradient_std": window_std}

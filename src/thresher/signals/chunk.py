@@ -1,4 +1,4 @@
-"""One chunk of rows, the unit of work, of resume and of distribution."""
+"""Measure one chunk of rows: the unit of work, of resume and of distribution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from thresher.run import parquet
 from thresher.run.layout import Layout
 from thresher.run.training import Training
 from thresher.signals.attention import use_short_attention
-from thresher.signals.batch import MOMENTS, Weights, measure_batch, swap_weights
+from thresher.signals.batch import STATISTICS, Weights, measure_batch, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
@@ -36,7 +36,7 @@ Inputs = Tokens | Features
 
 
 def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
-    """Model, tokenizer and the weights of all checkpoints of a plan, kept by the process from chunk to chunk.
+    """Model, tokenizer and the weights of all checkpoints of a plan, cached by the process between chunks.
 
     With bfloat16 the weights stay in float32; matrix products run in bfloat16 (autocast).
     """
@@ -64,15 +64,15 @@ def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tupl
 
 
 def in_bfloat16(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
-    """The same forward with its matrix products in bfloat16; backward follows it."""
+    """The forward pass with matrix products in bfloat16, and its backward likewise."""
     wrapped: Callable[..., Any] = torch.autocast(device, torch.bfloat16)(forward)
     return wrapped
 
 
 def two_rows(inputs: Inputs) -> Inputs:
-    """Two equal rows, of three tokens each where there are tokens.
+    """The first row twice, with three tokens each, to try formulas on.
 
-    An input that is shared by the rows, or has no row axis, does not look like one per row then.
+    With two rows and three positions, an input without a row axis cannot be mistaken for one with it.
     """
     if isinstance(inputs, Features):
         return inputs.take([0, 0])
@@ -84,12 +84,12 @@ def two_rows(inputs: Inputs) -> Inputs:
 def usable_layers(
     model: Model, weights: Weights, tokens: Inputs
 ) -> tuple[dict[str, list[nn.Module]], dict[str, str]]:
-    """The layers whose gradients the rules give, and the reason for each that they do not, tried on a few rows."""
+    """The layers to whose gradients a ghost rule applies, and the reason for each other one, checked on two rows."""
     usable: dict[str, list[nn.Module]] = {}
     refused: dict[str, str] = {}
     swap_weights(model, weights)
     batch = two_rows(tokens).batch([0, 1], next(iter(weights.values())).device)
-    # Formulas are told apart in full precision, not in bfloat16.
+    # Formulas are compared in full precision, not in bfloat16.
     forward = inspect.unwrap(model.forward)
     for name, find in measured_layers(model).items():
         try:
@@ -119,7 +119,7 @@ def measure_tokens(
     device = next(iter(weights[0].values())).device
     usable = usable_layers(model, weights[0], tokens)[0] if signals else {}
     layers = {name: modules for name, modules in usable.items() if name in signals}
-    moments = [name for name in MOMENTS if name in signals]
+    statistics = [name for name in STATISTICS if name in signals]
     results: dict[str, np.ndarray] = {}
     queue = tight_batches(tokens.lengths, batch_tokens)
     while queue:
@@ -127,12 +127,12 @@ def measure_tokens(
         try:
             batch = tokens.batch(rows, device)
             values = measure_batch(
-                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, moments
+                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, statistics
             )
         except torch.cuda.OutOfMemoryError as error:
             if len(rows) == 1:
                 raise UserError(
-                    "the GPU has no memory for a single row; give a smaller max_length"
+                    "the GPU has too little memory for a single row; use a smaller max_length"
                 ) from error
             torch.cuda.empty_cache()
             queue[:0] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
@@ -162,7 +162,7 @@ def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
 
 
 def class_numbers(plan: Plan, rows: pl.DataFrame) -> NDArray[np.int64]:
-    """The place of each row's label among the classes, (N,)."""
+    """The class index of each row, (N,)."""
     classes, labels = plan.inputs.classes, rows[plan.inputs.label]
     return labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
 

@@ -83,7 +83,7 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
 
 
 def prepare(run: Run, plan: Plan) -> None:
-    """Write what is measured once for a training: its checkpoint table and the logits of its model on empty input."""
+    """Write what is measured once per training: its checkpoint table and the logits of its model on empty input."""
     model, tokenizer, _ = loaded(plan)
     hidden = int(model.encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
     table = checkpoint_table(run.checkpoints(plan.training), hidden)

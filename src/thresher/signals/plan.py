@@ -1,4 +1,4 @@
-"""What one training's measurement is made of: chunks of rows, the digest that its parts must carry, and what is left to do."""
+"""The plan of a measurement: its chunks of rows, the digest that every part must carry, and which parts are missing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK_KEY = b"thresher.chunk"
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the measuring of a chunk needs to know of the rows: columns, class names, and the longest row in tokens."""
+    """What measuring a chunk needs to know about the rows: columns, class names, and the length limit in tokens."""
 
     text: tuple[str, ...] = ()
     label: str = "label"
@@ -167,7 +167,7 @@ def read_plan(run: Layout, training: Training) -> tuple[Plan, list[float] | None
 
 
 def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[float] | None, pl.DataFrame]:
-    """What was measured of a training: its rows in order, the logits of its model on empty input, its checkpoints.
+    """The measurement of a training: its rows in order, the logits of its model on empty input, its checkpoints.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[floa
 
 
 def signals_problem(run: Layout, training: Training) -> str | None:
-    """The first thing that is wrong with a measurement, with the file's name; None if nothing is."""
+    """The first problem with a measurement, with the name of the file; None if there is none."""
     try:
         plan, _ = read_plan(run, training)
     except UserError as error:
@@ -199,7 +199,7 @@ def scored_trainings(run: Run) -> list[Training]:
 
 
 def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
-    """The first thing that is wrong with the signals of a run, with the file's name; None if nothing is."""
+    """The first problem with the signals of a run, with the name of the file; None if there is none."""
     trainings = scored_trainings(run) or run.measured()
     if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
         return problem

@@ -1,4 +1,4 @@
-"""Which trainings are finished, and whether what they left still matches its checksums."""
+"""Which trainings are finished, and whether their files match their checksums."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def finished(run: Run, training: Training) -> bool:
 
 
 def mark_finished(run: Run, training: Training, **facts: Any) -> None:
-    """Write `done.json`: what is known about a training, and the digests of what it left."""
+    """Write `done.json`: facts about a training, and the digests of its files."""
     files = [
         *(path / "checkpoint.json" for path in list_checkpoints(run.checkpoints(training))),
         *sorted(run.evaluations(training).glob("step-*.parquet")),
@@ -108,7 +108,7 @@ def model_problem(run: Run) -> str | None:
 
 
 def trainings_problem(run: Run) -> str | None:
-    """The first thing that is wrong with what the trainings of a run left; None if nothing is."""
+    """The first problem with the files of the trainings of a run; None if there is none."""
     damaged = next(damaged_trainings(run), None)
     return damaged[1] if damaged else model_problem(run)
 

@@ -1,4 +1,4 @@
-"""One fine-tuning with Hugging Face `Trainer`: two learning rates, checkpoints, whole-set evaluations, resume."""
+"""Fine-tune one model with Hugging Face `Trainer`: two learning rates, checkpoints, whole-set evaluations, resume."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from thresher.training.vocabulary import trimmed_vocabulary
 
 
 class _TokenRows(Dataset[Any]):
-    """Rows by their number; a batch is made when its rows are known."""
+    """A dataset of row numbers; the collator makes the batch of the rows."""
 
     def __init__(self, tokens: Tokens, labels: np.ndarray) -> None:
         self.tokens, self.labels = tokens, labels
@@ -49,7 +49,7 @@ class _TokenRows(Dataset[Any]):
 
 
 class _OrderedTrainer(Trainer):
-    """Trainer with an order that depends on the seed and the epoch alone."""
+    """Trainer with an order of rows that depends only on seed and epoch."""
 
     def __init__(self, *args: Any, order: LengthGroupedOrder, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -67,7 +67,7 @@ class _OrderedTrainer(Trainer):
 
 
 class _SharedTrainer(Trainer):
-    """Trainer of one process among several, which has its share of every batch."""
+    """Trainer of one of several processes that share every batch."""
 
     def __init__(self, *args: Any, order: LengthGroupedOrder, epoch: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -92,7 +92,7 @@ def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, A
 
 
 def _arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> TrainingArguments:
-    """What Trainer is told of a recipe of `total` steps."""
+    """Trainer's arguments for a recipe of `total` steps."""
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=config.batch_size // world(),
@@ -109,7 +109,7 @@ def _arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> Trai
         remove_unused_columns=False,
         dataloader_pin_memory=torch.cuda.is_available(),
     )
-    # Without torchrun Trainer would spread over all GPUs, with a batch for each: another recipe.
+    # Without torchrun Trainer would use all GPUs with one batch each, which changes the recipe.
     hf_compat.use_one_gpu(arguments)
     return arguments
 
@@ -123,19 +123,19 @@ def fit(
     folder: Path,
     record: Record | None = None,
 ) -> int:
-    """Fine-tune `model` in place; returns the number of optimiser steps, on a diet those it stands for.
+    """Fine-tune `model` in place; returns the number of optimiser steps, on a diet those of a training on all rows.
 
     With `record`, checkpoints and whole-set evaluations are written, and a killed training resumes from its last checkpoint
     (weights, optimiser, schedule, data order and random state), ending with the same weights bit for bit. Under torchrun every
-    process calls it with the same arguments: each takes its share of every batch, and the first one writes. What a diet
-    did goes to `diet.json` in `folder`.
+    process calls it with the same arguments: each takes its share of every batch, and the first one writes. The facts of a
+    diet are written to `diet.json` in `folder`.
 
     Raises
     ------
     UserError
-        the disk is full or cannot be written, or the training was begun by another number of processes.
+        the disk is full or cannot be written, or the training was started by another number of processes.
     """
-    with trimmed_vocabulary(model, tokens, config.weight_decay) as (tokens, whole):
+    with trimmed_vocabulary(model, tokens, config.weight_decay) as (tokens, full):
         total = steps_of(config, len(tokens))
         optimizer = torch.optim.AdamW(
             parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
@@ -147,7 +147,7 @@ def fit(
         if record:
             evaluates = evaluation_steps(config, total, per_epoch) if record.evaluations else []
             checkpoints = CheckpointCallback(
-                record, tokens, labels, checkpoint_steps(config, total), evaluates, whole
+                record, tokens, labels, checkpoint_steps(config, total), evaluates, full
             )
             callbacks.append(checkpoints)
             with agreed():
@@ -173,13 +173,15 @@ def fit(
                 )
                 trainer.remove_callback(PrinterCallback)
                 if rank():
-                    torch.manual_seed(seed + (rank() << 32))  # each process drops other units of its rows
+                    torch.manual_seed(
+                        seed + (rank() << 32)
+                    )  # so that the dropout masks differ between processes
                 if config.diet != "none":
                     diet = put_on_diet(trainer, config.diet, None, config.diet_options)
                     if record:
                         checkpoints.clock = diet.position
                 trainer.train(resume_from_checkpoint=point)
-                # What is measured later is measured in float32: the autocast of the training goes.
+                # Remove the autocast of the training, because signals are measured in float32.
                 trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         except (OSError, RuntimeError) as error:
             if not failed_to_write(error):

@@ -1,4 +1,4 @@
-"""Which loggers a recipe may name."""
+"""Check the names of loggers in a recipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training leaves behind while it runs: checkpoints, whole-set evaluations, states to resume from, its progress."""
+"""The files of a training while it runs: checkpoints, whole-set evaluations, states to resume from, its progress."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from thresher.models.tokens import Tokens
 from thresher.run.integrity import folder_problem, table_problem, write_table
 from thresher.training.checkpoints import save_weights
 from thresher.training.predict import predict_logits
-from thresher.training.resume import Recorded, mark_whole
+from thresher.training.resume import Recorded, mark_complete
 from thresher.training.shared import interleaved
 from thresher.training.vocabulary import Weights
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a training leaves behind beside its weights: where checkpoints and whole-set evaluations go, and row ids."""
+    """Where a training writes checkpoints and whole-set evaluations, and the row ids."""
 
     checkpoints: Path
     evaluations: Path | None
@@ -44,8 +44,8 @@ class Record:
 class CheckpointCallback(TrainerCallback):
     """Saves weights, learning rates and whole-set evaluations at their steps, and Trainer's own state for a resume.
 
-    Of several processes each evaluates its share of the rows, and the first one writes. `whole` makes weights to save of those
-    that are trained.
+    Of several processes each evaluates its share of the rows, and the first one writes. `full` restores the
+    full vocabulary in the weights to save.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class CheckpointCallback(TrainerCallback):
         labels: np.ndarray,
         saves: list[int],
         evaluates: list[int],
-        whole: Callable[[Weights], Weights],
+        full: Callable[[Weights], Weights],
     ) -> None:
-        self.record, self.tokens, self.labels, self.whole = record, tokens, labels, whole
+        self.record, self.tokens, self.labels, self.full = record, tokens, labels, full
         self.saves, self.evaluates = frozenset(saves), frozenset(evaluates)
         self.recorded: Recorded = {"checkpoints": [], "evaluations": []}
         self.rates = (0.0, 0.0)
@@ -113,7 +113,7 @@ class CheckpointCallback(TrainerCallback):
                 "head_lr": self.rates[1],
             }
             if rank() == 0:
-                save_weights(self.record.checkpoint(step), self.whole(model.state_dict()), facts)
+                save_weights(self.record.checkpoint(step), self.full(model.state_dict()), facts)
             self.recorded["checkpoints"].append(step)
             control.should_save = step < state.max_steps
 
@@ -122,11 +122,11 @@ class CheckpointCallback(TrainerCallback):
     ) -> None:
         gather("saved")  # every process writes its own random state
         if rank() == 0:
-            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
+            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
 
 
 class Progress(TrainerCallback):
-    """Leaves the number of the step in a file, once a second, for whoever watches."""
+    """Writes the step number to a file once a second, for a progress bar in another process."""
 
     def __init__(self, file: Path) -> None:
         self.file, self.told = file, 0.0
@@ -140,5 +140,5 @@ class Progress(TrainerCallback):
 
 
 def progress_file(folder: Path) -> Path:
-    """Where a training in `folder` says how far it is."""
+    """The progress file of a training in `folder`."""
     return folder / "progress"

@@ -1,4 +1,4 @@
-"""The point that a killed training goes on from: Trainer's own state, told whole by a file that is written last."""
+"""The state that a killed training resumes from: Trainer's own files, marked as complete by a file that is written last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thresher.run.integrity import file_digests, read_json, write_json
 
 Recorded = dict[str, list[int]]
 
-WHOLE = "thresher-whole.json"
+COMPLETE = "thresher-complete.json"
 KEPT = 2
 
 
@@ -23,43 +23,41 @@ def step_of(state: Path) -> int:
 
 
 def saved_states(folder: Path) -> list[Path]:
-    """What Trainer saved in a folder, whole or not, the newest first."""
+    """The states that Trainer saved in a folder, complete or not, the newest first."""
     return sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True)
 
 
-def mark_whole(state: Path, recorded: Recorded) -> None:
-    """Note that a state is wholly there, with the digests of its files and the steps of what was `recorded` until then, and
-    remove those before the last one.
-    """
+def mark_complete(state: Path, recorded: Recorded) -> None:
+    """Mark a state as complete, with the digests of its files and the steps `recorded`, and remove all but the last two."""
     facts = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
-    write_json(state / WHOLE, facts)
+    write_json(state / COMPLETE, facts)
     for older in saved_states(state.parent)[KEPT:]:
         remove(older)
 
 
 def remove(state: Path) -> None:
-    """Remove a state; it stops being whole first, so that half of it is never taken for all."""
-    (state / WHOLE).unlink(missing_ok=True)
+    """Remove a state; its mark goes first, so that an interrupted removal does not leave a state that looks complete."""
+    (state / COMPLETE).unlink(missing_ok=True)
     shutil.rmtree(state)
 
 
 def recorded_at(state: Path) -> Recorded:
-    """The steps of what was recorded until a whole state was saved."""
-    recorded: Recorded = read_json(state / WHOLE)["recorded"]
+    """The steps recorded until a complete state was saved."""
+    recorded: Recorded = read_json(state / COMPLETE)["recorded"]
     return recorded
 
 
 def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recorded: True) -> str | None:
-    """The newest state in a folder that is whole and `usable`, given what was recorded until then; all others are removed.
+    """The newest state in a folder that is complete and `usable`, given the steps recorded until then; all others are removed.
 
     Raises
     ------
     UserError
-        it was saved by another number of processes: their random states and sums are not those of this one.
+        it was saved by another number of processes, which have other random states and sums.
     """
     point = None
     for state in saved_states(folder):
-        facts = _whole(state) if point is None else None
+        facts = _complete(state) if point is None else None
         if facts is None or not usable(facts["recorded"]):
             remove(state)
             continue
@@ -67,16 +65,16 @@ def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recor
             how = f"`torchrun --nproc-per-node {facts['processes']} -m thresher train ...`"
             how = "without torchrun" if facts["processes"] == 1 else f"with {how}"
             raise UserError(
-                f"{folder}: begun by {facts['processes']} process(es); go on {how}, or start over with --force"
+                f"{folder}: was started with {facts['processes']} process(es); resume {how}, or start over with --force"
             )
         point = str(state)
     return point
 
 
-def _whole(state: Path) -> dict[str, Any] | None:
+def _complete(state: Path) -> dict[str, Any] | None:
     try:
-        facts = read_json(state / WHOLE)
-        there = file_digests(state)
-        return facts if "recorded" in facts and {**there, **facts["files"]} == there else None
+        facts = read_json(state / COMPLETE)
+        found = file_digests(state)
+        return facts if "recorded" in facts and {**found, **facts["files"]} == found else None
     except (OSError, ValueError, KeyError):
         return None

@@ -66,7 +66,7 @@ def shared_loss(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, An
 
 
 def interleaved(parts: list[np.ndarray]) -> np.ndarray:
-    """The whole of what was dealt out one by one.
+    """The inverse of dealing out one by one.
 
     >>> interleaved([np.array([0, 2, 4]), np.array([1, 3])]).tolist()
     [0, 1, 2, 3, 4]

@@ -45,7 +45,7 @@ def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Clas
 
 
 def train_runs(run: Run, proof_seeds: int = 0) -> dict[str, Any]:
-    """Train every run that is not finished yet, side by side; an interrupted one goes on from its last checkpoint.
+    """Train every unfinished run, in parallel; an interrupted one resumes from its last checkpoint.
 
     Under torchrun all processes share one training after the other.
 
@@ -100,7 +100,7 @@ def train_runs(run: Run, proof_seeds: int = 0) -> dict[str, Any]:
 
 
 def fine_tune_runs(run: Run, wanted: Sequence[Training], left: Sequence[Training]) -> None:
-    """Fine-tune the models that are left of those wanted: side by side, or one after the other where processes share each."""
+    """Fine-tune the unfinished models: in parallel, or one after the other if torchrun's processes share each."""
     config = run.config.train
     total = sum(steps_of(recipe(config, training), run.manifest.n_rows) for training in left)
     files = [progress_file(run.progress(training.name)) for training in left]
@@ -113,7 +113,7 @@ def fine_tune_runs(run: Run, wanted: Sequence[Training], left: Sequence[Training
 
 
 def side_by_side(run: Run, config: TrainConfig, wanted: int, left: Sequence[Training]) -> None:
-    """Do the trainings that are left of the number wanted, as many at a time as there are cores for."""
+    """Run the unfinished trainings, as many at a time as the cores allow."""
     # The trainings for the proof come on top and may not change the threads, and so the numbers, of the scored ones.
     threads = config.threads or share_cores(2 * config.runs)[1]
     workers, _ = share_cores(wanted, config.workers or max(1, cores() // threads))

@@ -43,16 +43,16 @@ def trimmed_vocabulary(
     table, used, small, fewer = found
     (name,) = (f"encoder.{one}" for one, weight in encoder.named_parameters() if weight is table.weight)
 
-    def whole(weights: Weights) -> Weights:
+    def full(weights: Weights) -> Weights:
         filled = table.weight.detach().clone()
         filled[torch.from_numpy(used)] = weights[name].detach().to(filled)
         return {**weights, name: filled}
 
     encoder.set_input_embeddings(small)
     try:
-        yield fewer, whole
+        yield fewer, full
         # Not after an exception: the weights may be on a device that no longer responds.
-        table.weight.data = whole({name: small.weight})[name].to(small.weight)
+        table.weight.data = full({name: small.weight})[name].to(small.weight)
     finally:
         encoder.set_input_embeddings(table)
 

@@ -45,7 +45,7 @@ def self_influence(problem: Problem) -> np.ndarray:
         normalized_grad=False,
         layer_name=[f"model.{name}" for name in problem.parameters],
     )
-    # It projects to 512 dimensions whatever the constructor is told; this is its exact path.
+    # It projects to 512 dimensions whatever the constructor gets; this is its exact path.
     attributor.projector_kwargs = None
     batches = problem.batches(lambda batch: (batch["input_ids"], batch["attention_mask"], batch["labels"]))
     with torch.no_grad():

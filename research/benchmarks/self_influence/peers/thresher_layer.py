@@ -1,4 +1,4 @@
-"""thresher, this layer alone: what `measure.signals: [encoder_sq_norm]` computes."""
+"""thresher, only this layer: as with `measure.signals: [encoder_sq_norm]`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ def self_influence(problem: Problem) -> np.ndarray:
     values = np.zeros(len(problem.labels))
     for rows in tight_batches(problem.tokens.lengths, BATCH_TOKENS):
         batch, labels = pad_batch(problem.tokens, rows), torch.from_numpy(problem.labels[rows])
-        found = measure_batch(problem.model, problem.checkpoints, batch, labels, layers, moments=())
+        found = measure_batch(problem.model, problem.checkpoints, batch, labels, layers, statistics=())
         values[rows] = found["squared norm"] @ np.array(problem.rates)
     return values

@@ -25,7 +25,9 @@ Threshold = Annotated[
     typer.Option("--threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"),
 ]
 Share = Annotated[float, typer.Option("--share", metavar="P", help="planned share of users in arm A")]
-Resamples = Annotated[int, typer.Option("--resamples", metavar="N", min=200, max=1_000_000, help="of users")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", metavar="N", min=200, max=1_000_000, help="resamples of the users")
+]
 AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
 
 
@@ -45,7 +47,7 @@ def ab(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """UER, PDR and PDR-tail of two arms: relative change, interval and p value, with users as units."""
+    """Compare two arms by UER, PDR and PDR-tail: relative change, interval and p value, with users as units."""
     terminal.start(quiet)
     from thresher.nlu.ab import compare_logs, read_log
     from thresher.progress import warn
@@ -85,11 +87,12 @@ def replay(
         Path, typer.Argument(metavar="STACK_B", help="the other stack", show_default=False, parser=as_place)
     ],
     test: Annotated[
-        list[Path], typer.Option("--test", metavar="FILE", help="test rows that users say", parser=as_place)
+        list[Path],
+        typer.Option("--test", metavar="FILE", help="test rows that simulated users send", parser=as_place),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="FOLDER", help="where A.parquet and B.parquet go", parser=as_place),
+        typer.Option("--out", metavar="FOLDER", help="folder for A.parquet and B.parquet", parser=as_place),
     ],
     users: Annotated[int, typer.Option("--users", metavar="N", min=4, max=1_000_000)] = 4000,
     domain_threshold: DomainThreshold = None,
@@ -98,7 +101,7 @@ def replay(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate two arms' logs: test utterances with a long tail, users who rephrase or give up. A simulation, no user test."""
+    """Simulate the logs of two arms: long-tailed test utterances, users who rephrase or give up. Not a test with real users."""
     terminal.start(quiet)
     import polars as pl
 

@@ -1,4 +1,4 @@
-"""`thresher nlu score | select | study | report`: pruning the rows of a stack, and what it does."""
+"""`thresher nlu score | select | study | report`: score and prune the training rows of a stack, and study the effect."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Strategy = Annotated[
 Sources = Annotated[
     list[str] | None, typer.Option("--source", metavar="NAME", help="prune rows of this source only")
 ]
-Floor = Annotated[int, typer.Option("--floor", metavar="N", min=0, help="rows of every domain that are kept")]
+Floor = Annotated[int, typer.Option("--floor", metavar="N", min=0, help="least rows to keep of every domain")]
 Protect = Annotated[
     list[str] | None, typer.Option("--protect", metavar="COL=VALUE", help="rows that are never dropped")
 ]
@@ -63,18 +63,20 @@ StudyPrune = Annotated[
 ]
 StudyTechnique = Annotated[
     list[str] | None,
-    typer.Option("--technique", metavar="NAME", help="with --prune: what to compare at each share"),
+    typer.Option("--technique", metavar="NAME", help="with --prune: a technique to compare at each share"),
 ]
 SameSteps = Annotated[
     bool,
     typer.Option(
-        "--same-steps", help="train pruned rows for as many steps as all rows, not for as many epochs"
+        "--same-steps",
+        help="train on pruned rows for as many steps as on all rows, instead of as many epochs",
     ),
 ]
 MixedSources = Annotated[
     bool,
     typer.Option(
-        "--mixed-sources/--no-mixed-sources", help="also add synthetic rows, and prune the others only"
+        "--mixed-sources/--no-mixed-sources",
+        help="also study a mix with synthetic rows, of which only the others are pruned",
     ),
 ]
 STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %", "dIRER %", "sigma DCER")
@@ -95,7 +97,7 @@ def score(
         typer.Option(
             "--without",
             metavar="FILE",
-            help="leave out rows whose text is in these test rows",
+            help="leave out rows whose text occurs in these test rows",
             parser=as_place,
         ),
     ] = None,
@@ -132,7 +134,7 @@ def _without(rows: Any, tests: list[Any]) -> Any:
     left = without_test_texts(rows, tests)
     if left.height < rows.height:
         say(
-            f"{rows.height - left.height:,} of {rows.height:,} training rows have the text of a test row; they are left out"
+            f"{rows.height - left.height:,} of {rows.height:,} training rows are left out: their text occurs in the test rows"
         )
     return left
 
@@ -151,7 +153,7 @@ def select(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the training rows to keep, and write them as annotated rows."""
+    """Select the training rows to keep, and write them as annotated rows."""
     terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
     from thresher.nlu.pruning.score import inputs_of, read_scores
@@ -193,7 +195,9 @@ def named_tests(texts: list[str], skip_bad: bool) -> dict[str, Any]:
         if not equals or ":" in name:
             raise UserError(f"--test '{text}': write NAME=FILE, for example slurp=slurp/test.jsonl")
         if name in found:
-            raise UserError(f"--test '{text}': there is a test set '{name}' already; give each its own name")
+            raise UserError(
+                f"--test '{text}': a test set '{name}' was given before; give each a different name"
+            )
         found[name] = read(Path(file), None, skip_bad)
     return found
 
@@ -216,12 +220,10 @@ def study(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """The paper's table 2 with your rows: whole stacks on pruned rows beside stacks on all of them, with intervals."""
+    """Reproduce the paper's table 2 on your rows: stacks trained on pruned rows against stacks on all rows, with intervals."""
     terminal.start(quiet)
     if technique and not prune:
-        raise UserError(
-            "--technique compares at the shares that --prune names; add --prune 0.52, for example"
-        )
+        raise UserError("--technique needs the shares to compare at; add --prune, for example --prune 0.52")
     used = settings(config, set)
     tests = named_tests(test, skip_bad)
     table = _without(read(rows, format, skip_bad), list(tests.values()))
@@ -277,7 +279,7 @@ def report(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write the page of a study: distributions, removal and errors per domain, entropy, efficiency."""
+    """Write the page of a study: score distributions, share removed and errors per domain, entropy, efficiency."""
     terminal.start(quiet)
     from thresher.nlu.page.write import write_page
 

@@ -1,4 +1,4 @@
-"""`thresher nlu train | evaluate | predict | demo`: the stack itself."""
+"""`thresher nlu train | evaluate | predict | demo`: train and use a stack."""
 
 from __future__ import annotations
 
@@ -30,14 +30,15 @@ Test = Annotated[
     Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False, parser=as_place)
 ]
 Texts = Annotated[
-    list[str] | None, typer.Argument(metavar="[TEXT...]", help="what was said; none: ask for it")
+    list[str] | None,
+    typer.Argument(metavar="[TEXT...]", help="texts to understand; without any, lines from stdin"),
 ]
 Exact = Annotated[
     Path | None,
     typer.Option(
         "--exact",
         metavar="FILE",
-        help="annotated rows that answer their own text, before any model",
+        help="annotated rows that answer their own text before the models",
         parser=as_place,
     ),
 ]
@@ -46,7 +47,7 @@ Templates = Annotated[
     typer.Option(
         "--templates",
         metavar="FILE",
-        help="sentence templates (YAML, hassil) that answer next",
+        help="sentence templates (YAML, hassil) that answer after these",
         parser=as_place,
     ),
 ]
@@ -99,7 +100,7 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a stack: a domain classifier, and for every domain a model for intent and slots."""
+    """Train a stack: a domain classifier, and a model for intent and slots for every domain."""
     terminal.start(quiet)
     used = settings(config, set)
     table = read(rows, format, skip_bad)
@@ -114,7 +115,7 @@ def train(
 
 
 def thresholds(domain: float | None, intent: float | None = None) -> dict[str, float]:
-    """Those that were given, which replace a stack's own."""
+    """The thresholds that were given; they override those of the stack."""
     named = {"domain_threshold": domain, "intent_threshold": intent}
     return {name: value for name, value in named.items() if value is not None}
 
@@ -129,7 +130,7 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Every error rate of a stack on test rows, over all rows and per domain."""
+    """Evaluate a stack on test rows: every error rate, over all rows and per domain."""
     terminal.start(quiet)
     table = read(test, format, skip_bad)
     from thresher.nlu.stack.evaluate import evaluate as judge
@@ -146,7 +147,7 @@ def evaluate(
     terminal.line(f"answered by: {paths}")
     if found["unknown_labels"]:
         terminal.line(
-            f"{found['unknown_labels']:,} rows have a domain or intent that no training row has; they are errors"
+            f"{found['unknown_labels']:,} rows have a domain or intent that no training row has; they count as errors"
         )
 
 
@@ -167,7 +168,7 @@ def predict(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """What the stack understands, how sure it is and which way it went; without TEXT it asks, line by line."""
+    """Predict domain, intent and slots, with confidences and the path; without TEXT it reads lines from stdin."""
     terminal.start(quiet)
     from thresher.nlu.stack.answer import answer
     from thresher.nlu.stack.folder import load_stack
@@ -182,7 +183,7 @@ def predict(
 
 
 def _asked() -> Any:
-    """Lines from the keyboard or a pipe, until there are no more."""
+    """The non-empty lines of stdin, with a prompt on a terminal."""
     while True:
         if sys.stdin.isatty():
             print("say> ", end="", file=sys.stderr, flush=True)
@@ -199,8 +200,8 @@ def _show(said: dict[str, Any]) -> None:
     )
     named = f"{said['domain'] or '-'} / {said['intent'] or '-'}"
     sure = {name: said[f"{name}_confidence"] for name in ("domain", "intent", "slot")}
-    told = ", ".join(f"{name} {value:.2f}" for name, value in sure.items() if value is not None)
-    terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {told}]")
+    confidences = ", ".join(f"{name} {value:.2f}" for name, value in sure.items() if value is not None)
+    terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {confidences}]")
 
 
 def demo(
@@ -212,7 +213,7 @@ def demo(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Try it in a few minutes: Home Assistant's sentences, a stack, a pruned stack, both on unseen templates."""
+    """Try it in a few minutes: a stack and a pruned stack on Home Assistant's sentences, tested on unseen templates."""
     terminal.start(quiet)
     from thresher.nlu.demo import run_demo
 

@@ -1,4 +1,4 @@
-"""Online evaluation: two arms' logs to error rates, their relative change, interval and p value; and a replay that makes logs."""
+"""Online evaluation: error rates from the logs of two arms, with relative change, interval and p value; and simulated logs."""
 
 from thresher.nlu.ab.compare import compare_logs
 from thresher.nlu.ab.logs import read_log

@@ -1,4 +1,4 @@
-"""What makes an A/B test invalid or weak: users in both arms, an unequal split, too few users or events, other times."""
+"""Checks of an A/B test: users in both arms, an unplanned split, too few users or events, different periods."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = 86_400.0
 
 
 def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, Any], list[str]]:
-    """Facts about the split, and a line for everything that is wrong with it.
+    """Facts about the split, and a warning for each problem.
 
     Raises
     ------
@@ -31,24 +31,24 @@ def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, Any
     both = users_a.filter(users_a.is_in(users_b.implode())).sort()
     if len(both):
         raise UserError(
-            f"{len(both):,} users are in both arms, such as '{shown(both[0])}'; give each user one arm, or leave them out"
+            f"{len(both):,} users are in both arms, such as '{shown(both[0])}'; assign each user to one arm, or leave them out"
         )
     p = split_p(len(users_a), len(users_b), share)
     warnings = []
     if p < SPLIT_P:
         warnings.append(
-            f"the split is not the one that was planned: {len(users_a):,} and {len(users_b):,} users against "
-            f"{share:.0%} and {1 - share:.0%} (p {p:.2g}); find out why before reading the figures"
+            f"the split differs from the plan: {len(users_a):,} and {len(users_b):,} users against "
+            f"{share:.0%} and {1 - share:.0%} (p {p:.2g}); find the cause before you use the results"
         )
     if min(len(users_a), len(users_b)) < FEWEST_USERS:
         fewest = min(len(users_a), len(users_b))
         warnings.append(
-            f"too few users: {fewest:,} in one arm; intervals need {FEWEST_USERS} or more to be trusted"
+            f"too few users: {fewest:,} in one arm; intervals are reliable from {FEWEST_USERS} on"
         )
     spans = [(arm["time"].min(), arm["time"].max()) for arm in (a, b)]
     apart = max(abs((spans[0][at] - spans[1][at]).total_seconds()) for at in (0, 1))  # type: ignore[operator, union-attr]
     if apart > DAY:
-        warnings.append(f"the arms ran at other times: they begin or end {apart / DAY:.1f} days apart")
+        warnings.append(f"the arms ran at different times: they begin or end {apart / DAY:.1f} days apart")
     days = max((end - start).total_seconds() / DAY for start, end in spans)  # type: ignore[operator, union-attr]
     facts = {
         "users_a": len(users_a),
@@ -62,11 +62,11 @@ def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, Any
 
 
 def weak(name: str, arms: tuple[Numbers, Numbers]) -> list[str]:
-    """A line for what makes a rate's interval too narrow: few events, or requests that are few users' in the main.
+    """A warning for each reason why the interval of a rate may be too narrow: few events, or a few users with most requests.
 
-    `arms`: counted and of, per user, (users, 2) each. Users count as (sum of)^2 / sum of^2, all of them where all ask alike.
-    Simulated: with 6 events in an arm a 95% interval covers 88%, with 22 events 95%; with effective users below a tenth of
-    150, 82 to 89%.
+    `arms`: counted and of, per user, (users, 2) each. The effective number of users is (sum of)^2 / sum of^2, with `of` the
+    requests of a user. In simulations a 95% interval covers 88% with 6 events in an arm and 95% with 22; with fewer than 15
+    effective users of 150 it covers 82 to 89%.
 
     >>> import numpy as np
     >>> even, one = np.tile([1.0, 9.0], (150, 1)), np.array([[300.0, 3000.0], *[[1.0, 9.0]] * 149])
@@ -77,7 +77,7 @@ def weak(name: str, arms: tuple[Numbers, Numbers]) -> list[str]:
     events = min(float(arm[:, 0].sum()) for arm in arms)
     if 0 < events < FEWEST_EVENTS:
         lines.append(
-            f"few events of {name}: {events:.3g} in one arm; its interval needs {FEWEST_EVENTS} or more to be trusted"
+            f"few events of {name}: {events:.3g} in one arm; its interval is reliable from {FEWEST_EVENTS} on"
         )
     counted = [
         (float(arm[:, 1].sum() ** 2 / (arm[:, 1] ** 2).sum()), len(arm)) for arm in arms if arm[:, 1].any()
@@ -85,8 +85,8 @@ def weak(name: str, arms: tuple[Numbers, Numbers]) -> list[str]:
     users = min(counted, default=(0.0, 0))
     if users[0] < FEWEST_USERS / 2 <= users[1] / 2:
         lines.append(
-            f"a few users make most of the requests of {name}: {users[1]:,} in one arm count as {users[0]:.0f}, and its"
-            " interval is then too narrow"
+            f"a few users make most of the requests of {name}: {users[1]:,} in one arm count as {users[0]:.0f}, so its"
+            " interval is too narrow"
         )
     return lines
 

@@ -1,4 +1,4 @@
-"""Two logs to the figures of an A/B test."""
+"""The results of an A/B test from the logs of its two arms."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def compare_logs(
 
     - UER, unrecoverable error rate: share of requests for which no domain was confident enough, or the user did not recover.
     - PDR, predicted defect rate: mean defect probability of the requests.
-    - PDR-tail: the same over the requests of the utterances that make up the rarest 40% of the traffic.
+    - PDR-tail: the same over the requests whose utterance is in the rarest 40% of the traffic.
 
     Parameters
     ----------
     a, b
-        logs (`read_log`); A is the one in production.
+        logs (`read_log`); A is the arm in production.
     threshold
         the confidence below which a domain does not answer.
     share
@@ -51,7 +51,7 @@ def compare_logs(
     metrics = {name: relative_change(*sums, resamples=resamples, seed=seed) for name, sums in found.items()}
     if "PDR-tail" not in metrics:
         warnings.append(
-            f"no PDR-tail: the logs have no column 'utterance', by which the rarest {TAIL:.0%} are told"
+            f"no PDR-tail: the logs have no column 'utterance', which defines the rarest {TAIL:.0%}"
         )
     warnings += [line for name, arms in found.items() for line in weak(name, arms)]
     warnings += [

@@ -1,6 +1,6 @@
 """Relative change of a rate between two arms: an interval by the bootstrap and a p value by permutation, users as units.
 
-Requests of one user are alike, so it is users that are resampled and users that are permuted.
+Requests of the same user are correlated, so users are resampled and permuted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from thresher.nlu.ab.rates import Numbers
 
-_CELLS = 1 << 22  # weights at a time
+_CELLS = 1 << 22  # weights held in memory at a time
 
 
 def relative_change(
@@ -22,11 +22,11 @@ def relative_change(
 
     - Interval: bootstrap-t of the difference of log R. Users of each arm are resampled with replacement; each resample's
       difference is divided by its own standard error, by the delta method Var log R = U/(U-1) sum_u (n_u/N - d_u/D)^2.
-      A resample in which nothing is counted in one arm is infinitely far out; where that is more than a tail of them,
-      the interval is open at that end (low -1, high infinite).
-    - p value: the same studentised difference, against those when users are assigned to the arms at random,
-      (1 + at least as far) / (1 + permutations), two-sided. Where the arms do not differ users are exchangeable, so it rejects
-      at its level whatever the distribution (up to the number of users).
+      A resample with a count of 0 in one arm has an infinite statistic; if these fill a tail, the interval is open at that
+      end (low -1, high infinite).
+    - p value: the same studentised difference, compared with those of random assignments of users to
+      arms, (1 + at least as extreme) / (1 + permutations), two-sided. If the arms do not differ, users are exchangeable, so the
+      test has its nominal level for any distribution (up to the number of users).
 
     Source: Efron and Tibshirani 1993, ch. 12; Chung and Romano 2013 for the studentised permutation.
 
@@ -60,7 +60,7 @@ def relative_change(
     tails = [0.0, 0.0]
     if error > 0:
         drawn = _bootstrap(features_a, features_b, difference, resamples, rng)
-        # Draws themselves, none in between: some of them are infinite.
+        # Quantiles without interpolation, because some draws are infinite.
         tails = np.quantile(
             drawn, [(1 - confidence) / 2, (1 + confidence) / 2], method="inverted_cdf"
         ).tolist()
@@ -77,23 +77,23 @@ def relative_change(
 
 
 def _features(arm: Numbers) -> Numbers:
-    """Everything that rate and variance are sums of: n, d, n^2, nd, d^2; (users, 5)."""
+    """The terms whose sums give rate and variance: n, d, n^2, nd, d^2; (users, 5)."""
     n, d = arm[:, 0], arm[:, 1]
     return np.stack([n, d, n * n, n * d, d * d], 1)
 
 
 def _log_rate(sums: Numbers, users: int) -> tuple[Numbers, Numbers]:
-    """log R and its variance from summed features, (..., 5); -inf where nothing was counted."""
+    """log R and its variance from summed features, (..., 5); -inf if the count is 0."""
     n, d, nn, nd, dd = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = nn / n**2 - 2 * nd / (n * d) + dd / d**2
-        # What rounding leaves of users that are all alike is no spread.
+        # If all users are alike, what remains is rounding error.
         spread = np.where(spread > 1e-13 * (nn / n**2 + dd / d**2), spread, 0.0)
         return np.log(n / d), spread * users / (users - 1)
 
 
 def _studentised(log_a: Numbers, var_a: Numbers, log_b: Numbers, var_b: Numbers, centre: float) -> Numbers:
-    # Arms without any spread, or one in which nothing was counted: as far out as can be.
+    # Without variance, or with a count of 0, the statistic is infinite.
     with np.errstate(divide="ignore", invalid="ignore"):
         values: Numbers = (log_b - log_a - centre) / np.sqrt(var_a + var_b)
         far = np.select([log_b > log_a, log_b < log_a], [np.inf, -np.inf], 0.0)

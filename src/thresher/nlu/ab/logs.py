@@ -12,12 +12,12 @@ from thresher.run import parquet
 from thresher.wording import did_you_mean, listed, shown
 
 NEEDED = ("user", "time", "domain_confidence", "recovered", "defect")
-KEY = "utterance"  # what the tail of the traffic is told by; may be absent
+KEY = "utterance"  # defines the tail of the traffic; optional
 YEARS = (-62_135_596_800, 253_402_300_799)  # the years 1 to 9999, in seconds since 1970
-# Types are not guessed from the first rows: a confidence of 1 is a number like 0.25, and user 007 is not user 7.
+# Types are not inferred from the first rows: a confidence of 1 is a float, and user 007 is not user 7.
 READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
     ".parquet": parquet.read,
-    # The bytes: brackets in a path would be a pattern.
+    # Read as bytes, because polars takes brackets in a path for a pattern.
     ".jsonl": lambda path: pl.read_ndjson(path.read_bytes(), infer_schema_length=None),
     ".csv": lambda path: pl.read_csv(path, infer_schema=False, glob=False),
 }
@@ -26,7 +26,7 @@ READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
 def read_log(path: str | Path) -> pl.DataFrame:
     """One row per request: `user, time, domain_confidence, recovered, defect`, and `utterance` where the log has it.
 
-    `domain_confidence` (0 to 1) is that of the domain that answered, missing where none did; `recovered` is true where the
+    `domain_confidence` (0 to 1) is that of the domain that answered, null if none did; `recovered` is true where the
     user got what was asked for, at once or after rephrasing; `defect` (0 to 1) is the probability that the answer was a
     defect, by a model over the response and the user's signals. `time` is a date with time, ISO text, or seconds since 1970.
 
@@ -48,7 +48,7 @@ def read_log(path: str | Path) -> pl.DataFrame:
 
 
 def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
-    """The columns that are needed, as their types; see `read_log`."""
+    """The needed columns with their types; see `read_log`."""
     for name in NEEDED:
         if name not in log.columns:
             near = did_you_mean(name, log.columns) or f"; it has {listed(log.columns)}"
@@ -69,10 +69,10 @@ def checked(log: pl.DataFrame, where: str) -> pl.DataFrame:
             *keys,
         )
     except pl.exceptions.PolarsError as error:
-        raise UserError(f"{where}: a column has values of another kind ({shown(error, 120)})") from error
+        raise UserError(f"{where}: a column has values of the wrong type ({shown(error, 120)})") from error
     for name in ("user", "time", "recovered", "defect"):
-        told = " that is a date, ISO text or seconds since 1970" if name == "time" else ""
-        _refuse(table[name].is_null(), where, f"no {name}{told}")
+        form = " that is a date, ISO text or seconds since 1970" if name == "time" else ""
+        _refuse(table[name].is_null(), where, f"no {name}{form}")
     for name in ("domain_confidence", "defect"):
         _refuse(~table[name].fill_null(0.0).is_between(0, 1), where, f"{name} is not between 0 and 1")
     return table
@@ -94,7 +94,7 @@ def _time(dtype: pl.DataType) -> pl.Expr:
 
 
 def _moment(seconds: pl.Expr) -> pl.Expr:
-    """A time from seconds since 1970; none where it lies in no year that a date has, as milliseconds do."""
+    """A time from seconds since 1970; null outside the years 1 to 9999, as for milliseconds."""
     inside = pl.when(seconds.is_between(*YEARS)).then(seconds)
     return pl.from_epoch((inside * 1_000_000).cast(pl.Int64), "us").dt.replace_time_zone("UTC")
 
@@ -117,4 +117,4 @@ def _truth(dtype: pl.DataType) -> pl.Expr:
 
 def _refuse(bad: pl.Series, where: str, problem: str) -> None:
     if bad.any():
-        raise UserError(f"{where} row {bad.arg_max() + 1}: {problem}; mend or remove it")  # type: ignore[operator]
+        raise UserError(f"{where} row {bad.arg_max() + 1}: {problem}; correct or remove it")  # type: ignore[operator]

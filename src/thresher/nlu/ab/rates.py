@@ -25,8 +25,8 @@ def unrecoverable(threshold: float) -> pl.Expr:
 def tail_of(arms: list[pl.DataFrame], share: float = TAIL) -> pl.Series:
     """The utterances that make up the rarest `share` of the traffic of both arms together.
 
-    Utterances are ordered by how often they were asked, the most frequent first (ties by a hash); those that begin behind the
-    first 1 - share of all requests are the tail.
+    Utterances are sorted by number of requests, the most frequent first (ties by a hash); the tail are those that start after
+    the first 1 - share of all requests.
 
     >>> log = pl.DataFrame({"utterance": ["a"] * 6 + ["b", "c", "d", "e"]})
     >>> tail_of([log]).sort().to_list()
@@ -44,14 +44,14 @@ def tail_of(arms: list[pl.DataFrame], share: float = TAIL) -> pl.Series:
 
 
 def per_user(log: pl.DataFrame, value: pl.Expr, chosen: pl.Expr | None = None) -> Numbers:
-    """What is counted and how many requests it is counted out of, per user with any such request: (users, 2)."""
+    """The sum of `value` and the number of requests, per user with any such request; (users, 2)."""
     part = log if chosen is None else log.filter(chosen)
     found = part.group_by("user", maintain_order=True).agg(value.sum().alias("counted"), pl.len().alias("of"))
     return found.select(pl.col("counted", "of").cast(pl.Float64)).to_numpy()
 
 
 def rates(a: pl.DataFrame, b: pl.DataFrame, threshold: float) -> dict[str, tuple[Numbers, Numbers]]:
-    """Per metric, the sums per user of both arms; PDR-tail only where the logs name utterances."""
+    """Per metric, the sums per user of both arms; PDR-tail only if the logs have utterances."""
     defect = pl.col("defect")
     found = {
         "UER": (per_user(a, unrecoverable(threshold)), per_user(b, unrecoverable(threshold))),

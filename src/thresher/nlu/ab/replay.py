@@ -1,6 +1,6 @@
-"""A replay: simulated users send test utterances to two stacks. A simulation, whatever its figures; it shows the method.
+"""Simulated A/B logs: simulated users send test utterances to two stacks. They show the method and are not evidence about users.
 
-What it assumes is all in `Traffic`: how often users come, which utterances are frequent, when they rephrase and give up.
+`Traffic` has all assumptions: how many requests users send, which utterances are frequent, when users rephrase or give up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from thresher.nlu.metrics import counts, irer
 
 Numbers = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
-SIMULATION = "This is a simulation: test utterances, drawn with a long tail, and a stated model of users. No user was asked."
+SIMULATION = "This is a simulation: test utterances with long-tailed frequencies, and a model of users. No real user took part."
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -26,11 +26,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 class Traffic:
     """The user model.
 
-    `users` in both arms together; each sends 1 + a log-normal number of requests (`median_requests`, `spread`); the chance of an
-    utterance falls with its rank r as r^-zipf, the ranks are drawn at random. A user is content with a right answer but for a
-    chance of `fussy`, and with a wrong one by a chance of `overlook`: so what users do tells of errors, and does not give
-    them away. One who is not content rephrases with `rephrase`, at most `tries` times, by another test utterance of the same
-    intent, and otherwise gives up; `days` of traffic.
+    `users` in both arms together; each sends 1 + a log-normal number of requests (`median_requests`, `spread`) within `days`. The
+    probability of an utterance is proportional to r^-zipf, with ranks r drawn at random. A user is dissatisfied with a right
+    answer with probability `fussy`, and satisfied with a wrong one with probability `overlook`, so behaviour is a noisy sign of
+    errors. A dissatisfied user rephrases with probability `rephrase`, at most `tries` times, by another test utterance of the
+    same intent, and otherwise gives up.
     """
 
     users: int = 4000
@@ -47,15 +47,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a stack does with every test utterance: right or not, and the confidence of its domain, NaN where none answers; (n,)
-    each."""
+    """The answers of a stack to the n test utterances: right or not, and domain confidence, NaN without an answer; (n,) each."""
 
     right: npt.NDArray[np.bool_]
     domain: Numbers
 
 
 def judged(rows: pl.DataFrame, answers: pl.DataFrame) -> Judged:
-    """Whether answers are right in domain, intent and all slots, and how sure of the domain the stack was."""
+    """Whether the answers are right in domain, intent and all slots, and the domain confidence."""
     aligned = rows.select("id").join(answers, on="id", how="left", maintain_order="left")
     wrong = irer(counts(rows, answers)).counted
     sure = aligned.select(pl.when(pl.col("domain").is_not_null()).then("domain_confidence")).to_series()
@@ -65,29 +64,29 @@ def judged(rows: pl.DataFrame, answers: pl.DataFrame) -> Judged:
 def replay(
     rows: pl.DataFrame, a: Judged, b: Judged, traffic: Traffic | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]:
-    """The logs of two arms, and what is to be known of them.
+    """The simulated logs of two arms, and facts about them.
 
     The defect model is a logistic regression from the number of words, rephrasing and giving up to "the first answer was
-    wrong"; it is trained on a replay of its own, with other users of both arms. It does not see the stacks' confidences:
-    they are not comparable between two stacks.
+    wrong"; it is trained on separate simulated users of both arms. It does not use the stacks' confidences, which are
+    not comparable between stacks.
 
     Parameters
     ----------
     rows
         test rows: `text, domain, intent`.
     a, b
-        what either stack does with them (`judged`); the same one twice is an A/A replay.
+        the answers of either stack (`judged`); the same stack twice gives an A/A test.
 
     Returns
     -------
-    logs of A and B (`read_log` columns, `utterance`, `rephrased`), and {"simulation": the line that says so, "defect_auc": of the
-    defect model on these logs, "wrong": {"a", "b"}, the share of requests whose first answer is wrong, which PDR should tell and
-    only a simulation knows, "traffic": the assumptions}.
+    logs of A and B (`read_log` columns, `utterance`, `rephrased`), and {"simulation": a sentence for readers, "defect_auc": AUC
+    of the defect model on these logs, "wrong": {"a", "b"}, the share of requests with a wrong first answer, which PDR estimates
+    and only a simulation knows, "traffic": the assumptions}.
 
     Raises
     ------
     UserError
-        no right or no wrong answer: there is nothing for a defect model to learn.
+        all answers are right or all are wrong, so that no defect model can be trained.
     """
     traffic = traffic or Traffic()
     learn = _requests(rows, a, b, traffic, np.random.default_rng((traffic.seed, 1)))
@@ -127,7 +126,9 @@ def _defect_model(learn: dict[str, Any]) -> Any:
     from sklearn.preprocessing import StandardScaler
 
     if not 0 < learn["wrong"].sum() < len(learn["wrong"]):
-        raise UserError("every answer is right, or every one is wrong: a defect model has nothing to learn")
+        raise UserError(
+            "all answers are right or all are wrong, so no defect model can be trained; give more test rows"
+        )
     model = make_pipeline(StandardScaler(), LogisticRegression())
     return model.fit(learn["features"], learn["wrong"])
 
@@ -161,7 +162,7 @@ def _requests(
 
     words = rows["text"].str.count_matches(r"\S+").to_numpy().astype(np.float64)
     gave_up = ~content
-    # No confidences: how sure a stack is of a wrong answer differs between stacks, and the better one would look worse.
+    # No confidences: stacks differ in their confidence on wrong answers, so the better stack could look worse.
     features = np.stack([words[asked], rephrased > 0, rephrased > 1, gave_up, gave_up & (rephrased > 0)], 1)
     return {
         "user": user,
@@ -177,7 +178,7 @@ def _requests(
 
 
 class _Pool:
-    """Test utterances with their chances, ordered by intent so that one of the same intent is a draw from a stretch."""
+    """Test utterances with their probabilities, sorted by intent, so that an intent is a contiguous range to draw from."""
 
     def __init__(self, rows: pl.DataFrame, zipf: float, rng: np.random.Generator) -> None:
         intents = rows.select(pl.struct("domain", "intent").rank("dense")).to_series().to_numpy()
@@ -190,13 +191,13 @@ class _Pool:
         self.low, self.high = before[starts], before[ends]
 
     def draw(self, u: Numbers) -> Places:
-        """Utterances for uniform numbers."""
+        """The utterances drawn by uniform numbers `u`."""
         at = np.searchsorted(self.upto, u * self.upto[-1], side="right")
         found: Places = self.order[np.minimum(at, len(self.order) - 1)]
         return found
 
     def same_intent(self, asked: Places, u: Numbers) -> Places:
-        """For every utterance one of its intent, which may be the same again."""
+        """For every utterance another draw from its intent, which may be the same utterance."""
         at = np.searchsorted(self.upto, self.low[asked] + u * (self.high - self.low)[asked], side="right")
         found: Places = self.order[np.minimum(at, len(self.order) - 1)]
         return found

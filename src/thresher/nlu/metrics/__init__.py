@@ -1,4 +1,4 @@
-"""The metrics of hierarchical language understanding, one file each; all are ratios of sums over test rows."""
+"""The metrics of the stack, one per file; each is a ratio of sums over test rows."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What every metric counts, row by row: errors of domain and intent, and of slots."""
+"""Per test row, the errors of domain, intent and slots that every metric is computed from."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Parts(NamedTuple):
-    """An error rate as its parts: per row what is counted and what it is counted out of; (n,) each."""
+    """An error rate as numerator and denominator per row; (n,) each."""
 
     counted: Numbers
     of: Numbers
 
     @property
     def value(self) -> float:
-        """sum counted / sum of; not a number where there is nothing to count out of."""
+        """sum counted / sum of; NaN if the denominator is 0."""
         total = float(self.of.sum())
         return float(self.counted.sum()) / total if total else float("nan")
 
 
 def counts(truth: pl.DataFrame, predicted: pl.DataFrame) -> pl.DataFrame:
-    """Per test row, what was right and wrong.
+    """The right and wrong parts of the answer to each test row.
 
-    Slots are right where label and characters are those of the truth. Of what is left over, a true and a predicted slot that
-    share a character are one substitution; other true slots are deletions, other predicted ones insertions.
+    A slot is right if label and characters match the truth. Of the others, a true and a predicted slot that share a character
+    are one substitution; the remaining true slots are deletions, the remaining predicted slots insertions.
 
     Parameters
     ----------
     truth
         id, domain, intent, slots.
     predicted
-        the same columns for the same ids, in any order; domain and intent are null where nothing was answered.
+        the same columns for the same ids, in any order; domain and intent are null without an answer.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def counts(truth: pl.DataFrame, predicted: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     ValueError
-        other ids in one table than in the other.
+        the tables have different ids.
 
     >>> columns = {"id": ["1"], "domain": ["alarm"], "intent": ["set"]}
     >>> slot = lambda start, end, label: {"start": start, "end": end, "label": label}
@@ -58,7 +58,7 @@ def counts(truth: pl.DataFrame, predicted: pl.DataFrame) -> pl.DataFrame:
     (2, 0, 2)
     """
     if truth.height != predicted.height or set(truth["id"]) != set(predicted["id"]):
-        raise ValueError("the predictions are not those of the test rows: their ids differ")
+        raise ValueError("the ids of the predictions differ from those of the test rows")
     joined = truth.select("id", "domain", "intent", "slots").join(
         predicted.select("id", pl.exclude("id").name.suffix(":")), on="id", how="left", maintain_order="left"
     )
@@ -90,7 +90,7 @@ def _slots(
 def _overlapping(missed: Sequence[Slot], extra: Sequence[Slot]) -> int:
     """The largest number of pairs of slots that share a character, each slot in one pair.
 
-    Slots of one side do not overlap, so to pair from left to right, always the slot that ends first, is best.
+    Slots of one side do not overlap, so greedy pairing by the earliest end is optimal.
     """
     pairs = left = right = 0
     while left < len(missed) and right < len(extra):

@@ -11,7 +11,7 @@ from thresher.nlu.metrics.counts import Parts, column
 def dcer(counted: pl.DataFrame) -> Parts:
     """DCER = rows whose domain is wrong, or not answered / rows; 0 to 1.
 
-    Of the rows of one domain it is one minus that domain's recall. Source: Anand et al., EMNLP 2023, section 3.
+    Restricted to the rows of one domain, it is one minus the recall of that domain. Source: Anand et al., EMNLP 2023, section 3.
 
     >>> dcer(pl.DataFrame({"domain_error": [True, False, False, False]})).value
     0.25

@@ -14,7 +14,7 @@ _BLOCK = 250
 
 
 def relative_error(error: float, full: float) -> float:
-    """(E - E_full) / E_full; 0.05 means 5 in a hundred errors more. Not a number where full data makes no errors.
+    """(E - E_full) / E_full; 0.05 means 5% more errors. NaN if full data makes no errors.
 
     Source: Anand et al., EMNLP 2023, section 3.
 
@@ -32,22 +32,22 @@ def relative_interval(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Relative error of S trainings on pruned data to S on full data, with an interval for new rows and new samples.
+    """Relative error of S trainings on pruned data to S on full data, with an interval over test rows and samples.
 
         mean = (mean_s E_s - mean_s F_s) / mean_s F_s
 
     Sample s of both arms is a pair (they share the seed of the training), and all trainings are tested on the same n rows. The
     interval is mean +- t sqrt(V_rows + V_samples): V_rows is the variance of `mean` when the test rows are resampled with
     replacement, the same rows for all trainings; V_samples is the variance over the pairs of the linearised difference
-    E_s / F - E F_s / F^2, over S. t has the degrees of freedom of Welch and Satterthwaite. With S = 1 the second part is
-    unknown, and the interval is that of the rows alone. Where the arms differ and no resample of the rows does, there is none.
+    E_s / F - E F_s / F^2, over S. t has the degrees of freedom of Welch and Satterthwaite. With S = 1 the second
+    variance is unknown, and the interval covers the rows only. The bounds are NaN if the arms differ but no resample does.
 
-    Source: Efron and Tibshirani 1993, ch. 6; Welch 1947; as `thresher.study.intervals` for differences.
+    Source: Efron and Tibshirani 1993, ch. 6; Welch 1947; as `thresher.experiments.intervals` for differences.
 
     Raises
     ------
     ValueError
-        no training, or not as many on either side.
+        no training, or a different number on each side.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def relative_interval(
         return {**found, "low": float("nan"), "high": float("nan")}
     row_part = float(np.nanvar(_resampled(pruned, full, bootstrap, seed), ddof=1))
     if row_part == 0 and not _alike(pruned, full):
-        # Too few errors for any resample to differ: that says nothing of other rows.
+        # Too few errors for any resample to differ: no estimate for other rows.
         return {**found, "low": float("nan"), "high": float("nan")}
     linear = e / mean_f - mean_e * f / mean_f**2
     sample_part = float(linear.var(ddof=1)) / count if count > 1 else 0.0
@@ -90,7 +90,7 @@ def relative_interval(
 
 
 def _alike(pruned: Sequence[Parts], full: Sequence[Parts]) -> bool:
-    """Whether both arms make the same errors, row for row."""
+    """Whether both arms make the same errors on every row."""
     return all(np.array_equal(one.counted, other.counted) for one, other in zip(pruned, full, strict=True))
 
 

@@ -8,7 +8,7 @@ from thresher.nlu.metrics.counts import Parts, column
 
 
 def semer(counted: pl.DataFrame) -> Parts:
-    """SEMER = (intent errors + slot errors) / (rows + slots of the truth); 0 upwards.
+    """SEMER = (intent errors + slot errors) / (rows + slots of the truth); at least 0.
 
     The intent counts as one more slot of each row. Slot errors are substitutions, deletions and insertions (see `counts`), so
     many insertions can bring it above 1. Source: Su et al., 2018, as used by Anand et al., EMNLP 2023, section 3.

@@ -6,7 +6,7 @@ from thresher.errors import UserError
 
 
 def sigma(relative: float, removed: float) -> float:
-    """sigma = (dER / ER_full) / (dd / d_full), in percent per whole data set; higher is better, 0 is no regression.
+    """sigma = (dER / ER_full) / (dd / d_full), in percent per whole data set; higher is better, 0 means no regression.
 
     `relative` is the relative error and `removed` the share of the data that was removed, so dd / d_full = -removed.
 

@@ -1,4 +1,4 @@
-"""What the page draws: places on common axes, in percent of their width; no script is needed to see them."""
+"""The figures of the page: positions on common axes, in percent of their width, drawn without a script."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.report.arms import axis
+from thresher.report.arms import axis, place
 from thresher.report.format import count, interval, known, percent, points, score_value
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -20,15 +20,6 @@ SCORES = {
 METRICS = ("DCER", "F-SEMER", "ICER", "IRER")
 
 
-def place(value: float, low: float, high: float) -> float:
-    """Where a value lies between two ends, in percent; outside it stays at the end.
-
-    >>> place(0.5, 0, 2), place(9, 0, 2)
-    (25.0, 100.0)
-    """
-    return round(100 * min(max((value - low) / ((high - low) or 1.0), 0.0), 1.0), 2)
-
-
 def relative(value: float | None) -> str:
     """A relative error in percent, always with its sign.
 
@@ -39,7 +30,7 @@ def relative(value: float | None) -> str:
 
 
 def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """The relative error of every technique with its interval, on one axis that holds zero."""
+    """The relative error of every technique with its interval, on one axis that includes zero."""
     found = [entry["metrics"][metric] for entry in entries]
     ends = [value[end] for value in found for end in ("low", "high", "mean") if known(value[end])]
     low, high, marks = axis([0.0, *ends])
@@ -64,13 +55,13 @@ def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, A
 
 
 def name_of(entry: dict[str, Any]) -> str:
-    """A technique and the share it removes of the rows it may prune."""
+    """The name of a technique and the share that it removes of the rows that may be pruned."""
     where = " (historical rows of the mix)" if entry["pool"] == "mixed" else ""
     return f"{entry['title']}{where} −{percent(entry['prune'], 0)}"
 
 
 def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Data-score efficiency of every technique, bars from zero."""
+    """Data-score efficiency of every technique, as bars from zero."""
     values = [entry["sigma"][metric] for entry in entries]
     low, high, marks = axis([0.0, *(value for value in values if known(value))])
     return {
@@ -112,7 +103,7 @@ def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
                     "n": count(own.height),
                     "places": [place(cut, low, high) for cut in cuts],
                     "mean_at": place(float(values.mean() or 0.0), low, high),  # type: ignore[arg-type]
-                    # The mean of a normalised score is zero but for rounding.
+                    # The mean of a normalised score is zero up to rounding.
                     "text": [score_value(one if abs(one) > 1e-9 * (high - low) else 0.0) for one in spread],
                 }
             )
@@ -123,7 +114,7 @@ def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
 
 
 def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
-    """Per domain the share that every technique removes, and the relative error that follows."""
+    """Per domain the share that every technique removes, and its relative error."""
     names = sorted(entries[0]["domains"]) if entries else []
     lines = []
     for domain in names:
@@ -148,16 +139,16 @@ def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
 
 
 def _side(found: dict[str, Any] | None) -> str:
-    """Whether an interval lies wholly above zero (worse), below it (better), or neither."""
+    """Whether an interval lies entirely above zero (worse), below zero (better), or includes it."""
     if found is None or not known(found["low"]) or found["low"] <= 0 <= found["high"]:
         return "around"
     return "worse" if found["low"] > 0 else "better"
 
 
 def headline(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The first technique of the plan at the deepest cut, beside random rows.
+    """The first technique of the plan at the largest share, with random rows for comparison.
 
-    Not the one with the fewest errors: of many techniques the luckiest on the test rows would look better than it is.
+    Not the technique with the fewest errors: the best of many on the test rows is partly luck.
     """
     own = [entry for entry in entries if entry["pool"] == "historical"]
     if not own:

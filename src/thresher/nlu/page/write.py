@@ -1,4 +1,4 @@
-"""The page of a study folder."""
+"""The HTML page of a study folder."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from thresher.errors import UserError
 from thresher.nlu.page import figures
-from thresher.report.format import duration, interval, percent, visible
+from thresher.report.format import duration, interval, percent
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
+from thresher.report.page import page_environment
 from thresher.run import files, parquet
 from thresher.run.outputs import as_place
 
@@ -25,8 +25,8 @@ TEMPLATE = Path(__file__).with_name("template")
 def write_page(study: str | Path) -> Path:
     """Write STUDY/nlu.html, one page with everything inside, and return its path.
 
-    Reads study.json, results.json and scores.parquet. The page holds no script at all and loads nothing; texts from the data
-    are escaped, and their control characters made visible.
+    Reads study.json, results.json and scores.parquet. The page has no script and loads nothing; texts from the data are
+    escaped, and their control characters made visible.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def write_page(study: str | Path) -> Path:
     if not (folder / "study.json").is_file():
         raise UserError(f"{folder}: not a study folder (no study.json); make one with `thresher nlu study`")
     if not (folder / "results.json").is_file():
-        raise UserError(f"{folder}: no results yet; run `thresher nlu study` to its end first")
+        raise UserError(f"{folder}: no results yet; finish `thresher nlu study` first")
     facts, results = (json.loads((folder / f"{name}.json").read_text()) for name in ("study", "results"))
     path = folder / "nlu.html"
     files.write(path, render(facts, results, parquet.read(folder / "scores.parquet")))
@@ -46,16 +46,7 @@ def write_page(study: str | Path) -> Path:
 
 def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> str:
     """The page as a string."""
-    environment = Environment(
-        loader=ChoiceLoader([FileSystemLoader(TEMPLATE), FileSystemLoader(REPORT_TEMPLATE)]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: (
-            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-        ),
-    )
+    environment = page_environment(TEMPLATE, REPORT_TEMPLATE)
     environment.filters |= {
         "percent": percent,
         "relative": figures.relative,

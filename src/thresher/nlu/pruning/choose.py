@@ -1,4 +1,4 @@
-"""Which training rows of a stack to keep: any strategy, on chosen sources only, with floors for small domains."""
+"""Select the training rows of a stack: any strategy, restricted to some sources, with floors for small domains."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thresher.selection import select
 from thresher.selection.request import check_share
 from thresher.wording import listed
 
-FLOOR = 20  # rows of a domain; the paper saw domains below this regress
+FLOOR = 20  # rows of a domain; domains below this regressed in the paper
 
 
 def choose(
@@ -40,13 +40,13 @@ def choose(
         as `select` takes them; `stratified` keeps the proportions of the domains, and `mixed` draws by several columns: the
         paper's mean of sampling scores.
     hard
-        the end of the score at which the hard rows are; by default as the score is registered, else "high".
+        the end of the score that is hard; by default as registered for the score, else "high".
     prune
-        share to drop of the rows that may be pruned.
+        share to drop, of the rows that may be pruned.
     sources
-        the only sources to prune; all others are kept whole. None named: all are pruned.
+        the sources to prune; rows of all others are kept. By default all are pruned.
     floor
-        rows of every domain that are kept at least.
+        least number of rows to keep of every domain.
     protect
         "COLUMN=VALUE" rows that are kept, such as those of a new intent.
 
@@ -69,16 +69,15 @@ def choose(
     there = table["source"].unique().to_list() if "source" in table.columns else []
     unknown = [name for name in sources if name not in there]
     if unknown:
-        raise UserError(
-            f"no rows of source '{unknown[0]}'; there are {listed(sorted(map(str, there))) or 'none'}"
-        )
+        known = f"the sources are {listed(sorted(map(str, there)))}" if there else "the rows have no sources"
+        raise UserError(f"no rows of source '{unknown[0]}'; {known}")
     named = [by] if isinstance(by, str) else by or ()
     kept_whole = [f"source={name}" for name in there if sources and name not in sources]
-    open_rows = table.filter(pl.col("source").is_in(list(sources))).height if sources else table.height
+    prunable = table.filter(pl.col("source").is_in(list(sources))).height if sources else table.height
     return select(
         table,
         by=by,
-        prune=prune * open_rows / table.height,
+        prune=prune * prunable / table.height,
         strategy=strategy,
         options=dict(options or {}),
         stratify="domain" if strategy == "stratified" else None,

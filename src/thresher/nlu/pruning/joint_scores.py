@@ -1,6 +1,6 @@
-"""Scores of the intent and slot models themselves: what each row's intent, and each of its words, costs the model.
+"""Scores by the intent and slot models: EL2N and VoG of the intent output and of the slot outputs.
 
-The paper scores rows by the domain classifier alone and leaves token-level models open; this is one answer.
+The paper scores rows by the domain classifier alone and leaves token-level models to future work.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from thresher.nlu.stack.encode import IGNORED
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.train import joint_parts, needs_model
 from thresher.recording.row_signals import error_of
+from thresher.scores.vog import variance_of_gram
 from thresher.signals.batch import gram, swap_weights
 from thresher.signals.capture import embedding_leaf
 from thresher.training.checkpoints import checkpoint_table, load_weights
@@ -48,7 +49,7 @@ def joint_scores(rows: pl.DataFrame, config: StackConfig, *, workers: int | None
     - vog_intent and vog_slots: variance over the checkpoints of the gradient, with respect to the output of the embedding
       layer, of the true intent's logit, and of the sum over the words of their true tags' logits; summed over elements.
 
-    A domain with nothing to learn has no model; its rows get 0.
+    A domain that needs no model (one intent, no slots) has scores of 0.
 
     Returns
     -------
@@ -66,11 +67,11 @@ def joint_scores(rows: pl.DataFrame, config: StackConfig, *, workers: int | None
 
 
 def score_domain(rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig) -> pl.DataFrame:
-    """Train one domain's model with checkpoints, and score its rows; nothing is left behind."""
+    """Train one domain's model with checkpoints, and score its rows; its files are temporary."""
     model, _, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))
     try:
-        # Checkpoints then hold the used tokens alone, too.
+        # Checkpoints then have the used tokens only.
         with trimmed_vocabulary(model, encoded.tokens, recipe.weight_decay) as (used, _):
             record = Record(scratch / "checkpoints", None, rows["id"])
             fit(cast(Classifier, model), used, targets, recipe, config.seed, scratch / "training", record)
@@ -128,13 +129,6 @@ def _measure_batch(
             one = error_of(output["intent"].detach().double(), intents).norm(dim=-1)
             each = error_of(output["tags"].detach().double(), safe).norm(dim=-1) * words
             el2n = [one, each.sum(1) / words.sum(1).clamp(min=1)]
-    vog = [_variance(torch.stack(gradients[name], 1)) for name in ("intent", "slots")]
+    stacked = [torch.stack(gradients[name], 1).flatten(2) for name in ("intent", "slots")]  # (B, C, T H)
+    vog = [variance_of_gram(gram(one).numpy()) for one in stacked]
     return np.stack([*(value.numpy() for value in el2n), *vog])
-
-
-def _variance(gradients: Tensor) -> Numbers:
-    """Variance over checkpoints, summed over elements, from (B, C, T, H); as `scores.vog`."""
-    inner = gram(gradients.flatten(2)).numpy()  # (B, C, C)
-    count = inner.shape[1]
-    spread: Numbers = np.einsum("naa->n", inner) / count - np.einsum("nab->n", inner) / count**2
-    return np.maximum(spread, 0.0)

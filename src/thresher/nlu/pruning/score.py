@@ -1,4 +1,4 @@
-"""Scores of the training rows: of the domain classifier, by the steps of any run folder, and what language adds to them."""
+"""Score the training rows of a stack: by the domain classifier, by slot-trail entropy, and by the joint models."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def score_rows(
 ) -> pl.DataFrame:
     """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy.
 
-    The label of the run is the domain; intent and source are groups. The run folder is like any other: `thresher report` and
-    the other steps work on it.
+    The label of the run is the domain; intent and source are groups. The folder is an ordinary run: `thresher report` and the
+    other steps work on it.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def score_rows(
     )
     recipe = config.domain.model_copy(update={"seed": config.seed, "workers": workers})
     api.train(loaded, out=folder, config=RunConfig(data=data, model=config.model, train=recipe))
-    # What VoG, EL2N and PVI need; self-influence would double the pass.
+    # What VoG, EL2N and PVI need; self-influence would double the time.
     settings: dict[str, Any] = {"signals": ("gradient_gram",), **({"workers": workers} if workers else {})}
     api.measure(folder, **settings)
     table = api.score(folder)
@@ -86,7 +86,7 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     Raises
     ------
     UserError
-        they are not there, or damaged.
+        they do not exist.
     """
     folder = as_place(run)
     rows, scores = (

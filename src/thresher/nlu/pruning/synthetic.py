@@ -17,16 +17,16 @@ _TRIES = 20
 
 
 def swapped(rows: pl.DataFrame, count: int, seed: int = 0, but: Iterable[str] = ()) -> pl.DataFrame:
-    """`count` new rows: a training row with slots, whose values are drawn anew.
+    """`count` new rows, each a training row with other slot values.
 
-    A value comes from a slot of the same label in the same domain. Which row is varied, and the values, are drawn at random
-    from `seed`; a text that stands in the rows or in `but` (the test texts), or was made already, is not made. The ids name the
-    row that was varied, and the source is "synthetic".
+    A value comes from a slot of the same label in the same domain. Row and values are drawn at random with `seed`;
+    a text that occurs in the rows or in `but` (the test texts), or was made before, is skipped. The id contains that of the
+    original row, and the source is "synthetic".
 
     Raises
     ------
     UserError
-        so many different texts cannot be made.
+        there are not enough different texts.
 
     >>> texts, slot = ("play jazz now", "play rock"), Slot(5, 9, "what")
     >>> rows = [Utterance(text, "music", "play", (slot,)) for text in texts]

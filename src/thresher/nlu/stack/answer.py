@@ -1,4 +1,4 @@
-"""One answer per text: from a rule, or from the domain classifier and the domain's own model; with the path it took."""
+"""Answer texts: by a rule, or by the domain classifier and the joint model of the domain; each answer has its path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from thresher.nlu.stack.rules import Rules, by_rule
 from thresher.nlu.stack.train import tags_for
 from thresher.wording import shown
 
-# A model with its tokenizer, or None where there is nothing to learn.
+# A model with its tokenizer, or None if there is only one answer.
 Domain = tuple[Classifier, Any] | None
 Joint = tuple[JointModel, Any] | None
 ANSWER = pl.Schema(
@@ -40,7 +40,7 @@ ANSWER = pl.Schema(
 
 @dataclass(frozen=True)
 class Stack:
-    """Everything that answers; `joint(name)` gives the model of a domain."""
+    """A trained stack; `joint(name)` gives the model of a domain."""
 
     config: StackConfig
     labels: Labels
@@ -54,19 +54,19 @@ def answer(stack: Stack, texts: Sequence[str]) -> pl.DataFrame:
 
     Returns
     -------
-    one row per text, in order: `text` (with single spaces: slots count its characters), `domain`, `intent`, `slots`; `path`:
-    `exact` or `template` (a rule), `models`, `no domain` or `no intent` (a confidence below its threshold, and then null);
-    `domain_confidence` (the largest probability), `intent_confidence`, `slot_confidence` (of the least sure word); all are 1
-    for rules. `likeliest` is the domain that the classifier would name, whatever the threshold.
+    one row per text, in order: `text` (with single spaces; slots are character offsets in it), `domain`, `intent`, `slots`;
+    `path`: `exact` or `template` (a rule), `models`, `no domain` or `no intent` (a confidence below its threshold; the label is
+    then null); `domain_confidence` (the largest probability), `intent_confidence`, `slot_confidence` (the smallest of its
+    words); all are 1 for rules. `likeliest` is the most probable domain, whatever the threshold.
 
     Raises
     ------
     UserError
-        a text that is not Unicode, as bytes of another encoding are where Python reads them from a terminal.
+        a text that is not valid Unicode, such as bytes of another encoding from a terminal.
     """
     for text in texts:
         if re.search("[\ud800-\udfff]", text):
-            raise UserError(f"'{shown(text)}' is not valid Unicode (half a surrogate pair); mend the text")
+            raise UserError(f"'{shown(text)}' is not valid Unicode (half a surrogate pair); correct the text")
     plain = [squeezed(text)[0] for text in texts]
     ruled = [by_rule(stack.rules, text) if stack.rules else None for text in plain]
     asked = [at for at, found in enumerate(ruled) if found is None]

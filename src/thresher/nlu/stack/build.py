@@ -1,4 +1,4 @@
-"""Train a stack into its folder: every model by itself, side by side; what is trained already is not trained again."""
+"""Train the models of a stack in parallel and save them in its folder; models that are already trained are kept."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from thresher.nlu.stack.folder import (
     missing,
     model_name,
     read_stack,
+    refuse_other_files,
     save_encoder,
     save_model,
     settings_of,
@@ -49,20 +50,20 @@ def train_stack(
     workers: int | None = None,
     force: bool = False,
 ) -> Path:
-    """Train the domain classifier and a model for every domain that has several intents or slots.
+    """Train the domain classifier, and an intent and slot model for every domain that needs one.
 
     Parameters
     ----------
     rows
         annotated rows (`nlu.rows.SCHEMA`).
     out
-        the stack folder; a stack of the same rows and settings is finished where it was.
+        the stack folder; an unfinished stack of the same rows and settings is resumed.
     exact, templates
-        rules that answer first; see `read_rules`.
+        rules that answer before the models; see `read_rules`.
     workers
-        trainings at a time, one thread each; by default one per core. No result depends on it.
+        trainings at a time, one thread each; by default one per core. It changes no result.
     force
-        start over where the folder holds another stack.
+        start over, also if the folder holds another stack.
 
     Returns
     -------
@@ -71,18 +72,18 @@ def train_stack(
     Raises
     ------
     UserError
-        rows without anything to learn, a folder that holds another stack, broken rules, or a full disk.
+        rows with only one answer, a folder that holds another stack, broken rules, or a full disk.
     """
     folder, config = as_place(out), config or StackConfig()
     check_stack(config)
     labels = labels_of(rows)
     if not any(needs_model(labels, name) for name in labels.intents) and len(labels.intents) < 2:
-        raise UserError("one domain, one intent and no slots: there is nothing to learn")
+        raise UserError(
+            "the rows have one domain, one intent and no slots, so there is nothing to train; add labels"
+        )
     read_rules(exact, templates)
     made_with = {"rows": rows_hash(rows), **config.model_dump(mode="json", exclude=set(config.untrained()))}
-    strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-    if strange and not (folder / "stack.yaml").is_file():
-        raise UserError(f"{folder}: holds files but no stack.yaml, so it is no stack; choose another --out")
+    refuse_other_files(folder, "stack.yaml")
     with lock(folder):
         _begin(folder, rows, config, labels, digest(made_with), force)
         _write_rules(folder, exact, templates)
@@ -101,10 +102,10 @@ def _begin(
     there = (folder / "stack.yaml").is_file()
     if there and not force and read_stack(folder).get("made_with") != made_with:
         raise UserError(
-            f"{folder}: holds a stack of other rows or settings; choose another --out, or --force to start over"
+            f"{folder}: holds a stack of other rows or settings; choose another --out, or give --force to start over"
         )
     config = settled_stack(config, settings_of(folder)[0] if there and not force else None)
-    # Whatever is wrong with the model is told before anything is written.
+    # Load the model before anything is written, so that its errors change nothing.
     encoder, tokenizer = stack_encoder(config.model)
     if there and force:
         for name in ("models", "encoder"):
@@ -117,7 +118,7 @@ def _begin(
         "intents": {name: list(own) for name, own in labels.intents.items()},
         "slots": {name: list(own) for name, own in labels.slots.items()},
     }
-    # First of all, so that a folder that a killed training leaves can be told.
+    # Written first, so that the folder of a killed training is recognised.
     write(folder / "stack.yaml", yaml.safe_dump(facts, sort_keys=False, allow_unicode=True))
     write(folder / "rows.parquet", rows.write_parquet)
     if not (folder / "encoder").is_dir():
@@ -125,7 +126,7 @@ def _begin(
 
 
 def check_stack(config: StackConfig) -> None:
-    """Refuse settings that no training of a stack can go by, or that none would look at.
+    """Refuse settings that a stack cannot be trained with, or that it would ignore.
 
     Raises
     ------
@@ -135,30 +136,30 @@ def check_stack(config: StackConfig) -> None:
     >>> check_stack(StackConfig(domain=StackConfig().domain.model_copy(update={"seed": 7})))
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: domain.seed has no meaning in a stack, all of whose trainings have one seed; set seed
+    thresher.errors.UserError: domain.seed has no effect in a stack: all trainings use its seed; set seed
     """
     known = StackConfig()
     for section in ("domain", "joint"):
         recipe = getattr(config, section)
         for name, instead in (
-            ("seed", "all of whose trainings have one seed; set seed"),
-            ("runs", "whose models are trained once"),
-            ("folds", "whose models are trained once"),
-            ("workers", "which trains models side by side; give --workers"),
+            ("seed", "all trainings use its seed; set seed"),
+            ("runs", "each model is trained once; leave it out"),
+            ("folds", "each model is trained once; leave it out"),
+            ("workers", "models are trained in parallel; give --workers"),
         ):
             if getattr(recipe, name) != getattr(getattr(known, section), name):
-                raise UserError(f"{section}.{name} has no meaning in a stack, {instead}")
+                raise UserError(f"{section}.{name} has no effect in a stack: {instead}")
         check_recipe(recipe, section)
     if config.joint.diet != "none" and find(config.joint.diet).weighs:
         raise UserError(
-            f"joint.diet: '{config.joint.diet}' weighs rows by one loss, and the intent and slot models have two; take another"
+            f"joint.diet: '{config.joint.diet}' weighs rows by a single loss, and the joint models have two; use another diet"
         )
     if config.model.freeze and config.joint_frozen_layers:
         raise UserError("model.freeze freezes all layers already; leave joint_frozen_layers at 0")
 
 
 def settled_stack(config: StackConfig, begun: StackConfig | None) -> StackConfig:
-    """The settings with what `auto` means here written out, or what it meant where the folder was begun with `begun`."""
+    """The settings with `auto` resolved for this machine, or as resolved in `begun`, the settings of an unfinished folder."""
     recipes = {
         "domain": settled(config.domain, begun.domain if begun else None),
         "joint": settled(config.joint, begun.joint if begun else None),
@@ -196,7 +197,7 @@ def _train(
 
 
 def train_one(folder: Path, domain: str | None) -> None:
-    """Train one model of a stack folder, the domain classifier where `domain` is None."""
+    """Train one model of a stack folder: that of a domain, or the domain classifier if `domain` is None."""
     config, labels = settings_of(folder)
     rows = parquet.read(folder / "rows.parquet")
     name = model_name(labels, domain)

@@ -1,4 +1,4 @@
-"""The settings of a stack."""
+"""The settings of a stack, with their defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from thresher.settings import read_config
 
 
 class StackConfig(BaseModel):
-    """One recipe for the domain classifier, one for the intent and slot models; thresholds of the answers."""
+    """The settings of a stack: a recipe for the domain classifier, one for the joint models, and thresholds of the answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -21,28 +21,28 @@ class StackConfig(BaseModel):
     domain: TrainConfig = TrainConfig(epochs=4)
     joint: TrainConfig = TrainConfig(epochs=8, batch_size=16, encoder_lr=2e-4)
     joint_least_steps: int = Field(
-        default=100, ge=1, description="steps that a small domain's model is trained for at least"
+        default=100, ge=1, description="least number of training steps, for small domains"
     )
     joint_frozen_layers: int = Field(
         default=0,
         ge=0,
-        description="layers of the intent and slot models that stay as pretrained, with the token table; 0 trains all",
+        description="layers of the joint models that are not trained, with the token table; 0 trains all",
     )
     domain_threshold: float = Field(
-        default=0.0, ge=0, le=1, description="below this confidence no domain answers"
+        default=0.0, ge=0, le=1, description="confidence below which no domain answers"
     )
     intent_threshold: float = Field(
-        default=0.0, ge=0, le=1, description="below this confidence the domain gives no intent"
+        default=0.0, ge=0, le=1, description="confidence below which no intent is given"
     )
     seed: int = Field(default=0, ge=0)
 
     def untrained(self) -> dict[str, Any]:
-        """What changes no weights."""
+        """The settings that do not change the weights."""
         return self.model_dump(include={"domain_threshold", "intent_threshold"})
 
 
 def stack_config(settings: dict[str, Any] | None = None, file: Path | None = None) -> StackConfig:
-    """Defaults, changed by a YAML file and then by settings (`joint.epochs`, `seed`, ...).
+    """The defaults, overridden by a YAML file and then by settings (`joint.epochs`, `seed`, ...).
 
     Raises
     ------
@@ -62,14 +62,14 @@ def stack_config(settings: dict[str, Any] | None = None, file: Path | None = Non
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise UserError(
-                f"unknown setting '{place}' of a stack; there are {', '.join(StackConfig.model_fields)}"
+                f"unknown setting '{place}' of a stack; the settings are {', '.join(StackConfig.model_fields)}"
             )
         section[last] = value
     return checked(merged)
 
 
 def checked(settings: dict[str, Any]) -> StackConfig:
-    """All settings from plain values.
+    """A checked configuration from plain values.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def checked(settings: dict[str, Any]) -> StackConfig:
 
 
 def flattened(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings by their places; what a setting of a section holds stays whole.
+    """Settings by their dotted names, two levels deep.
 
     >>> flattened({"seed": 1, "domain": {"diet_options": {"r": 0.7}}})
     {'seed': 1, 'domain.diet_options': {'r': 0.7}}

@@ -1,4 +1,4 @@
-"""Texts as tokens, and where in them the first token of every word is."""
+"""Tokenise texts and find the first token of every word."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy.typing as npt
 from thresher.models.tokens import Tokens, tokenise
 from thresher.nlu.rows.table import words
 
-IGNORED = -100  # what cross entropy passes over
+IGNORED = -100  # a target that the cross entropy ignores
 
 
 @dataclass(frozen=True)
 class Encoded:
     """Tokens of N texts, the character spans of their words, and the position of each word's first token.
 
-    Words that were cut off have no position, so `first[i]` may be shorter than `spans[i]`.
+    Truncated words have no position, so `first[i]` may be shorter than `spans[i]`.
     """
 
     tokens: Tokens
@@ -31,9 +31,9 @@ class Encoded:
 
 
 def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> Encoded:
-    """Tokens and words of some texts.
+    """Tokens and words of texts.
 
-    The first token of a word is the first that ends behind the word's first character, whatever the tokeniser.
+    The first token of a word is the first one that ends after the word's first character, for any tokenizer.
     """
     tokens = tokenise([texts], tokenizer, max_length)
     spans = [words(text) for text in texts]
@@ -58,11 +58,11 @@ def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> Encoded:
 def joint_labels(
     encoded: Encoded, intents: Sequence[int], tags: Sequence[Sequence[int]]
 ) -> npt.NDArray[np.int64]:
-    """What the joint model learns: the intent, then per token position the tag of the word that begins there.
+    """The targets of the joint model: the intent, then per token position the tag of the word that starts there.
 
     Returns
     -------
-    (N, 1 + longest row) int64; `IGNORED` at positions where no word begins.
+    (N, 1 + longest row) int64; `IGNORED` at positions where no word starts.
     """
     width = int(encoded.tokens.lengths.max(initial=0))
     labels = np.full((len(encoded), 1 + width), IGNORED, dtype=np.int64)

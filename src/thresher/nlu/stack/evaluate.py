@@ -1,4 +1,4 @@
-"""A stack on test rows: every metric, over all rows and per domain."""
+"""Evaluate a stack on test rows: every metric, over all rows and per domain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from thresher.nlu.stack.answer import Stack, answer
 
 
 def evaluate(stack: Stack, rows: pl.DataFrame) -> dict[str, Any]:
-    """Error rates on annotated test rows.
-
-    Labels that the training rows do not have count as errors: nothing can answer them.
+    """Error rates on annotated test rows. Labels that no training row has count as errors.
 
     Returns
     -------
-    {"n", "metrics": {DCER, ICER, SEMER, F-SEMER, IRER, slot F1}, "domains": {name: {"n", ...}}, "slots": seqeval's report
-    per label, "paths": {path: rows}, "unknown_labels": rows with a domain or intent that no training row has}.
+    {"n", "metrics": {DCER, ICER, SEMER, F-SEMER, IRER, slot F1}, "domains": {name: {"n", ...}}, "slots": seqeval's report per
+    label, "paths": {path: rows}, "unknown_labels": rows with a domain or intent that no training row has}.
     """
     return judge(rows, answers_for(stack, rows), stack)
 
@@ -29,7 +27,7 @@ def answers_for(stack: Stack, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def judge(rows: pl.DataFrame, answers: pl.DataFrame, stack: Stack | None = None) -> dict[str, Any]:
-    """The figures of `evaluate` from answers that were given already."""
+    """The result of `evaluate` from existing answers."""
     counted = counts(rows, answers)
     result: dict[str, Any] = {
         "n": rows.height,
@@ -49,6 +47,6 @@ def judge(rows: pl.DataFrame, answers: pl.DataFrame, stack: Stack | None = None)
 
 
 def figures(counted: pl.DataFrame) -> dict[str, float]:
-    """Every error rate and slot F1 of counted rows."""
+    """Every error rate and slot F1 from a table of `counts`."""
     rates = {name: metric(counted).value for name, metric in ERRORS.items()}
     return {**rates, "slot F1": slot_f1(counted).value}

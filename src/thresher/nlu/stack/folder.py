@@ -1,9 +1,9 @@
-"""The stack folder: settings, labels, rules, and a model per domain, that load back and answer the same.
+"""The stack folder: save and load settings, labels, rules and the models of a stack.
 
 STACK/stack.yaml         settings, labels, hash of the rows
-STACK/rows.parquet       the annotated rows it is trained on
-STACK/encoder/           configuration, tokenizer and the pretrained token table, once for all models; all of a frozen encoder
-STACK/models/NAME/       model.safetensors: everything else, and the rows of the token table that training used
+STACK/rows.parquet       the annotated training rows
+STACK/encoder/           configuration, tokenizer and pretrained token table, shared by all models; the whole encoder if frozen
+STACK/models/NAME/       model.safetensors: the other weights, and the changed rows of the token table
 STACK/rules/             exact.jsonl, templates.yaml
 """
 
@@ -41,7 +41,7 @@ DONE = "done.json"
 
 
 def model_name(labels: Labels, domain: str | None) -> str:
-    """The folder of a model: `domain`, or a number and what of the domain's name a file system takes.
+    """The folder name of a model: `domain`, or a number and the name of the domain in safe characters.
 
     >>> labels = Labels({"a/b": ("x",), "music": ("y",)}, {"a/b": (), "music": ()})
     >>> model_name(labels, None), model_name(labels, "a/b")
@@ -53,8 +53,21 @@ def model_name(labels: Labels, domain: str | None) -> str:
     return f"{place:02d}-{re.sub(r'[^A-Za-z0-9-]', '_', domain)[:40]}"
 
 
+def refuse_other_files(folder: Path, manifest: str) -> None:
+    """Refuse a folder that has files but not the one that describes a stack or a study.
+
+    Raises
+    ------
+    UserError
+        one line that names the missing file.
+    """
+    files = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    if files and not (folder / manifest).is_file():
+        raise UserError(f"{folder}: has files but no {manifest}; choose another --out")
+
+
 def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
-    """Write what all models share."""
+    """Write the encoder, tokenizer and token table that all models share."""
 
     def fill(folder: Path) -> None:
         tokenizer.save_pretrained(folder)
@@ -70,7 +83,7 @@ def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
 
 
 def save_model(stack: Path, name: str, model: nn.Module, facts: dict[str, Any]) -> None:
-    """Write a model: of its token table only the rows that differ from the pretrained one, and of a frozen encoder nothing."""
+    """Write a model: of its token table only the rows that differ from the pretrained ones, and without a frozen encoder."""
     state = {key: value.detach().contiguous() for key, value in model.state_dict().items()}
     if not isinstance(model.encoder, FrozenEncoder):
         pretrained = load_file(stack / "encoder" / "table.safetensors")[TABLE]
@@ -92,7 +105,7 @@ def table_key(model: nn.Module) -> str:
 
 
 def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
-    """Put saved weights into a model.
+    """Load saved weights into a model.
 
     Raises
     ------
@@ -116,7 +129,7 @@ def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
 
 
 def read_stack(stack: Path) -> dict[str, Any]:
-    """`stack.yaml`.
+    """The content of `stack.yaml`.
 
     Raises
     ------
@@ -133,7 +146,7 @@ def read_stack(stack: Path) -> dict[str, Any]:
             f"{path}: broken YAML ({' '.join(str(error).split())}); train the stack again"
         ) from error
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise UserError(f"{stack}: a stack folder of another format; train it again")
+        raise UserError(f"{stack}: a stack folder of another version of thresher; train it again")
     return facts
 
 
@@ -143,7 +156,7 @@ def settings_of(stack: Path) -> tuple[StackConfig, Labels]:
     Raises
     ------
     UserError
-        what `read_stack` refuses, settings or labels that are not there, or a value that a setting does not take.
+        what `read_stack` refuses, missing settings or labels, or an invalid value.
     """
     facts, path = read_stack(stack), stack / "stack.yaml"
     try:
@@ -161,7 +174,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
     Raises
     ------
     UserError
-        not a stack folder, one whose training has not ended, or a damaged file.
+        not a stack folder, an unfinished one, or a damaged file.
     """
     folder = as_place(stack)
     config, labels = settings_of(folder)
@@ -169,7 +182,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
         config = stack_config({**flattened(config.model_dump()), **thresholds})
     for left in missing(folder, labels):
         raise UserError(
-            f"{folder}: its training has not ended ({left} is missing); run `thresher nlu train` again"
+            f"{folder}: training is not finished ({left} is missing); run `thresher nlu train` again"
         )
     domain: Domain = None
     if len(labels.intents) > 1:
@@ -193,10 +206,12 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
 
 
 def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, Any]:
-    """What a saved model is put into; a frozen encoder comes with its weights."""
+    """The encoder to load a saved model into; a frozen encoder has its weights already."""
     folder = (stack / "encoder").resolve()
     if not (folder / "config.json").is_file() or not any(folder.glob("tokenizer*.json")):
-        raise UserError(f"{folder}: the encoder's configuration or tokenizer is gone; train the stack again")
+        raise UserError(
+            f"{folder}: the encoder's configuration or tokenizer is missing; train the stack again"
+        )
     if config.model.freeze:
         update = {"name": str(folder), "layers": "all"}
         return stack_encoder(config.model.model_copy(update=update))

@@ -1,4 +1,4 @@
-"""An encoder that stays as it is: what it gives to the words of a text is computed once per process."""
+"""A frozen encoder: the hidden states of a text are computed once per process and cached."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ BATCH_TOKENS = 4096
 
 
 class FrozenEncoder(nn.Module):
-    """Stands where an encoder stands and gives every token two layers' hidden states side by side, (B, T, 2 H).
+    """A drop-in encoder that gives every token the concatenated hidden states of two layers, (B, T, 2 H).
 
-    The layers are the last one and the one at a third of the depth: the last one has been tuned to say what a whole sentence
-    means, the other one still tells its words apart. The encoder is in eval mode, always, and no part of the module's
-    weights: what is trained and saved on top of it is heads alone. What was computed for a text is kept, up to `KEPT_TOKENS`
-    tokens, so an answer depends by rounding alone on what was asked before.
+    The layers are the last one, which represents the meaning of the sentence, and the one at a third of the depth, which still
+    distinguishes words. The encoder is always in eval mode and its weights are not part of the module, so only heads are
+    trained and saved. States are cached up to `KEPT_TOKENS` tokens; up to rounding, an answer does not depend on earlier texts.
     """
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
-        # In a tuple: torch then takes it for no part of the module.
+        # In a tuple, so that torch does not register it as a submodule.
         self._whole = (encoder.eval().requires_grad_(False),)
         config: Any = encoder.config
         depth = int(config.num_hidden_layers)
@@ -51,7 +50,7 @@ class FrozenEncoder(nn.Module):
         return table
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Any) -> SimpleNamespace:
-        """Hidden states of a right-padded batch, zero where there is no token."""
+        """Hidden states of a right-padded batch, zero at padding."""
         lengths = attention_mask.sum(1).tolist()
         keys = [row[:n].cpu().numpy().tobytes() for row, n in zip(input_ids, lengths, strict=True)]
         missing = {key: at for at, key in enumerate(keys) if key not in self._kept}
@@ -64,7 +63,7 @@ class FrozenEncoder(nn.Module):
         return SimpleNamespace(last_hidden_state=self.embeddings(states))
 
     def _states(self, input_ids: Tensor, lengths: list[int], rows: list[int]) -> list[Tensor]:
-        """Of chosen rows the states of their true tokens, (T, 2 H) each."""
+        """The states of some rows without padding, (T, 2 H) each."""
         found: list[Tensor] = [torch.empty(0)] * len(rows)
         sizes = torch.tensor([lengths[row] for row in rows], dtype=torch.int64)
         device = next(self.whole.parameters()).device
@@ -87,12 +86,12 @@ class FrozenEncoder(nn.Module):
 
 
 def stack_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
-    """The encoder that a stack's models stand on, and its tokenizer: frozen where the settings say so."""
+    """The encoder of a stack's models and its tokenizer, frozen if the settings say so."""
     return _frozen(config) if config.freeze else load_encoder(config)
 
 
 @lru_cache(maxsize=1)
 def _frozen(config: ModelConfig) -> tuple[nn.Module, Any]:
-    # One for all models of a process, so that a text of several trainings is encoded once.
+    # Shared by all models of a process, so that a text of several trainings is encoded once.
     encoder, tokenizer = load_encoder(config)
     return FrozenEncoder(encoder), tokenizer

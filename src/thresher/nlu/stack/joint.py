@@ -15,7 +15,7 @@ from thresher.nlu.stack.encode import IGNORED
 
 
 class JointModel(nn.Module):
-    """Encoder; a perceptron on the pooled vector gives the intent, a linear map on every token its tag.
+    """Encoder with two heads: a perceptron on the pooled vector for the intent, a linear map on every token for its tag.
 
     `forward` returns {"intent": (B, intents), "tags": (B, T, tags)} and, given labels (B, 1 + T or more), "loss": the cross
     entropy of the intent plus that of the tags, averaged over the words of the batch.
@@ -28,7 +28,7 @@ class JointModel(nn.Module):
         width = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         intent = classification_head(width, n_intents, config)
         linear = config.model_copy(update={"head_hidden": ()})
-        # A frozen encoder has learnt nothing of slots, so more than a linear map has to.
+        # A frozen encoder has learned nothing about slots, so its tag head is a perceptron too.
         tags = classification_head(width, n_tags, config if config.freeze else linear)
         self.head = nn.ModuleDict({"intent": intent, "tags": tags})
 
@@ -50,13 +50,13 @@ class JointModel(nn.Module):
 
 
 def freshly(encoder: nn.Module, n_intents: int, n_tags: int, config: ModelConfig, seed: int) -> JointModel:
-    """A joint model whose heads are drawn from `seed`."""
+    """A joint model with heads initialised by `seed`."""
     torch.manual_seed(seed)
     return JointModel(encoder, n_intents, n_tags, config)
 
 
 def freeze(encoder: nn.Module, layers: int) -> None:
-    """Take the token table and the first `layers` layers out of the training; 0 leaves all in.
+    """Freeze the token table and the first `layers` layers; 0 freezes nothing.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def freeze(encoder: nn.Module, layers: int) -> None:
     stack = layer_stack(encoder)
     if layers >= len(stack):
         raise UserError(
-            f"joint_frozen_layers is {layers} and the encoder has {len(stack)}; leave one to train"
+            f"joint_frozen_layers is {layers} and the encoder has {len(stack)}; leave at least one to train"
         )
     for module in (embedding_layer(encoder), *stack[:layers]):
         module.requires_grad_(False)

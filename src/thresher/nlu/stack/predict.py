@@ -1,4 +1,4 @@
-"""What the models of a stack say about texts: probabilities, and the tags of words."""
+"""Predictions of the models of a stack: domain probabilities, intents and slots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 class Understood(NamedTuple):
-    """What a joint model says about one text; the slot confidence is the least sure word's, 1 without words."""
+    """The prediction of a joint model for one text; the slot confidence is the smallest of its words, 1 without words."""
 
     intent: int
     intent_confidence: float
@@ -40,7 +40,7 @@ def domain_probabilities(model: Classifier, tokenizer: Any, texts: Sequence[str]
 def understand(
     model: JointModel, tokenizer: Any, texts: Sequence[str], tags: Sequence[str], max_length: int
 ) -> list[Understood]:
-    """Intent and slots of every text; nothing depends on which texts are given together."""
+    """Intent and slots of every text, independent of the other texts."""
     encoded = encode(texts, tokenizer, max_length)
     found: list[Understood | None] = [None] * len(texts)
     training = model.training

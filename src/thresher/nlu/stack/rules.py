@@ -1,4 +1,4 @@
-"""What answers before any model: exact utterances, and sentence templates by hassil."""
+"""The rules that answer before any model: exact utterances, and sentence templates by hassil."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from thresher.wording import shown
 
 @dataclass(frozen=True)
 class Found:
-    """A rule's answer, and which kind of rule gave it."""
+    """The answer of a rule, and the kind of rule."""
 
     domain: str
     intent: str
@@ -29,7 +29,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Rules:
-    """Exact utterances by their normalised text, with the length that their slots were counted in; parsed templates."""
+    """Exact utterances by their normalised text, with the length of the text that their slots index; parsed templates."""
 
     exact: dict[str, tuple[Found, int]] = field(default_factory=dict)
     templates: Any = None
@@ -44,9 +44,9 @@ def read_rules(exact: pl.DataFrame | None = None, templates: Path | None = None)
     Parameters
     ----------
     exact
-        annotated rows: each answers its own text, whatever its case.
+        annotated rows; each answers its own text, ignoring case.
     templates
-        YAML as Home Assistant writes it: `intents: {DOMAIN/INTENT: {data: [{sentences: [...]}]}}`, `lists`, `expansion_rules`;
+        YAML in Home Assistant's format: `intents: {DOMAIN/INTENT: {data: [{sentences: [...]}]}}`, `lists`, `expansion_rules`;
         `{name}` in a sentence becomes the slot `name`.
 
     Raises
@@ -70,7 +70,7 @@ def _read_templates(path: Path) -> Any:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         intents = Intents.from_dict({"language": "en", **content})
-        # Sentences are parsed when they are first needed.
+        # hassil parses sentences lazily, so this finds syntax errors now.
         for intent in intents.intents.values():
             for block in intent.data:
                 list(block.sentences)
@@ -88,18 +88,18 @@ def _read_templates(path: Path) -> Any:
                 for part in _rules_in(sentence.expression):
                     if part not in rules:
                         raise UserError(
-                            f"{path}: intent '{shown(name)}' has <{shown(part)}>, and there is no such rule"
+                            f"{path}: intent '{shown(name)}' uses <{shown(part)}>, which is not defined under expansion_rules"
                         )
                 for part in sentence.expression.list_names(rules):
                     if part not in lists:
                         raise UserError(
-                            f"{path}: intent '{shown(name)}' has {{{shown(part)}}}, and there is no such list"
+                            f"{path}: intent '{shown(name)}' uses {{{shown(part)}}}, which is not defined under lists"
                         )
     return intents
 
 
 def _rules_in(expression: Any) -> Iterator[str]:
-    """The names of the expansion rules that a sentence's expression refers to."""
+    """The names of the expansion rules that an expression refers to."""
     if hasattr(expression, "rule_name"):
         yield expression.rule_name
     for item in getattr(expression, "items", ()):
@@ -107,7 +107,7 @@ def _rules_in(expression: Any) -> Iterator[str]:
 
 
 def by_rule(rules: Rules, text: str) -> Found | None:
-    """The answer of a rule: an exact utterance before a template; None where none fits.
+    """The answer of a rule, exact utterances before templates; None if none matches.
 
     >>> from thresher.nlu.rows import Utterance, as_table
     >>> rules = read_rules(as_table([Utterance("stop", "music", "stop")]))
@@ -128,7 +128,9 @@ def _by_template(templates: Any, text: str) -> Found | None:
     try:
         result = recognize_best(text, templates)
     except (MissingListError, MissingRuleError) as error:
-        raise UserError(f"the stack's templates name what they do not hold ({shown(error, 120)})") from error
+        raise UserError(
+            f"the stack's templates refer to a missing list or rule ({shown(error, 120)})"
+        ) from error
     if result is None:
         return None
     slots = _placed(text, ((entity.name, entity.text_clean) for entity in result.entities_list))
@@ -137,11 +139,11 @@ def _by_template(templates: Any, text: str) -> Found | None:
 
 
 def _placed(text: str, entities: Iterable[tuple[str, str]]) -> tuple[Slot, ...] | None:
-    """Where the texts of entities stand in a text: in order, each behind the last; None where that is not one place only.
+    """Locate the texts of entities in a text, in order; None if the position is missing or ambiguous.
 
     >>> _placed("Lights on in the kitchen, please", [("area", "kitchen")])
     (Slot(start=17, end=24, label='area'),)
-    >>> _placed("play play", [("song", "play")])  # which of them the template took is not known
+    >>> _placed("play play", [("song", "play")])  # ambiguous
     """
     spans, named = words(text), list(entities)
     spoken = [text[start:end].casefold() for start, end in spans]

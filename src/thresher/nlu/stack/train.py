@@ -1,4 +1,4 @@
-"""The trainings of a stack: the domain classifier on all rows, and for every domain one model on its own."""
+"""The trainings of a stack: the domain classifier on all rows, and a joint model for every domain."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def tags_for(labels: Sequence[str]) -> list[str]:
 
 
 def needs_model(labels: Labels, domain: str) -> bool:
-    """Whether there is anything to learn in a domain: several intents, or slots."""
+    """Whether a domain has several intents or slots; otherwise its answer is constant."""
     return len(labels.intents[domain]) > 1 or bool(labels.slots[domain])
 
 
 def joint_recipe(config: StackConfig, rows: int) -> TrainConfig:
-    """The recipe of a domain's model: as many epochs as set, and at least so many steps."""
+    """The recipe of a domain's joint model: the configured epochs, but at least `joint_least_steps` steps."""
     recipe = config.joint
     steps = math.ceil(recipe.epochs * math.ceil(rows / recipe.batch_size))
     return recipe.model_copy(update={"max_steps": recipe.max_steps or max(steps, config.joint_least_steps)})
 
 
 def with_steps(config: StackConfig, rows: int) -> StackConfig:
-    """The settings under which a domain's model takes the steps of `rows` rows, however many it is given."""
+    """The settings with the number of steps fixed to that of a domain of `rows` rows."""
     steps = {"max_steps": joint_recipe(config, rows).max_steps}
     return config.model_copy(update={"joint": config.joint.model_copy(update=steps)})
 
@@ -63,7 +63,7 @@ def train_domain(
     domains
         the classes, two or more.
     folder
-        where the training keeps its state.
+        for the state of the training.
     """
     encoder, tokenizer = stack_encoder(config.model)
     torch.manual_seed(config.seed)
@@ -71,7 +71,7 @@ def train_domain(
     labels = rows["domain"].replace_strict(list(domains), range(len(domains)), return_dtype=pl.Int64)
     tokens = tokenise([rows["text"].to_list()], tokenizer, config.model.max_length)
     fit(model, tokens, labels.to_numpy(), config.domain, config.seed, folder)
-    return model.cpu(), tokenizer  # everything that reads a stack's models does so there
+    return model.cpu(), tokenizer  # answers are computed on the CPU
 
 
 def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list[int], list[list[int]]]:
@@ -85,7 +85,7 @@ def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list
 def joint_parts(
     rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig
 ) -> tuple[JointModel, Any, Encoded, npt.NDArray[np.int64], TrainConfig]:
-    """What a domain's training needs: a fresh model, its tokenizer, the encoded rows, their targets, the recipe."""
+    """What the training of a domain needs: a new model, its tokenizer, the encoded rows, their targets, the recipe."""
     encoder, tokenizer = stack_encoder(config.model)
     n_intents, n_tags = len(labels.intents[domain]), len(tags_for(labels.slots[domain]))
     model = freshly(encoder, n_intents, n_tags, config.model, config.seed)
@@ -100,6 +100,6 @@ def train_joint(
 ) -> tuple[JointModel, Any]:
     """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
     model, tokenizer, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
-    # `fit` asks for an encoder, a head and a loss, which the joint model has, too.
+    # `fit` needs an encoder, a head and a loss, which the joint model has too.
     fit(cast(Classifier, model), encoded.tokens, targets, recipe, config.seed, folder)
     return model.cpu(), tokenizer

@@ -1,4 +1,4 @@
-"""Cells: one stack trained on one choice of rows with one seed, its answers to all test rows kept."""
+"""The cells of a study: a stack trained on one selection of rows with one seed, of which the test answers are kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """How lines and files call it."""
+        """The name of the cell in messages and tables."""
         return f"{self.pool}-{self.technique}-{self.prune:g}-{self.sample}"
 
 
@@ -55,7 +55,7 @@ def run_cells(
     workers: int | None,
     same_steps: bool = False,
 ) -> dict[str, dict[str, Any]]:
-    """Train the cells that are not there yet; facts per cell name. A killed study goes on with the next cell."""
+    """Train the cells that are missing; returns facts per cell name. A killed study resumes with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
     left = [cell for cell in cells if read_cell(study, keys[cell.name]) is None]
     tasks = [(study, keys[cell.name], cell, config, same_steps) for cell in left]
@@ -75,13 +75,13 @@ def read_cell(study: Path, key: str) -> dict[str, Any] | None:
 
 
 def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps: bool) -> str:
-    """Train one stack, keep its answers, throw its weights away."""
+    """Train one stack, and keep its answers but not its weights."""
     started = time.monotonic()
     pool = parquet.read(study / f"{cell.pool}.parquet")
     rows = pool.filter(pl.col("id").is_in(list(cell.ids)))
     test = parquet.read(study / "test.parquet")
     config = config.model_copy(update={"seed": config.seed + cell.sample})
-    # In the system's place for such things, so that a crash leaves nothing in the study.
+    # In the system's temporary folder, so that a crash leaves nothing in the study.
     scratch = Path(tempfile.mkdtemp(prefix="thresher-"))
     try:
         answers = train_and_answer(
@@ -107,9 +107,9 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps:
 def train_and_answer(
     rows: pl.DataFrame, texts: list[str], config: StackConfig, scratch: Path, steps_as: pl.DataFrame
 ) -> pl.DataFrame:
-    """The answers of a stack that is never saved: each domain's model is trained when its first text arrives.
+    """The answers of a stack that is not saved; the model of a domain is trained when its first text arrives.
 
-    Every training takes the steps that it would take on `steps_as`.
+    Every training takes as many steps as it would on the rows `steps_as`.
     """
     counts = dict(steps_as["domain"].value_counts().iter_rows())
     steps = {"max_steps": steps_of(config.domain, steps_as.height)}

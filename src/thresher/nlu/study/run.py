@@ -1,4 +1,4 @@
-"""The whole study: which cells, in which order, and the tables from them."""
+"""Run a study: its cells in order, and the tables made from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from thresher.errors import UserError
 from thresher.nlu.pruning.synthetic import swapped
 from thresher.nlu.stack.build import check_stack, rows_hash, settled_stack
 from thresher.nlu.stack.config import StackConfig
+from thresher.nlu.stack.folder import refuse_other_files
 from thresher.nlu.study.cells import Cell, run_cells
 from thresher.nlu.study.tables import study_tables
 from thresher.nlu.study.techniques import kept_ids, technique
@@ -23,7 +24,7 @@ from thresher.run.files import as_json, digest, write
 from thresher.run.lock import lock
 from thresher.run.outputs import as_place
 
-# The paper's table 2, with random at every share so that each has its baseline.
+# The paper's table 2, with random rows at every share as the baseline.
 PLAN: dict[float, tuple[str, ...]] = {
     0.52: ("vog-dataset", "random", "vog-cutoff", "stratified", "vog-class", "mixed"),
     0.46: ("vog-dataset", "random", "vog-cutoff", "vog-class"),
@@ -35,7 +36,7 @@ SYNTHETIC_SHARE = 0.3
 
 
 def without_test_texts(rows: pl.DataFrame, tests: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """The training rows whose normalised text is that of no test row."""
+    """The training rows whose normalised text does not occur in the test rows."""
     seen = {normalised(text) for test in tests for text in test["text"]}
     return rows.filter([normalised(text) not in seen for text in rows["text"]])
 
@@ -53,45 +54,43 @@ def run_study(
     same_steps: bool = False,
     workers: int | None = None,
 ) -> dict[str, Any]:
-    """Train every cell that is left, sample after sample, and write `results.json` after each sample.
+    """Train the missing cells, sample by sample, and write `results.json` after each sample.
 
     Parameters
     ----------
     rows
         the training rows, without the texts of the test rows (`without_test_texts`).
     tests
-        test rows by name; they are judged together and each by itself.
+        test rows by name; they are evaluated together and separately.
     scores
-        `id, domain, intent, source` and the score columns that the techniques read, of the same rows.
+        of the same rows: `id, domain, intent, source` and the score columns that the techniques read.
     plan
         shares to remove, and the techniques at each.
     mixed_sources
-        also train on rows plus 30% synthetic ones, and prune the historical ones of that mix only.
+        also train on the rows plus 30% synthetic ones, and prune only the historical ones of that mix.
     same_steps
-        train on the rows that are left for as many steps as on all of them, instead of as many epochs.
+        train on the kept rows for as many steps as on all rows, instead of as many epochs.
 
     Raises
     ------
     UserError
-        the folder holds another study or something else, scores of other rows, or an unknown technique.
+        a folder with another study or other files, scores of other rows, or an unknown technique.
     """
     folder = as_place(out)
-    strange = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
-    if strange and not (folder / "study.json").is_file():
-        raise UserError(f"{folder}: holds files but no study.json, so it is no study; choose another --out")
+    refuse_other_files(folder, "study.json")
     check_stack(config)
     for name in {name for names in plan.values() for name in names}:
         technique(name)
     if set(scores["id"]) != set(rows["id"]):
         raise UserError(
-            "the scores are not those of the training rows: their ids differ; score these rows first"
+            "the ids of the scores differ from those of the training rows; score these rows first"
         )
     test = pl.concat([one.with_columns(id=pl.lit(f"{name}:") + pl.col("id")) for name, one in tests.items()])
     pools = {"historical": rows}
     if mixed_sources:
         added = swapped(rows, round(SYNTHETIC_SHARE * rows.height), config.seed, test["text"])
         pools["mixed"] = pl.concat([rows.with_columns(source=pl.lit("historical")), added])
-    # The thresholds, too: cells keep answers.
+    # With the thresholds, because cells keep answers.
     made_of = {"rows": rows_hash(rows), "test": rows_hash(test), "config": config.model_dump(mode="json")}
     made_with = digest(made_of | ({"same_steps": True} if same_steps else {}))
     with lock(folder):
@@ -103,7 +102,7 @@ def run_study(
             facts = run_cells(folder, cells, config, made_with, workers, same_steps)
             results = study_tables(folder, cells, facts, list(tests))
             write(folder / "results.json", as_json(results))
-        say(f"nlu study: {len(facts)} stacks, {time.monotonic() - started:,.0f} s in this go")
+        say(f"nlu study: {len(facts)} stacks, {time.monotonic() - started:,.0f} s in this call")
     return results
 
 
@@ -114,7 +113,7 @@ def planned(
     samples: int,
     seed: int = 0,
 ) -> list[Cell]:
-    """The cells of the first samples, the first sample whole before the second; sample s draws its rows by `seed` + s."""
+    """The cells of the first samples, one sample after the other; sample s draws its rows with `seed` + s."""
     rows = pools["historical"]
     everything = tuple(rows["id"].sort())
     cells = []
@@ -136,7 +135,7 @@ def planned(
 def _begin(
     folder: Path, made_with: str, tables: Mapping[str, pl.DataFrame], config: StackConfig, same_steps: bool
 ) -> StackConfig:
-    """Write what describes the study; the settings with what `auto` meant where it was begun."""
+    """Write study.json and the tables; returns the settings with `auto` as resolved when the study began."""
     file = folder / "study.json"
     begun = json.loads(file.read_text()) if file.is_file() else None
     if begun and begun["made_with"] != made_with:
@@ -145,7 +144,7 @@ def _begin(
         )
     config = settled_stack(config, StackConfig(**begun["config"]) if begun else None)
     facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
-    # First of all, so that a folder that a killed study leaves can be told.
+    # Written first, so that the folder of a killed study is recognised.
     write(file, as_json(facts))
     for name, table in tables.items():
         write(folder / f"{name}.parquet", table.write_parquet)

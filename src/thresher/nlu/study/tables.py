@@ -1,4 +1,4 @@
-"""The tables of the study from its cells: the paper's table 2 and tables 5 to 10, with intervals."""
+"""The result tables of a study: the paper's table 2 and tables 5 to 10, with intervals."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCORES = ("vog", "vog_class", "vog_dataset", "trail_entropy")
 def study_tables(
     study: Path, cells: Sequence[Cell], facts: Mapping[str, Mapping[str, Any]], tests: Sequence[str]
 ) -> dict[str, Any]:
-    """Everything that the page and the documents print.
+    """All results of a study, as the page prints them.
 
     Returns
     -------
     {"samples", "n_train", "tests": {name: rows}, "techniques": [{technique, title, prune, pool, n_train, metrics: {name:
     interval}, sigma: {name: value}, beside random: {name: interval}, by test set, domains: {name: {removed, DCER, ...}}}],
-    "full": error rates of the full arm per pool, "scores": per domain the median, mean and standard deviation of each score,
-    "entropy": the rows of table 10, "sources": the mix before and after}.
+    "full": error rates of the stacks on all rows, per pool, "scores": per domain the median, mean and standard deviation of each
+    score, "entropy": the rows of table 10, "sources": rows per source before and after}.
     """
     test = parquet.read(study / "test.parquet")
     rows, scores = (parquet.read(study / f"{name}.parquet") for name in ("historical", "scores"))
@@ -106,7 +106,7 @@ def _rates(tables: Sequence[pl.DataFrame]) -> dict[str, dict[str, Any]]:
 
 
 def _intervals(pruned: Sequence[pl.DataFrame], full: Sequence[pl.DataFrame]) -> dict[str, dict[str, Any]]:
-    """The relative error of every metric with its interval; samples are pairs."""
+    """The relative error of every metric with its interval; samples are paired."""
     pairs = min(len(pruned), len(full))
     return {
         name: relative_interval(
@@ -138,7 +138,7 @@ def _removed(pool: pl.DataFrame, cell: Cell, column: str) -> pl.DataFrame:
 
 
 def _sources(pool: pl.DataFrame, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """The source mix before and after, of the first sample."""
+    """Rows per source before and after, of the first sample."""
     table = _removed(pool, cells[0], "source")
     return table.with_columns(value=pl.col("value").replace("", "historical")).to_dicts()
 

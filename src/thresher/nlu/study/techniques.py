@@ -1,4 +1,4 @@
-"""The ways to prune that the study compares, as a table."""
+"""The pruning techniques that a study compares, as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from thresher.selection.request import target
 
 @dataclass(frozen=True)
 class Technique:
-    """One way to prune: the columns of the scores that it reads and a strategy; `title` is how tables call it."""
+    """A pruning technique: the score columns that it reads and a strategy; `title` is its name in tables."""
 
     title: str
     by: str | tuple[str, ...] | None
@@ -24,7 +24,7 @@ class Technique:
 
     @property
     def draws(self) -> bool:
-        """Whether samples differ in their rows, not only in their training."""
+        """Whether samples differ in their rows and not only in their training."""
         return self.strategy != "cutoff"
 
 
@@ -53,17 +53,17 @@ def technique(name: str) -> Technique:
     True
     """
     if name not in TECHNIQUES:
-        raise UserError(f"unknown technique '{name}'; there are {', '.join(TECHNIQUES)}")
+        raise UserError(f"unknown technique '{name}'; the techniques are {', '.join(TECHNIQUES)}")
     return TECHNIQUES[name]
 
 
 def kept_ids(scores: pl.DataFrame, name: str, prune: float, sample: int) -> list[str]:
-    """The ids that a technique keeps in a sample, sorted; floors are off, so that techniques differ in nothing else.
+    """The sorted ids that a technique keeps in a sample, without floors, so that only the technique differs.
 
     Raises
     ------
     UserError
-        an unknown technique, or a score that the table lacks.
+        an unknown technique, or a score that the table does not have.
     """
     used = technique(name)
     found = choose(

@@ -1,4 +1,4 @@
-"""Pictures of the page that Plotly draws: one file each, a function from the files of a run to a figure, or None without them.
+"""The pictures that Plotly draws, one per file: a function from the files of a run to a figure, or None if files are missing.
 
 A new picture is a new file here and a line in `PICTURES`, which is their order on the page. A figure is plain data: Plotly's
 traces and layout, where a string such as "--score-0" or "--random/0.2" names a colour of the page, with an opacity.
@@ -31,11 +31,11 @@ PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (
 
 
 def pictures(files: RunFiles) -> list[Picture]:
-    """The figures that this run has the files for.
+    """The figures for which this run has the files.
 
-    Each is {"id", "title", "lead", "traces", "layout", "height"}, and maybe "menu", a name per trace of which one is shown, and
-    "details", a text per row that is shown where its point is clicked. Where "points" holds x, y and color of every row, a trace
-    has the "places" of the rows it shows. A "table" has the figures for who cannot see the picture: "caption", "head", "rows" of
-    texts, of which the first is a name, and "notes" below it.
+    Each is {"id", "title", "lead", "traces", "layout", "height"}, and optionally "menu", a name per trace, one of which is
+    shown, and "details", a text per row that is shown when its point is clicked. If "points" has x, y and color of every row,
+    the "places" of a trace are the indices of its rows. A "table" has the same figures as text: "caption", "head", "rows" of
+    cells, the first of which is a name, and "notes" below it.
     """
     return [found for make in PICTURES if (found := make(files)) is not None]

@@ -1,4 +1,4 @@
-"""EL2N at every checkpoint: how far rows are apart, against how far two trainings are apart."""
+"""EL2N at every checkpoint: the spread over the rows, and the agreement of two trainings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUANTILES = {"95%": 0.95, "75%": 0.75, "median": 0.5, "25%": 0.25, "5%": 0.05}
 
 def checkpoints(files: RunFiles) -> dict[str, Any] | None:
     """Quantiles of |softmax(logits) - onehot(label)| over the rows at each checkpoint; with several trainings also the rank
-    correlation between two of them, which says from when on a ranking repeats itself.
+    correlation between two of them, which shows from which epoch on the ranking is reproducible.
 
     Source: Paul et al. (2021), "Deep Learning on a Data Diet", section 4; the paper, section 4.2.
     """
@@ -52,8 +52,8 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
         "yaxis": {"title": {"text": "EL2N"}, "rangemode": "tozero"},
     }
     lead = (
-        "How far predictions are from the labels as training goes on. Where the quantiles lie together the score no longer "
-        "tells rows apart."
+        "Distance of the predictions from the labels during training. Where the quantiles coincide, the score no longer "
+        "distinguishes rows."
     )
     if len(values) > 1:
         lines.append(agreement(epochs, values))
@@ -67,8 +67,8 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
             "showgrid": False,
         }
         lead += (
-            f" The dashed line is the rank correlation between two of {len(values)} trainings: what it lacks to 1 is noise "
-            "of the run."
+            f" The dashed line is the rank correlation between two of {len(values)} trainings: the difference to 1 is noise "
+            "between trainings."
         )
     return {
         "id": "checkpoints",
@@ -100,7 +100,7 @@ def agreement(epochs: list[float], values: list[np.ndarray]) -> dict[str, Any]:
 
 
 def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
-    """Epochs (C,) and EL2N (N, C) of one training, or None where it was not measured."""
+    """Epochs (C,) and EL2N (N, C) of one training, or None if it was not measured."""
     parts = sorted(folder.glob("part-*.parquet"))
     table = folder / "checkpoints.parquet"
     if not parts or not table.is_file():

@@ -1,4 +1,4 @@
-"""The data map: how sure the model was of the given label, against how much that changed during training."""
+"""The data map: mean probability of the given label against its variation during training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_POINTS, MOST_CHARACTERS = 3000, 300
 def data_map(files: RunFiles) -> dict[str, Any] | None:
     """A point per row, from `confidence`, `variability` and `correctness`; a click shows the row.
 
-    Of more than 3,000 rows a sample is drawn with a fixed seed.
+    Of more than 3,000 rows, a sample with a fixed seed is shown.
 
     Source: Swayamdipta et al. (2020), "Dataset Cartography", EMNLP, figure 1.
     """

@@ -1,4 +1,4 @@
-"""Rows on a plane by what their texts mean, before and after the hard end is taken away."""
+"""A map of the rows by the meaning of their texts, before and after the hard end is dropped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLOURS, WITHOUT = 7, (0.1, 0.3, 0.5)
 
 
 def meaning_map(files: RunFiles) -> dict[str, Any] | None:
-    """The points of map.parquet, coloured by label; a menu takes away the hard end by each score, a click shows the row.
+    """The points of map.parquet, coloured by label; a menu drops the hard end by each score, a click shows the row.
 
     Source: the paper, section 7 (its figure of the representation before and after pruning).
     """
@@ -47,8 +47,8 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
     return {
         "id": "meaning-map",
         "title": "Map of the texts",
-        "lead": f"{table.height:,} rows by t-SNE of the pretrained encoder's vectors: near points are texts of near meaning, far "
-        f"distances mean nothing. The {len(common)} most frequent labels have colours ({named}), "
+        "lead": f"{table.height:,} rows by t-SNE of the pretrained encoder's vectors: nearby points have similar texts, large "
+        f"distances carry no information. The {len(common)} most frequent labels have colours ({named}), "
         "others are grey. Click a point to read its row.",
         "traces": traces,
         "points": {
@@ -68,7 +68,7 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
 
 
 def cuts(files: RunFiles, table: pl.DataFrame) -> list[tuple[str, float, np.ndarray]]:
-    """Which rows stay: all of them, and those without the hardest shares of the whole set by each score."""
+    """The rows of each menu entry: all rows, then the rows left without the hardest shares of the whole set by each score."""
     found: list[tuple[str, float, np.ndarray]] = [("", 0.0, np.ones(table.height, np.bool_))]
     scores = files.scores
     assert scores is not None

@@ -1,4 +1,4 @@
-"""Numbers inside a figure, with as many digits as a screen shows."""
+"""Numbers in a figure, rounded to what a screen can show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 
 def rounded(values: npt.ArrayLike) -> list[float | None]:
-    """Coordinates, (N,); None, which Plotly leaves out, in place of what is no finite number: a training that diverged.
+    """Coordinates, (N,); NaN and infinity (of a training that diverged) become None, which Plotly leaves out.
 
     >>> rounded([0.123456, 1, float("nan")])
     [0.1235, 1.0, None]

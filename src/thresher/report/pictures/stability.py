@@ -1,4 +1,4 @@
-"""How alike the trainings score the rows, and how many of them make a score stable."""
+"""Agreement of the trainings on each score, and the number of trainings that makes a score stable."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from thresher.report.pictures.text import plain
 from thresher.report.read import RunFiles
 from thresher.scores.stability import LEVEL
 
-ONE_PAIR = " Two trainings are one pair: take the numbers as rough."
+ONE_PAIR = " Two trainings are a single pair, so these numbers are rough."
 
 
 def stability(files: RunFiles) -> dict[str, Any] | None:
-    """A line per score: the mean rank correlation of two trainings with the least and the largest, and the runs to average.
+    """One line per score: mean, smallest and largest rank correlation of two trainings, and how many runs to average.
 
     Source: as `thresher.scores.stability`.
     """
@@ -27,8 +27,8 @@ def stability(files: RunFiles) -> dict[str, Any] | None:
         "id": "stability",
         "title": "Agreement of the trainings",
         "lead": "Rank correlation of each score between two trainings of different seeds: the dot is the mean over pairs, the "
-        f"line goes from the least to the largest. Means over enough trainings agree to {LEVEL} with means over as many others; "
-        "the number on the right says how many are enough, by the Spearman-Brown formula."
+        f"line goes from the smallest to the largest. The number on the right is how many trainings to average until the mean "
+        f"correlates at {LEVEL} with that of as many other trainings, by the Spearman-Brown formula."
         + (ONE_PAIR if max(one["runs"] for _, one in lines) == 2 else ""),
         "traces": [
             {
@@ -70,7 +70,7 @@ def stability(files: RunFiles) -> dict[str, Any] | None:
         "height": 110 + 26 * len(lines),
         "table": {
             "caption": "Rank correlation of two trainings, as numbers",
-            "head": ["Score", "Runs", "Mean", "Least", "Largest", f"Runs to {LEVEL}"],
+            "head": ["Score", "Runs", "Mean", "Smallest", "Largest", f"Runs to {LEVEL}"],
             "rows": [
                 [
                     name,
@@ -95,7 +95,7 @@ def needed(one: dict[str, Any]) -> str:
 
 
 def notes(left_out: dict[str, str], computed: dict[str, Any]) -> list[str]:
-    """Which scores of the run have no line and why, those with the same reason together.
+    """The scores of the run that have no line, grouped by the reason.
 
     >>> notes({"tracin": "measured in one run only", "vog": "measured in one run only"}, {"tracin": {}, "vog": {}})
     ['Without a line: tracin, vog (measured in one run only).']
@@ -109,14 +109,14 @@ def notes(left_out: dict[str, str], computed: dict[str, Any]) -> list[str]:
 
 
 def level_line() -> dict[str, Any]:
-    """Scores to the right of it need one training only."""
+    """A vertical line; scores to the right of it need only one training."""
     line = {"color": "--soft", "width": 1, "dash": "dot"}
     ends = {"x0": LEVEL, "x1": LEVEL, "yref": "paper", "y0": 0, "y1": 1}
     return {"type": "line", "layer": "below", **ends, "line": line}
 
 
 def beside(text: str, y: Any, yref: str) -> dict[str, Any]:
-    """A text at the right of the picture, above it or on the line of a score."""
+    """A text to the right of the plot: above it, or on the line of a score."""
     return {
         "text": text,
         "x": 1,

@@ -22,7 +22,7 @@ LAYOUT: dict[str, Any] = {
 
 
 def sweep(files: RunFiles) -> dict[str, Any] | None:
-    """A curve per way to choose rows, with random rows and their standard deviation behind, and full data as a line."""
+    """A curve per training arm, with random rows and their standard deviation as a band, and full data as a line."""
     found = files.sweep
     if not found or not found["table"]:
         return None
@@ -53,9 +53,9 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
     return {
         "id": "sweep",
         "title": "Accuracy against the share removed",
-        "lead": f"Test accuracy after training on what is left; points are means of {listed(seeds)} seeds. Solid lines leave out "
-        "the easy end, dashed ones the hard end; the band is one standard deviation of as many random rows. A click in the "
-        "legend shows or hides a curve.",
+        "lead": f"Test accuracy after training on the kept rows; points are means of {listed(seeds)} seeds. Solid lines drop "
+        "the easy end, dashed lines the hard end; the band is one standard deviation of as many random rows. Click an entry of "
+        "the legend to show or hide its curve.",
         "traces": traces,
         "layout": LAYOUT,
         "height": 520,
@@ -71,7 +71,7 @@ def curves_of(table: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
 
 
 def title(line: dict[str, Any]) -> str:
-    """What a curve is called.
+    """The name of a curve.
 
     >>> line = {"score": "vog", "normalise": "class", "end": "easy", "strategy": "cutoff", "options": {}, "same_steps": False}
     >>> title(line), title({**line, "strategy": "window", "options": {"beta": 0.1}, "same_steps": True})
@@ -90,7 +90,7 @@ def title(line: dict[str, Any]) -> str:
 
 
 def is_random(line: dict[str, Any]) -> bool:
-    """Whether the rows of a line were drawn without looking at a score."""
+    """Whether the rows of a line were drawn at random."""
     return line["strategy"] == "random"
 
 
@@ -101,7 +101,7 @@ def score_names(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def first_shown(curves: dict[str, list[dict[str, Any]]]) -> set[str]:
-    """The easy ends of the paper's scores, or the first few curves where there are none."""
+    """The easy ends of the paper's scores, or the first few curves if there are none."""
     usual = [
         name for name, lines in curves.items() if lines[0]["score"] in USUAL and lines[0]["end"] == "easy"
     ]
@@ -111,7 +111,7 @@ def first_shown(curves: dict[str, list[dict[str, Any]]]) -> set[str]:
 def curve(
     name: str, lines: Sequence[dict[str, Any]], full: dict[str, Any], colour: str, visible: bool
 ) -> dict[str, Any]:
-    """One curve, from full data on; what the mouse shows are exact figures."""
+    """One curve, starting at full data; the hover text has the exact figures."""
     texts = [
         f"{plain(name)}<br>{in_percent(removed(line['fraction'], line['n'], full['n'])):g}% removed, {line['n']:,} rows left, "
         f"{line['seeds']} seeds, {line['steps']:,} steps"

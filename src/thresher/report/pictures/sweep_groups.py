@@ -1,4 +1,4 @@
-"""Accuracy per class or group against the share removed, of one curve of the sweep at a time."""
+"""Accuracy per class or group against the share removed, for one curve of the sweep at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_GROUPS, MOST_CURVES = 60, 12
 
 
 def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
-    """Cells of accuracy less that of full data, groups by fractions; a menu chooses the curve and the column of groups."""
+    """A heat map of accuracy minus that of full data, groups by fractions; a menu chooses the curve and the group column."""
     found = files.sweep
     if not found or not found["table"] or not found.get("groups"):
         return None
@@ -37,8 +37,8 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
     return {
         "id": "sweep-groups",
         "title": "Per class and group against the share removed",
-        "lead": "Test accuracy of each group less that of full data, in points; the groups that lose most stand on top. "
-        "Groups of few test rows say little: the mouse shows how many there are.",
+        "lead": "Test accuracy of each group minus that of full data, in points; the groups that lose most are at the top. "
+        "Groups with few test rows are unreliable: hover to see the number.",
         "traces": traces,
         "layout": {
             "xaxis": {"title": {"text": "rows removed, %"}, "type": "category"},
@@ -59,7 +59,7 @@ def heat(
     """Groups by fractions of one curve; `counts` holds value, n_train and n_test of each group, in the order of the rest."""
     if column not in full["groups"] or any(column not in line.get("groups", {}) for line in lines):
         return None
-    # Where floors hold, several of the shares that were asked for are one.
+    # With floors, several requested shares can give the same rows.
     lines = list({removed(line["fraction"], line["n"], full["n"]): line for line in lines}.values())
     before = full["groups"][column]["accuracy"]
     after = [line["groups"][column]["accuracy"] for line in lines]  # (fractions, groups)

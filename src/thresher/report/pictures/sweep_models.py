@@ -10,7 +10,7 @@ from thresher.report.read import RunFiles
 
 
 def sweep_models(files: RunFiles) -> dict[str, Any] | None:
-    """For the run's model and every other one, the sweep's first choice of rows and as many random rows."""
+    """For the run's model and each other model, the first selection of the sweep and as many random rows."""
     found = files.sweep
     if not found or not found["table"] or not found.get("models"):
         return None

@@ -1,4 +1,4 @@
-"""Names inside a figure."""
+"""Names in a figure, as text that Plotly does not interpret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from thresher.report.format import cut, visible
 
 
 def plain(name: str, most: int = 40) -> str:
-    """A name as Plotly shows it literally: it reads tags and entities in every label.
+    """A name that Plotly shows as it is, although it interprets tags and entities in labels.
 
     >>> plain("<b>alarm</b> & clock")
     '&lt;b&gt;alarm&lt;/b&gt; &amp; clock'
@@ -20,9 +20,9 @@ def plain(name: str, most: int = 40) -> str:
 
 
 def apart(names: Sequence[str], most: int = 40) -> list[str]:
-    """Names as `plain` gives them, no two alike: of equal names on an axis Plotly draws one.
+    """Names as `plain` gives them, made unique: Plotly merges equal names on an axis.
 
-    Those that are alike once cut keep their end and lose their middle; those that are still alike are numbered.
+    Names that are equal once truncated are shortened in the middle instead; names that are still equal are numbered.
 
     >>> apart(["alarm off", "alarm on", "clock"], 7)
     ['ala…off', 'ala… on', 'clock']
@@ -46,7 +46,7 @@ def apart(names: Sequence[str], most: int = 40) -> list[str]:
 
 
 def one_line(name: str) -> str:
-    """A name without line breaks, with what is invisible made visible.
+    """A name on one line, with control characters made visible.
 
     >>> one_line("alarm\\n off")
     'alarm off'
@@ -55,7 +55,7 @@ def one_line(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Text in which Plotly finds no tags and entities.
+    """Text with tags and entities escaped for Plotly.
 
     >>> literal("<b>")
     '&lt;b&gt;'

@@ -1,4 +1,4 @@
-/* What every chart of the page needs: colours that follow the theme, a layout, and the library, unpacked once. */
+/* Shared by all charts of the page: colours of the theme, a layout, and the library, unpacked once. */
 const charts = (function () {
   "use strict";
   const root = document.documentElement;

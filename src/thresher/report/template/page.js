@@ -20,7 +20,7 @@
     });
   }
 
-  /* Groups: sorting and finding. Empty values stay last whichever way the table is sorted. */
+  /* Groups: sorting and finding. Empty values come last in either order. */
   const table = byId("group-table");
   if (table) {
     const body = table.tBodies[0];
@@ -59,7 +59,7 @@
     show();
   }
 
-  /* Charts: counts per bin were made beforehand; the library is unpacked when the section comes near. */
+  /* Charts: counts per bin are precomputed; the library is unpacked when the section comes near the viewport. */
   const data = JSON.parse(byId("charts-data").textContent);
   if (!data) return;
   const FEW_CLASSES = 6;
@@ -67,7 +67,7 @@
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
   const format = (number) => number.toLocaleString("en");
   const digits = (number) => Number(number.toPrecision(4)).toLocaleString("en", { maximumSignificantDigits: 4 });
-  /* The library reads tags and entities in its labels; a name is only ever text. */
+  /* The library interprets tags and entities in its labels; names are plain text. */
   const label = (text, most = 40) => {
     const characters = [...text];
     const short = characters.length > most ? characters.slice(0, most - 1).join("") + "…" : text;
@@ -97,7 +97,7 @@
     const left = found.edges.slice(0, -1), right = found.edges.slice(1);
     const names = found.values ? found.values.map(digits) : left.map((edge, i) => `${digits(edge)} to ${digits(right[i])}`);
     if (found.values && found.values.length > 1) {
-      /* Single values: equal bars around each, half as wide as the nearest two are apart. */
+      /* Single values: equal bars around each, 0.8 times as wide as the smallest gap. */
       const gap = Math.min(...found.values.slice(1).map((value, i) => value - found.values[i]));
       return { x: found.values, width: found.values.map(() => 0.8 * gap), names };
     }
@@ -109,7 +109,7 @@
     return `${high ? "easy" : "hard"} ←  ${label(state.score)}  → ${high ? "hard" : "easy"}`;
   };
 
-  /* Both charts have one axis, so that a bar and a line at the same value stand under each other. */
+  /* Both charts share the x axis, so that a bar and a line at the same value are aligned. */
   const reach = (found) => [found.edges[0], found.edges[found.edges.length - 1]];
 
   function drawRows() {
@@ -122,7 +122,7 @@
     }
     const rows = total(kept) + total(removed);
     const share = data.selected ? ` ${format(total(removed))} of them removed (${(100 * total(removed) / rows).toFixed(1)}%).` : "";
-    const outside = found.outside ? ` ${format(found.outside)} rows of all classes lie beyond the axis and count in the outermost bars.` : "";
+    const outside = found.outside ? ` ${format(found.outside)} rows of all classes are beyond the axis and are counted in the outermost bars.` : "";
     byId("chart-rows-caption").textContent = `${title()}; ${rowName()}: ${format(rows)} rows.${share}${outside}`;
     Plotly.react("chart-rows", traces, layout(320, { x: { title: { text: xTitle() }, range: reach(found) }, y: { title: { text: "rows" }, tickformat: "," }, whole: { barmode: "stack", bargap: 0, showlegend: data.selected } }), options);
   }
@@ -156,7 +156,7 @@
     const valueTicks = found.values ? { tickvals: x.map((_, i) => i), ticktext: names } : {};
     Plotly.react("chart-classes", [heat], layout(height, { x: { title: { text: xTitle() }, ...valueTicks }, y: { ...ticks, autorange: "reversed", showgrid: false }, whole: { showlegend: false } }), options);
   }
-  /* A few full cells must not make all others look empty. */
+  /* The colour scale ignores the largest 2% of the cells, so that they do not wash out the others. */
   const spread = (values) => { const sorted = values.filter((value) => value > 0).sort((a, b) => a - b); return sorted[Math.floor(0.98 * (sorted.length - 1))]; };
 
   function fillSummary() {
@@ -178,7 +178,7 @@
   function draw() {
     fillSummary();
     if (!charts.able) {
-      byId("chart-rows-caption").textContent = "This browser is too old to draw the charts; the tables have their figures.";
+      byId("chart-rows-caption").textContent = "This browser is too old to draw the charts; the tables have the figures.";
       return Promise.resolve();
     }
     return charts.unpacked().then(() => { drawRows(); drawClasses(); root.dataset.drawn = `${state.score} ${state.form} ${state.row}`; });

@@ -1,4 +1,4 @@
-/* Figures that were laid out beforehand: colours are filled in, and the row behind a clicked point is shown. */
+/* Precomputed figures: this fills in colours and shows the row of a clicked point. */
 (function () {
   "use strict";
   const element = document.getElementById("pictures-data");
@@ -19,7 +19,7 @@
     if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([own, one]) => [own, coloured(one, own)]));
     return value;
   };
-  /* The points of all rows stand in the figure once; a trace says which of them it shows. */
+  /* The figure has the points of all rows once; each trace lists the indices of the points it shows. */
   const filled = (figure, trace) => {
     if (!figure.points) return trace;
     const of = (values) => trace.places.map((at) => values[at]);

@@ -1,8 +1,8 @@
-"""A trainer on a diet: each epoch uses the rows that a method chooses, and the schedule follows the share of epochs done.
+"""The callback that puts a trainer on a diet: each epoch uses the rows that a method chooses, on the schedule of all rows.
 
-A trainer plans its schedule for epochs of full length. On a diet an epoch has fewer steps; the learning rate then moves by more
-than one place per step, and at the end of an epoch the step count is set to what a full one would have reached. So warm-up,
-decay, saves by epoch and resuming from a checkpoint are what they are without a diet.
+A trainer plans its schedule for epochs of full length. On a diet an epoch has fewer steps; each then advances the learning rate
+by more than one scheduler step, and at the end of an epoch the step count is set to that of a full epoch. So warm-up, decay,
+saves by epoch and resuming from a checkpoint work as without a diet.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from thresher.training.diets.subset_sampler import SubsetSampler, use_subset
 
 
 class DietCallback(TrainerCallback):
-    """Chooses the rows of each epoch; `facts()` returns what was done once the training has ended."""
+    """Chooses the rows of each epoch; `facts()` sums up the training once it has ended."""
 
     def __init__(self, trainer: Trainer, method: str, options: dict[str, float], score: RowScore) -> None:
         self.trainer, self.method, self.options, self.score = trainer, method, options, score
@@ -52,11 +52,11 @@ class DietCallback(TrainerCallback):
     def use_epoch_rows(self, loader: Any) -> Any:
         """A train data loader that uses this epoch's rows only."""
         self.loader = loader
-        self.sampler: SubsetSampler = use_subset(loader, lambda: self.keep, self.whole)
+        self.sampler: SubsetSampler = use_subset(loader, lambda: self.keep, self.whole_steps)
         return loader
 
-    def whole(self, rows: int) -> int:
-        """How many of `rows` rows make whole steps where gradients are accumulated: a trainer would ignore the rest."""
+    def whole_steps(self, rows: int) -> int:
+        """How many of `rows` rows fill whole steps of accumulated gradients; a trainer would ignore the rest."""
         steps = self.trainer.args.gradient_accumulation_steps
         if steps == 1 or rows == len(self.keep):
             return rows
@@ -76,8 +76,8 @@ class DietCallback(TrainerCallback):
             self.resumed = state.global_step % self.steps > 0
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Choose the rows of this epoch; one that is resumed in its middle keeps its own."""
-        # Not by state.epoch, which at the last step of a short epoch says that the next one has begun.
+        """Choose the rows of this epoch; an epoch that is resumed halfway keeps its rows."""
+        # Not state.epoch, which already counts the next epoch at the last step of a short one.
         self.epoch = state.global_step // self.steps
         self.state.scores.settle()
         self.clock = time.monotonic()
@@ -91,12 +91,12 @@ class DietCallback(TrainerCallback):
         if self.options["same_steps"]:
             self.sampler.shrink_batches(int(self.keep.sum()))
             self.rows_per_batch = int(self.loader.total_batch_size)
-        self.count = self.whole(int(self.keep.sum()))
+        self.count = self.whole_steps(int(self.keep.sum()))
         batches = -(-self.count // self.rows_per_batch)
         self.planned = max(1, -(-batches // args.gradient_accumulation_steps))
 
     def epoch_state(self, args: TrainingArguments, state: TrainerState) -> EpochState:
-        """What the method is given."""
+        """The input of the method that chooses the rows."""
         scores = self.state.scores
 
         def rescore_all() -> Numbers:
@@ -109,7 +109,7 @@ class DietCallback(TrainerCallback):
         return EpochState(self.epoch, state.num_train_epochs, *known, random, rescore_all)
 
     def restart(self) -> None:
-        """Start over: initial weights, no momentum, the whole schedule for the epochs that are left."""
+        """Start over: initial weights, no optimiser state, the whole schedule for the remaining epochs."""
         assert self.state.initial is not None
         self.trainer.model.load_state_dict(self.state.initial)
         hf_compat.torch_optimizer(self.trainer.optimizer).state.clear()
@@ -118,7 +118,7 @@ class DietCallback(TrainerCallback):
         self.trainer.lr_scheduler.step()
 
     def on_step(self, step: Step) -> None:
-        """Note the scores of a training step."""
+        """Collect the scores of the rows of a training step."""
         refuse_two_passes(step)
         if not self.checked:
             self.check(step)
@@ -128,17 +128,17 @@ class DietCallback(TrainerCallback):
         self.state.scores.note(row=step.rows, score=self.score(step), **known)
 
     def check(self, step: Step) -> None:
-        """Refuse, before any weight has changed, a model with a last layer at which rows cannot be weighed."""
+        """Refuse, before any weight has changed, a model whose rows cannot be weighted at the last layer."""
         layer, logits = classifier_layer(self.trainer.model), step.named("logits")
         if layer is None or logits is None or layer.out_features != logits.shape[-1]:
             raise UserError(
-                f"diet '{self.method}' weighs rows where the last linear layer gives the logits, and"
-                f" {type(self.trainer.model).__name__} is not built so; use another diet"
+                f"diet '{self.method}' weighs rows at the last linear layer, and the logits of"
+                f" {type(self.trainer.model).__name__} do not come from it; use another diet"
             )
         self.checked = True
 
     def hook_weights(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
-        """Multiply the gradient of each row by its weight, where it leaves the loss."""
+        """Multiply the gradient of each row at the logits by the weight of the row."""
         layer = classifier_layer(model)
 
         def forward(module: nn.Module, inputs: object, output: Tensor) -> None:
@@ -152,14 +152,14 @@ class DietCallback(TrainerCallback):
         return [] if layer is None else [layer.register_forward_hook(forward)]
 
     def position(self, state: TrainerState) -> int:
-        """How far a training of full epochs would be, in steps."""
+        """The step that a training on all rows would have reached."""
         done = state.global_step - self.epoch * self.steps
         return self.epoch * self.steps + min(self.steps, round(done * self.steps / self.planned))
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """Move the epoch and the learning rate to where a training of full epochs would have them."""
+        """Move the epoch and the learning rate to those of a training on all rows."""
         at, scheduler = self.position(state), self.trainer.lr_scheduler
         state.epoch = at / self.steps
         if not isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
@@ -171,12 +171,12 @@ class DietCallback(TrainerCallback):
             control.should_training_stop = True
 
     def epoch_facts(self, state: TrainerState) -> EpochFacts:
-        """What this epoch has done so far."""
+        """Rows, steps and seconds of this epoch so far."""
         steps, seconds = state.global_step - self.epoch * self.steps, round(time.monotonic() - self.clock, 3)
         return {"rows": self.count, "steps": steps, "rescored": self.state.rescored, "seconds": seconds}
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Set the step count to what an epoch on all rows would have reached."""
+        """Set the step count to that of an epoch on all rows."""
         self.state.epochs.append(self.epoch_facts(state))
         to = None
         if self.state.epochs[-1]["steps"] >= self.planned:
@@ -187,11 +187,11 @@ class DietCallback(TrainerCallback):
             hf_compat.move_step_count(self.trainer, state, to, to / self.steps)
 
     def on_train_end(self, *_: object, **__: object) -> None:
-        """Warn if the diet left nothing out."""
+        """Warn if the diet skipped no row."""
         epochs = self.state.epochs
         if epochs and all(one["rows"] == len(self.keep) for one in epochs):
             warn(
-                f"diet {self.method}: all {len(epochs)} epochs used all rows; give it more epochs or other options"
+                f"diet {self.method}: all {len(epochs)} epochs used all rows; train for more epochs or change its options"
             )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
@@ -199,14 +199,14 @@ class DietCallback(TrainerCallback):
         self.state.scores.settle()
         if not args.should_save or self.state.rows is None:
             return
-        # After the last step of a full epoch a resume begins with the next one, and this one's end has not come yet.
+        # After the last step of a full epoch a resume starts with the next one, before this one's on_epoch_end was called.
         epochs = self.state.epochs
         if state.global_step == (self.epoch + 1) * self.steps and len(epochs) == self.epoch:
             epochs = [*epochs, self.epoch_facts(state)]
         self.state.save(Path(args.output_dir) / f"checkpoint-{state.global_step}", epochs)
 
     def facts(self) -> dict[str, Any]:
-        """What was done: per epoch the rows trained on, optimiser steps, rows scored again, seconds; and their sums.
+        """Per epoch the rows trained on, optimiser steps, rows rescored, seconds; and their sums.
 
         Raises
         ------

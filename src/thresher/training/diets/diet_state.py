@@ -1,4 +1,4 @@
-"""What a diet knows between two steps, saved beside each checkpoint so that a training resumes on the same rows."""
+"""The state of a diet, saved with each checkpoint so that a training resumes on the same rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DietState:
     initial: dict[str, Tensor] | None = None
 
     def save(self, checkpoint: Path, epochs: list[EpochFacts]) -> None:
-        """Write everything into the folder of a checkpoint, with these facts of epochs."""
+        """Write the state into the folder of a checkpoint, with the facts of `epochs`."""
         assert self.rows is not None
         arrays = {**self.scores.arrays(), "keep": self.rows.keep, "epochs": np.array(json.dumps(epochs))}
         arrays |= {"started": np.array(self.started), "rescored": np.array(self.rescored)}

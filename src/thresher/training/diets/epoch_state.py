@@ -1,4 +1,4 @@
-"""What a diet is given at the start of an epoch, and what it returns."""
+"""The input of a diet at the start of an epoch, and its output."""
 
 from __future__ import annotations
 

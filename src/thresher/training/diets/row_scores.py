@@ -1,4 +1,4 @@
-"""The scores of the rows so far, the same in every process: what a diet ranks by."""
+"""The running scores of all rows that a diet ranks by, the same in every process."""
 
 from __future__ import annotations
 

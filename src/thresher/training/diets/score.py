@@ -1,4 +1,4 @@
-"""What a diet ranks rows by, from a training step or a scoring pass: one number per row, high for hard rows."""
+"""The score that a diet ranks rows by, from a training step or a scoring pass: one number per row, high for hard rows."""
 
 from __future__ import annotations
 

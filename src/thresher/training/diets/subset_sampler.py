@@ -15,14 +15,14 @@ from thresher.recording import hf_compat
 class SubsetSampler(Sampler[int]):
     """The trainer's own order without the rows that are left out, so rows of similar length stay together.
 
-    Its length makes as many batches as all rows do: a trainer plans its schedule by it. `whole` returns how many rows to use of
-    those there are. `samplers` are all that make or share out the batches, from the outside in.
+    Its length is that of all rows, because a trainer plans its schedule by it. `whole_steps` returns how many of the given rows
+    to use. `samplers` are all samplers that make or split batches, from the outside in.
     """
 
     def __init__(
-        self, samplers: list[Any], keep: Callable[[], np.ndarray], whole: Callable[[int], int]
+        self, samplers: list[Any], keep: Callable[[], np.ndarray], whole_steps: Callable[[int], int]
     ) -> None:
-        self.samplers, self.keep, self.whole = samplers, keep, whole
+        self.samplers, self.keep, self.whole_steps = samplers, keep, whole_steps
         self.order, self.rows_per_batch = samplers[-1].sampler, samplers[-1].batch_size
 
     def __len__(self) -> int:
@@ -44,10 +44,12 @@ class SubsetSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         keep = self.keep()
         rows = [row for row in self.order if keep[row]]
-        yield from rows[: self.whole(len(rows))]
+        yield from rows[: self.whole_steps(len(rows))]
 
 
-def use_subset(loader: Any, keep: Callable[[], np.ndarray], whole: Callable[[int], int]) -> SubsetSampler:
+def use_subset(
+    loader: Any, keep: Callable[[], np.ndarray], whole_steps: Callable[[int], int]
+) -> SubsetSampler:
     """Let a train data loader use only the rows that `keep` returns at the start of an epoch; returns their order.
 
     Raises
@@ -61,6 +63,6 @@ def use_subset(loader: Any, keep: Callable[[], np.ndarray], whole: Callable[[int
             f"a {type(samplers[-1]).__name__} makes batches by itself, so rows cannot be left out; give the Trainer another"
             " train_sampling_strategy"
         )
-    sampler = SubsetSampler(samplers, keep, whole)
+    sampler = SubsetSampler(samplers, keep, whole_steps)
     hf_compat.replace_row_sampler(samplers, sampler)
     return sampler
