@@ -144,7 +144,11 @@ def read_rows(path: str | Path) -> Rows:
 
 
 def source_of(path: Path) -> Source:
-    """The source of saved rows, without loading the rows. The file must have been checked."""
+    """The source of saved rows, without loading the rows.
+
+    Raises UserError: the file is missing or damaged.
+    """
+    check_rows(path)
     saved: _Saved = json.loads(metadata(path)[_KEY])
     return _source(saved["source"], path.parent)
 
