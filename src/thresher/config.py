@@ -247,6 +247,12 @@ class CompareConfig(_Section):
     """The proof by retraining."""
 
     seeds: int = Field(default=3, ge=2, le=TRAININGS)
+    most_seeds: int = Field(
+        default=10,
+        ge=2,
+        le=TRAININGS,
+        description="trainings per arm at most, where fewer do not decide; `compare` alone adds none unless this is given",
+    )
     same_steps: bool = Field(
         default=False, description="as many steps as full data takes, instead of as many epochs"
     )

@@ -36,7 +36,8 @@ class Comparison(Result):
     `arms`: per training arm (full, kept, random) accuracy and macro-F1 {mean, std, values} and n_train. `differences`: per
     pair of arms ("kept-full", "kept-random", "random-full") and metric {mean, low, high, ...}, paired by seed, with 95%
     intervals, from 0 to 1. `groups`: per group column and value. `unseen`: the same on test rows whose text is not in the
-    training rows. `verdict`: the result in a sentence.
+    training rows. `verdict`: the result in a sentence. `decision`: what to do, {word, sentence, margin, looks, planned, needs},
+    where the word is "drop", "do not drop", "probably safe" or "undecided".
     """
 
     selection: str
@@ -49,9 +50,10 @@ class Comparison(Result):
     test: str = field(repr=False)
     caution: str
     verdict: str
+    decision: Facts = field(repr=False)
 
     def __str__(self) -> str:
-        return self.verdict
+        return f"{self.decision['sentence']}\n{self.verdict}"
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class WholeRun(Result):
-    """The whole job: the run, the number of kept rows, the files, and the comparison (None without test rows)."""
+    """The whole job: run, how many rows were kept, the files, and the comparison with its decision (None without test rows)."""
 
     run: Run
     n_rows: int
@@ -159,14 +161,20 @@ class WholeRun(Result):
     report: str
     compare: Comparison | None
 
+    @property
+    def decision(self) -> Facts | None:
+        """What to do with the dropped rows; see `Comparison`."""
+        return self.compare.decision if self.compare else None
+
     def to_dict(self) -> Facts:
         """Plain values, for JSON."""
         own = {
             name: getattr(self, name)
             for name in ("n_rows", "n_kept", "selection", "kept", "dropped", "report")
         }
-        return {"run": str(self.run), **own, "compare": self.compare.to_dict() if self.compare else None}
+        compare = self.compare.to_dict() if self.compare else None
+        return {"run": str(self.run), "decision": self.decision, **own, "compare": compare}
 
     def __str__(self) -> str:
-        proof = f"\n{self.compare}" if self.compare else ""
-        return f"kept {self.n_kept:,} of {self.n_rows:,} rows: {self.kept}{proof}"
+        proof = f"{self.compare}\n" if self.compare else ""
+        return f"{proof}kept {self.n_kept:,} of {self.n_rows:,} rows: {self.kept}"

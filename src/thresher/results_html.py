@@ -25,9 +25,8 @@ def result_html(result: Result) -> str:
         kept = Markup("<p>Kept {} of {} rows: <code>{}</code></p>").format(
             f"{result.n_kept:,}", f"{result.n_rows:,}", result.kept
         )
-        return kept + Markup(
-            comparison_html(result.compare) if result.compare else "<p>Not proved: no test rows.</p>"
-        )
+        proof = comparison_html(result.compare) if result.compare else "<p>Not proved: no test rows.</p>"
+        return Markup(proof) + kept
     if isinstance(result, Comparison):
         return comparison_html(result)
     if isinstance(result, Sweep):
@@ -36,7 +35,7 @@ def result_html(result: Result) -> str:
 
 
 def comparison_html(result: Comparison) -> str:
-    """The verdict, and the differences in points of accuracy with their 95% intervals."""
+    """The decision, the verdict, and the differences in points of accuracy with their 95% intervals."""
     shown = {name: result.differences[name]["accuracy"] for name in NAMES if name in result.differences}
     ends = [100 * found[end] for found in shown.values() for end in ("low", "high")]
     low, high = min(0.0, *ends), max(0.0, *ends)
@@ -65,4 +64,5 @@ def comparison_html(result: Comparison) -> str:
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" font-family="sans-serif" font-size="12"'
         f' fill="currentColor"><title>Differences in points of accuracy, with 95% intervals</title>{"".join(parts)}</svg>'
     )
-    return str(Markup("<p>{}</p>").format(result.verdict)) + picture
+    decided = Markup("<p><strong>{}</strong></p>").format(result.decision["sentence"])
+    return str(decided + Markup("<p>{}</p>").format(result.verdict)) + picture

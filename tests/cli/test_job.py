@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import polars as pl
@@ -92,6 +93,7 @@ def test_json_is_one_document_with_the_proof(first: Path) -> None:
     assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 60, "kept": 36, "random": 36}
     assert all(len(found["accuracy"]["values"]) == 2 for found in arms.values())
     assert comparisons(first)[result["selection"]] == result["compare"]
+    assert result["decision"] == result["compare"]["decision"]
 
 
 def test_the_same_seed_gives_the_same_bytes(first: Path, material: Path, tmp_path: Path) -> None:
@@ -138,6 +140,9 @@ def test_the_end_of_a_run_is_a_table_a_verdict_and_paths(finished: Path, materia
         assert f" {rows}  " in line
         assert f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['std']:.2f}" in line
     assert entry["verdict"] in shown.out
+    assert entry["decision"]["sentence"] in shown.out
+    assert entry["decision"]["word"] in ("probably safe", "undecided")  # of 24 test rows
+    assert entry["decision"]["sentence"] in unescape((finished / "report.html").read_text())
     assert f"kept rows (36 of 60): {finished / 'kept.jsonl'}\n" in shown.out
     assert f"report: {finished / 'report.html'}\n" in shown.out
     assert "\x1b" not in shown.out
@@ -202,6 +207,32 @@ def test_other_settings_of_training_need_force(finished: Path, material: Path, c
     answer = call("run", *whole_run(material, finished), "--epochs", 3)
     assert answer.code == 2
     assert "other settings" in answer.err and "--force" in answer.err
+
+
+def test_seeds_are_added_to_all_arms_until_it_is_decided(
+    finished: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from thresher.experiments import decision
+
+    before = cells_of(finished)
+    monkeypatch.setattr(decision, "caution", lambda truth, full: "")
+    monkeypatch.setattr(decision, "within_reach", lambda *given: True)
+    monkeypatch.setattr(
+        decision, "word_of", lambda found, margin: "drop" if found["seeds"] == 3 else "probably safe"
+    )
+    answer = call("compare", finished, "--seeds", 2, "--most-seeds", 3, "--workers", 1)
+    assert answer.code == 0, answer.err
+    assert "compare: undecided after 2 seeds, going on to 3" in answer.err
+    (entry,) = comparisons(finished).values()
+    looks = entry["decision"]["looks"]
+    assert [(look["seeds"], look["word"]) for look in looks] == [(2, "probably safe"), (3, "drop")]
+    assert entry["settings"]["seeds"] == [0, 1, 2]
+    assert {len(arm["accuracy"]["values"]) for arm in entry["arms"].values()} == {3}
+    found = entry["differences"]["kept-full"]["accuracy"]
+    assert all(found[name] == looks[-1][name] for name in ("mean", "low", "high"))
+    assert len(cells_of(finished)) - len(before) == 3
+    assert "the intervals allow for 2 looks" in answer.out
+    assert "already done" in call("compare", finished, "--seeds", 2).err
 
 
 def test_steps_alone_make_the_same_as_the_whole_job(

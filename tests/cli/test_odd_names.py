@@ -37,6 +37,8 @@ def whole_job(material: Path, folder: Path, out: Path, names: dict[str, str], se
         "el2n",
         "--seeds",
         2,
+        "--most-seeds",
+        2,
         "--out",
         out,
     ]

@@ -64,7 +64,18 @@ def test_the_scores_are_those_of_a_run_of_the_first_layers(call: Call, material:
 def test_the_comparison_trains_the_model_of_the_run(call: Call, material: Path, run: Path) -> None:
     assert not (run / ".thresher/train/checkpoints").exists(), "the run's own model was trained for scores"
     plain = run.parent / "PLAIN"
-    proof = ["--test", material / "test.jsonl", "--seeds", 2, "--prune", 0.5, "--by", "el2n"]
+    proof = [
+        "--test",
+        material / "test.jsonl",
+        "--seeds",
+        2,
+        "--most-seeds",
+        2,
+        "--prune",
+        0.5,
+        "--by",
+        "el2n",
+    ]
     assert call("run", *without_proxy(material, plain), *proof).code == 0
     arms = [next(iter(comparisons(folder).values()))["arms"] for folder in (run, plain)]
     assert arms[0]["full"] == arms[1]["full"]

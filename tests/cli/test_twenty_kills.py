@@ -35,7 +35,17 @@ MEASURED = (
 def job(material: Path, out: Path, workers: int = 1) -> list[object]:
     """A whole run with dropout, of two scored trainings and many small files."""
     more = ["--runs", 2, "--checkpoints", 5, "--chunk-rows", 10, "--prune", 0.4, "--workers", workers]
-    return ["run", *training(material, out), "--test", material / "test.jsonl", "--seeds", 2, *more]
+    return [
+        "run",
+        *training(material, out),
+        "--test",
+        material / "test.jsonl",
+        "--seeds",
+        2,
+        "--most-seeds",
+        2,
+        *more,
+    ]
 
 
 def numbers(run: Path) -> dict[str, object]:

@@ -6,13 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
+import thresher as th
 from bare_run import CONFIG, bare_run
-from thresher.config import ModelConfig, TrainConfig
+from thresher.config import CompareConfig, ModelConfig, TrainConfig
+from thresher.errors import UserError
 from thresher.experiments.cell import cell_key
 from thresher.experiments.compare import contrast, group_contrast, unseen_contrast
 from thresher.experiments.wording import verdict
 from thresher.rows import load
 from thresher.run import Run
+from thresher.run.run import Record
 
 
 def rows_of(texts: list[str], labels: list[str], sources: list[str]):
@@ -107,3 +110,30 @@ def test_the_key_of_a_cell_depends_on_everything_that_could_change_it_and_nothin
         assert cell_key(with_train(**other), cell) != key
     deeper = CONFIG.model_copy(update={"model": ModelConfig(name="other")})
     assert cell_key(bare_run(tmp_path, config=deeper), cell) != key
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, run: Run, done: dict[str, int] | None = None, **named: int):
+    """The settings that `compare` is done with, where `done` are those of the one that is there."""
+    record = Record("k", {}, done, "", 0.0, {}) if done else None
+    monkeypatch.setattr(Run, "require", lambda self, step: record)
+    monkeypatch.setattr(Run, "current", lambda self, step: record)
+    seen = []
+
+    def step(run: Run, settings: CompareConfig, *, force: bool) -> None:
+        seen.append((settings.seeds, settings.most_seeds))
+        raise UserError("stop")
+
+    monkeypatch.setattr("thresher.experiments.compare.compare", step)
+    with pytest.raises(UserError, match="stop"):
+        th.compare(run, **named)
+    return seen[0]
+
+
+def test_compare_adds_no_seeds_unless_it_is_asked_to_or_a_run_has_added_some(monkeypatch, tmp_path):
+    run = bare_run(tmp_path)
+    assert asked(monkeypatch, run) == (3, 3)
+    assert asked(monkeypatch, run, seeds=5) == (5, 5)
+    assert asked(monkeypatch, run, most_seeds=8) == (3, 8)
+    assert asked(monkeypatch, run, {"seeds": 3, "most_seeds": 10}) == (3, 10)
+    assert asked(monkeypatch, run, {"seeds": 3, "most_seeds": 10}, seeds=5) == (5, 5)
+    assert asked(monkeypatch, run, {"seeds": 3}) == (3, 3)  # by a version that added none

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import polars as pl
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,6 +56,52 @@ def test_the_list_holds_the_rows_of_another_likely_label_hardest_first(seed, row
     assert found.select("id", "given", "likely").rows() == [tuple(one[1:]) for one in expected]
     assert found["rank"].to_list() == list(range(1, len(expected) + 1))
     assert (found["p_likely"] > found["p_given"]).all()
+
+
+def mean_ranks(table: pl.DataFrame) -> list[float]:
+    """The mean of the ranks by AUM and word margin, low first, counted row by row; equal values share the middle rank."""
+    found = []
+    for row in table.iter_rows(named=True):
+        ranks = []
+        for name in ("aum", "word_margin"):
+            below = sum(value < row[name] for value in table[name])
+            equal = sum(value == row[name] for value in table[name])
+            ranks.append(below + (equal + 1) / 2)
+        found.append(sum(ranks) / 2 / table.height)
+    return found
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 40), coarse=st.booleans())
+def test_the_default_order_is_the_mean_of_the_ranks_by_aum_and_word_margin(seed, rows, coarse):
+    table, p = random_case(seed, rows)
+    margins = np.random.default_rng(seed).uniform(-1, 1, rows)
+    table = table.with_columns(word_margin=margins)
+    if coarse:  # many equal values
+        table = table.with_columns(pl.col("aum", "word_margin").round(0))
+    score = mean_ranks(table)
+    expected = []
+    for at, (row, chance) in enumerate(zip(table.iter_rows(named=True), p.tolist(), strict=True)):
+        if CLASSES[chance.index(max(chance))] != row["label"]:
+            given_chance = chance[CLASSES.index(row["label"])]
+            expected.append((score[at], given_chance, row["id"]))
+    found = suspects_table(table, p, CLASSES)
+    assert found["id"].to_list() == [id for _, _, id in sorted(expected)]
+    np.testing.assert_allclose(found["score"], [one for one, _, _ in sorted(expected)])
+
+
+def test_without_word_margins_the_default_order_is_that_of_aum():
+    table, p = random_case(3, 50)
+    assert suspects_table(table, p, CLASSES).equals(suspects_table(table, p, CLASSES, "aum"))
+
+
+def test_rows_that_nothing_tells_apart_stand_in_the_order_of_the_hashes_of_their_ids():
+    ids = [f"r{i}" for i in range(40)]
+    table = pl.DataFrame({"id": ids, "label": "on", "aum": -1.0, "word_margin": 0.5})
+    found = suspects_table(table, np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    assert found["id"].to_list() == sorted(ids, key=lambda id: xxhash.xxh64_intdigest(id.encode()))
+    shuffled = suspects_table(table[::-1], np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    assert shuffled["id"].to_list() == found["id"].to_list()
 
 
 @settings(max_examples=20)

@@ -280,6 +280,14 @@ def add_comparison(
         "test": run.manifest.test_hash,
         "caution": "",
         "verdict": "as measured",
+        "decision": {
+            "word": "drop",
+            "sentence": "Drop these <b>rows</b>: as measured.",
+            "margin": 0.5,
+            "looks": [],
+            "planned": [3, 5],
+            "needs": None,
+        },
     }
     write_json(run.comparison_file(name), entry)
     compare.finish(run, CompareConfig(), {"name": name, "similarity": similarity(rng)}, 301.0)

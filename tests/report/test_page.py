@@ -170,6 +170,24 @@ def test_the_verdict_says_difference_interval_random_and_steps(tmp_path: Path) -
     )
 
 
+def test_the_first_thing_on_the_page_is_the_decision(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run")
+    path = run.comparison_file(SELECTION)
+    entry = read_json(path)
+    for word, tone in (("drop", "good"), ("do not drop", "bad"), ("probably safe", "open")):
+        entry["decision"]["word"] = word
+        write_json(path, entry)
+        section = tree(write(run)).all("section", "verdict")[0]
+        first = next(one for one in section.walk() if "decision" in (one.attributes.get("class") or ""))
+        assert first.text == f"{word.capitalize()} Drop these <b>rows</b>: as measured."
+        assert first.all("span", tone)[0].text == word.capitalize()
+        assert section.text.index("as measured") < section.text.index("Without 45.0% of the rows")
+        assert "They allow for looking at 3, 5 seeds" in section.text
+    del entry["decision"]
+    write_json(path, entry)
+    assert "Decision" not in tree(write(run)).all("section", "verdict")[0].text
+
+
 def test_the_arms_table_holds_every_figure(page: Page) -> None:
     path = page("whole")
     entry = read_json(Run.open(path.parent).comparison_file(SELECTION))

@@ -64,6 +64,7 @@ def run(
     protect: str | Sequence[str] | None = None,
     margin: float | None = None,
     seeds: int | None = None,
+    most_seeds: int | None = None,
     same_steps: bool | None = None,
     seed: int | None = None,
     workers: int | None = None,
@@ -72,8 +73,9 @@ def run(
     """The whole job: train, measure, score, select, compare (where there are test rows) and report.
 
     Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
-    that of the training and of the selection, `seeds` the trainings per arm of the proof, `workers` the processes of each step,
-    `margin` the points of accuracy that `prune="auto"` may lose.
+    that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
+    `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
+    the decision and by `prune="auto"`.
 
     Raises
     ------
@@ -84,9 +86,8 @@ def run(
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
     arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
-    config = with_arguments(
-        config, arguments, "model", "proxy", "train", "measure", "select", "compare", "how_much"
-    )
+    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
+    config = with_arguments(config, {"margin": margin}, "how_much")  # whose most_seeds are others
     if score_options is not None:
         plain = {name: dict(values) for name, values in score_options.items()}
         config = changed(config, "score", {"options": plain})
@@ -118,7 +119,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     measure_step(opened, config.measure)
     score_step(opened, config.score)
     facts = selection(opened, config, dict.fromkeys(SelectConfig.model_fields))
-    proof = compare(opened) if opened.has_test else None
+    proof = compare(opened, most_seeds=config.compare.most_seeds) if opened.has_test else None
     page = report(opened)
     return WholeRun(
         opened,

@@ -84,18 +84,24 @@ def suspects(
     run: RunLike,
     *,
     out: str | Path | None = None,
-    by: str = "confidence",
+    by: str = "auto",
     top: int | None = None,
     format: str = "table",
 ) -> pl.DataFrame:
-    """List the rows whose most probable label is not the one they have, the most suspicious first, and write them to `out`.
+    """List rows whose most probable label is not the one they have, the most suspicious first, and write them to `out`.
+
+    `by` is the score whose hard end comes first; "auto": the mean of the ranks by `aum` and `word_margin` where the run has the
+    word margin, else `aum`. The list is as long as an estimate of the number of wrong labels makes it best (largest expected
+    F1); `top` is the most rows to list instead. A line tells how many of them are expected to be wrong. Where the model has
+    learned too little to tell, that is said first, and the list holds the hardest 5% at most.
 
     `format`: "table" (csv, jsonl or parquet by the ending of `out`) with `rank`, `id`, the texts, `given`, `likely`,
-    their probabilities, `score` and `why`; "argilla" (jsonl), one record of Argilla 2 per line, for
-    `rg.Record.from_dict`; "datalab" (npz or parquet): `id`, `label` and `pred_probs` of ALL rows, for cleanlab's Datalab.
-    `by` is the score to sort by, hard end first; `top` limits the number of rows.
+    their probabilities `p_given` and `p_likely`, the chance `p_wrong` that the label is wrong (null where the model has learned
+    too little), `score` and `why`; "argilla" (jsonl), one record of Argilla 2 per line, for `rg.Record.from_dict`; "datalab"
+    (npz or parquet): `id`, `label` and `pred_probs` of ALL rows, for cleanlab's Datalab.
 
-    The probabilities are those of the scored models on their own training rows, averaged over checkpoints and runs.
+    `p_given` and `p_likely` are the model's own, averaged over checkpoints and runs, on the rows that it was trained on.
+    `p_wrong` is estimated from folds that left the row out, where there are any, else from the checkpoint nearest to epoch 2.
 
     Returns the list, with the texts.
 

@@ -138,6 +138,7 @@ def compare(
     *,
     test: Any = None,
     seeds: int | None = None,
+    most_seeds: int | None = None,
     same_steps: bool | None = None,
     bootstrap: int | None = None,
     workers: int | None = None,
@@ -145,8 +146,10 @@ def compare(
 ) -> Comparison:
     """Test the last selection by retraining on the kept rows, on as many random rows and on all rows.
 
-    `seeds` trainings per arm; with `same_steps` all arms take the same number of steps, otherwise the same number of epochs.
-    `test`: test rows, or a path, a frame or a dataset, if the run has none or should get others.
+    `seeds` trainings per arm; with `most_seeds` more are added up to that number, until it is decided whether the rows can be
+    dropped with a loss below the margin of the run (`how_much.margin`). With `same_steps` they take as many steps on fewer
+    rows, and otherwise as many epochs. `test`: test rows, or a path, a frame or a dataset, where the run has none or should
+    have others.
 
     Raises
     ------
@@ -164,7 +167,14 @@ def compare(
             found = load_test(test, rows, opened.config.data)
             if found.hash() != opened.manifest.test_hash or table_problem(opened.test_file):
                 opened = set_test(opened, rows, found, place_of(test) or found.source.name)
-    facts = compare_step(opened, with_arguments(opened.config, arguments, "compare").compare, force=force)
+    settings = with_arguments(opened.config, arguments, "compare").compare
+    if most_seeds is None:
+        done = opened.current("compare")
+        # Seeds that a whole run has added are not taken away again.
+        same = done is not None and done.settings["seeds"] == settings.seeds
+        most = done.settings.get("most_seeds", settings.seeds) if done and same else settings.seeds
+        settings = settings.model_copy(update={"most_seeds": most})
+    facts = compare_step(opened, settings, force=force)
     return Comparison(**comparison(opened, facts["name"]))
 
 

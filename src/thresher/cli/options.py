@@ -107,10 +107,15 @@ SELECT_ALONE = (
 )
 COMPARE = (
     _option("--seeds", "compare.seeds", "N", "Proof", "trainings per arm"),
+    _option("--most-seeds", "compare.most_seeds", "N", "Proof"),
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
-MARGIN = (_option("--margin", "how_much.margin", "POINTS", "Selection", "of accuracy, for --prune auto"),)
+MARGIN = (
+    _option(
+        "--margin", "how_much.margin", "POINTS", "Proof", "of accuracy that may be lost, also by --prune auto"
+    ),
+)
 HOW_MUCH = (
     _option("--margin", "how_much.margin", "POINTS", "Search"),
     _option("--validation", "how_much.validation", "P", "Search"),

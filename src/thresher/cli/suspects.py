@@ -21,8 +21,22 @@ SuspectsFile = Annotated[
         parser=as_place,
     ),
 ]
-By = Annotated[str, typer.Option("--by", metavar="SCORE", help="the score whose hard end comes first")]
-Top = Annotated[int | None, typer.Option("--top", metavar="N", help="list at most N rows")]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="SCORE",
+        help="the score whose hard end comes first; auto: the mean of the ranks by aum and word_margin, or aum",
+    ),
+]
+Top = Annotated[
+    int | None,
+    typer.Option(
+        "--top",
+        metavar="N",
+        help="list at most N rows, instead of as many as an estimate of the wrong labels says",
+    ),
+]
 Format = Annotated[
     str,
     typer.Option(
@@ -41,7 +55,7 @@ def add_to(app: typer.Typer) -> None:
 def suspects(
     run: RunFolder,
     out: SuspectsFile,
-    by: By = "confidence",
+    by: By = "auto",
     top: Top = None,
     format: Format = "table",
     json: Json = False,
@@ -53,6 +67,9 @@ def suspects(
 
     listed = api.suspects(run, out=out, by=by, top=top, format=format)
     if json:
-        terminal.as_json({"run": str(run), "suspects": str(out), "n_suspects": listed.height, "by": by})
+        known = not listed["p_wrong"].null_count()
+        expected = float(listed["p_wrong"].sum()) if known else None
+        told = {"n_suspects": listed.height, "expected_wrong": expected, "by": by}
+        terminal.as_json({"run": str(run), "suspects": str(out), **told})
     else:
         terminal.line(f"suspects ({listed.height:,} rows to look at): {out}")

@@ -77,17 +77,20 @@ def _ruled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def proof(entry: dict[str, Any]) -> None:
-    """Print the result of `compare`: the arms, their common recipe, the verdict."""
+    """Print the result of `compare`: the arms, their common recipe, the verdict, the decision."""
     from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
     facts = entry["settings"]
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
+    looks = len(entry["decision"]["planned"])
+    allowed = f"; the intervals allow for {looks} looks" if looks > 1 else ""
     line(
         f"{len(facts['seeds'])} seeds on {facts['n_test']:,} test rows; {rule} on fewer rows: "
-        f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones"
+        f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
     )
     line(entry["verdict"])
+    line(entry["decision"]["sentence"])
 
 
 def unproved(run: object) -> None:

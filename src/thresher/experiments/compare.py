@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from thresher.errors import UserError
 from thresher.experiments.arms import RANDOM, kept_by
 from thresher.experiments.cell import Cell, new_cell
 from thresher.experiments.cells import forget_cells, predictions, run_cells
+from thresher.experiments.decision import decision, follow, parts_of
 from thresher.experiments.intervals import paired_interval
+from thresher.experiments.looks import planned
 from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
@@ -60,11 +62,16 @@ def intact(run: Run, facts: Facts) -> str | None:
     return None
 
 
+def inputs(run: Run, settings: CompareConfig) -> dict[str, Any]:
+    """The test rows, and the margin of the decision."""
+    return {**test_hash(run, settings), "margin": run.config.how_much.margin}
+
+
 @step(
     "compare",
     after="select",
     ignore=("workers",),
-    inputs=test_hash,
+    inputs=inputs,
     check=comparable,
     problem=intact,
     clear=lambda run, settings: forget_cells(
@@ -79,18 +86,32 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
     random arm also draws other rows for every seed. With `same_steps` the pruned trainings take as many steps as the full one
     (and so more epochs); otherwise as many epochs (and so fewer steps).
 
+    Where S trainings do not decide within the margin, seeds are added to all arms, up to `most_seeds`; all intervals allow for
+    the looks that were planned (`confidences`).
+
     The comparison is written beside those of other selections; see `comparison`.
     """
     selected = run.require("select")
     name = selected.facts["name"]
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
+    truth = test.labels()
     kept = kept_rows(rows.table["id"], selection_of(run, name))
     cells = arm_cells(run, settings)
-    results = run_cells(run, [cell for arm in ARMS for cell in cells[arm]], settings.workers)
-    by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
-    predicted = {arm: predictions(run, by_arm[arm]) for arm in ARMS}
+    plan, margin = planned(settings.seeds, settings.most_seeds), run.config.how_much.margin
+    by_arm: dict[str, list[dict[str, Any]]] = {}
+
+    def trained(seeds: int) -> dict[str, np.ndarray]:
+        if seeds > plan[0]:
+            say(f"compare: undecided after {len(by_arm['full'])} seeds, going on to {seeds}")
+        results = run_cells(run, [cell for arm in ARMS for cell in cells[arm][:seeds]], settings.workers)
+        by_arm.update({arm: [result for result in results if result["arm"] == arm] for arm in ARMS})
+        return {arm: predictions(run, by_arm[arm]) for arm in ARMS}
+
+    looks, predicted = follow(trained, truth, plan, margin / 100)
+    level = looks[-1]["confidence"]
+    results = [result for arm in ARMS for result in by_arm[arm]]
     facts = {
-        "seeds": [cell["seed"] for cell in cells["full"]],
+        "seeds": [result["seed"] for result in by_arm["full"]],
         "same_steps": settings.same_steps,
         "epochs": run.config.train.epochs,
         "steps_full": by_arm["full"][0]["steps"],
@@ -102,13 +123,12 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         "confidence": 0.95,
         "seconds": round(sum(result["seconds"] for result in results), 1),
     }
-    truth = test.labels()
     entry = {
         "selection": name,
         "settings": facts,
-        **contrast(predicted, truth, settings.bootstrap),
-        "groups": group_contrast(rows, test, kept, predicted),
-        "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap),
+        **contrast(predicted, truth, settings.bootstrap, level),
+        "groups": group_contrast(rows, test, kept, predicted, level),
+        "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap, level),
     }
     entry["select"] = selected.key
     entry["test"] = run.manifest.test_hash
@@ -116,14 +136,16 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
     for arm in ARMS:
         entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
     entry["verdict"] = verdict(entry)
+    parts = parts_of(predicted["kept"], predicted["full"], truth)
+    entry["decision"] = decision(entry, parts, looks, plan, margin)
     write_json(run.comparison_file(name), entry)
     similar = similarity_table(run.scores(), selected.facts["prune"])
-    say(f"compare: {len(ARMS)} x {settings.seeds} trainings")
+    say(f"compare: {len(ARMS)} x {looks[-1]['seeds']} trainings")
     return {"name": name, "similarity": similar.to_dicts()}
 
 
 def comparison(run: Run, name: str) -> dict[str, Any]:
-    """What `compare` found for a selection: settings, arms, differences with 95% intervals, groups, unseen, verdict."""
+    """What `compare` found for a selection: settings, arms, differences with 95% intervals, groups, unseen, verdict, decision."""
     return read_json(run.comparison_file(name))
 
 
@@ -133,7 +155,7 @@ def selection_of(run: Run, name: str) -> pl.DataFrame:
 
 
 def arm_cells(run: Run, settings: CompareConfig) -> dict[str, list[Cell]]:
-    """The trainings of the three arms, one per seed."""
+    """The trainings of the three arms, one per seed, with as many seeds as there may be."""
     name = run.require("select").facts["name"]
     recipe, n = run.config.train, run.manifest.n_rows
     steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
@@ -143,7 +165,7 @@ def arm_cells(run: Run, settings: CompareConfig) -> dict[str, list[Cell]]:
     prune = 1 - kept.sum() / n
 
     cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
-    for seed in range(recipe.seed, recipe.seed + settings.seeds):
+    for seed in range(recipe.seed, recipe.seed + max(settings.seeds, settings.most_seeds)):
         drawn = kept_by(RANDOM, table, prune, seed)
         cells["full"].append(new_cell("full", seed, recipe.max_steps, ids))
         cells["kept"].append(new_cell("kept", seed, steps, ids, kept, name))
@@ -157,7 +179,9 @@ def kept_rows(ids: pl.Series, selection: pl.DataFrame) -> np.ndarray:
     return table["kept"].to_numpy()
 
 
-def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int) -> dict[str, Any]:
+def contrast(
+    predicted: Mapping[str, np.ndarray], truth: np.ndarray, bootstrap: int, confidence: float = 0.95
+) -> dict[str, Any]:
     """Mean and standard deviation over seeds per arm, and the paired differences with their intervals.
 
     Parameters
@@ -166,6 +190,8 @@ def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int
         per arm, classes (S, n).
     truth
         (n,).
+    confidence
+        level of the intervals.
     """
     arms: dict[str, Any] = {}
     for arm, classes in predicted.items():
@@ -179,7 +205,11 @@ def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int
             }
     differences = {
         f"{a}-{b}": {
-            metric: dict(paired_interval(predicted[a], predicted[b], truth, measure, bootstrap=bootstrap))
+            metric: dict(
+                paired_interval(
+                    predicted[a], predicted[b], truth, measure, confidence=confidence, bootstrap=bootstrap
+                )
+            )
             for metric, measure in METRICS.items()
         }
         for a, b in DIFFERENCES
@@ -188,7 +218,7 @@ def contrast(predicted: dict[str, np.ndarray], truth: np.ndarray, bootstrap: int
 
 
 def unseen_contrast(
-    rows: Rows, test: Rows, predicted: dict[str, np.ndarray], bootstrap: int
+    rows: Rows, test: Rows, predicted: Mapping[str, np.ndarray], bootstrap: int, confidence: float = 0.95
 ) -> dict[str, Any] | None:
     """The same over the test rows whose text is not in the training rows; None if that is all of them or none."""
     train_texts = set(wordings(rows))
@@ -196,7 +226,7 @@ def unseen_contrast(
     if not seen.any() or seen.all():
         return None
     part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
-    return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap)}
+    return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap, confidence)}
 
 
 def wordings(rows: Rows) -> list[tuple[str, ...]]:
@@ -206,7 +236,11 @@ def wordings(rows: Rows) -> list[tuple[str, ...]]:
 
 
 def group_contrast(
-    rows: Rows, test: Rows, kept: np.ndarray, predicted: dict[str, np.ndarray]
+    rows: Rows,
+    test: Rows,
+    kept: np.ndarray,
+    predicted: Mapping[str, np.ndarray],
+    confidence: float = 0.95,
 ) -> dict[str, dict[str, Any]]:
     """Per value of every group column, and of the label: share removed, accuracy per arm, and the change with its interval."""
     result: dict[str, dict[str, Any]] = {}
@@ -223,6 +257,8 @@ def group_contrast(
                 part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
                 for arm, classes in part.items():
                     entry[arm] = float((classes == truth[in_test]).mean())
-                entry["kept-full"] = dict(paired_interval(part["kept"], part["full"], truth[in_test]))
+                entry["kept-full"] = dict(
+                    paired_interval(part["kept"], part["full"], truth[in_test], confidence=confidence)
+                )
             result[name][str(value)] = entry
     return result

@@ -13,20 +13,25 @@ from scipy.special import softmax
 from scipy.stats import rankdata
 
 from thresher.errors import UserError
+from thresher.experiments.label_errors import early_probabilities, in_order_of, skill, wrong_chances
 from thresher.experiments.suspects_files import check_place, write_suspects
+from thresher.experiments.suspects_length import length, lines, list_facts
+from thresher.experiments.suspects_order import ordered
 from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
+from thresher.row_hash import hash_ids
 from thresher.rows import read_rows
-from thresher.run import Run
+from thresher.run import Run, Training
+from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.scores import MissingSignal, column, scores
 from thresher.scores.read import array
-from thresher.wording import shown
 
 Numbers = npt.NDArray[np.float64]
 # A score is named as a reason if the row is among this share of its hardest rows.
 HARDEST = 0.05
-OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "score", "why")
+SIGNALS = ("id", "label", "logits", "held_out_logits")
+OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "p_wrong", "score", "why")
 
 
 def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
@@ -36,17 +41,22 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         check_own_output(run, out)
     if top is not None and top < 1:
         raise UserError(f"top is {top}; it must be at least 1")
-    run.require("score")
+    key = run.require("score").key
     with lock(run.folder):
         from thresher.signals.measure import read_signals
 
-        columns = cs.by_name("id", "label", "logits", require_all=False)
         scored = run.scoring
         if not scored.measured():
             raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
-        signals = [read_signals(scored, training)[0].select(columns) for training in scored.measured()]
+
+        def told(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
+            signals, checkpoints = read_signals(scored, training)
+            return signals.select(cs.by_name(*SIGNALS, require_all=False)), checkpoints
+
+        runs = [told(training) for training in scored.measured()]
+        signals = [one for one, _ in runs]
         try:
-            probabilities = mean_probabilities(signals)
+            probabilities, early = mean_probabilities(signals), early_probabilities(runs)
         except MissingSignal as error:
             raise UserError(
                 f"{run}: suspects needs the logits of every row, which this run does not have (a recorded token classifier"
@@ -59,16 +69,19 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
             )
         texts, classes = run.config.data.text, run.manifest.classes
         rows = read_rows(run.rows_file).table.select("id", *texts)
-        listed = suspects_table(table, probabilities, classes, by)
-        listed = with_texts(listed if top is None else listed.head(top), rows, texts)
+        label = signals[0]["label"].cast(pl.Int64).to_numpy()
+        learned = skill(label, early)
+        chances = wrong_chances(label, early) if learned.enough else None
+        every = suspects_table(table, probabilities, classes, by, chances)
+        found = with_texts(every.head(top or length(every, table.height, chances)), rows, texts)
         if out is not None:
-            names = listed.columns[2 : 2 + len(texts)]
-            write_suspects(out, format, listed, names, signals[0], probabilities, classes)
-            say(
-                f"suspects: {listed.height:,} of {table.height:,} rows, by {by}; from probabilities of rows that the model was"
-                " trained on"
-            )
-    return listed
+            names = found.columns[2 : 2 + len(texts)]
+            write_suspects(out, format, found, names, signals[0], probabilities, classes)
+        facts = list_facts(found, table, by, learned, chances)
+        write_json(run.suspects_file, {**facts, "score": key})
+        for line in lines(facts):
+            say(f"suspects: {line}")
+    return found
 
 
 def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
@@ -88,12 +101,9 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     >>> mean_probabilities([run]).tolist()
     [[0.75, 0.25]]
     """
-    ids = runs[0].select("id")
     total: Numbers = np.zeros(0)
     for signals in runs:
-        selected = signals.select(cs.by_name("id", "logits", require_all=False))
-        aligned = ids.join(selected, on="id", how="left", maintain_order="left")
-        logits = array(aligned, "logits")  # (N, C, K)
+        logits = array(in_order_of(runs[0], signals, "logits"), "logits")  # (N, C, K)
         steps = range(logits.shape[1])
         mean = sum(softmax(logits[:, c].astype(np.float64), axis=1) for c in steps) / logits.shape[1]
         total = mean if not len(total) else total + mean
@@ -101,7 +111,11 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
 
 
 def suspects_table(
-    table: pl.DataFrame, probabilities: Numbers, classes: Sequence[str], by: str = "confidence"
+    table: pl.DataFrame,
+    probabilities: Numbers,
+    classes: Sequence[str],
+    by: str = "auto",
+    chances: Numbers | None = None,
 ) -> pl.DataFrame:
     """The rows whose most probable label differs from their own, the most suspicious first.
 
@@ -114,12 +128,14 @@ def suspects_table(
     classes
         the K class names.
     by
-        the score or column to sort by, from its hard end.
+        the score or column to sort by, from its hard end; "auto": see `ordered`.
+    chances
+        of every label to be wrong, (N,), if they are known; see `thresher.experiments.label_errors.wrong_chances`.
 
     Returns
     -------
-    `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `score` (of
-    `by`), `why` (in words). Ties are sorted by p_given, then by id.
+    `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `p_wrong` (the
+    chance), `score` (of `by`), `why` (in words). Equal scores stand in the order of p_given, then of the hash of the id.
 
     Raises
     ------
@@ -129,20 +145,11 @@ def suspects_table(
     >>> table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "confidence": [0.9, 0.2], "aum": [4.0, -2.0]})
     >>> found = suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"])
     >>> found.drop("why").rows()
-    [(1, 'b', 'off', 'on', 0.2, 0.8, 0.2)]
+    [(1, 'b', 'off', 'on', 0.2, 0.8, None, -2.0)]
     >>> found["why"][0]
     "'on' had 80% on average and 'off' 20%; another label led for most of the training (aum -2)"
     """
-    where, hard = column(by, "auto", table.columns)
-    if not table[where].dtype.is_numeric():
-        raise UserError(
-            f"column '{shown(where)}' is {table[where].dtype}, not a number; give a score with by"
-        )
-    missing = int((~table[where].cast(pl.Float64).is_finite().fill_null(False)).sum())
-    if missing:
-        raise UserError(
-            f"column '{shown(where)}' is not a finite number for {missing:,} rows; give another score with by"
-        )
+    score, high = ordered(table, by)
     place = {name: index for index, name in enumerate(classes)}
     given = np.array([place[name] for name in table["label"].to_list()], dtype=np.int64)
     likely = probabilities.argmax(axis=1)
@@ -154,14 +161,16 @@ def suspects_table(
             "likely": [classes[k] for k in likely],
             "p_given": probabilities[rows, given],
             "p_likely": probabilities[rows, likely],
-            "score": table[where].cast(pl.Float64),
+            "p_wrong": pl.Series(chances if chances is not None else [None] * len(rows), dtype=pl.Float64),
+            "score": score,
         }
     )
-    order = ["score", "p_given", "id"]
     listed = (
         found.with_columns(pl.Series("why", _reasons(table, found, likely != given)))
+        .with_columns(pl.Series("tie", hash_ids(table["id"])))
         .filter(pl.Series(likely != given))
-        .sort(order, descending=[hard == "high", False, False])
+        .sort("score", "p_given", "tie", descending=[high, False, False])
+        .drop("tie")
     )
     return listed.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank"), pl.all())
 

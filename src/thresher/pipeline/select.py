@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from thresher.config import SelectConfig
@@ -110,7 +111,23 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
     say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}")
+    if len(scores) >= 10 and find(settings.strategy).reads_score:
+        tenths = kept_by_tenth(scores[names[0]], selection["kept"], hard[0])
+        say(
+            f"select: share kept of each tenth by {names[0]}, hardest first: {' '.join(f'{one:.0%}' for one in tenths)}"
+        )
     return facts
+
+
+def kept_by_tenth(score: pl.Series, kept: pl.Series, hard: Hard) -> list[float]:
+    """The share of the rows that is kept in each tenth of the rows by their score, from the hardest tenth on.
+
+    >>> score, kept = pl.Series(range(20)), pl.Series([False] * 5 + [True] * 15)
+    >>> kept_by_tenth(score, kept, "high")
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+    order = score.arg_sort(descending=hard == "high")
+    return [float(part.mean()) for part in np.array_split(kept.to_numpy()[order.to_numpy()], 10)]
 
 
 def name_of(by: str, used: SelectConfig) -> str:

@@ -1,10 +1,10 @@
-"""The results of the audit as cards of the page; `look` marks those that the reader should check."""
+"""The results of the audit and of `suspects` as cards of the page; `look` marks those that the reader should check."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from thresher.report.format import count, isolated, percent
+from thresher.report.format import ABSENT, count, isolated, percent
 
 MOST_NAMES = 12
 
@@ -150,4 +150,36 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
             "examples": [],
             "names": _some(untested),
         },
+    ]
+
+
+def suspects(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    r"""The list of suspects as one more finding: how many labels are expected to be wrong; nothing without a list.
+
+    >>> facts = {"by": "aum", "rows": 2734, "listed": 85, "expected": 60.2, "total": 70.4, "accuracy": 0.9, "largest": 0.1}
+    >>> [(card["figure"], card["text"]) for card in suspects(facts)]
+    [('70', 'The list of suspects holds 85 rows by \u2068aum\u2069; about 60 of them are expected to be wrong.')]
+    """
+    if found is None:
+        return []
+    if found["expected"] is None:
+        figure, look = ABSENT, True
+        text = (
+            f"The model has learned too little to say: it predicts {percent(found['accuracy'])} of the labels, the largest class"
+            f" alone {percent(found['largest'])}."
+        )
+    else:
+        figure, look = count(round(found["total"])), found["expected"] >= 0.5
+        expected = f"about {count(round(found['expected']))}" if look else "fewer than 1"
+        listed = f"{count(found['listed'], 'row')} by {isolated(found['by'])}"
+        text = f"The list of suspects holds {listed}; {expected} of them are expected to be wrong."
+    return [
+        {
+            "name": "Labels expected to be wrong",
+            "figure": figure,
+            "text": text,
+            "look": look,
+            "examples": [],
+            "names": [],
+        }
     ]

@@ -105,7 +105,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "facts": settings.facts(files, entry),
         "times": settings.times(files),
         "score_facts": settings.score_facts(files.about),
-        "findings": findings.findings(files.audit),
+        "findings": [*findings.findings(files.audit), *findings.suspects(files.suspects)],
         "charts": charts,
         "charts_json": Markup(script_json(charts)),
         "pictures": figures,

@@ -13,7 +13,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.run import Run, parquet
-from thresher.run.integrity import read_facts, read_table
+from thresher.run.integrity import read_facts, read_json, read_table
 from thresher.run.manifest import Manifest
 from thresher.run.run import JOB, TRAIN_AGAIN, Record, command
 
@@ -46,6 +46,7 @@ class RunFiles:
     encoder: dict[str, Any]  # its Hugging Face configuration
     sweep: dict[str, Any] | None = None
     plane: pl.DataFrame | None = None  # id, x, y
+    suspects: dict[str, Any] | None = None  # of the last list
 
     @property
     def manifest(self) -> Manifest:
@@ -97,7 +98,17 @@ def read_run(run: Run) -> RunFiles:
         if swept
         else None,
         plane=_parquet(run.map_file, f"`thresher map {run}` draws it again") if placed else None,
+        suspects=_suspects(run, scored),
     )
+
+
+def _suspects(run: Run, scored: str | None) -> dict[str, Any] | None:
+    """What the last list of suspects holds; None if there is none, it is damaged, or the scores were computed again since."""
+    try:
+        found = read_json(run.suspects_file)
+    except (OSError, ValueError):
+        return None
+    return found if found["score"] == scored else None
 
 
 def _checked(path: Path, remedy: str) -> dict[str, Any] | None:

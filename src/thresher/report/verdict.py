@@ -10,14 +10,16 @@ from thresher.wording import FEW_SEEDS
 
 BLIND = ("random", "stratified")  # strategies that use no score
 SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
+TONES = {"drop": "good", "do not drop": "bad"}  # of a decision; of the others "open"
 WIDE = 0.02  # an interval that includes zero but also a loss beyond this is inconclusive
 
 
 def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
     """The content of the top of the page: the result of a comparison.
 
-    `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
-    `against_random` are the two differences that matter, each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
+    `decision` has a `badge`, a `tone` and the sentence, None in files of older versions. `removed`, `by` and `manner` name the
+    selection; `loss` and `random` complete the sentence; `against_full` and `against_random` are the two differences that matter,
+    each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
     lists of sentences.
     """
     settings, differences = entry["settings"], entry["differences"]
@@ -46,10 +48,18 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
             "tone": _badge(beaten, "bad", "open", "good"),
             "reading": _reading_random(beaten, digits),
         },
-        "sure": _sure(settings),
+        "decision": _decision(entry.get("decision")),
+        "sure": _sure(settings, entry.get("decision")),
         "fixed": [*([entry["caution"]] if entry.get("caution") else []), *_fixed(settings)],
         "unseen": _unseen(entry.get("unseen"), digits),
     }
+
+
+def _decision(found: dict[str, Any] | None) -> dict[str, str] | None:
+    if not found:
+        return None
+    word = str(found["word"])
+    return {"badge": word.capitalize(), "tone": TONES.get(word, "open"), "sentence": found["sentence"]}
 
 
 def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
@@ -124,12 +134,15 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
     return "The interval includes zero: no difference between the kept rows and as many random rows was detected."
 
 
-def _sure(settings: dict[str, Any]) -> list[str]:
+def _sure(settings: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
     lines = [
         f"Intervals are at {percent(confidence, 0)} confidence, from {count(seeds, 'training')} of each kind and "
         f"{count(settings['n_test'], 'test row')}: they cover retraining with other seeds and resampled test rows."
     ]
+    if decision and len(decision["planned"]) > 1:
+        looks = ", ".join(map(str, decision["planned"]))
+        lines.append(f"They allow for looking at {looks} seeds, one after the other until it is decided.")
     if seeds < FEW_SEEDS:
         lines.append(
             f"With {count(seeds, 'seed')} they can be somewhat too narrow; use five or more seeds for a firm result."

@@ -107,6 +107,11 @@ class Layout:
         return self.home / "cells" / f"{key}.parquet"
 
     @property
+    def suspects_file(self) -> Path:
+        """What the last list of suspects was made by, and how many of its labels are expected to be wrong."""
+        return self.home / "suspects" / "list.json"
+
+    @property
     def map_file(self) -> Path:
         """Rows on a plane."""
         return self.home / "map" / "map.parquet"

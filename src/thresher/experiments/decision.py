@@ -1,0 +1,268 @@
+"""What a comparison says to do: drop the rows, keep them, or what it would take to know."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.experiments.intervals import Interval, paired_interval
+from thresher.experiments.looks import confidences
+from thresher.experiments.wording import caution
+from thresher.wording import interval_text
+
+Word = Literal["drop", "do not drop", "probably safe", "undecided"]
+Predicted = Mapping[str, NDArray[np.int32]]  # per arm, classes (S, n)
+Labels = NDArray[np.int64]
+MOST_SEEDS = 100  # that anyone is advised to train
+MOST_ROWS = 10**9
+Z = 1.96  # half of a 95% interval, in standard errors
+
+
+def word_of(found: Mapping[str, Any], margin: float) -> Word:
+    """What an interval of the change in accuracy says about a margin; both from 0 to 1.
+
+    `drop`: a loss of the margin or more is ruled out. `do not drop`: a loss is shown, and one above the margin not ruled out.
+    Where neither is shown, `probably safe` if the estimate lies within the margin, and else `undecided`.
+
+    >>> word_of({"mean": -0.001, "low": -0.004, "high": 0.002}, 0.005)
+    'drop'
+    >>> word_of({"mean": -0.001, "low": -0.009, "high": 0.007}, 0.005)
+    'probably safe'
+    """
+    if found["low"] > -margin:
+        return "drop"
+    if found["high"] < 0:
+        return "do not drop"
+    return "probably safe" if found["mean"] > -margin else "undecided"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What makes a difference of two arms vary: between trainings, between test rows, and between both together."""
+
+    seed: float
+    row: float
+    both: float
+
+    def variance(self, seeds: float, rows: int) -> float:
+        """SE^2 of `paired_interval` with so many seeds and test rows.
+
+        V_seed = (seed + both / n) / S
+        V_row  = max((row + both / S) / n, 4 / n^2)
+        """
+        by_rows = max((self.row + self.both / seeds) / rows, min(4 / rows**2, 1.0))
+        return (self.seed + self.both / rows) / seeds + by_rows
+
+
+def parts_of(kept: NDArray[np.int32], full: NDArray[np.int32], truth: Labels) -> Parts:
+    """The variance parts of accuracy(kept) - accuracy(full), by analysis of variance; classes (S, n), truth (n,), S of 2 or more.
+
+    A part that comes out negative is 0.
+    """
+    difference = (kept == truth).astype(np.float64) - (full == truth)  # (S, n)
+    seeds, rows = difference.shape
+    if rows == 1:
+        return Parts(float(difference.mean(1).var(ddof=1)), 1.0, 0.0)
+    by_seed, by_row = difference.mean(1, keepdims=True), difference.mean(0)
+    rest = difference - by_seed - by_row + difference.mean()
+    both = float((rest**2).sum()) / ((seeds - 1) * (rows - 1))
+    return Parts(
+        seed=max(0.0, float(by_seed.var(ddof=1)) - both / rows),
+        row=max(0.0, float(by_row.var(ddof=1)) - both / seeds),
+        both=both,
+    )
+
+
+def needed(parts: Parts, half: float, seeds: int, rows: int) -> dict[str, Any]:
+    """Seeds per arm, or else test rows, with which a 95% interval reaches `half` (0 to 1) to either side.
+
+        V(S, n) <= (half / 1.96)^2
+
+    Returns
+    -------
+    {"seeds", "test_rows", "any_seeds"}: the fewest seeds above `seeds` with the same rows, where 100 or fewer do. Else more
+    test rows with as many seeds as their part asks for; `any_seeds` says whether some number above 100 would do instead.
+    """
+    wanted = (half / Z) ** 2
+    more = range(seeds + 1, MOST_SEEDS + 1)
+    at = bisect_left(more, True, key=lambda s: parts.variance(s, rows) <= wanted)
+    if at < len(more):
+        return {"seeds": more[at], "test_rows": rows, "any_seeds": True}
+    trained = max(seeds, math.ceil(2 * parts.seed / wanted))
+    at = bisect_left(range(rows, MOST_ROWS), True, key=lambda n: parts.variance(trained, n) <= wanted)
+    return {
+        "seeds": trained,
+        "test_rows": rows + at,
+        "any_seeds": parts.variance(math.inf, rows) < wanted,
+    }
+
+
+def follow(
+    at: Callable[[int], Predicted], truth: Labels, plan: tuple[int, ...], margin: float
+) -> tuple[list[dict[str, Any]], Predicted]:
+    """Look at a comparison with more and more seeds until it is decided; the looks, and what the last one saw.
+
+    It ends before the plan does where the word is `drop` or `do not drop`, where the model on all rows has not learned the task,
+    and where more seeds cannot decide (`within_reach`). This last rule can only leave a comparison undecided.
+
+    Parameters
+    ----------
+    at
+        the classes predicted per arm, (S, n), given S. The trainings of a look are the first of the next.
+    truth
+        (n,).
+    plan
+        seeds per arm at each look, as `planned` gives them; their intervals are at the levels of `confidences`.
+    margin
+        the loss of accuracy that may be, 0 to 1.
+
+    Returns
+    -------
+    per look {"seeds", "confidence", "mean", "low", "high", "word"}, and the classes of the last one.
+    """
+    looks: list[dict[str, Any]] = []
+    levels = confidences(plan)
+    for seeds, confidence in zip(plan, levels, strict=True):
+        predicted = at(seeds)
+        kept, full = predicted["kept"], predicted["full"]
+        found = paired_interval(kept, full, truth, confidence=confidence)
+        learned = not caution(truth, full)
+        word = word_of(found, margin) if learned else "undecided"
+        bounds = {"mean": found["mean"], "low": found["low"], "high": found["high"]}
+        looks.append({"seeds": seeds, "confidence": confidence, **bounds, "word": word})
+        open_ = learned and word in ("probably safe", "undecided")
+        if not open_ or not within_reach(parts_of(kept, full, truth), found, plan[-1], margin, levels[-1]):
+            break
+    return looks, predicted
+
+
+def within_reach(parts: Parts, found: Interval, most: int, margin: float, confidence: float) -> bool:
+    """Whether more seeds could decide: to drop, with any number of them and no loss; or not to, with `most` of them and a loss
+    that is a standard error above the one seen.
+    """
+    from scipy import stats
+
+    z = float(stats.norm.isf((1 - confidence) / 2))
+    could_drop = max(found["mean"], 0.0) - z * parts.variance(math.inf, found["rows"]) ** 0.5 > -margin
+    return could_drop or found["mean"] - found["se"] + z * parts.variance(most, found["rows"]) ** 0.5 < 0
+
+
+def decision(
+    entry: Mapping[str, Any],
+    parts: Parts,
+    looks: Sequence[dict[str, Any]],
+    plan: Sequence[int],
+    margin: float,
+) -> dict[str, Any]:
+    """The decision of a comparison, as its file and results hold it.
+
+    Parameters
+    ----------
+    entry
+        what `compare` found: `settings`, `differences`, `caution`.
+    parts
+        of the difference between kept rows and all.
+    looks, plan, margin
+        see `follow`; the margin in points.
+
+    Returns
+    -------
+    {"word", "sentence", "margin": points, "looks", "planned": seeds of the looks, "needs": what would decide, see `needed`, with
+    the change that it is `assuming`, or None}.
+    """
+    last = looks[-1]
+    facts = entry["settings"]
+    needs = None
+    if last["word"] in ("probably safe", "undecided") and not entry["caution"]:
+        half, assuming = to_reach(last, margin / 100)
+        needs = {"assuming": assuming, **needed(parts, half, last["seeds"], facts["n_test"])}
+    return {
+        "word": last["word"],
+        "sentence": sentence(entry, last, margin, needs),
+        "margin": margin,
+        "looks": list(looks),
+        "planned": list(plan),
+        "needs": needs,
+    }
+
+
+def to_reach(found: Mapping[str, Any], margin: float) -> tuple[float, str]:
+    """Half the width of an interval that would decide, and the change in accuracy that this takes for granted.
+
+    >>> to_reach({"mean": -0.001, "low": -0.009, "high": 0.007}, 0.005)
+    (0.005, 'there is no loss')
+    >>> to_reach({"mean": -0.02, "low": -0.05, "high": 0.01}, 0.005)
+    (0.02, 'the loss is as measured')
+    """
+    if found["mean"] <= -margin:
+        return -found["mean"], "the loss is as measured"
+    if found["high"] - found["mean"] > margin:
+        return margin, "there is no loss"
+    return margin + found["mean"], "the loss is as measured"  # narrow enough, were it not for the loss
+
+
+def sentence(
+    entry: Mapping[str, Any], last: Mapping[str, Any], margin: float, needs: Mapping[str, Any] | None
+) -> str:
+    """The decision in words: the rows, the change in accuracy with its interval, and what that means."""
+    facts = entry["settings"]
+    dropped = facts["n_full"] - facts["n_kept"]
+    rows = f"{dropped:,} rows ({100 * dropped / facts['n_full']:.3g}%)"
+    if entry["caution"]:
+        return f"Nothing is decided about these {rows}. {entry['caution']}"
+    change = f"accuracy changes by {interval_text(last, ' points')}"
+    if last["word"] == "drop":
+        return f"Drop these {rows}: {change}, within the margin of {margin:g}."
+    if last["word"] == "do not drop":
+        shown = f"Do not drop these {rows}: {change}, a loss that may exceed the margin of {margin:g}."
+        return f"{shown} {reason(entry)}".rstrip()
+    to_know = takes(needs, facts["n_test"]) if needs else ""
+    if last["word"] == "probably safe":
+        seen = f"no loss is shown, but one of {margin:g} or more is not ruled out"
+        return f"These {rows} are probably safe to drop: {change}; {seen}; {to_know}."
+    return (
+        f"Whether to drop these {rows} is undecided: {change}, which may be chance or a loss above the margin of {margin:g};"
+        f" {to_know}. {reason(entry)}"
+    ).rstrip()
+
+
+def takes(needs: Mapping[str, Any], n_test: int) -> str:
+    """How many seeds or test rows would decide."""
+    if needs["test_rows"] == n_test:
+        return f"if {needs['assuming']}, about {needs['seeds']:,} seeds on these {n_test:,} test rows would show it"
+    no = f"{MOST_SEEDS} seeds do not decide it" if needs["any_seeds"] else "no number of seeds decides it"
+    rows = (
+        f"about {needs['test_rows']:,} with {needs['seeds']:,} seeds"
+        if needs["test_rows"] < MOST_ROWS
+        else "none"
+    )
+    return f"on these {n_test:,} test rows {no}; if {needs['assuming']}, {rows} would show it"
+
+
+def reason(entry: Mapping[str, Any]) -> str:
+    """Why accuracy is lost, as far as random rows tell; nothing where they do not."""
+    facts, differences = entry["settings"], entry["differences"]
+    lost = differences["kept-full"]["accuracy"]["mean"]
+    random, against = differences["random-full"]["accuracy"], differences["kept-random"]["accuracy"]
+    told = []
+    if against["high"] < 0:
+        told.append(
+            f"The kept rows do worse than as many random ones, {interval_text(against, ' points')}: choose by another score or"
+            " strategy."
+        )
+    if random["high"] < 0 or random["mean"] <= lost / 2 < 0:
+        also = f"As many random rows lose, too, {interval_text(random, ' points')}"
+        if facts["same_steps"] or facts["steps_pruned"] >= facts["steps_full"]:
+            told.append(f"{also}: drop fewer.")
+        else:
+            told.append(
+                f"{also}, which fewer steps can explain ({facts['steps_pruned']:,} instead of {facts['steps_full']:,}):"
+                " `--same-steps` gives the kept rows as many as all rows."
+            )
+    return " ".join(told)
