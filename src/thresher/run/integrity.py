@@ -75,7 +75,7 @@ def table_problem(path: Path, *, sealed: bool = True) -> str | None:
         with path.open("rb") as handle:
             place = _checksum_offset(handle)
             if place is None:
-                marked = sealed or KEY in (pq.read_metadata(handle).metadata or {})
+                marked = KEY in (pq.read_metadata(handle).metadata or {}) or sealed
                 return "damaged (it has no checksum: another program wrote it)" if marked else None
             handle.seek(place)
             if handle.read(len(BLANK)) != _checksum(handle, place):
