@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 _LAYERS = "[1-9][0-9]*"
+# What is larger is a slip of the keyboard, and would run for days or end in an allocator without a word.
+MOST, MANY, TRAININGS, PROCESSES, WIDEST = 1_000_000_000, 10_000, 1_000, 4_096, 16_384
 
 
 class _Section(BaseModel):
@@ -53,11 +55,13 @@ class ModelConfig(_Section):
         default="auto",
         description="keep the first n encoder layers; auto: the first 3 of the bundled encoder where it is fine-tuned, else all",
     )
-    max_length: int = Field(default=128, ge=2, description="tokens per row; longer rows are cut and counted")
+    max_length: int = Field(
+        default=128, ge=2, le=MOST, description="tokens per row; longer rows are cut and counted"
+    )
     pooling: Literal["auto", "mean", "first", "last"] = Field(
         default="auto", description="auto: mean for encoders, last token for decoder-only models"
     )
-    head_hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+    head_hidden: tuple[Annotated[int, Field(ge=1, le=WIDEST)], ...] = Field(
         default=(256, 256), description="hidden widths; two make a 3-layer MLP"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
@@ -70,10 +74,13 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """The recipe. The same recipe trains the scored model and every model of `compare`."""
 
-    epochs: float = Field(default=3, gt=0, description="default of a frozen encoder's head: 6")
-    max_steps: int | None = Field(default=None, ge=1, description="overrides epochs")
+    epochs: float = Field(default=3, gt=0, le=MANY, description="default of a frozen encoder's head: 6")
+    max_steps: int | None = Field(default=None, ge=1, le=MOST, description="overrides epochs")
     batch_size: int = Field(
-        default=32, ge=1, description="default of a frozen encoder's head: 8 to 256, by the number of rows"
+        default=32,
+        ge=1,
+        le=MOST,
+        description="default of a frozen encoder's head: 8 to 256, by the number of rows",
     )
     encoder_lr: float = Field(default=1e-4, ge=0)
     head_lr: float = Field(default=1e-3, ge=0, description="default of a frozen encoder's head: 0.005")
@@ -82,21 +89,25 @@ class TrainConfig(_Section):
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
     # The limit is that of NumPy's generator, which Trainer seeds too; further runs and draws use the seeds after it.
     seed: int = Field(default=0, ge=0, lt=2**31)
-    runs: int = Field(default=1, ge=1, description="trainings with other seeds for the averaged scores")
-    folds: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+    runs: int = Field(
+        default=1, ge=1, le=TRAININGS, description="trainings with other seeds for the averaged scores"
+    )
+    folds: Annotated[int, Field(ge=0, le=MANY)] | Literal["auto"] = Field(
         default="auto",
         description="cross-validation: further trainings per run, each without a part of the rows; auto: 5 if frozen, else 0",
     )
-    checkpoints: int = Field(default=10, ge=2, description="evenly spaced over the run")
-    checkpoint_every: int | None = Field(default=None, ge=1, description="steps; overrides checkpoints")
+    checkpoints: int = Field(default=10, ge=2, le=MANY, description="evenly spaced over the run")
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, le=MOST, description="steps; overrides checkpoints"
+    )
     forgetting_evaluations: int = Field(
-        default=10, ge=0, description="whole-set evaluations, evenly spaced over forgetting_epochs"
+        default=10, ge=0, le=MANY, description="whole-set evaluations, evenly spaced over forgetting_epochs"
     )
     forgetting_every: int | None = Field(
-        default=None, ge=1, description="steps (the paper: 50); overrides the count"
+        default=None, ge=1, le=MOST, description="steps (the paper: 50); overrides the count"
     )
-    forgetting_epochs: float = Field(default=2, gt=0)
-    null_epochs: float = Field(default=2, gt=0, description="epochs of PVI's model on empty input")
+    forgetting_epochs: float = Field(default=2, gt=0, le=MANY)
+    null_epochs: float = Field(default=2, gt=0, le=MANY, description="epochs of PVI's model on empty input")
     bf16: bool | Literal["auto"] = Field(
         default="auto",
         description="bfloat16 autocast in training; auto: if it is faster on the machine that starts the run",
@@ -112,10 +123,13 @@ class TrainConfig(_Section):
         default=(), description="loggers of transformers: tensorboard, wandb, mlflow, ..."
     )
     threads: int | None = Field(
-        default=None, ge=1, description="CPU threads of one training process; default: all"
+        default=None, ge=1, le=PROCESSES, description="CPU threads of one training process; default: all"
     )
     workers: int | None = Field(
-        default=None, ge=1, description="trainings at a time, which changes no result; default: one per core"
+        default=None,
+        ge=1,
+        le=PROCESSES,
+        description="trainings at a time, which changes no result; default: one per core",
     )
 
 
@@ -131,9 +145,9 @@ class MeasureConfig(_Section):
     )
 
     chunk_rows: int = Field(
-        default=1024, ge=1, description="rows per part file: the unit of work and of resume"
+        default=1024, ge=1, le=MOST, description="rows per part file: the unit of work and of resume"
     )
-    batch_tokens: int = Field(default=1024, ge=1, description="padded tokens per batch")
+    batch_tokens: int = Field(default=1024, ge=1, le=MOST, description="padded tokens per batch")
     dtype: Literal["float32", "float64", "bfloat16"] = Field(
         default="float32",
         description="bfloat16: products of the model in bfloat16, for a GPU; it moves the scores by some percent",
@@ -146,7 +160,10 @@ class MeasureConfig(_Section):
         description="also score the rows by their words alone; auto: if a frozen encoder scores them as a proxy",
     )
     workers: int | None = Field(
-        default=None, ge=1, description="processes; default: one per core, or per GPU of a cluster"
+        default=None,
+        ge=1,
+        le=PROCESSES,
+        description="processes; default: one per core, or per GPU of a cluster",
     )
     engine: str = Field(default="local", description="local, or ray: the same on many machines")
     address: str | None = Field(
@@ -157,7 +174,7 @@ class MeasureConfig(_Section):
         default=None,
         description="s3://, gs:// or file:// address through which nodes get rows and weights; default: the shared run folder",
     )
-    cores: int = Field(default=1, ge=1, description="cores that Ray sets aside for each worker")
+    cores: int = Field(default=1, ge=1, le=PROCESSES, description="cores that Ray sets aside for each worker")
 
 
 def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
@@ -187,6 +204,7 @@ class ProxyConfig(_Section):
     trainings: int | None = Field(
         default=None,
         ge=1,
+        le=TRAININGS,
         description="trainings of the proxy, whose scores are averaged; default: 3 if frozen, else train.runs",
     )
 
@@ -217,21 +235,22 @@ class SelectConfig(_Section):
     stratify: str | None = Field(
         default=None, description="column whose proportions stratified strategies preserve"
     )
-    floor: int = Field(default=1, ge=0, description="rows kept of every class, whatever the score")
+    floor: int = Field(default=1, ge=0, le=MOST, description="rows kept of every class, whatever the score")
     floor_group: tuple[str, ...] = Field(
         default=(), description="further columns to whose values the floor applies"
     )
     protect: tuple[str, ...] = Field(default=(), description="COLUMN=VALUE rows that are never dropped")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 class CompareConfig(_Section):
     """The proof by retraining."""
 
-    seeds: int = Field(default=3, ge=2)
+    seeds: int = Field(default=3, ge=2, le=TRAININGS)
     most_seeds: int = Field(
         default=10,
         ge=2,
+        le=TRAININGS,
         description="trainings per arm at most, where fewer do not decide; `compare` alone adds none unless this is given",
     )
     same_steps: bool = Field(
@@ -242,8 +261,10 @@ class CompareConfig(_Section):
         description="share of the rows that `run` holds out to prove on where no test rows are given; auto: as many as the"
         " margin takes, at most a fifth; 0: none, and no proof",
     )
-    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
-    bootstrap: int = Field(default=1000, ge=100)
+    workers: int | None = Field(
+        default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"
+    )
+    bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
 
 
 class SweepConfig(_Section):
@@ -258,7 +279,7 @@ class SweepConfig(_Section):
     fractions: tuple[float, ...] = Field(
         default=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), description="shares of the rows to drop"
     )
-    seeds: int = Field(default=5, ge=2)
+    seeds: int = Field(default=5, ge=2, le=TRAININGS)
     strategies: tuple[str, ...] = Field(
         default=("cutoff",), description="how rows are chosen by a score, e.g. softmax:temperature=0.5"
     )
@@ -269,7 +290,9 @@ class SweepConfig(_Section):
         default=(),
         description="other models that train on the same choices of rows: frozen, frozen-N, all, or a number of layers",
     )
-    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+    workers: int | None = Field(
+        default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"
+    )
     engine: str = Field(default="local", description="local, or ray: on machines that all see the run folder")
     address: str | None = Field(default=None, description="HOST:PORT of the Ray cluster")
 
@@ -295,9 +318,14 @@ class HowMuchConfig(_Section):
         default=0.2, gt=0, lt=1, description="share of the training rows held out to decide on"
     )
     step: float = Field(default=0.05, gt=0, lt=1, description="spacing of the shares that are tried")
-    first_seeds: int = Field(default=3, ge=2, description="trainings of a share before the first look")
+    first_seeds: int = Field(
+        default=3, ge=2, le=TRAININGS, description="trainings of a share before the first look"
+    )
     most_seeds: int = Field(
-        default=10, ge=2, description="most trainings of a share, if the looks before are undecided"
+        default=10,
+        ge=2,
+        le=TRAININGS,
+        description="most trainings of a share, if the looks before are undecided",
     )
 
 
@@ -314,12 +342,14 @@ class NoiseConfig(_Section):
     hard_fractions: tuple[float, ...] = Field(
         default=(0.05, 0.1), description="shares to prune from the hard end of TracIn and PVI"
     )
-    seeds: int = Field(default=3, ge=2)
+    seeds: int = Field(default=3, ge=2, le=TRAININGS)
     group: str | None = Field(
         default=None, description="group column of kind 'group'; default: the run's first"
     )
-    seed: int = Field(default=0, ge=0, description="of the noise")
-    workers: int | None = Field(default=None, ge=1, description="trainings at a time; default: one per core")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of the noise")
+    workers: int | None = Field(
+        default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"
+    )
 
     @field_validator("levels", "fractions", "hard_fractions")
     @classmethod

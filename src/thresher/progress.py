@@ -55,7 +55,7 @@ def say(line: str) -> None:
     >>> say("nothing is printed to stdout")
     """
     if not _quiet:
-        print(printable(line), file=sys.stderr, flush=True)
+        tell(printable(line))
 
 
 def warn(line: str) -> None:
@@ -63,4 +63,10 @@ def warn(line: str) -> None:
 
     >>> warn("nothing is printed to stdout")
     """
-    print(f"warning: {printable(line)}", file=sys.stderr, flush=True)
+    tell(f"warning: {printable(line)}")
+
+
+def tell(line: str) -> None:
+    """Print a line to stderr as it is. One that is closed or full ends no work."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

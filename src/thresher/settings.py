@@ -116,6 +116,8 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
         return error["msg"].removeprefix("Value error, ")
     field_info = setting(place)
     wanted = _takes(field_info) if field_info else error["msg"].lower()
+    if error["type"] == "less_than_equal":
+        wanted = f"be at most {error['ctx']['le']:,}"
     short = ".".join(place.split(".")[:2])
     return f"{name(short)} must {wanted} (got {error['input']!r}){_as_share(wanted, error['input'])}"
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from thresher.caller import set_aside, warn_of_fork
 from thresher.errors import UserError
 from thresher.wording import did_you_mean, listed
 
@@ -33,6 +34,8 @@ def public(function: Callable[P, T]) -> Callable[P, T]:
             if name not in known:
                 near = did_you_mean(name, known) or f"; it takes {listed(known, 100)}"
                 raise UserError(f"{function.__name__}() has no argument '{name}'{near}")
-        return function(*given, **named)
+        warn_of_fork()
+        with set_aside():
+            return function(*given, **named)
 
     return called

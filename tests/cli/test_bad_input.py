@@ -390,17 +390,15 @@ def test_a_second_process_on_a_folder_is_refused(tmp_path: Path, material: Path,
         refused(call("run", *training(material, tmp_path / "R")), ("R", "another", "wait"))
 
 
-def test_a_defect_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
+def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
     write_jsonl(tmp_path / "train.jsonl", commands(9, seed=0))
     monkeypatch.setattr("thresher.api.job.whole_job", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        call(
-            "run",
-            tmp_path / "train.jsonl",
-            "--text",
-            "utterance",
-            "--label",
-            "intent",
-            "--out",
-            tmp_path / "R",
-        )
+    columns = ["--text", "utterance", "--label", "intent"]
+    told = call("run", tmp_path / "train.jsonl", *columns, "--out", tmp_path / "R", "--quiet")
+    assert told.code == 1 and told.err.count("\n") == 1, told.err
+    assert f"`thresher run {tmp_path}" in told.err and "stopped with ZeroDivisionError" in told.err
+    trace = Path(told.err.split("its traceback is in ")[1].strip())
+    assert "1 / 0" in trace.read_text(encoding="utf-8")
+    trace.unlink()

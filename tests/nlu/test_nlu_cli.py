@@ -111,7 +111,7 @@ def test_mistakes_are_one_line(files: Path, tmp_path: Path, capsys: pytest.Captu
         (("train", train, "--out", tmp_path / "s", "--set", "joint.epochs=x"), "setting 'joint.epochs'"),
         (("train", train, "--out", tmp_path / "s", "--set", "seed"), "write SETTING=VALUE"),
         (("evaluate", tmp_path, train), "not a stack folder"),
-        (("select", tmp_path, "--out", tmp_path / "k.jsonl"), "run `thresher nlu score` first"),
+        (("select", tmp_path, "--out", tmp_path / "k.jsonl"), "missing; run `thresher nlu score` first"),
         (("report", tmp_path), "not a study folder"),
         (("ab", tmp_path / "a.parquet", tmp_path / "b.parquet"), "no such file"),
         (("study", train, "--test", "x", "--scores", tmp_path, "--out", tmp_path / "s"), "write NAME=FILE"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from thresher.pipeline.score import compute_scores
 from thresher.pipeline.select import select
 from thresher.pipeline.train import Trainings, train_models
 from thresher.run import Run
-from thresher.run.integrity import write_json
+from thresher.run.integrity import write_json, write_table
 from thresher.run.manifest import Manifest, write_manifest
 
 HOSTILE = [
@@ -69,7 +68,7 @@ def fake_run(
     rows = make_rows(rng, n, names, pair)
     run = start_run(folder, n, names, pair, test)
     save(rows, run.rows_file)
-    run.audit_file.write_text(json.dumps(make_audit(rows, names, n // 4 if test else 0), ensure_ascii=False))
+    write_json(run.audit_file, make_audit(rows, names, n // 4 if test else 0))
     trained = {"steps": n // 32 * 3, "seconds": {"run-0": 61.5, "null-0": 22.0}, "parameters": 17_400_000}
     train_models.finish(run, Trainings(), trained, 84.1)
     if "score" in done:
@@ -86,7 +85,7 @@ def fake_run(
 
 def save(table: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.write_parquet(path)
+    write_table(path, table)
 
 
 def finish_score(run: Run, facts: dict[str, Any]) -> None:
@@ -222,7 +221,7 @@ def add_selection(run: Run, prune: float, column: str = "vog_class") -> str:
         "key": select.key(run, settings),
         "score": run.require("score").key,
     }
-    path.with_suffix(".json").write_text(json.dumps(facts))
+    write_json(path.with_suffix(".json"), facts)
     select.finish(run, settings, facts, 0.0)
     return name
 

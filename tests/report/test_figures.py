@@ -22,6 +22,7 @@ from thresher.report.format import interval, percent, points, score_value, scrip
 from thresher.report.groups import groups
 from thresher.report.page import TEMPLATE
 from thresher.report.read import Selection, read_run, shown_selection
+from thresher.run.integrity import write_table
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: float(f"{value:.6g}"))
 scores = st.one_of(
@@ -152,7 +153,7 @@ def test_groups_count_what_was_removed_before_anything_is_compared(tmp_path: Pat
 def test_groups_beyond_the_largest_are_counted_not_listed(tmp_path: Path) -> None:
     run = fake_run(tmp_path / "run", n=500, upto="select")
     rows = pl.read_parquet(run.rows_file).with_columns(domain=pl.col("id"))
-    rows.write_parquet(run.rows_file)
+    write_table(run.rows_file, rows)
     files = read_run(run)
     found = groups(files, shown_selection(files), None)
     assert found is not None and found["omitted"] == {"domain": 100}

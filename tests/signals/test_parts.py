@@ -140,10 +140,11 @@ def test_a_finished_measurement_is_read_only_when_all_of_it_is_intact(plan):
         path.write_bytes(whole)
 
 
-def test_a_file_without_a_checksum_is_read_as_it_is(tmp_path):
+def test_a_table_without_a_checksum_is_damaged_unless_somebody_else_may_write_it(tmp_path):
     table(10).write_parquet(tmp_path / "scores.parquet")
-    assert table_problem(tmp_path / "scores.parquet") is None
-    assert read_table(tmp_path / "scores.parquet", "").equals(table(10))
+    assert table_problem(tmp_path / "scores.parquet", sealed=False) is None
+    with pytest.raises(UserError, match=r"scores\.parquet: damaged \(it has no checksum.*; make it again"):
+        read_table(tmp_path / "scores.parquet", "make it again")
 
 
 def test_the_hash_of_a_plan_depends_on_all_that_changes_a_part(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from thresher.caller import plain
 from thresher.config import RunConfig
 from thresher.settings import changed
 
@@ -35,10 +36,10 @@ def with_arguments(config: RunConfig, arguments: Mapping[str, Any], *sections: s
 
 
 def given(arguments: Mapping[str, Any], section: str) -> dict[str, Any]:
-    """The arguments that have the name of a setting of the section, without those that are None.
+    """The arguments that have the name of a setting of the section, without those that are None, as Python's own values.
 
     >>> given({"out": "RUN", "prune": 0.3, "by": None}, "select")
     {'prune': 0.3}
     """
     settings = type(RunConfig.model_fields[section].get_default()).model_fields
-    return {name: arguments[name] for name in settings if arguments.get(name) is not None}
+    return {name: plain(arguments[name]) for name in settings if arguments.get(name) is not None}

@@ -12,7 +12,7 @@ from thresher.config import RunConfig, SelectConfig
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.score import score as score_step
-from thresher.pipeline.selection_settings import check_selection
+from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
 from thresher.pipeline.start import data_config
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
@@ -20,6 +20,7 @@ from thresher.results import WholeRun
 from thresher.rows import Rows
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
+from thresher.run.outputs import as_place
 from thresher.settings import changed
 from thresher.signature import public
 
@@ -94,7 +95,7 @@ def run(
     if score_options is not None:
         plain = {name: dict(values) for name, values in score_options.items()}
         config = changed(config, "score", {"options": plain})
-    return whole_job(rows, Path(out), test, config, force=force)
+    return whole_job(rows, as_place(out), test, config, force=force)
 
 
 def has_record(folder: Path, step: str) -> bool:
@@ -107,6 +108,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     """The whole job by a configuration; see `run`."""
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
+        refuse_unmeasured(config)
     if not has_record(folder, "measure"):
         from thresher.execution.engines import Place, check_engine
 

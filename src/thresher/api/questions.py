@@ -11,6 +11,7 @@ from thresher.api.arguments import End, Normalise, with_arguments
 from thresher.results import LargestShare, NoiseStudy, Sweep
 from thresher.run import Run, RunLike
 from thresher.run.integrity import read_table
+from thresher.run.outputs import as_place
 from thresher.signature import public
 
 
@@ -112,7 +113,7 @@ def suspects(
     """
     from thresher.experiments.suspects import suspects as list_suspects
 
-    return list_suspects(Run.open(run), None if out is None else Path(out), by, top, format)
+    return list_suspects(Run.open(run), None if out is None else as_place(out), by, top, format)
 
 
 @public

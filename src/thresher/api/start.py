@@ -14,6 +14,7 @@ from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
 from thresher.rows import Rows
 from thresher.run import Run
+from thresher.run.outputs import as_place
 from thresher.signature import public
 
 
@@ -92,7 +93,7 @@ def train(
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written in these cases.
     """
     arguments = locals()
-    folder = Path(out)
+    folder = as_place(out)
     if rank() > 0:
         from thresher.training.train import train_job
 

@@ -13,7 +13,6 @@ from thresher.config import RunConfig, Signal
 from thresher.errors import UserError
 from thresher.pipeline import select as selecting
 from thresher.pipeline.measure import measure as measure_step
-from thresher.pipeline.own_files import REPORT
 from thresher.pipeline.report import NoSettings
 from thresher.pipeline.report import report as report_step
 from thresher.pipeline.score import score as score_step
@@ -23,7 +22,8 @@ from thresher.progress import say
 from thresher.results import Comparison, Measured
 from thresher.rows import read_rows
 from thresher.run import Run, RunLike
-from thresher.run.integrity import read_table
+from thresher.run.integrity import read_table, table_problem
+from thresher.run.layout import REPORT
 from thresher.run.lock import lock
 from thresher.settings import changed
 from thresher.signature import public
@@ -165,7 +165,7 @@ def compare(
         with lock(opened.folder):
             rows = read_rows(opened.rows_file)
             found = load_test(test, rows, opened.config.data)
-            if found.hash() != opened.manifest.test_hash:
+            if found.hash() != opened.manifest.test_hash or table_problem(opened.test_file):
                 if opened.tests_held_out:
                     say(
                         f"compare: on other test rows than the {opened.manifest.n_test:,} held out, which stay untrained and kept"

@@ -13,12 +13,15 @@ from thresher.cli.job import show, whole_job
 from thresher.cli.options import Force, Json, Quiet
 from thresher.config import RunConfig
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 from thresher.settings import checked
 
 if TYPE_CHECKING:
     from thresher.demo import DemoFiles
 
-DemoRun = Annotated[Path, typer.Option("--out", metavar="RUN", help="the run folder to write")]
+DemoRun = Annotated[
+    Path, typer.Option("--out", metavar="RUN", help="the run folder to write", parser=as_place)
+]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="of the data and of the training")]
 
 

@@ -9,6 +9,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import Json, Quiet, RunFolder
+from thresher.run.outputs import as_place
 
 TestRow = Annotated[list[str] | None, typer.Option("--test-row", metavar="ID", help="a test row of the run")]
 Row = Annotated[list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run")]
@@ -27,7 +28,10 @@ LayerName = Annotated[
     ),
 ]
 OutFile = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet")
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet", parser=as_place
+    ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="processes at a time")]
 
@@ -53,14 +57,17 @@ def explain(
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
     terminal.start(quiet)
     from thresher.experiments.explain import SIDES, as_table, explanations
+    from thresher.pipeline.own_files import check_own_output
     from thresher.rows.export import check_ending, export
     from thresher.run import Run
     from thresher.wording import shown
 
+    opened = Run.open(run)
     if out is not None:
         check_ending(out)
+        check_own_output(opened, out)
     found = explanations(
-        Run.open(run),
+        opened,
         test_rows=test_row or (),
         rows=row or (),
         text=text,

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
+import shlex
 import sys
+import tempfile
+import traceback
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version as installed
@@ -18,12 +22,16 @@ from thresher.cli import interruption
 from thresher.cli.commands import LazyCommands
 from thresher.errors import UserError
 from thresher.execution import torchrun
-from thresher.progress import warn
-from thresher.wording import printable
+from thresher.progress import tell, warn
+from thresher.wording import printable, shown
 
 # Where typer keeps it depends on its version.
 UsageError: Any = typer.BadParameter.__bases__[0]
 USER_MISTAKE = 2
+DEFECT = 1
+# 128 + SIGPIPE, as a shell shows it.
+READER_GONE = 141
+UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO)
 OURS = Path(__file__).parents[1]
 
 app = typer.Typer(
@@ -54,9 +62,10 @@ def thresher(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 invalid input, 130, 143 or 129 interrupted.
 
-    Anything else is a defect of thresher; it keeps its traceback and exits with 1.
+    Anything else is a defect of thresher: one line that says where its traceback was written, and exit code 1.
     """
     warnings.showwarning = _show_warning
+    _open_outputs()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character must not end the command.
         if isinstance(stream, io.TextIOWrapper):
@@ -64,10 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # torchrun ends its processes with SIGTERM. One that waits for the others would not get to run a handler.
     with contextlib.nullcontext() if torchrun.world() > 1 else interruption.signals_raise():
-        code = _outcome(arguments)
+        code = _written(_outcome(arguments))
     if code in interruption.CODES:
         if torchrun.rank() == 0:
-            print("interrupted; run the same command again to resume", file=sys.stderr)
+            tell("interrupted; run the same command again to resume")
         interruption.leave(code)
     sys.exit(code)
 
@@ -89,15 +98,68 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         return end.code if isinstance(end.code, int) else 0
     except UserError as error:
         return _fail(str(error))
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            return _defect(error, sys.argv[1:] if arguments is None else arguments)
+        return _unwritable(error)
     except Exception as error:
-        if not isinstance(error, UsageError):
+        if isinstance(error, UsageError):
+            return _fail(_usage(error))
+        if torchrun.world() > 1:
             raise
-        return _fail(_usage(error))
+        return _defect(error, sys.argv[1:] if arguments is None else arguments)
 
 
 def _fail(message: str) -> int:
-    print(f"error: {printable(message)}", file=sys.stderr)
+    tell(f"error: {printable(message)}")
     return USER_MISTAKE
+
+
+def _open_outputs() -> None:
+    """Give a process that was started with a closed output one that swallows: no file may get its number."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDONLY if name == "stdin" else os.O_WRONLY)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", encoding="utf-8"))
+
+
+def _written(code: int) -> int:
+    """The exit code, once everything that was printed is written."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return _unwritable(error)
+    return code
+
+
+def _unwritable(error: OSError) -> int:
+    """The exit code where the result could not be printed: of a reader that has gone, silently, as of any other command."""
+    # What is left in the buffer would be tried again as the process ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if error.errno == errno.EPIPE:
+        return READER_GONE
+    return _fail(
+        f"the result cannot be printed ({error.strerror}); the work is done, run the same command again"
+    )
+
+
+def _defect(error: Exception, arguments: Sequence[str]) -> int:
+    """Write the traceback of a defect to a file, and say on one line what was being done and where the file is."""
+    command = shlex.join(["thresher", *map(str, arguments)])
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="thresher-traceback-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(f"{command}\nthresher {installed('thresher')}, Python {sys.version}\n\n")
+            file.write("".join(traceback.format_exception(error)))
+        place = f"its traceback is in {file.name}"
+    except OSError as full:
+        place = f"its traceback could not be written ({full.strerror})"
+    tell(
+        f"error: `{shown(command, 200)}` stopped with {shown(what, 200)}; this is a defect of thresher, {place}"
+    )
+    return DEFECT
 
 
 def _usage(error: Any) -> str:

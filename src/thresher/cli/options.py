@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
+from thresher.run.outputs import as_place
 from thresher.settings import setting
 
 Command = Callable[..., None]
@@ -160,12 +161,16 @@ TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
 Force = Annotated[bool, typer.Option("--force", help="repeat the step even if it is done")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False)]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False, parser=as_place)
+]
 Out = Annotated[
-    Path, typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False)
+    Path,
+    typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False, parser=as_place),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="settings in YAML; options override it")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="settings in YAML; options override it", parser=as_place),
 ]
 Overrides = Annotated[
     list[str] | None,

@@ -44,6 +44,9 @@ def resolve(
         for option, value in values.items():
             put(settings, f"score.options.{name}.{option}", value)
     now = checked(settings, named(options, by_set, config, by_option))
+    given_now = {**by_option, **by_set}
+    if "train.encoder_lr" in given_now and now.model.freeze:
+        raise UserError("--encoder-lr has no effect on a frozen encoder; leave it out, or --freeze")
     if now.score.options:
         from thresher.scores import check_options
 

@@ -33,6 +33,7 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 from thresher.wording import listed
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
@@ -47,7 +48,8 @@ Scored = Annotated[
     ),
 ]
 KeptFile = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES")
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES", parser=as_place),
 ]
 HardEnd = Annotated[
     str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
@@ -55,7 +57,9 @@ HardEnd = Annotated[
 Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of SCORES")]
 Test = Annotated[
     Path | None,
-    typer.Option("--test", metavar="FILE", help="test rows, if the run has none or should get others"),
+    typer.Option(
+        "--test", metavar="FILE", help="test rows, if the run has none or should get others", parser=as_place
+    ),
 ]
 
 
@@ -143,6 +147,7 @@ def select(
 ) -> None:
     """Select the rows to keep, in a run or from any table of scores."""
     terminal.start(quiet)
+    source = str(as_place(source))
     if out is not None:
         if (Path(source) / "run.yaml").is_file():
             raise UserError(

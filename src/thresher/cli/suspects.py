@@ -9,10 +9,17 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import Json, Quiet, RunFolder
+from thresher.run.outputs import as_place
 
 SuspectsFile = Annotated[
     Path,
-    typer.Option("--out", metavar="FILE", help="a .csv, .jsonl, .parquet or .npz file", show_default=False),
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="a .csv, .jsonl, .parquet or .npz file",
+        show_default=False,
+        parser=as_place,
+    ),
 ]
 By = Annotated[
     str,

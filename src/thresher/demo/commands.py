@@ -57,7 +57,7 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
     Raises
     ------
     UserError
-        the packages of the `demo` extra are not installed, or the folder cannot be written.
+        the packages of the `demo` extra are not installed, or the folder holds other files of these names or cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -82,8 +82,15 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
     test_rows = as_rows("test", (pair for intent in kept for pair in test[intent]), rng)
     train_rows, planted = plant(train_rows, NOISE_SHARE, seed)
     files = DemoFiles(folder / "train.jsonl", folder / "test.jsonl", folder / "planted.jsonl")
-    for path, rows in ((files.train, train_rows), (files.test, test_rows), (files.planted, planted)):
-        write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    texts = {
+        path: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for path, rows in ((files.train, train_rows), (files.test, test_rows), (files.planted, planted))
+    }
+    for path in (path for path in texts if path.exists()):
+        if not path.is_file() or path.read_bytes() != texts[path].encode():
+            raise UserError(f"{path}: is not the demo's, and would be overwritten; choose another --out")
+    for path, text in texts.items():
+        write(path, text)
     return files
 
 

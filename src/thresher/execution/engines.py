@@ -97,12 +97,17 @@ def check_engine(place: Place, store: str | None = None) -> None:
     Raises
     ------
     UserError
-        an unknown engine, a missing package, a cluster that does not answer, or a remote store that cannot be written.
+        an unknown engine, a missing package, a cluster that does not answer, or a remote store that cannot be written
+        or that the engine does not use.
 
     >>> check_engine(LOCAL)
     """
     find_engine(place.engine)[1](place)
-    if store and place.engine != "local":
+    if store and place.engine == "local":
+        raise UserError(
+            f"--store {store} is for an engine on other machines; give --engine ray, or leave it out"
+        )
+    if store:
         check_store(store)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.process
 import multiprocessing.resource_tracker
 import os
 import signal
@@ -42,6 +43,8 @@ def run(
     if world() > 1:
         raise UserError("torchrun is for `thresher train`; run the other steps once, without it")
     workers = min(workers or share_cores(len(tasks))[0], len(tasks))
+    if multiprocessing.process.current_process().daemon:
+        workers = 1  # a daemonic process may not start others
     if workers > 1:
         yield from _run_in_processes(function, tasks, workers, threads)
         return

@@ -67,6 +67,7 @@ APART = 1 << 32
 
 def scores_of(run: Run, ids: pl.Series) -> pl.DataFrame:
     """`id` and the scores of a run, in the order of `ids`; null for a row that was not scored."""
+    run.check_scores()
     scored = parquet.read(run.scores_file)
     return pl.DataFrame({"id": ids}).join(scored, on="id", how="left", maintain_order="left")
 

@@ -20,7 +20,7 @@ from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
 from thresher.progress import say
-from thresher.rows import Rows, normalised, read_rows
+from thresher.rows import Rows, check_rows, normalised, read_rows
 from thresher.run import Run, parquet
 from thresher.run.integrity import read_json, read_table, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
@@ -39,6 +39,7 @@ def comparable(run: Run, settings: CompareConfig) -> None:
         one line that says what to do.
     """
     require_test(run)
+    check_rows(run.rows_file)
     if read_rows(run.test_file).hash() != run.manifest.test_hash:
         # A command that gave other test rows was killed between writing and naming them.
         raise UserError(f"{run}: other test rows than those that run.yaml names; give --test FILE again")
@@ -139,7 +140,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
     parts = parts_of(predicted["kept"], predicted["full"], truth)
     entry["decision"] = decision(entry, parts, looks, plan, margin)
     write_json(run.comparison_file(name), entry)
-    similar = similarity_table(parquet.read(run.scores_file), selected.facts["prune"])
+    similar = similarity_table(run.scores(), selected.facts["prune"])
     say(f"compare: {len(ARMS)} x {looks[-1]['seeds']} trainings")
     return {"name": name, "similarity": similar.to_dicts()}
 

@@ -11,6 +11,8 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.progress import say, track
 from thresher.run import FIRST, Run, parquet
+from thresher.run.integrity import check_table
+from thresher.run.run import TRAIN_AGAIN
 from thresher.wording import did_you_mean, listed, shown
 
 LAYERS = ("encoder", "classifier")
@@ -53,6 +55,7 @@ def explanations(
     "text": [...]}, ...], "opponents": [...]}, ...]}
     """
     run.require("train")
+    check_table(run.rows_file, TRAIN_AGAIN)
     if run.manifest.source == "recorded":
         raise UserError(f"{run}: was recorded and kept no checkpoints, from which explain takes gradients")
     if run.config.model.freeze:
@@ -139,6 +142,7 @@ def _by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
         raise UserError(
             f"{run}: it has no test rows; run `thresher train` with --test FILE, or give --row or --text"
         )
+    check_table(path, TRAIN_AGAIN)
     found = {row["id"]: row for row in _rows(run, of, pl.col("id").is_in(ids))}
     missing = [id for id in ids if id not in found]
     if missing:

@@ -15,7 +15,7 @@ from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, r
 from thresher.progress import say
 from thresher.rows import Rows, read_rows
 from thresher.rows.split import split_off
-from thresher.run import Run, parquet
+from thresher.run import Run
 from thresher.run.steps import Facts, step, test_hash
 from thresher.wording import shown
 
@@ -49,7 +49,7 @@ def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
     UserError
         no row is set aside, no share drops rows, or a selection by a column that other rows do not have.
     """
-    columns = list(parquet.scan(run.scores_file).collect_schema())
+    columns = run.score_columns()
     refuse_added(run, settings.select, columns)
     rows = read_rows(run.rows_file)
     seed = run.config.train.seed
@@ -70,7 +70,7 @@ def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
 def how_much(run: Run, settings: Search) -> Facts:
     """Search on rows cut from the training rows, and confirm the share on the test rows; see `thresher.api.how_much`."""
     asked, compare, seed = settings.how_much, settings.compare, run.config.train.seed
-    columns = list(parquet.scan(run.scores_file).collect_schema())
+    columns = run.score_columns()
     arm = arm_of(run, settings.select, columns)
     stay, aside = split(run, settings)
     say(
@@ -179,7 +179,7 @@ def arm_within(inner: Run, select: SelectConfig, columns: list[str]) -> Arm:
     UserError
         it does not have the score that was asked for.
     """
-    there = parquet.scan(inner.scores_file).collect_schema()
+    there = inner.score_columns()
     try:
         return arm_of(inner, select, [name for name in columns if name in there])
     except UserError as error:

@@ -8,11 +8,12 @@ from pydantic import BaseModel
 
 from thresher.errors import UserError
 from thresher.progress import say
+from thresher.rows import check_rows
 from thresher.run import Run, parquet
 from thresher.run.integrity import table_problem, write_table
 from thresher.run.steps import Facts, step
 
-FEWEST = 10
+FEWEST, MOST = 10, 10_000  # t-SNE of more takes minutes
 SEEDS = 1 << 32
 
 
@@ -24,9 +25,14 @@ class MapSettings(BaseModel):
 
 
 def drawable(run: Run, settings: MapSettings) -> None:
-    """Refuse a seed that NumPy does not take, and too few rows to draw a map of."""
+    """Refuse damaged rows, a seed that NumPy does not take, and too few or too many rows to draw a map of."""
     if not 0 <= settings.seed < SEEDS:
         raise UserError(f"{run}: the seed of a map is 0 to {SEEDS - 1} (got {settings.seed})")
+    check_rows(run.rows_file)
+    if settings.rows > MOST:
+        raise UserError(
+            f"{run}: a map takes {MOST:,} rows at most, drawn at random from all (got {settings.rows:,})"
+        )
     if min(settings.rows, run.manifest.n_rows) < FEWEST:
         few = min(settings.rows, run.manifest.n_rows)
         raise UserError(f"{run}: a map takes {FEWEST} rows at least (got {few})")
@@ -46,7 +52,8 @@ def map_rows(run: Run, settings: MapSettings) -> Facts:
 
     columns = run.config.data.text
     table = parquet.read(run.rows_file, columns=["id", *columns])
-    if table.height > settings.rows:
+    drawn = ", drawn at random" if table.height > settings.rows else ""
+    if drawn:
         chosen = np.random.default_rng(settings.seed).choice(table.height, settings.rows, replace=False)
         table = table[np.sort(chosen)]
     texts = [table[column].to_list() for column in columns]
@@ -54,5 +61,5 @@ def map_rows(run: Run, settings: MapSettings) -> Facts:
     plane = tsne(vectors, settings.seed)
     found = table.select("id").with_columns(x=pl.Series(plane[:, 0]), y=pl.Series(plane[:, 1]))
     write_table(run.map_file, found)
-    say(f"map: {found.height:,} rows; `thresher report {run}` shows it")
+    say(f"map: {found.height:,} of {run.manifest.n_rows:,} rows{drawn}; `thresher report {run}` shows it")
     return {"rows": found.height}

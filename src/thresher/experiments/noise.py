@@ -23,7 +23,7 @@ from thresher.progress import say
 from thresher.row_hash import purpose_hashes, uniform
 from thresher.rows import Rows, read_rows
 from thresher.rows.noise import Noisy, class_conditional, group_conditional, isotropic
-from thresher.run import FIRST, Run, parquet
+from thresher.run import FIRST, Run
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, remove_step, require_test, step, test_hash
@@ -205,7 +205,7 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
     {precision, similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}.
     At the planted number precision and recall are the same.
     """
-    table = parquet.read(run.scores_file)
+    table = run.scores()
     columns = table.columns
     arms = {
         name: Arm(*column(name, "auto", columns), "hard", "cutoff")

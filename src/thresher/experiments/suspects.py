@@ -17,6 +17,7 @@ from thresher.experiments.label_errors import early_probabilities, in_order_of, 
 from thresher.experiments.suspects_files import check_place, write_suspects
 from thresher.experiments.suspects_length import length, lines, list_facts
 from thresher.experiments.suspects_order import ordered
+from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
 from thresher.row_hash import hash_ids
 from thresher.rows import read_rows
@@ -36,6 +37,8 @@ OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "p_wrong", "score
 def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
     """The suspects of a run, with their texts, written to `out` if one is given; see `thresher.api.suspects`."""
     check_place(out, format)
+    if out is not None:
+        check_own_output(run, out)
     if top is not None and top < 1:
         raise UserError(f"top is {top}; it must be at least 1")
     key = run.require("score").key
@@ -43,6 +46,8 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         from thresher.signals.measure import read_signals
 
         scored = run.scoring
+        if not scored.measured():
+            raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
 
         def told(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
             signals, checkpoints = read_signals(scored, training)

@@ -22,7 +22,7 @@ from thresher.pipeline.other_model import run_of_other_model
 from thresher.pipeline.selection_settings import request_of
 from thresher.progress import say, track
 from thresher.rows import Rows, read_rows
-from thresher.run import Run, parquet
+from thresher.run import Run
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
@@ -71,7 +71,7 @@ def arms(run: Run, settings: SweepSettings) -> list[Arm]:
     require_test(run)
     asked = settings.sweep
     check_engine(Place(asked.engine, asked.address))
-    columns = list(parquet.scan(run.scores_file).collect_schema())
+    columns = run.score_columns()
     kept = what_is_kept(run, settings.select)
     return arms_of(columns, asked.scores, asked.ends, asked.strategies, kept)
 

@@ -14,14 +14,16 @@ from thresher.errors import UserError
 from thresher.nlu.pruning.choose import choose, removed_by
 from thresher.nlu.pruning.score import score_rows
 from thresher.nlu.pruning.synthetic import swapped
-from thresher.nlu.rows import Utterance, as_table, save_utterances
+from thresher.nlu.rows import Utterance, as_table
 from thresher.nlu.rows.brackets import parse
+from thresher.nlu.rows.files import write_utterances
 from thresher.nlu.rows.table import BadRow, checked
 from thresher.nlu.stack.build import train_stack
 from thresher.nlu.stack.config import StackConfig, stack_config
 from thresher.nlu.stack.evaluate import evaluate
 from thresher.nlu.stack.folder import load_stack
 from thresher.progress import say
+from thresher.run.files import as_json, write
 
 if TYPE_CHECKING:
     from thresher.demo.templates import Command, Template
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 PER_INTENT = 30
 TEST_PER_INTENT = 12
 SYNTHETIC = 200
+MARK = "nlu-demo.json"
 PRUNE = 0.4
 FEWEST_TEMPLATES = 3
 # A frozen encoder, so that the demo takes two minutes on one core. So few rows need many epochs; otherwise the pruned stack
@@ -89,16 +92,20 @@ def _rows(groups: Iterable[list[tuple[Template, Command]]]) -> list[Utterance]:
 def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, Any]:
     """Generate rows, train a stack, score and prune the historical rows, train a second stack on the kept rows.
 
-    Writes OUT/train.jsonl, test.jsonl, kept.jsonl, RUN (the scored domain classifier), full and pruned (the stacks).
+    Writes OUT/train.jsonl, test.jsonl, kept.jsonl, RUN (the scored domain classifier), full and pruned (the stacks), and
+    nlu-demo.json, by which it knows its folder.
 
     Returns
     -------
     {"rows", "kept", "sources": rows per source before and after, "full", "pruned": what `evaluate` returns}.
     """
+    if not (out / MARK).is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: holds something else than this demo (no {MARK}); choose another --out")
     train, test = home_rows(seed=seed)
     rows = pl.concat([train, swapped(train, SYNTHETIC, seed)])
-    save_utterances(rows, out / "train.jsonl")
-    save_utterances(test, out / "test.jsonl")
+    write(out / MARK, as_json({"seed": seed}))
+    write_utterances(rows, out / "train.jsonl")
+    write_utterances(test, out / "test.jsonl")
     say(
         f"nlu demo: {rows.height:,} training rows ({SYNTHETIC} synthetic), {test.height:,} test rows from other templates"
     )
@@ -114,7 +121,7 @@ def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, 
         seed=seed,
     )
     left = rows.filter(kept["kept"])
-    save_utterances(left, out / "kept.jsonl")
+    write_utterances(left, out / "kept.jsonl")
     pruned = train_stack(left, out / "pruned", config, workers=workers)
     return {
         "rows": rows.height,

@@ -11,14 +11,17 @@ from pathlib import Path
 
 from thresher.errors import UserError
 from thresher.rows import Rows
+from thresher.rows.store import source_of
+from thresher.rows.write_back import names_of
 from thresher.run import Run
 from thresher.run.files import unwritable
-from thresher.run.layout import HOME
+from thresher.run.integrity import table_problem, write_json
+from thresher.run.layout import HOME, REPORT, Layout
 from thresher.run.lock import LOCK
 from thresher.run.manifest import FILE
+from thresher.run.outputs import PRODUCTS, check_output
 
-REPORT = "report.html"
-PRODUCTS = ("kept", "dropped")
+LISTING = "written.json"
 
 
 def visible(folder: Path) -> list[Path]:
@@ -39,7 +42,13 @@ def refuse_strange(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file, and a run is a folder; choose another --out")
-    if Run.exists(folder) or (folder / HOME / LOCK).exists():
+    if Run.exists(folder) and (folder / HOME).is_dir():
+        return
+    if Run.exists(folder):
+        raise UserError(
+            f"{folder}: holds a {FILE} that is not a run's (no {HOME} beside it); choose another --out"
+        )
+    if (folder / HOME / LOCK).exists():
         return
     for path in visible(folder):
         raise UserError(f"{folder}: is not a run (no {FILE}) and holds '{path.name}'; choose another --out")
@@ -86,23 +95,65 @@ def refuse_inputs_in(folder: Path, *tables: Rows | None) -> None:
                 )
 
 
+def refuse_unlisted(folder: Path, names: Iterable[str]) -> None:
+    """Refuse to write over files that are in the folder of a run and that the run has not written.
+
+    Raises
+    ------
+    UserError
+        one line that names the first of them.
+    """
+    listed = products(folder)
+    for name in (name for name in names if name not in listed and (folder / name).exists()):
+        raise UserError(
+            f"{folder / name}: was not written by this run and would be overwritten; move it away"
+        )
+
+
+def claim(folder: Path, names: Iterable[str]) -> None:
+    """List files as the run's own before they are written; see `refuse_unlisted`."""
+    wanted = set(names)
+    refuse_unlisted(folder, wanted)
+    if wanted - products(folder):
+        write_json(folder / HOME / LISTING, {"files": sorted(wanted | products(folder))})
+
+
+def products(folder: Path) -> set[str]:
+    """The names of the files beside `run.yaml` that the run has written, or was about to write when it was killed."""
+    layout = Layout(folder)
+    found = {REPORT} if layout.record_file("report").is_file() else set()
+    for path in [layout.home / LISTING, *layout.step_folder("select").glob("*.json")]:
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            found |= {str(name) for name in facts.get("files", ())}
+            found |= {str(facts[name]) for name in PRODUCTS if name in facts}
+    return {name for name in found if Path(name).name == name}
+
+
+def names_for(rows: Rows) -> tuple[str, ...]:
+    """What a run of these rows writes beside `run.yaml`."""
+    return (*names_of(rows.source, PRODUCTS[0]), REPORT)
+
+
+def check_own_output(run: Run, path: Path) -> None:
+    """Refuse a file to write that a run was made from, or that it has written.
+
+    Raises
+    ------
+    UserError
+        one line that says what would be overwritten.
+    """
+    tables = [table for table in (run.rows_file, run.test_file) if table_problem(table) is None]
+    check_output(path, [Path(part.path) for table in tables for part in source_of(table).parts])
+
+
 def clear(folder: Path, but: tuple[str, ...] = ()) -> None:
     """Remove what thresher wrote into a run folder, `but` some of the folders in `.thresher`; `run.yaml` goes last."""
-    remove(folder / name for name in (*products(folder), REPORT))
+    remove(folder / name for name in products(folder))
     home = folder / HOME
     if home.is_dir():
         remove(path for path in home.iterdir() if path.name not in (LOCK, *but))
     (folder / FILE).unlink(missing_ok=True)
-
-
-def products(folder: Path) -> set[str]:
-    """The names of the kept and dropped rows that selections of this run have written."""
-    found = set()
-    for path in (folder / HOME / "select").glob("*.json"):
-        with contextlib.suppress(ValueError, OSError):
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            found |= {Path(facts[name]).name for name in PRODUCTS if name in facts}
-    return found
 
 
 def remove(paths: Iterable[Path]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from thresher.pipeline.own_files import REPORT
+from thresher.pipeline.own_files import claim, refuse_unlisted
 from thresher.progress import say
 from thresher.run import Run
+from thresher.run.layout import REPORT
 from thresher.run.run import JOB, Record
 from thresher.run.steps import Facts, step
 
@@ -32,12 +33,14 @@ def everything(run: Run, _: NoSettings) -> dict[str, Any]:
 @step(
     "report",
     inputs=everything,
+    check=lambda run, settings: refuse_unlisted(run.folder, [REPORT]),
     problem=lambda run, facts: None if (run.folder / REPORT).is_file() else f"{REPORT} is missing",
 )
 def report(run: Run, settings: NoSettings) -> Facts:
     """Write the page, one self-contained HTML file."""
     from thresher.report.page import write as write_page
 
+    claim(run.folder, [REPORT])
     path = write_page(run)
     say("report: written")
     return {"report": path.name}

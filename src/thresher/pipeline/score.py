@@ -8,13 +8,15 @@ from typing import Any
 import polars as pl
 
 from thresher.config import ScoreConfig
+from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows import check_rows
 from thresher.run import Run, parquet
-from thresher.run.integrity import table_problem, write_table
+from thresher.run.integrity import MADE_OF, read_table, write_table
 from thresher.run.lock import lock
 from thresher.run.run import command
 from thresher.run.steps import Facts, step
+from thresher.training.finished import check_evaluations
 
 
 def score(run: Run, settings: ScoreConfig, *, force: bool = False) -> Facts:
@@ -37,15 +39,30 @@ def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
     return {"options": check_options({name: dict(values) for name, values in settings.options.items()})}
 
 
+def ready(run: Run, settings: ScoreConfig) -> None:
+    """Refuse damaged rows, signals or evaluations that are gone, and an epoch that no training has reached."""
+    check_rows(run.rows_file)
+    trainings = run.measured()
+    if not trainings:
+        raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
+    check_evaluations(run)
+    last = read_table(
+        run.signals(trainings[0]) / "checkpoints.parquet", f"`thresher measure {run}` measures it again"
+    )["epoch"].max()
+    options = resolved(run, settings).get("options", {})
+    for name in settings.options:
+        epoch = options[name].get("epoch")
+        if isinstance(epoch, int | float) and isinstance(last, float) and epoch > max(1.0, 1.5 * last):
+            raise UserError(f"{name}.epoch is {epoch:g}, and the training ended at epoch {last:g}")
+
+
 @step(
     "score",
     after="measure",
     ignore=("options",),
     inputs=resolved,
-    check=lambda run, settings: check_rows(run.rows_file),
-    problem=lambda run, facts: (
-        f"{run.scores_file}: {found}" if (found := table_problem(run.scores_file)) else None
-    ),
+    check=ready,
+    problem=lambda run, facts: f"{run.scores_file}: {found}" if (found := run.scores_problem()) else None,
 )
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
@@ -61,7 +78,7 @@ def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     rows = parquet.read(run.rows_file, columns=["id", *groups])
     table = table.join(rows, on="id", how="left", maintain_order="left")
     table = table.with_columns(class_names(table["label"], run.manifest.classes))
-    write_table(run.scores_file, table)
+    write_table(run.scores_file, table, {MADE_OF: run.require("measure").key.encode()})
     say(f"score: {', '.join(about['scores'])}")
     if about["skipped"]:
         say(f"score: left out: {left_out(about['skipped'])}")

@@ -11,15 +11,18 @@ import polars as pl
 
 from thresher.config import SelectConfig
 from thresher.errors import UserError
-from thresher.pipeline.own_files import products, remove
+from thresher.pipeline.own_files import claim, products, refuse_unlisted, remove
 from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged, content_of
 from thresher.rows.store import source_of
+from thresher.rows.write_back import names_of
 from thresher.run import Run
-from thresher.run.files import as_json, digest, write
-from thresher.run.integrity import content_digest, table_problem, write_table
+from thresher.run.files import digest
+from thresher.run.integrity import content_digest, table_problem, write_json, write_table
+from thresher.run.layout import REPORT
+from thresher.run.outputs import PRODUCTS
 from thresher.run.steps import Facts, step
 from thresher.wording import listed
 
@@ -72,8 +75,9 @@ def _why_missing(message: str, skipped: Mapping[str, str]) -> str:
 
 
 def ready(run: Run, settings: SelectConfig) -> None:
-    """Refuse what `selectable` does, and a source that has changed since its rows were read."""
+    """Refuse what `selectable` does, a source that has changed since its rows were read, and files of somebody else."""
     selectable(run, settings)
+    refuse_unlisted(run.folder, names_of(source_of(run.rows_file), PRODUCTS[0]))
     for part in source_of(run.rows_file).parts:
         check_unchanged(part)
 
@@ -100,7 +104,8 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
     path = run.selection_file(name)
     write_table(path, selection)
-    former = products(run.folder)
+    former = products(run.folder) - {REPORT}
+    claim(run.folder, names_of(rows.source, PRODUCTS[0]))
     kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run.folder / "kept")
     # Rows that came in another format before: theirs would pass for this selection's.
     remove(run.folder / name for name in former - {kept_path.name, dropped_path.name})
@@ -119,7 +124,7 @@ def select(run: Run, settings: SelectConfig) -> Facts:
         "written": content_digest(kept_path, dropped_path),
         "source": content_of(rows.source),
     }
-    write(path.with_suffix(".json"), as_json(facts))
+    write_json(path.with_suffix(".json"), facts)
     how = f"by {by} ({settings.end} end pruned, {settings.strategy})"
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from thresher.config import SelectConfig
+from thresher.config import SIGNALS, RunConfig, SelectConfig
 from thresher.errors import UserError
 from thresher.run import Run
 from thresher.wording import listed, shown
@@ -28,6 +28,36 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     by, hard = columns_for(select, list(schema))
     refuse_unloaded(select, [*schema, label])
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+
+
+def refuse_unmeasured(config: RunConfig) -> None:
+    """Refuse a score whose signals are not going to be measured, before hours are spent on training.
+
+    Raises
+    ------
+    UserError
+        one line that names the score and the signal.
+
+    >>> from thresher.config import DataConfig, MeasureConfig
+    >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
+    >>> refuse_unmeasured(RunConfig(data=data, measure=MeasureConfig(signals=()), select=SelectConfig(by="vog")))
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: score vog needs gradient_gram, which measure.signals leaves out; add it, or give another --by
+    """
+    from thresher.scores import scores
+    from thresher.selection import find
+
+    entry = find(config.select.strategy)
+    if not entry.reads_score:
+        return
+    left_out = set(SIGNALS) - set(config.measure.signals)
+    known = scores()
+    for name in (one.strip() for one in entry.score(config.select.by).split(",")):
+        for signal in sorted(left_out & set(known[name].needs if name in known else ())):
+            raise UserError(
+                f"score {name} needs {signal}, which measure.signals leaves out; add it, or give another --by"
+            )
 
 
 def score_columns() -> list[str]:

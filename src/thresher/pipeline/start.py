@@ -18,8 +18,8 @@ from thresher.rows import Rows, audit, audit_lines, save_rows
 from thresher.rows.origin import content_of
 from thresher.rows.store import source_of
 from thresher.run import Run
-from thresher.run.files import as_json, digest, write
-from thresher.run.integrity import table_problem
+from thresher.run.files import digest
+from thresher.run.integrity import table_problem, write_json
 from thresher.run.layout import HOME, Layout
 from thresher.run.manifest import HeldOut, Manifest, Recorded, Source, write_manifest
 from thresher.training.folds import folds_of
@@ -124,7 +124,7 @@ def start(
     save_rows(rows, layout.rows_file)
     if test is not None:
         save_rows(test, layout.test_file)
-    write(layout.audit_file, as_json(found))
+    write_json(layout.audit_file, dict(found))
     versions = {name: installed(name) for name in ("torch", "transformers", "polars")}
     manifest = Manifest(
         thresher=installed("thresher"),

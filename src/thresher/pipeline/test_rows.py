@@ -12,7 +12,7 @@ from thresher.errors import NoColumn, UserError
 from thresher.progress import say, warn
 from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
 from thresher.run import Run
-from thresher.run.files import as_json, write
+from thresher.run.integrity import write_json
 from thresher.wording import listed, shown
 
 # A larger share of test rows whose text is also in the training rows is warned of.
@@ -88,7 +88,7 @@ def set_test(run: Run, rows: Rows, test: Rows, where: str | None) -> Run:
     # A process killed in between leaves a run without test rows, rather than with others than it names.
     run = run.with_manifest(test_hash=None, n_test=0)
     save_rows(test, run.test_file)
-    write(run.audit_file, as_json(found))
+    write_json(run.audit_file, dict(found))
     data = run.config.data.model_copy(update={"test": where})
     config = run.config.model_copy(update={"data": data})
     return run.with_manifest(test_hash=test.hash(), n_test=len(test), config=config)

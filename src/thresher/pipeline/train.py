@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.execution.torchrun import check_shares, leading, world
-from thresher.pipeline.own_files import clear, refuse_inputs_in
+from thresher.pipeline.own_files import clear, names_for, refuse_inputs_in, refuse_strange, refuse_unlisted
 from thresher.pipeline.proxy import has_proxy, proxy_config
 from thresher.pipeline.start import identity, refuse_group_names, resume, start, started_run
 from thresher.progress import say
@@ -55,6 +55,8 @@ def train(
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
     if config.train.diet != "none" and world() > 1:
         raise UserError("a training on a diet takes one process; start it without torchrun")
+    refuse_strange(folder)
+    refuse_unlisted(folder, names_for(rows))
     overwrite = force and Run.exists(folder)
     started = None if overwrite else started_run(folder, rows, config)
     refuse_inputs_in(folder, rows, test)

@@ -11,6 +11,7 @@ from thresher.pipeline.recorded_run import write_run
 from thresher.progress import say
 from thresher.run import Run
 from thresher.run.layout import Layout
+from thresher.run.outputs import as_place
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -74,7 +75,7 @@ def watch(
     from thresher.recording.run_folders import RunFolders
     from thresher.recording.supported import refuse_unsupported
 
-    run, texts = Path(out), (text,) if isinstance(text, str) else text
+    run, texts = as_place(out), (text,) if isinstance(text, str) else text
     refuse_unsupported(trainer)
     width = sketch_width(trainer, vog)
     check_columns(trainer.train_dataset, [*(texts or ()), *([id] if id else [])])

@@ -13,9 +13,9 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.run import Run, parquet
-from thresher.run.integrity import read_json
+from thresher.run.integrity import read_facts, read_json, read_table
 from thresher.run.manifest import Manifest
-from thresher.run.run import JOB, Record, command
+from thresher.run.run import JOB, TRAIN_AGAIN, Record, command
 
 # The paper's scores come first and keep their colours, whichever other scores there are.
 USUAL = ("vog", "el2n", "forgetting", "pvi", "tracin")
@@ -65,20 +65,23 @@ def read_run(run: Run) -> RunFiles:
     records = {step: found for step in JOB[:-1] if (found := run.record(step))}
     scored = records["score"].key if "score" in records else None
     folder = run.step_folder("select")
+    select_again, compare_again = (
+        f"`thresher {name} {run} --force` makes it again" for name in ("select", "compare")
+    )
     facts = {
-        path.stem: _json(path) or {}
+        path.stem: read_facts(path, select_again)
         for path in sorted(folder.glob("*.json"))
         if path != run.record_file("select")
     }
     facts = {name: found for name, found in facts.items() if found.get("score", scored) == scored}
-    tables = {name: _parquet(run.selection_file(name)) for name in facts}
-    compared = {name: _checked(run.comparison_file(name)) for name in facts}
+    tables = {name: _parquet(run.selection_file(name), select_again) for name in facts}
+    compared = {name: _checked(run.comparison_file(name), compare_again) for name in facts}
     proof, swept, placed = run.current("compare"), run.current("sweep"), run.current("map")
     return RunFiles(
         run=run,
-        audit=_json(run.audit_file),
-        rows=_parquet(run.rows_file),
-        scores=_parquet(run.scores_file) if scored else None,
+        audit=_checked(run.audit_file, TRAIN_AGAIN),
+        rows=_parquet(run.rows_file, TRAIN_AGAIN),
+        scores=_scores(run) if scored else None,
         about=_about(records["score"].facts if "score" in records else None),
         selections={
             name: Selection(name, facts[name], table) for name, table in tables.items() if table is not None
@@ -90,9 +93,11 @@ def read_run(run: Run) -> RunFiles:
         },
         similarity=proof.facts["similarity"] if proof else [],
         records=records,
-        encoder=_json(run.model_folder / "config.json") or {},
-        sweep=_checked(run.step_folder("sweep") / "result.json") if swept else None,
-        plane=_parquet(run.map_file) if placed else None,
+        encoder=_encoder(run.model_folder / "config.json"),
+        sweep=_checked(run.step_folder("sweep") / "result.json", f"`thresher sweep {run}` makes it again")
+        if swept
+        else None,
+        plane=_parquet(run.map_file, f"`thresher map {run}` draws it again") if placed else None,
         suspects=_suspects(run, scored),
     )
 
@@ -106,16 +111,9 @@ def _suspects(run: Run, scored: str | None) -> dict[str, Any] | None:
     return found if found["score"] == scored else None
 
 
-def _checked(path: Path) -> dict[str, Any] | None:
+def _checked(path: Path, remedy: str) -> dict[str, Any] | None:
     """The facts of a JSON file with a checksum; None if there is no such file."""
-    try:
-        return read_json(path)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{path}: damaged ({error}); run the step that writes it again with --force"
-        ) from error
+    return read_facts(path, remedy) if path.exists() else None
 
 
 def shown_selection(files: RunFiles) -> Selection | None:
@@ -186,21 +184,25 @@ def _about(found: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(
-            f"{path}: damaged ({error}); run the step that writes it again with --force"
-        ) from error
+def _scores(run: Run) -> pl.DataFrame:
+    """The table of scores, whether or not a step before it was done again since."""
+    run.check_scores()
+    return parquet.read(run.scores_file)
 
 
-def _parquet(path: Path) -> pl.DataFrame | None:
+def _encoder(path: Path) -> dict[str, Any]:
+    """The Hugging Face configuration of the encoder; empty if there is none."""
     if not path.is_file():
-        return None
+        return {}
     try:
-        return parquet.read(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise UserError(f"{path}: damaged; run the step that writes it again with --force") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}); {TRAIN_AGAIN}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged (it holds no settings); {TRAIN_AGAIN}")
+    return found
+
+
+def _parquet(path: Path, remedy: str) -> pl.DataFrame | None:
+    """An intact table; None if there is none."""
+    return read_table(path, remedy) if path.exists() else None

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from thresher.errors import UserError
+from thresher.progress import say
 from thresher.rows.read.raw import COMPRESSED
+from thresher.run.outputs import is_product
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -29,7 +31,7 @@ HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "ev
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
     """The format and the files of a path, and whether they are shards (a folder or a glob) rather than one file.
 
-    Files whose name starts with a dot or an underscore are not shards.
+    Files whose name starts with a dot or an underscore are not shards, nor are the kept and dropped rows of a run.
 
     Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
     splits.
@@ -56,6 +58,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
     found = sorted((one for one in found if one.is_file() and one.name[0] not in "._"), key=natural)
     if not found:
         raise UserError(f"{name}: {missing}")
+    found = _without_products(name, found)
     refuse_splits(name, found)
     formats = {format_of(one): one.name for one in reversed(found)}
     if len(formats) > 1:
@@ -81,6 +84,16 @@ def expanded(source: str | Path) -> Path:
         return Path(source).expanduser()
     except RuntimeError as error:
         raise UserError(f"{shown(source, 1000)}: there is no such user; write the path in full") from error
+
+
+def _without_products(source: str, found: list[Path]) -> list[Path]:
+    """The files without the kept and dropped rows of runs, which are rows of the others; all of them if there are no others."""
+    others = [path for path in found if not is_product(path.absolute())]
+    if not others or len(others) == len(found):
+        return found
+    products = [str(path) for path in found if path not in others]
+    say(f"{source}: left out what runs have written: {listed(products, 3)}")
+    return others
 
 
 def refuse_splits(source: str, found: list[Path]) -> None:

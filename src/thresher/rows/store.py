@@ -17,7 +17,7 @@ from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import HeldOut, Part, Rows, Source
 from thresher.run.files import write, write_folder
-from thresher.run.integrity import check_table, metadata, write_table
+from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_table
 
 _KEY = b"thresher.rows"
 _SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` have
@@ -95,7 +95,7 @@ def save_rows(rows: Rows, path: str | Path) -> None:
     if rows.source.selected is not None:
         table = table.append_column(_SELECTED, pa.array(rows.source.selected, pa.int64()))
     # Small row groups: reading some of the rows decodes little more than those.
-    write_table(path, table, {_KEY: json.dumps(saved).encode()}, GROUP_ROWS)
+    write_table(path, table, {_KEY: json.dumps(saved).encode(), ROWS_HASH: rows.hash().encode()}, GROUP_ROWS)
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:
@@ -159,7 +159,11 @@ def read_rows(path: str | Path) -> Rows:
 
 
 def source_of(path: Path) -> Source:
-    """The source of saved rows, without loading the rows. The file must have been checked."""
+    """The source of saved rows, without loading the rows.
+
+    Raises UserError: the file is missing or damaged.
+    """
+    check_rows(path)
     saved: _Saved = json.loads(metadata(path)[_KEY])
     return _source(saved["source"], path.parent)
 

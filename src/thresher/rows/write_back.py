@@ -75,10 +75,8 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
     source = rows.source
     for part in source.parts:
         check_unchanged(part)
-    ending = _ending(source)
     stem = Path(kept_path_stem)
-    other = stem.name.replace("kept", "dropped") if "kept" in stem.name else f"{stem.name}-dropped"
-    kept, dropped = stem.with_name(stem.name + ending), stem.with_name(other + ending)
+    kept, dropped = (stem.with_name(name) for name in names_of(source, stem.name))
     for path in (kept, dropped):
         _protect_source(path, source)
         _protect_others(path, source)
@@ -88,6 +86,17 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
     for path, written in ((kept, chosen), (dropped, others)):
         _write(source, written, path)
     return kept, dropped
+
+
+def names_of(source: Source, stem: str) -> tuple[str, str]:
+    """The names of the kept and of the dropped rows of a source, given that of the kept ones without its ending.
+
+    >>> names_of(Source("csv", parts=(Part("/data/a.csv.gz", "a.csv.gz", 20, "12ab", 2),)), "kept")
+    ('kept.csv.gz', 'dropped.csv.gz')
+    """
+    ending = _ending(source)
+    other = stem.replace("kept", "dropped") if "kept" in stem else f"{stem}-dropped"
+    return stem + ending, other + ending
 
 
 def _mask(rows: Rows, keep: Keep) -> Mask:

@@ -2,7 +2,7 @@
 
 A Parquet file carries the checksum of its own bytes in its key-value metadata, computed with zeros in its place. A JSON file
 carries one in the field `checksum`. A folder has a JSON file that lists the digests of its other files. A Parquet file
-without a checksum was written by another program and is read as it is.
+without a checksum was written by another program, which is damage; the score table alone may have been.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from thresher.run import parquet
 from thresher.run.files import as_json, digest, file_digest, write
 
 KEY = b"thresher.checksum"
+ROWS_HASH = b"thresher.rows.hash"
+MADE_OF = b"thresher.made_of"
 MARK = b"blake2b:"
 BLANK = b"0" * 24
 BLOCK = 1 << 20
@@ -67,14 +69,14 @@ def write_table(
     write(path, fill)
 
 
-def table_problem(path: Path) -> str | None:
-    """What is wrong with a Parquet file: None, "missing", or "damaged (how)"."""
+def table_problem(path: Path, *, sealed: bool = True) -> str | None:
+    """What is wrong with a Parquet file: None, "missing", or "damaged (how)"; `sealed`: whether it must have a checksum."""
     try:
         with path.open("rb") as handle:
             place = _checksum_offset(handle)
             if place is None:
-                marked = KEY in (pq.read_metadata(handle).metadata or {})
-                return "damaged (its checksum is missing)" if marked else None
+                marked = KEY in (pq.read_metadata(handle).metadata or {}) or sealed
+                return "damaged (it has no checksum: another program wrote it)" if marked else None
             handle.seek(place)
             if handle.read(len(BLANK)) != _checksum(handle, place):
                 return CHANGED
@@ -106,6 +108,15 @@ def read_table(path: Path, remedy: str) -> pl.DataFrame:
 def metadata(path: Path) -> dict[bytes, bytes]:
     """The metadata of a file that has been checked."""
     return dict(pq.read_metadata(path).metadata or {})
+
+
+def made_of(path: Path, key: bytes = MADE_OF) -> str | None:
+    """What a table says in its metadata that it was made of; None if it says nothing, or cannot be read."""
+    try:
+        found = metadata(path).get(key)
+    except (OSError, pa.ArrowException):
+        return None
+    return None if found is None else found.decode()
 
 
 def row_count(path: Path) -> int:
@@ -141,6 +152,24 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(facts, dict) or facts.pop("checksum", None) != digest(facts):
         raise ValueError("its checksum does not match its content")
     return facts
+
+
+def read_facts(path: Path, remedy: str) -> dict[str, Any]:
+    """The facts that `write_json` wrote.
+
+    Raises
+    ------
+    UserError
+        one line that names the file, what is wrong with it, and the remedy.
+    """
+    try:
+        return read_json(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: {MISSING}; {remedy}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); {remedy}") from error
 
 
 def file_digests(folder: Path) -> dict[str, str]:

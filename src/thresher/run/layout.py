@@ -13,6 +13,7 @@ from typing import Literal
 from thresher.run.training import Training
 
 HOME = ".thresher"
+REPORT = "report.html"
 FeaturesOf = Literal["rows", "test", "empty"]
 
 

@@ -11,9 +11,11 @@ import polars as pl
 
 from thresher.config import RunConfig
 from thresher.errors import UserError
-from thresher.run.integrity import read_json, read_table
+from thresher.run import parquet
+from thresher.run.integrity import ROWS_HASH, check_table, made_of, read_json, table_problem
 from thresher.run.layout import Layout
 from thresher.run.manifest import FILE, Manifest, read_manifest, write_manifest
+from thresher.run.outputs import as_place
 
 # The steps that a proxy does in the place of the run.
 BY_PROXY = ("train", "measure", "score")
@@ -54,7 +56,10 @@ class Run(Layout):
         UserError
             not a run folder, one of another format, or a damaged `run.yaml`.
         """
-        return run if isinstance(run, Run) else Run(Path(run), read_manifest(Path(run)))
+        if isinstance(run, Run):
+            return run
+        folder = as_place(run)
+        return Run(folder, read_manifest(folder))
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -117,7 +122,35 @@ class Run(Layout):
             nothing was scored yet, or the file is damaged.
         """
         self.require("score")
-        return read_table(self.scores_file, f"`thresher score {self}` computes it again")
+        self.check_scores()
+        return parquet.read(self.scores_file)
+
+    def score_columns(self) -> list[str]:
+        """The columns of the table of scores; see `scores`."""
+        self.require("score")
+        self.check_scores()
+        return list(parquet.scan(self.scores_file).collect_schema())
+
+    def check_scores(self) -> None:
+        """Refuse a table of scores that is missing, damaged or of other rows."""
+        if problem := self.scores_problem():
+            raise UserError(
+                f"{self.scores_file}: {problem}; `thresher score {self} --force` computes it again"
+            )
+
+    def scores_problem(self) -> str | None:
+        """What is wrong with the table of scores; None if nothing is. Another program may have added columns to it."""
+        if problem := table_problem(self.scores_file, sealed=False):
+            return problem
+        scored, made = self.record("score"), made_of(self.scores_file)
+        if scored and made is not None:
+            return None if made == scored.after.get("measure") else "it was made of other signals"
+        found = parquet.scan(self.scores_file).collect_schema()
+        if found.get("id") != pl.String or found.get("label") != pl.String:
+            return "damaged (it has no texts 'id' and 'label')"
+        check_table(self.rows_file, TRAIN_AGAIN)
+        ids, theirs = (parquet.read(path, ["id"])["id"].sort() for path in (self.rows_file, self.scores_file))
+        return None if ids.equals(theirs) else "it is of other rows"
 
     def record(self, step: str) -> Record | None:
         """The record that a finished step left; None if there is none, or if it is damaged: the step is done again."""
@@ -147,6 +180,8 @@ class Run(Layout):
         UserError
             it is not, or a step before it was done again since.
         """
+        if made_of(self.rows_file, ROWS_HASH) not in (None, self.manifest.rows_hash):
+            raise UserError(f"{self.rows_file}: holds the rows of another run; {TRAIN_AGAIN}")
         record = self.record(step)
         if record is None:
             raise UserError(
@@ -164,6 +199,7 @@ class Run(Layout):
         return None if self.outdated(step) else self.record(step)
 
 
+TRAIN_AGAIN = "the `thresher train` command that made it makes it again"
 RunLike = str | Path | Run
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.run.files import digest
-from thresher.run.integrity import write_json
+from thresher.run.integrity import ROWS_HASH, check_table, made_of, write_json
 from thresher.run.lock import lock
 from thresher.run.run import Record, Run, RunLike, command
 
@@ -184,11 +184,16 @@ def require_test(run: Run) -> None:
     Raises
     ------
     UserError
-        it has none.
+        it has none, or others than its own.
     """
     if not run.has_test:
         raise UserError(
             f"{run}: no test rows to compare on; add them with `thresher compare {run} --test FILE`"
+        )
+    check_table(run.test_file, f"`thresher compare {run} --test FILE` makes it again")
+    if made_of(run.test_file, ROWS_HASH) not in (None, run.manifest.test_hash):
+        raise UserError(
+            f"{run.test_file}: other test rows than those that run.yaml names; give --test FILE again"
         )
 
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.run.files import write
+from thresher.run.outputs import as_place, check_output
 from thresher.selection.decide import decide
 from thresher.selection.read import read
 from thresher.selection.request import check
@@ -66,7 +67,7 @@ def select_from_table(
     >>> counts
     {'n_rows': 4, 'n_target': 2, 'n_kept': 2, 'n_raised': 0}
     """
-    out = Path(out)
+    out = as_place(out)
     shards = open_shards(path, but=out)
     if out.suffix.lower() != ".parquet":
         raise UserError(
@@ -74,6 +75,7 @@ def select_from_table(
         )
     if out.resolve() in {shard.resolve() for shard in shards.paths}:
         raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
+    check_output(out)
     request = check(
         shards.polars_schema,
         where=str(path),

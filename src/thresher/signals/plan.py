@@ -130,7 +130,7 @@ def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
 def part_problem(plan: Plan, chunk: int) -> str | None:
     """Why a part cannot be used: None if it can, "missing" if there is none yet, else what is wrong with it."""
     path = plan.part(chunk)
-    if problem := table_problem(path):
+    if problem := table_problem(path, sealed=False):
         return problem
     about = metadata(path)
     if KEY not in about or about.get(PLAN_KEY) != plan.hash.encode():

@@ -19,8 +19,8 @@ from thresher.models.encoder import build_encoder
 from thresher.models.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
 from thresher.run.files import write_folder
-from thresher.run.integrity import file_digests, folder_problem, read_json, write_json
-from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
+from thresher.run.integrity import file_digests, folder_problem, read_facts, write_json
+from thresher.training.finished import TRAIN_AGAIN, checkpoint_facts, list_checkpoints
 
 
 def evenly_spaced(count: int, total: int) -> list[int]:
@@ -69,7 +69,7 @@ def checkpoint_table(folder: Path, hidden: int) -> pl.DataFrame:
             raise UserError(
                 f"{path}: no model.safetensors (pickled checkpoints are not supported); run train again with --force"
             )
-        facts = {key: value for key, value in read_json(path / "checkpoint.json").items() if key != "files"}
+        facts = {key: value for key, value in checkpoint_facts(path).items() if key != "files"}
         rows.append({"index": index, **facts, "hidden": hidden})
     if not rows:
         raise UserError(f"{folder}: no checkpoints; run train first")
@@ -122,7 +122,7 @@ def build_classifier(folder: Path) -> tuple[Classifier | FrozenClassifier, PreTr
     """
     if problem := folder_problem(folder, "architecture.json"):
         raise UserError(f"{problem}; {TRAIN_AGAIN}")
-    saved = read_json(folder / "architecture.json")
+    saved = read_facts(folder / "architecture.json", TRAIN_AGAIN)
     config = ModelConfig(**saved["model"])
     if config.freeze:
         return FrozenClassifier(saved["head_width"], saved["n_classes"], config), None

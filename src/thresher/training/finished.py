@@ -9,7 +9,7 @@ from typing import Any
 from thresher.errors import UserError
 from thresher.run import Run, Training
 from thresher.run.files import file_digest
-from thresher.run.integrity import MISSING, files_problem, folder_problem, read_json, write_json
+from thresher.run.integrity import MISSING, files_problem, folder_problem, read_facts, read_json, write_json
 
 TRAIN_AGAIN = "the `thresher train` command that made it trains it again"
 
@@ -21,10 +21,23 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 def weights_digests(run: Run, training: Training) -> list[list[str]]:
     """The name of every checkpoint of a training, and the digest of its weights when they were saved."""
-    facts = {
-        path.name: read_json(path / "checkpoint.json") for path in list_checkpoints(run.checkpoints(training))
-    }
+    facts = {path.name: checkpoint_facts(path) for path in list_checkpoints(run.checkpoints(training))}
     return [[name, found["files"]["model.safetensors"]] for name, found in facts.items()]
+
+
+def checkpoint_facts(folder: Path) -> dict[str, Any]:
+    """Step, epoch, learning rates and the digests of the files of a checkpoint.
+
+    Raises
+    ------
+    UserError
+        its file is damaged, or it has no weights.
+    """
+    path = folder / "checkpoint.json"
+    facts = read_facts(path, TRAIN_AGAIN)
+    if "model.safetensors" not in facts.get("files", {}):
+        raise UserError(f"{path}: damaged (it names no weights); {TRAIN_AGAIN}")
+    return facts
 
 
 def done_file(run: Run, training: Training) -> Path:
@@ -44,18 +57,21 @@ def mark_finished(run: Run, training: Training, **facts: Any) -> None:
         *sorted(run.evaluations(training).glob("step-*.parquet")),
     ]
     digests = {str(path.relative_to(run.home)): file_digest(path) for path in files}
-    write_json(done_file(run, training), {**facts, "files": digests})
+    write_json(done_file(run, training), {**facts, "key": run.manifest.key, "files": digests})
 
 
 def training_problem(run: Run, training: Training) -> str | None:
     """What is wrong with the files of a finished training, with the name of the first; None if nothing is."""
     done = done_file(run, training)
     try:
-        known = read_json(done)["files"]
+        facts = read_json(done)
+        known = facts["files"]
     except FileNotFoundError:
         return f"{done}: {MISSING}"
     except (OSError, ValueError, KeyError) as error:
         return f"{done}: damaged ({error})"
+    if facts.get("key", run.manifest.key) != run.manifest.key:
+        return f"{done}: of a training on other rows, or by another recipe"
     if problem := files_problem(run.home, known):
         return problem
     checkpoints = [run.home / name for name in known if name.endswith("checkpoint.json")]
@@ -67,6 +83,23 @@ def damaged_trainings(run: Run) -> Iterator[tuple[Training, str]]:
     for training in run.trainings():
         if finished(run, training) and (problem := training_problem(run, training)):
             yield training, problem
+
+
+def check_evaluations(run: Run) -> None:
+    """Refuse a run that lacks an evaluation of a training which was measured: a score would be made without it.
+
+    Raises
+    ------
+    UserError
+        one line that names the file, what is wrong with it, and the remedy.
+    """
+    for done in (done_file(run, training) for training in run.measured()):
+        # A training whose checkpoints were removed to save space tells nothing of its evaluations.
+        if done.is_file():
+            files = read_facts(done, TRAIN_AGAIN).get("files", {})
+            known = {name: digest for name, digest in files.items() if name.endswith(".parquet")}
+            if problem := files_problem(run.home, known):
+                raise UserError(f"{problem}; {TRAIN_AGAIN}")
 
 
 def model_problem(run: Run) -> str | None:

@@ -11,15 +11,23 @@ from thresher.cli import terminal
 from thresher.cli.nlu.rows import Seed, SkipBad, read
 from thresher.cli.nlu.stack import DomainThreshold, thresholds
 from thresher.cli.options import Json, Quiet
+from thresher.run.outputs import as_place
 
-LogA = Annotated[Path, typer.Argument(metavar="A", help="log of the arm in production", show_default=False)]
-LogB = Annotated[Path, typer.Argument(metavar="B", help="log of the other arm", show_default=False)]
+LogA = Annotated[
+    Path,
+    typer.Argument(metavar="A", help="log of the arm in production", show_default=False, parser=as_place),
+]
+LogB = Annotated[
+    Path, typer.Argument(metavar="B", help="log of the other arm", show_default=False, parser=as_place)
+]
 Threshold = Annotated[
     float,
     typer.Option("--threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"),
 ]
 Share = Annotated[float, typer.Option("--share", metavar="P", help="planned share of users in arm A")]
-Resamples = Annotated[int, typer.Option("--resamples", metavar="N", min=200, help="resamples of the users")]
+Resamples = Annotated[
+    int, typer.Option("--resamples", metavar="N", min=200, max=1_000_000, help="resamples of the users")
+]
 AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
 
 
@@ -69,13 +77,24 @@ def _line(name: str, one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def replay(
-    a: Annotated[Path, typer.Argument(metavar="STACK_A", help="the stack in production", show_default=False)],
-    b: Annotated[Path, typer.Argument(metavar="STACK_B", help="the other stack", show_default=False)],
-    test: Annotated[
-        list[Path], typer.Option("--test", metavar="FILE", help="test rows that simulated users send")
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STACK_A", help="the stack in production", show_default=False, parser=as_place
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="folder for A.parquet and B.parquet")],
-    users: Annotated[int, typer.Option("--users", metavar="N", min=4)] = 4000,
+    b: Annotated[
+        Path, typer.Argument(metavar="STACK_B", help="the other stack", show_default=False, parser=as_place)
+    ],
+    test: Annotated[
+        list[Path],
+        typer.Option("--test", metavar="FILE", help="test rows that simulated users send", parser=as_place),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="FOLDER", help="folder for A.parquet and B.parquet", parser=as_place),
+    ],
+    users: Annotated[int, typer.Option("--users", metavar="N", min=4, max=1_000_000)] = 4000,
     domain_threshold: DomainThreshold = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
@@ -92,16 +111,20 @@ def replay(
     from thresher.nlu.stack.evaluate import answers_for
     from thresher.nlu.stack.folder import load_stack
     from thresher.run.files import as_json, write
+    from thresher.run.outputs import check_output
 
+    logs = {name: out / name for name in ("A.parquet", "B.parquet", "replay.json")}
+    for log in logs.values():
+        check_output(log, test)
     rows = pl.concat(
         [read(one, None, skip_bad).with_columns(id=f"{at}:" + pl.col("id")) for at, one in enumerate(test)]
     )
     chosen = thresholds(domain_threshold)
     arms = [judged(rows, answers_for(load_stack(stack, **chosen), rows)) for stack in (a, b)]
     log_a, log_b, about = simulate(rows, arms[0], arms[1], Traffic(users=users, seed=seed))
-    write(out / "A.parquet", log_a.write_parquet)
-    write(out / "B.parquet", log_b.write_parquet)
-    write(out / "replay.json", as_json(about))
+    write(logs["A.parquet"], log_a.write_parquet)
+    write(logs["B.parquet"], log_b.write_parquet)
+    write(logs["replay.json"], as_json(about))
     if json:
         terminal.as_json({"a": str(out / "A.parquet"), "b": str(out / "B.parquet"), **about})
         return

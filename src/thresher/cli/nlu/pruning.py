@@ -12,6 +12,7 @@ from thresher.cli.nlu.rows import Domain, Format, OutFile, Rows, Seed, SkipBad, 
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 from thresher.wording import interval_text
 
 Prune = Annotated[
@@ -42,13 +43,20 @@ Tests = Annotated[
 ScoredRun = Annotated[
     Path,
     typer.Option(
-        "--scores", metavar="RUN", help="the run folder of `thresher nlu score`", show_default=False
+        "--scores",
+        metavar="RUN",
+        help="the run folder of `thresher nlu score`",
+        show_default=False,
+        parser=as_place,
     ),
 ]
 StudyOut = Annotated[
-    Path, typer.Option("--out", metavar="STUDY", help="the study folder to write", show_default=False)
+    Path,
+    typer.Option(
+        "--out", metavar="STUDY", help="the study folder to write", show_default=False, parser=as_place
+    ),
 ]
-Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, help="trainings per arm")]
+Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, max=1_000, help="trainings per arm")]
 StudyPrune = Annotated[
     list[float] | None,
     typer.Option("--prune", metavar="P", help="shares to remove; default: those of the paper"),
@@ -86,7 +94,12 @@ def score(
     joint: Annotated[bool, typer.Option("--joint", help="also score by the intent and slot models")] = False,
     test: Annotated[
         list[Path] | None,
-        typer.Option("--without", metavar="FILE", help="leave out rows whose text occurs in these test rows"),
+        typer.Option(
+            "--without",
+            metavar="FILE",
+            help="leave out rows whose text occurs in these test rows",
+            parser=as_place,
+        ),
     ] = None,
     config: ConfigFile = None,
     set: Overrides = None,
@@ -101,11 +114,15 @@ def score(
     """Score rows by the domain classifier, or by the intent where there is one domain (a run folder), with slot-trail entropy."""
     terminal.start(quiet)
     used = settings(config, set)
+    from thresher.nlu.pruning.score import ROWS, SCORES
+
+    if rows.resolve() in {(out / name).resolve() for name in (ROWS, SCORES)}:
+        raise UserError(f"{rows}: is an input and would be overwritten; choose another --out")
     loaded = read_file(rows, format, skip_bad, domain, where)
     table = _without(loaded.rows, [read(one, None, skip_bad, domain) for one in test or ()])
     from thresher.nlu.pruning.score import score_rows
 
-    found = score_rows(table, out, used, joint=joint, workers=workers, rest=loaded.rest)
+    found = score_rows(table, out, used, joint=joint, workers=workers, rest=loaded.rest, inputs=[rows])
     names = [name for name, kind in found.schema.items() if kind.is_float()]
     if json:
         terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
@@ -142,10 +159,12 @@ def select(
     """Select the training rows to keep, and write them as annotated rows."""
     terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
-    from thresher.nlu.pruning.score import read_rest, read_scores
+    from thresher.nlu.pruning.score import inputs_of, read_rest, read_scores
     from thresher.nlu.rows import save_utterances
+    from thresher.run.outputs import check_output
 
     rows, scores = read_scores(run)
+    check_output(out, inputs_of(run))
     kept = choose(
         scores,
         by=[name.strip() for name in by.split(",")] if "," in by else by,
@@ -259,7 +278,9 @@ def _line(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def report(
-    study: Annotated[Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False)],
+    study: Annotated[
+        Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False, parser=as_place)
+    ],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import Json, Quiet
+from thresher.run.outputs import as_place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
 Rows = Annotated[
     Path,
     typer.Argument(
-        metavar="ROWS", help="annotated rows: .jsonl .csv .tsv .parquet .conll .yml", show_default=False
+        metavar="ROWS",
+        help="annotated rows: .jsonl .csv .tsv .parquet .conll .yml",
+        show_default=False,
+        parser=as_place,
     ),
 ]
-OutFile = Annotated[Path, typer.Option("--out", metavar="FILE", help="the file to write", show_default=False)]
+OutFile = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="the file to write", show_default=False, parser=as_place)
+]
 Format = Annotated[
     str | None,
     typer.Option(
@@ -85,7 +91,9 @@ def convert(
     """Write annotated rows in another format."""
     terminal.start(quiet)
     from thresher.nlu.rows import save_utterances
+    from thresher.run.outputs import check_output
 
+    check_output(out, [rows])
     table, _, rest = read_file(rows, format, skip_bad, domain, where)
     save_utterances(table, out, form=to, rest=rest)
     _tell({"rows": table.height, "file": str(out)}, json, f"{table.height:,} rows: {out}")
@@ -116,7 +124,9 @@ def entropy(
 def synthesise(
     rows: Rows,
     out: OutFile,
-    count: Annotated[int, typer.Option("--count", metavar="N", min=1, help="synthetic rows to add")],
+    count: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=1_000_000, help="synthetic rows to add")
+    ],
     format: Format = None,
     domain: Domain = None,
     where: Where = None,
@@ -131,7 +141,9 @@ def synthesise(
 
     from thresher.nlu.pruning.synthetic import swapped
     from thresher.nlu.rows import save_utterances
+    from thresher.run.outputs import check_output
 
+    check_output(out, [rows])
     table = read(rows, format, skip_bad, domain, where)
     named = table.with_columns(source=pl.col("source").replace("", "historical"))
     save_utterances(pl.concat([named, swapped(table, count, seed)]), out)

@@ -12,15 +12,23 @@ from thresher.cli import terminal
 from thresher.cli.nlu.rows import Domain, Format, Rows, Seed, SkipBad, Where, read
 from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
 from thresher.errors import UserError
+from thresher.run.outputs import as_place
 
 if TYPE_CHECKING:
     from thresher.nlu.stack.config import StackConfig
 
 StackOut = Annotated[
-    Path, typer.Option("--out", metavar="STACK", help="the stack folder to write", show_default=False)
+    Path,
+    typer.Option(
+        "--out", metavar="STACK", help="the stack folder to write", show_default=False, parser=as_place
+    ),
 ]
-StackFolder = Annotated[Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False)]
-Test = Annotated[Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False)]
+StackFolder = Annotated[
+    Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False, parser=as_place)
+]
+Test = Annotated[
+    Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False, parser=as_place)
+]
 Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="[TEXT...]", help="texts to understand; without any, lines from stdin"),
@@ -28,13 +36,19 @@ Texts = Annotated[
 Exact = Annotated[
     Path | None,
     typer.Option(
-        "--exact", metavar="FILE", help="annotated rows that answer their own text before the models"
+        "--exact",
+        metavar="FILE",
+        help="annotated rows that answer their own text before the models",
+        parser=as_place,
     ),
 ]
 Templates = Annotated[
     Path | None,
     typer.Option(
-        "--templates", metavar="FILE", help="sentence templates (YAML, hassil) that answer after these"
+        "--templates",
+        metavar="FILE",
+        help="sentence templates (YAML, hassil) that answer after these",
+        parser=as_place,
     ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="trainings at a time")]
@@ -195,9 +209,9 @@ def _show(said: dict[str, Any]) -> None:
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="the folder to write")] = Path(
-        "nlu-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="the folder to write", parser=as_place)
+    ] = Path("nlu-demo"),
     seed: Seed = 0,
     workers: Workers = None,
     json: Json = False,

@@ -17,6 +17,7 @@ from thresher.report.format import duration, interval, percent
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
 from thresher.report.page import page_environment
 from thresher.run import files, parquet
+from thresher.run.outputs import as_place
 
 TEMPLATE = Path(__file__).with_name("template")
 
@@ -32,7 +33,7 @@ def write_page(study: str | Path) -> Path:
     UserError
         not a study folder, one without results yet, or a place that cannot be written.
     """
-    folder = Path(study)
+    folder = as_place(study)
     if not (folder / "study.json").is_file():
         raise UserError(f"{folder}: not a study folder (no study.json); make one with `thresher nlu study`")
     if not (folder / "results.json").is_file():

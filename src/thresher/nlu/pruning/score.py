@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from thresher.config import DataConfig, RunConfig
-from thresher.errors import UserError
 from thresher.nlu.entropy import row_entropy
 from thresher.nlu.pruning.joint_scores import joint_scores
 from thresher.nlu.stack.config import StackConfig
 from thresher.progress import say
-from thresher.run import parquet
 from thresher.run.files import write
+from thresher.run.integrity import metadata, read_table, write_table
+from thresher.run.outputs import as_place
 
 ROWS, SCORES = "nlu_rows.parquet", "nlu_scores.parquet"
 REST = "nlu_rest.yml"
+INPUTS = b"thresher.nlu.inputs"
 
 
 def score_rows(
@@ -28,6 +31,7 @@ def score_rows(
     joint: bool = False,
     workers: int | None = None,
     rest: str = "",
+    inputs: Sequence[Path] = (),
 ) -> pl.DataFrame:
     """Train the domain classifier in a run folder, measure and score it; add slot-trail entropy.
 
@@ -41,6 +45,8 @@ def score_rows(
         also train the intent and slot models and score every row by them (`joint_scores`).
     rest
         what a Rasa file has beside examples (`Read.rest`), for `read_rest`.
+    inputs
+        the files that the rows were read from, which `nlu select` will not write over.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def score_rows(
     """
     from thresher import api
 
-    folder, config = Path(run), config or StackConfig()
+    folder, config = as_place(run), config or StackConfig()
     frame = rows.select("id", "text", "domain", "intent", "source")
     label, groups = "domain", ("intent", "source")
     if rows["domain"].n_unique() == 1:
@@ -77,8 +83,9 @@ def score_rows(
         found = found.join(
             joint_scores(rows, config, workers=workers), on="id", how="left", maintain_order="left"
         )
-    write(folder / ROWS, rows.write_parquet)
-    write(folder / SCORES, found.write_parquet)
+    about = {INPUTS: json.dumps([str(path.absolute()) for path in inputs]).encode()}
+    write_table(folder / ROWS, rows, about)
+    write_table(folder / SCORES, found)
     write(folder / REST, rest)
     return found
 
@@ -97,8 +104,13 @@ def read_scores(run: str | Path) -> tuple[pl.DataFrame, pl.DataFrame]:
     UserError
         they do not exist.
     """
-    folder = Path(run)
-    for name in (ROWS, SCORES):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: no {name}; run `thresher nlu score` first")
-    return parquet.read(folder / ROWS), parquet.read(folder / SCORES)
+    folder = as_place(run)
+    rows, scores = (
+        read_table(folder / name, "run `thresher nlu score` first, or again") for name in (ROWS, SCORES)
+    )
+    return rows, scores
+
+
+def inputs_of(run: str | Path) -> list[Path]:
+    """The files that the rows of `score_rows` were read from; for a run whose tables have been checked."""
+    return [Path(name) for name in json.loads(metadata(as_place(run) / ROWS).get(INPUTS, b"[]"))]

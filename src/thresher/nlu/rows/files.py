@@ -15,6 +15,7 @@ from thresher.rows.find import FORMATS as COLUMNS
 from thresher.rows.find import ending, expanded, natural, refuse_splits
 from thresher.rows.where import conditions
 from thresher.run.files import write
+from thresher.run.outputs import as_place, check_output
 from thresher.wording import shown
 
 ENDINGS = {".conll": "conll", ".bio": "conll", ".iob": "conll", ".yml": "rasa", ".yaml": "rasa"}
@@ -140,9 +141,15 @@ def save_utterances(rows: pl.DataFrame, path: str | Path, *, form: str | None = 
     Raises
     ------
     UserError
-        an unknown format or ending, a row that the format cannot hold, or a place that cannot be written.
+        an unknown format or ending, a row that the format cannot hold, or a place that cannot be written or is a run's.
     """
-    place = Path(path)
+    place = as_place(path)
+    check_output(place)
+    write_utterances(rows, place, form, rest)
+
+
+def write_utterances(rows: pl.DataFrame, place: Path, form: str | None = None, rest: str = "") -> None:
+    """The same, into a folder of thresher's own."""
     found = form or ENDINGS.get(place.suffix.lower(), "brackets")
     if found not in FORMATS:
         raise UserError(f"format '{found}' is not known; there are {', '.join(FORMATS)}")

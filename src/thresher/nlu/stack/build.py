@@ -14,7 +14,8 @@ from thresher.errors import UserError
 from thresher.execution.engines import run_tasks
 from thresher.execution.local import counts_followed
 from thresher.models.tokens import tokenise
-from thresher.nlu.rows import Labels, labels_of, save_utterances
+from thresher.nlu.rows import Labels, labels_of
+from thresher.nlu.rows.files import write_utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import (
     FORMAT,
@@ -34,6 +35,7 @@ from thresher.progress import say, track, warn
 from thresher.run import parquet
 from thresher.run.files import digest, write
 from thresher.run.lock import lock
+from thresher.run.outputs import as_place
 from thresher.training.check_recipe import check_recipe
 from thresher.training.diets.registry import find
 from thresher.training.recipe import settled, steps_of
@@ -74,7 +76,7 @@ def train_stack(
     UserError
         rows with only one answer, a folder that holds another stack, broken rules, or a full disk.
     """
-    folder, config = Path(out), config or StackConfig()
+    folder, config = as_place(out), config or StackConfig()
     check_stack(config)
     labels = labels_of(rows)
     if not any(needs_model(labels, name) for name in labels.intents) and len(labels.intents) < 2:
@@ -175,7 +177,7 @@ def settled_stack(config: StackConfig, begun: StackConfig | None) -> StackConfig
 def _write_rules(folder: Path, exact: pl.DataFrame | None, templates: Path | None) -> None:
     shutil.rmtree(folder / "rules", ignore_errors=True)
     if exact is not None:
-        save_utterances(exact, folder / "rules" / "exact.jsonl")
+        write_utterances(exact, folder / "rules" / "exact.jsonl")
     if templates is not None:
         write(folder / "rules" / "templates.yaml", templates.read_bytes())
 

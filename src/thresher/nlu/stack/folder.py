@@ -32,6 +32,7 @@ from thresher.nlu.stack.train import needs_model, tags_for
 from thresher.quiet import quiet_transformers
 from thresher.run.files import write_folder
 from thresher.run.integrity import file_digests, folder_problem, write_json
+from thresher.run.outputs import as_place
 from thresher.wording import shown
 
 FORMAT = 1
@@ -175,7 +176,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
     UserError
         not a stack folder, an unfinished one, or a damaged file.
     """
-    folder = Path(stack)
+    folder = as_place(stack)
     config, labels = settings_of(folder)
     if thresholds:
         config = stack_config({**flattened(config.model_dump()), **thresholds})

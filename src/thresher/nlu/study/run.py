@@ -22,6 +22,7 @@ from thresher.progress import say
 from thresher.rows import normalised
 from thresher.run.files import as_json, digest, write
 from thresher.run.lock import lock
+from thresher.run.outputs import as_place
 
 # The paper's table 2, with random rows at every share as the baseline.
 PLAN: dict[float, tuple[str, ...]] = {
@@ -75,7 +76,7 @@ def run_study(
     UserError
         a folder with another study or other files, scores of other rows, or an unknown technique.
     """
-    folder = Path(out)
+    folder = as_place(out)
     refuse_other_files(folder, "study.json")
     check_stack(config)
     for name in {name for names in plan.values() for name in names}:
