@@ -14,7 +14,7 @@ from thresher.experiments.map import MapSettings, map_rows
 from thresher.experiments.sweep import SweepSettings, result_file
 from thresher.experiments.sweep import sweep as sweep_step
 from thresher.run import Run, Training
-from thresher.run.integrity import write_json
+from thresher.run.integrity import write_json, write_table
 from thresher.scores import stability
 
 CHECKPOINTS = 4
@@ -70,10 +70,10 @@ def add_signals(folder: Path, scores: pl.DataFrame, rng: np.random.Generator) ->
         {"id": scores["id"], "label": label, "logits": pl.Series(logits.astype(np.float32), dtype=kind)}
     )
     half = len(label) // 2
-    table[:half].write_parquet(folder / "part-00000.parquet")
-    table[half:].write_parquet(folder / "part-00001.parquet")
+    write_table(folder / "part-00000.parquet", table[:half])
+    write_table(folder / "part-00001.parquet", table[half:])
     steps = pl.DataFrame({"index": range(CHECKPOINTS), "epoch": [0.5, 1.0, 1.5, 2.0]})
-    steps.write_parquet(folder / "checkpoints.parquet")
+    write_table(folder / "checkpoints.parquet", steps)
 
 
 def sweep(rows: pl.DataFrame) -> dict[str, Any]:
