@@ -116,8 +116,8 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
         return error["msg"].removeprefix("Value error, ")
     field_info = setting(place)
     wanted = _takes(field_info) if field_info else error["msg"].lower()
-    if error["type"] == "less_than_equal":
-        wanted = f"be at most {error['ctx']['le']:,}"
+    if error["type"] == "less_than_equal" and error["ctx"]["le"] > 1:
+        wanted = f"be at most {error['ctx']['le']:,.12g}"
     short = ".".join(place.split(".")[:2])
     return f"{name(short)} must {wanted} (got {error['input']!r}){_as_share(wanted, error['input'])}"
 
@@ -153,7 +153,7 @@ def _takes(field: FieldInfo) -> str:
         return f"hold {bounds['min_length']} to {bounds['max_length']} names"
     low, high = bounds.get("gt", bounds.get("ge")), bounds.get("lt", bounds.get("le"))
     first, *others = _kinds(field.annotation)
-    if high is not None:
+    if high is not None and high <= 1:
         return f"lie between {low} and {high}" + (
             f", {high} not included" if {"ge", "lt"} <= bounds.keys() else ""
         )

@@ -149,6 +149,7 @@ def test_set_of_another_form_is_refused(text: str) -> None:
         ("select.prune", "x", "select.prune must lie between 0 and 1 (got 'x')"),
         ("model.dropout", 1, "model.dropout must lie between 0 and 1, 1 not included (got 1)"),
         ("train.epochs", -1, "train.epochs must be a number above 0 (got -1)"),
+        ("train.epochs", 20_000, "train.epochs must be at most 10,000 (got 20000)"),
         ("train.batch_size", 2.5, "train.batch_size must be a whole number of at least 1 (got 2.5)"),
         ("train.folds", -1, "train.folds must be a whole number of at least 0 or 'auto' (got -1)"),
         (

@@ -18,7 +18,7 @@ from thresher.run.files import unwritable
 from thresher.run.integrity import table_problem, write_json
 from thresher.run.layout import HOME, REPORT, Layout
 from thresher.run.lock import LOCK
-from thresher.run.manifest import FILE
+from thresher.run.manifest import FILE, written_by_run
 from thresher.run.outputs import PRODUCTS, check_output
 
 LISTING = "written.json"
@@ -42,12 +42,12 @@ def refuse_strange(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file, and a run is a folder; choose another --out")
-    if Run.exists(folder) and (folder / HOME).is_dir():
-        return
     if Run.exists(folder):
-        raise UserError(
-            f"{folder}: holds a {FILE} that is not a run's (no {HOME} beside it); choose another --out"
-        )
+        if not (folder / HOME).is_dir() and not written_by_run(folder / FILE):
+            raise UserError(
+                f"{folder}: holds a {FILE} that is not a run's (no {HOME} beside it); choose another --out"
+            )
+        return
     if (folder / HOME / LOCK).exists():
         return
     for path in visible(folder):

@@ -124,6 +124,15 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def written_by_run(path: Path) -> bool:
+    """Whether a `run.yaml` is one that a run wrote, of whatever format, and not settings for one."""
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"), LOADER)
+    except (OSError, yaml.YAMLError, ValueError):
+        return False
+    return isinstance(found, dict) and "format" in found
+
+
 def checksum(manifest: Manifest) -> str:
     """The digest of what the files of the run follow from."""
     content = manifest.model_dump(mode="json", exclude=_EDITABLE)
