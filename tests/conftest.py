@@ -13,19 +13,25 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 from hypothesis import settings
 
-# By default thresher starts a process per core, each of which imports torch: with one core it starts none. Tests of several
-# processes ask for them. The workers of pytest-xdist, gw0, gw1, ..., share the cores evenly.
-if hasattr(os, "sched_setaffinity"):
-    there = sorted(os.sched_getaffinity(0))
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    os.sched_setaffinity(0, {there[worker % len(there)]})
-
 # Doctests are looked for in every module, and two modules called conftest cannot both be imported as one.
 collect_ignore_glob = ["*conftest.py"]
 # How long a test takes is the machine's business.
 settings.register_profile("thresher", deadline=None)
 settings.load_profile("thresher")
 CHECKOUT = Path(__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the process that runs tests one core; the workers of pytest-xdist, gw0, gw1, ..., share the cores evenly.
+
+    By default thresher starts a process per core, each of which imports torch: with one core it starts none. Tests of several
+    processes ask for them.
+    """
+    starts_workers = bool(config.getoption("numprocesses", None)) and not hasattr(config, "workerinput")
+    if hasattr(os, "sched_setaffinity") and not starts_workers:
+        there = sorted(os.sched_getaffinity(0))
+        worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        os.sched_setaffinity(0, {there[worker % len(there)]})
 
 
 @pytest.fixture(scope="session", autouse=True)
