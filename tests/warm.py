@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,6 +125,8 @@ def child(request: dict[str, Any], rank: int, port: int, said: Path) -> None:
     changes = Changes(request["run"], request["at_change"] if rank == request["victim"] else None)
     sys.addaudithook(changes)
     code: Any = 1
+    # The process that forks imports polars and does not use it.
+    warnings.filterwarnings("ignore", message="this process was forked")
     try:
         from thresher.cli import main
 
