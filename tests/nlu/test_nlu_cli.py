@@ -192,7 +192,7 @@ def test_a_replayed_stack_keeps_its_own_threshold_if_none_is_given(
 
 def test_two_test_sets_of_one_name_are_refused(files: Path) -> None:
     tests = [f"one={files / 'test.jsonl'}", f"one={files / 'train.jsonl'}"]
-    with pytest.raises(UserError, match="a test set 'one' already"):
+    with pytest.raises(UserError, match="a test set 'one' was given before; give each a different name"):
         named_tests(tests, skip_bad=False)
 
 
