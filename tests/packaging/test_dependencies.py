@@ -31,6 +31,7 @@ USED_BY_OTHERS = {
     "import-linter": "make lint",
     "types-pyyaml": "stubs for mypy",
     "pytest-xdist": "make test",
+    "peft": "tests/recorded_setups.py, where it is installed",
 }
 
 
