@@ -380,7 +380,8 @@ def test_what_is_not_saved_rows_is_refused(tmp_path: Path) -> None:
         UserError, match=r"none\.parquet: missing; rerun the `thresher train` command that made it$"
     ):
         read_rows(tmp_path / "none.parquet")
-    for name, said in (("other.parquet", "not rows that thresher wrote"), ("text.parquet", "damaged")):
+    no_checksum = r"damaged \(it has no checksum: another program wrote it\)"
+    for name, said in (("other.parquet", no_checksum), ("text.parquet", "damaged")):
         with pytest.raises(UserError, match=rf"{name}: {said}"):
             read_rows(tmp_path / name)
 
