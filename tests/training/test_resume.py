@@ -39,7 +39,7 @@ def test_two_states_are_kept_so_that_one_is_always_complete(tmp_path):
     assert [path.name for path in saved_states(tmp_path)] == ["checkpoint-16", "checkpoint-12"]
 
 
-@pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "thresher-whole.json"])
+@pytest.mark.parametrize("file", ["optimizer.pt", "rng_state.pth", "thresher-complete.json"])
 @pytest.mark.parametrize("how", ["flipped", "cut", "gone"])
 def test_a_damaged_state_is_not_used(tmp_path, file, how):
     state(tmp_path, 4)
