@@ -74,7 +74,7 @@ class ModelConfig(_Section):
 class TrainConfig(_Section):
     """The recipe. The same recipe trains the scored model and every model of `compare`."""
 
-    epochs: float = Field(default=3, gt=0, le=MANY, description="default of a frozen encoder's head: 6")
+    epochs: float = Field(default=3.0, gt=0, le=MANY, description="default of a frozen encoder's head: 6")
     max_steps: int | None = Field(default=None, ge=1, le=MOST, description="overrides epochs")
     batch_size: int = Field(
         default=32,
@@ -106,8 +106,8 @@ class TrainConfig(_Section):
     forgetting_every: int | None = Field(
         default=None, ge=1, le=MOST, description="steps (the paper: 50); overrides the count"
     )
-    forgetting_epochs: float = Field(default=2, gt=0, le=MANY)
-    null_epochs: float = Field(default=2, gt=0, le=MANY, description="epochs of PVI's model on empty input")
+    forgetting_epochs: float = Field(default=2.0, gt=0, le=MANY)
+    null_epochs: float = Field(default=2.0, gt=0, le=MANY, description="epochs of PVI's model on empty input")
     bf16: bool | Literal["auto"] = Field(
         default="auto",
         description="bfloat16 autocast in training; auto: if it is faster on the machine that starts the run",

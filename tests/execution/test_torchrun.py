@@ -188,7 +188,7 @@ def test_a_killed_shared_training_ends_with_the_same_bytes(rows_and_models, warm
         attempt = warm(*training(rows_and_models, "tiny", cut), run=cut, processes=2, victim=victim, **moment)
         assert attempt.killed and attempt.orphans == 0, attempt
         stopped.append(sorted(str(path.relative_to(cut)) for path in cut.glob(".thresher/train/*/*-0/*")))
-    if list(cut.glob(".thresher/train/progress/*/checkpoint-*/thresher-whole.json")):
+    if list(cut.glob(".thresher/train/progress/*/checkpoint-*/thresher-complete.json")):
         refused = warm(*training(rows_and_models, "tiny", cut), run=cut)
         assert refused.code == 2 and "torchrun --nproc-per-node 2" in refused.err, refused.err
     last = warm(*training(rows_and_models, "tiny", cut), run=cut, processes=2)
