@@ -12,11 +12,9 @@ from thresher.selection.registry import strategy
 from thresher.selection.top_k import largest_of_groups
 
 STEPS = 100  # of the rows to prune, in which the rows to leave out are counted
-LEARNED = (
-    0.55,
-    0.8,
-)  # shares of the rows learned in time: at most the first, no row is chosen by score; from the second on, all are
-MOST_LEFT_OUT = 0.3  # of all rows, at the hard end
+# The share of rows learned in time up to which the scores are not used at all, and from which they are used fully.
+LEARNED = (0.55, 0.8)
+MOST_LEFT_OUT = 0.3  # share of all rows that may be left out at the hard end
 
 
 @strategy(
@@ -70,24 +68,26 @@ def recommended(rows: Candidates, *, learned: float = 0.88, least: float = 0.65,
         if not 0 <= value <= 1:
             raise UserError(f"strategy 'recommended': option '{option}' is {value:g}; it must be from 0 to 1")
     correctness = rows.scores[1] * rows.signs[1]  # as it is, not oriented
-    trust = trust_in(correctness)
+    in_time = learned_in_time(correctness)
+    trust = trust_in(in_time)
     by_chance = largest_of_groups(
         rows.u,
         rows.tie,
         rows.group,
         (rows.sizes * (1 - trust) * rows.n_target / len(rows.tie)).astype(np.int64),
     )
-    b = round(trust * left_out(rows, correctness, learned))
+    hardest_first = np.lexsort((rows.tie, rows.score))[::-1]
+    b = round(trust * left_out(correctness[hardest_first], rows.prune, rows.n_target, learned))
     # Drawn rows have one key above every score, so that the hash decides among them; if left out, they come last all the same.
     sampled = rows.u > 1 - sample * (1 - rows.prune)
     # Without trust the rows that the draw leaves to fill up are the next of it.
     key = np.where(sampled, np.nextafter(rows.score.max(), np.inf), rows.score) if trust else rows.u
-    key[np.lexsort((rows.tie, rows.score))[::-1][:b]] = -np.inf
+    key[hardest_first[:b]] = -np.inf
     of_each_class = np.minimum(rows.sizes, int(least * trust * rows.n_target / rows.n_groups))
     first = np.where(rows.protected | by_chance, np.inf, key)
     keep = by_chance | largest_of_groups(first, rows.tie, rows.group, of_each_class)
     note = (
-        f"the model that scored the rows learned {learned_in_time(correctness):.0%} of them by the middle of its training:"
+        f"the model that scored the rows learned {in_time:.0%} of them by the middle of its training:"
         f" {by_chance.sum():,} of the {rows.n_target:,} kept rows are drawn at random, class by class; scores of a longer"
         " training, or of `--proxy frozen`, choose more of them"
     )
@@ -103,25 +103,31 @@ def learned_in_time(correctness: Numbers) -> float:
     return float((correctness >= 0.5).mean())
 
 
-def trust_in(correctness: Numbers) -> float:
-    """How far the scores of a training are to be trusted, from 0 to 1, by what it has learned.
+def trust_in(in_time: float) -> float:
+    """How much the scores of a training count, from 0 to 1, by the share of the rows that it learned in time.
 
-    >>> trust_in(np.ones(4)), trust_in(np.zeros(4))
+    >>> trust_in(0.9), trust_in(0.5)
     (1.0, 0.0)
     """
     low, high = LEARNED
-    return float(np.clip((learned_in_time(correctness) - low) / (high - low), 0, 1))
+    return float(np.clip((in_time - low) / (high - low), 0, 1))
 
 
-def left_out(rows: Candidates, correctness: Numbers, learned: float) -> int:
-    """The fewest of the hardest rows without which the n_target that follow have a mean correctness of at least `learned`."""
-    in_order = correctness[np.lexsort((rows.tie, rows.score))[::-1]]  # hardest first
+def left_out(correctness: Numbers, prune: float, n_target: int, learned: float) -> int:
+    """The fewest of the hardest rows without which the `n_target` that follow have a mean correctness of at least `learned`.
+
+    `correctness` (N,) is in the order of hardness, the hardest row first.
+
+    >>> left_out(np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]), 0.5, 5, 1.0)
+    2
+    """
+    n = len(correctness)
 
     def first(step: int) -> int:
-        return min(round(rows.prune * len(in_order) * step / STEPS), int(MOST_LEFT_OUT * len(in_order)))
+        return min(round(prune * n * step / STEPS), int(MOST_LEFT_OUT * n))
 
     def enough(step: int) -> bool:
-        kept = in_order[first(step) :][: rows.n_target]
+        kept = correctness[first(step) :][:n_target]
         return not len(kept) or exact_mean(kept) >= learned
 
     return first(bisect_left(range(STEPS), True, key=enough))
