@@ -11,7 +11,7 @@ from typing import Literal
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows.read.raw import COMPRESSED
-from thresher.run.outputs import is_product
+from thresher.run.outputs import is_product, with_home
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -80,10 +80,7 @@ def expanded(source: str | Path) -> Path:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(source)):
         raise UserError(f"{shown(source, 1000)}: a URL; rows are read from local files, so download it first")
-    try:
-        return Path(source).expanduser()
-    except RuntimeError as error:
-        raise UserError(f"{shown(source, 1000)}: there is no such user; write the path in full") from error
+    return with_home(source)
 
 
 def _without_products(source: str, found: list[Path]) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from thresher.errors import UserError
 from thresher.run.layout import HOME, REPORT
 from thresher.run.manifest import FILE
+from thresher.wording import shown
 
 # A folder with this file is all thresher's.
 WHOLE = {"stack.yaml": "a stack", "study.json": "a study"}
@@ -31,10 +32,23 @@ def as_place(given: str | Path) -> Path:
     """
     if not str(given).strip():
         raise UserError("an empty path was given (a variable that is not set?); give a file or a folder")
+    return with_home(given)
+
+
+def with_home(given: str | Path) -> Path:
+    """A path with `~` replaced by the home of a user.
+
+    Raises UserError: the home of a user who is not known.
+
+    >>> with_home("~nobody of that name/rows.csv")
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: ~nobody of that name/rows.csv: there is no such user; write the path in full
+    """
     try:
         return Path(given).expanduser()
     except RuntimeError as error:
-        raise UserError(f"{given}: there is no such user; write the path in full") from error
+        raise UserError(f"{shown(given, 1000)}: there is no such user; write the path in full") from error
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
