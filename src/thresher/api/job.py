@@ -91,7 +91,8 @@ def run(
         config = RunConfig(data=data_config(rows, test))
     arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
     config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
-    config = with_arguments(config, {"margin": margin}, "how_much")  # whose most_seeds are others
+    # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
+    config = with_arguments(config, {"margin": margin}, "how_much")
     if score_options is not None:
         plain = {name: dict(values) for name, values in score_options.items()}
         config = changed(config, "score", {"options": plain})

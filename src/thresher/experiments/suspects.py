@@ -49,11 +49,11 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         if not scored.measured():
             raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
 
-        def told(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
+        def signals_of(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
             signals, checkpoints = read_signals(scored, training)
             return signals.select(cs.by_name(*SIGNALS, require_all=False)), checkpoints
 
-        runs = [told(training) for training in scored.measured()]
+        runs = [signals_of(training) for training in scored.measured()]
         signals = [one for one, _ in runs]
         try:
             probabilities, early = mean_probabilities(signals), early_probabilities(runs)
