@@ -17,6 +17,7 @@ from thresher.errors import UserError
 from thresher.nlu.page.figures import errors_figure, headline
 from thresher.nlu.page.write import content, write_page
 from thresher.nlu.stack.config import StackConfig
+from thresher.run.integrity import write_json, write_table
 
 HOSTILE = "<script>window.hacked=1</script>\"'\x1b[31m"
 DOMAINS = ("alarm", "music", HOSTILE)
@@ -84,15 +85,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "entropy": [{"domain": domain, **row} for domain in DOMAINS],
         "seconds": 4000.0,
     }
-    (folder / "results.json").write_text(json.dumps(results))
-    (folder / "study.json").write_text(
-        json.dumps({"made_with": "x", "config": StackConfig().model_dump(mode="json")})
-    )
+    write_json(folder / "results.json", results)
+    write_json(folder / "study.json", {"made_with": "x", "config": StackConfig().model_dump(mode="json")})
     rng = np.random.default_rng(0)
     scores = {name: rng.normal(size=60) for name in ("vog", "vog_class", "vog_dataset", "trail_entropy")}
-    pl.DataFrame({"id": range(60), "domain": list(DOMAINS) * 20, **scores}).write_parquet(
-        folder / "scores.parquet"
-    )
+    table = pl.DataFrame({"id": range(60), "domain": list(DOMAINS) * 20, **scores})
+    write_table(folder / "scores.parquet", table)
     write_page(folder)
     return folder
 
@@ -174,6 +172,15 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         write_page(tmp_path)
     (tmp_path / "study.json").write_text("{}")
     with pytest.raises(UserError, match="no results yet"):
+        write_page(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["study.json", "results.json", "scores.parquet"])
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}"])
+def test_a_damaged_file_of_a_study_is_named(study: Path, name: str, content: str, tmp_path: Path) -> None:
+    shutil.copytree(study, tmp_path, dirs_exist_ok=True)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=rf"{name}: damaged .*; the `thresher nlu study` command that made it"):
         write_page(tmp_path)
 
 

@@ -18,6 +18,7 @@ from thresher.nlu.metrics import counts, dcer
 from thresher.nlu.rows import as_table
 from thresher.nlu.study.cells import run_cells
 from thresher.nlu.study.run import planned, run_study, without_test_texts
+from thresher.run.integrity import read_json
 
 PLAN = {0.5: ("random", "vog-dataset")}
 
@@ -47,7 +48,7 @@ def _run(models: Path, out: Path) -> dict[str, Any]:
 
 def test_every_figure_follows_from_the_stored_answers(study: tuple[Path, dict[str, Any]]) -> None:
     folder, results = study
-    assert json.loads((folder / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert read_json(folder / "results.json") == json.loads(json.dumps(results))
     test = pl.read_parquet(folder / "test.parquet")
     errors: dict[tuple[str, int], float] = {}
     for file in (folder / "cells").glob("*.json"):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 from transformers import DataCollatorWithPadding, Trainer, TrainerCallback
+from transformers.hyperparameter_search import RayTuneBackend
 
 import thresher as th
 import tiny_trainers as make
@@ -247,7 +248,8 @@ def test_each_further_training_is_recorded_in_a_folder_of_its_own(tmp_path, caps
     assert not (tmp_path / "run-4" / "run.yaml").exists()
 
 
-def test_every_trial_of_a_search_is_recorded(tmp_path):
+def test_every_trial_of_a_search_is_recorded(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
     trainer = Trainer(
         model_init=lambda: make.sequence_model("bert"),
         args=bert(tmp_path, num_train_epochs=1).args,
@@ -256,12 +258,18 @@ def test_every_trial_of_a_search_is_recorded(tmp_path):
     )
     th.watch(trainer, tmp_path / "run", vog=16)
     diet = th.prune_while_training(trainer, "data-diet", options={"prune": 0.5})
+
+    def run(self: RayTuneBackend, trainer: Trainer, n_trials: int, direction: str) -> None:
+        for rate in (1e-2, 1e-2, 1e-3)[:n_trials]:
+            trainer.train(trial={"learning_rate": rate})
+            assert [epoch["rows"] for epoch in diet.facts()["epochs"]] == [make.ROWS]
+
     # A search trains the same Trainer, which makes a new model for each trial.
-    for _ in range(3):
-        trainer.train()
-        assert [epoch["rows"] for epoch in diet.facts()["epochs"]] == [make.ROWS]
+    monkeypatch.setattr(RayTuneBackend, "is_available", staticmethod(lambda: True))
+    monkeypatch.setattr(RayTuneBackend, "run", run)
+    trainer.hyperparameter_search(n_trials=3, backend="ray")
     trials = [make.signals_of(tmp_path / name)[0] for name in ("run", "run-2", "run-3")]
-    assert trials[0].equals(trials[1]) and trials[0].equals(trials[2])
+    assert trials[0].equals(trials[1]) and not trials[0].equals(trials[2])
     assert left_on(trainer) == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -16,10 +15,12 @@ from thresher.nlu.page import figures
 from thresher.report.format import duration, interval, percent
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
 from thresher.report.page import page_environment
-from thresher.run import files, parquet
+from thresher.run import files
+from thresher.run.integrity import read_facts, read_table
 from thresher.run.outputs import as_place
 
 TEMPLATE = Path(__file__).with_name("template")
+AGAIN = "the `thresher nlu study` command that made it makes it again"
 
 
 def write_page(study: str | Path) -> Path:
@@ -31,16 +32,16 @@ def write_page(study: str | Path) -> Path:
     Raises
     ------
     UserError
-        not a study folder, one without results yet, or a place that cannot be written.
+        not a study folder, one without results yet, a damaged file, or a place that cannot be written.
     """
     folder = as_place(study)
     if not (folder / "study.json").is_file():
         raise UserError(f"{folder}: not a study folder (no study.json); make one with `thresher nlu study`")
     if not (folder / "results.json").is_file():
         raise UserError(f"{folder}: no results yet; finish `thresher nlu study` first")
-    facts, results = (json.loads((folder / f"{name}.json").read_text()) for name in ("study", "results"))
+    facts, results = (read_facts(folder / f"{name}.json", AGAIN) for name in ("study", "results"))
     path = folder / "nlu.html"
-    files.write(path, render(facts, results, parquet.read(folder / "scores.parquet")))
+    files.write(path, render(facts, results, read_table(folder / "scores.parquet", AGAIN)))
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,8 @@ from thresher.nlu.study.tables import study_tables
 from thresher.nlu.study.techniques import kept_ids, technique
 from thresher.progress import say
 from thresher.rows import normalised
-from thresher.run.files import as_json, digest, write
+from thresher.run.files import digest
+from thresher.run.integrity import read_facts, write_json, write_table
 from thresher.run.lock import lock
 from thresher.run.outputs import as_place
 
@@ -101,7 +101,7 @@ def run_study(
             cells = planned(pools, scores, plan, upto, config.seed)
             facts = run_cells(folder, cells, config, made_with, workers, same_steps)
             results = study_tables(folder, cells, facts, list(tests))
-            write(folder / "results.json", as_json(results))
+            write_json(folder / "results.json", results)
         say(f"nlu study: {len(facts)} stacks, {time.monotonic() - started:,.0f} s in this call")
     return results
 
@@ -137,7 +137,7 @@ def _begin(
 ) -> StackConfig:
     """Write study.json and the tables; returns the settings with `auto` as resolved when the study began."""
     file = folder / "study.json"
-    begun = json.loads(file.read_text()) if file.is_file() else None
+    begun = read_facts(file, "choose another --out") if file.exists() else None
     if begun and begun["made_with"] != made_with:
         raise UserError(
             f"{folder}: holds a study of other rows, test rows or settings, or of an earlier version; choose another --out"
@@ -145,7 +145,7 @@ def _begin(
     config = settled_stack(config, StackConfig(**begun["config"]) if begun else None)
     facts = {"made_with": made_with, "same_steps": same_steps, "config": config.model_dump(mode="json")}
     # Written first, so that the folder of a killed study is recognised.
-    write(file, as_json(facts))
+    write_json(file, facts)
     for name, table in tables.items():
-        write(folder / f"{name}.parquet", table.write_parquet)
+        write_table(folder / f"{name}.parquet", table)
     return config
