@@ -315,6 +315,27 @@ def test_a_rasa_file_is_written_back_as_it_stood(domain: str | None, tmp_path: P
     assert (tmp_path / "again.yml").read_text() == (tmp_path / "kept.yml").read_text()
 
 
+def test_the_other_keys_of_a_rasa_file_are_written_back(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    responses = 'responses:\n  utter_hi:\n  - text: "Hi: {name}"\n'
+    (tmp_path / "a.yml").write_text(f'version: "2.0"\n{responses}{BOT.partition(chr(10))[2]}\nstories: []\n')
+    (tmp_path / "b.yml").write_text(
+        "nlu:\n- intent: bye\n  examples: |\n    - see you\nstories:\n- story: a\n"
+    )
+    read = load_utterances(tmp_path)
+    assert "b.yml: an earlier file has stories too" in capfd.readouterr().err
+    save_utterances(read.rows, tmp_path / "kept.yml", rest=read.rest)
+    found = yaml.safe_load((tmp_path / "kept.yml").read_text())
+    assert {name: found[name] for name in found if name != "nlu"} == {
+        "version": "2.0",
+        "responses": {"utter_hi": [{"text": "Hi: {name}"}]},
+        "stories": [],
+    }
+    assert {"travel/book", "greet", "bye"} <= {block.get("intent", "").removeprefix("default/") for block in found["nlu"]}
+    assert load_utterances(tmp_path / "kept.yml").rest == read.rest
+
+
 def test_a_row_that_was_changed_is_written_as_it_is_now(tmp_path: Path) -> None:
     (tmp_path / "nlu.yml").write_text(BOT)
     rows = load_utterances(tmp_path / "nlu.yml").rows
@@ -342,7 +363,6 @@ def test_a_folder_of_a_rasa_project_is_its_files_with_examples(
     for source in (tmp_path, f"{tmp_path}/**/*.y*ml"):
         assert sorted(load_utterances(source).rows["text"]) == ["hi", "see you"]
     said = capfd.readouterr().err
-    assert "nlu.yml: only 'nlu' is read; rules would not be written back" in said
     assert "nlu.yml line 5: 'hello' has no dash before it, so it is no example" in said
     (tmp_path / "data/nlu_train.yml").write_text("nlu:\n- intent: bye\n  examples: |\n    - ciao\n")
     (tmp_path / "data/nlu_test.yml").write_text("nlu:\n- intent: bye\n  examples: |\n    - bye\n")

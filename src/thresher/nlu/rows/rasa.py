@@ -1,7 +1,7 @@
 """Rasa's training data: YAML with intents and examples, entities `[nine am](time)` or `[nine am]{"entity": "time"}`.
 
 Roles, groups, values and metadata have no place in a row; `Utterance.rasa` keeps the example as it stands, and it is written
-back like that. Synonyms, lookup tables and regular expressions are the `rest` of a file.
+back like that. Synonyms, lookup tables, regular expressions and the other keys of a file (stories, responses) are its `rest`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 
 from thresher.errors import UserError
 from thresher.nlu.rows.table import BadRow, Parsed, Slot, Utterance, squeezed
-from thresher.progress import say, warn
+from thresher.progress import warn
 from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import utf8, without_mark
 from thresher.wording import listed, shown
@@ -26,6 +26,7 @@ DEFAULT_DOMAIN = "default"
 _ENTITY = re.compile(r"\[([^\[\]]*)\](?:\(([^()]*)\)|(\{[^{}]*\}))")
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_/.+-]*")
 _BROKEN = re.compile(r"\[[^\[\]]*\][({\[]")
+_VERSION = re.compile(r"^version\s*:.*\n", re.MULTILINE)
 
 
 def parse(example: str) -> tuple[str, tuple[Slot, ...]]:
@@ -74,7 +75,7 @@ def has_examples(path: Path) -> bool:
 
 
 def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]:
-    """The examples of some files, each with its line, and the other blocks of their `nlu` lists, as YAML.
+    """The examples of some files, each with its line, and the rest of them, as YAML: blocks of `nlu`, then other keys.
 
     Without `domain`, an intent `domain/intent` names one, and others are of `DEFAULT_DOMAIN`; with it, all are of that one.
 
@@ -84,21 +85,22 @@ def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]
         broken YAML, or no list under `nlu`.
     """
     parsed: list[tuple[str, Any]] = []
-    rest = ""
+    rest, keys = "", dict[str, str]()
     for path in paths:
         text, root = _root(path)
         blocks = _get(root, "nlu")
         if not isinstance(blocks, yaml.SequenceNode):
             raise UserError(f"{path}: no list under 'nlu'; Rasa keeps its examples there")
-        others = [key.value for key, _ in root.value if key.value not in ("version", "nlu")]
-        if others:
-            say(f"{path}: only 'nlu' is read; {listed(others)} would not be written back")
+        found = {str(key.value): _as_key(text, key, value) for key, value in root.value if key.value != "nlu"}
+        if twice := [name for name in found if name != "version" and name in keys]:
+            warn(f"{path}: an earlier file has {listed(twice)} too; what this one says there is not written back")
+        keys |= {name: lines for name, lines in found.items() if name not in keys}
         for block in blocks.value:
             if _get(block, "intent") is None:
                 rest += _as_item(text, block)
             else:
                 parsed += [(f"{path} line {line}", row) for line, row in _rows(block, path, domain)]
-    return parsed, rest
+    return parsed, rest + "".join(keys.values())
 
 
 def _root(path: Path) -> tuple[str, Any]:
@@ -119,6 +121,11 @@ def _as_item(text: str, block: Any) -> str:
     return (
         "\n".join([f"- {first}", *(f"  {margin.sub('', line, count=1)}".rstrip() for line in others)]) + "\n"
     )
+
+
+def _as_key(text: str, key: Any, value: Any) -> str:
+    """A key of the file and what it holds, as they stand."""
+    return text[key.start_mark.index : value.end_mark.index].rstrip() + "\n"
 
 
 def _rows(block: Any, path: Path, domain: str | None) -> Iterator[tuple[int, Any]]:
@@ -202,7 +209,8 @@ def write(rows: Iterable[Utterance], rest: str = "") -> str:
     for row in rows:
         intent, metadata, *example = _as_it_stood(row)
         groups.setdefault((intent, _json(metadata)), []).append((example[0], example[1]))
-    lines = ['version: "3.1"', "nlu:"]
+    version = _VERSION.search(rest)
+    lines = [version[0].rstrip() if version else 'version: "3.1"', "nlu:"]
     for (intent, metadata), examples in groups.items():
         lines.append(f"- intent: {_scalar(intent)}")
         lines += [] if metadata == "null" else [f"  metadata: {metadata}"]
@@ -213,7 +221,7 @@ def write(rows: Iterable[Utterance], rest: str = "") -> str:
                 lines += [f"    metadata: {_json(about)}"] if about else []
         else:
             lines += ["  examples: |", *(f"    - {text}" for text, _ in examples)]
-    return "\n".join(lines) + "\n" + rest
+    return "\n".join(lines) + "\n" + _VERSION.sub("", rest)
 
 
 def _scalar(text: str) -> str:
