@@ -79,7 +79,7 @@ def test_signals_that_were_removed_to_save_space_are_named(call: Call, run: Path
 
 def test_an_epoch_that_the_training_did_not_reach_is_refused(call: Call, run: Path) -> None:
     told = refused(call, "score", run, "--score-option", "el2n.epoch=99")
-    assert "el2n.epoch is 99, and the training ended at epoch 2" in told
+    assert "el2n.epoch is 99, and the training ends at epoch 2" in told
 
 
 def test_a_closed_output_ends_no_command(call: Call, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,9 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_of_a_study_is_named(study: Path, name: str, content: str, tmp_path: Path) -> None:
     shutil.copytree(study, tmp_path, dirs_exist_ok=True)
     (tmp_path / name).write_text(content)
-    with pytest.raises(UserError, match=rf"{name}: damaged .*; the `thresher nlu study` command that made it"):
+    with pytest.raises(
+        UserError, match=rf"{name}: damaged .*; the `thresher nlu study` command that made it"
+    ):
         write_page(tmp_path)
 
 

@@ -332,7 +332,9 @@ def test_the_other_keys_of_a_rasa_file_are_written_back(
         "responses": {"utter_hi": [{"text": "Hi: {name}"}]},
         "stories": [],
     }
-    assert {"travel/book", "greet", "bye"} <= {block.get("intent", "").removeprefix("default/") for block in found["nlu"]}
+    assert {"travel/book", "greet", "bye"} <= {
+        block.get("intent", "").removeprefix("default/") for block in found["nlu"]
+    }
     assert load_utterances(tmp_path / "kept.yml").rest == read.rest
 
 

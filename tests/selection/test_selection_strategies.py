@@ -187,6 +187,9 @@ def test_keys_are_never_nan_or_infinite_upwards(name: str, scale: float) -> None
     [
         ("softmax", {"temperature": 0.0}, "'temperature' is 0; it must be above 0"),
         ("softmax", {"temperature": -1.0}, "'temperature' is -1; it must be above 0"),
+        ("softmax", {"temperature": 1e-320}, "it must be finite and at least 1e-200"),
+        ("softmax", {"temperature": float("inf")}, "it must be finite and at least 1e-200"),
+        ("softmax", {"temperature": float("nan")}, "'temperature' is nan; it must be above 0"),
         ("linear", {"eps": 0.0}, "'eps' is 0; it must be above 0 and at most 1"),
         ("linear", {"eps": 1.5}, "'eps' is 1.5; it must be above 0 and at most 1"),
         ("mixed", {"eps": 0.0}, "'eps' is 0; it must be above 0 and at most 1"),

@@ -103,6 +103,8 @@ def check_engine(place: Place, store: str | None = None) -> None:
     >>> check_engine(LOCAL)
     """
     find_engine(place.engine)[1](place)
+    if place.address and place.engine == "local":
+        raise UserError(f"--address {place.address} is of a Ray cluster; give --engine ray, or leave it out")
     if store and place.engine == "local":
         raise UserError(
             f"--store {store} is for an engine on other machines; give --engine ray, or leave it out"

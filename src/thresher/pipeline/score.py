@@ -49,11 +49,29 @@ def ready(run: Run, settings: ScoreConfig) -> None:
     last = read_table(
         run.signals(trainings[0]) / "checkpoints.parquet", f"`thresher measure {run}` measures it again"
     )["epoch"].max()
-    options = resolved(run, settings).get("options", {})
+    if isinstance(last, float):
+        refuse_epochs(settings, last)
+
+
+def refuse_epochs(settings: ScoreConfig, last: float) -> None:
+    """Refuse a score at an epoch that the training does not reach.
+
+    Raises UserError: one line that names the option and the last epoch.
+
+    >>> refuse_epochs(ScoreConfig(options={"el2n": {"epoch": 99}}), 3)
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: el2n.epoch is 99, and the training ends at epoch 3
+    """
+    if not settings.options:
+        return
+    from thresher.scores import check_options
+
+    options = check_options({name: dict(values) for name, values in settings.options.items()})
     for name in settings.options:
         epoch = options[name].get("epoch")
-        if isinstance(epoch, int | float) and isinstance(last, float) and epoch > max(1.0, 1.5 * last):
-            raise UserError(f"{name}.epoch is {epoch:g}, and the training ended at epoch {last:g}")
+        if isinstance(epoch, int | float) and epoch > max(1.0, 1.5 * last):
+            raise UserError(f"{name}.epoch is {epoch:g}, and the training ends at epoch {last:g}")
 
 
 @step(

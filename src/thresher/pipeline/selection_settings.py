@@ -9,7 +9,9 @@ import polars as pl
 
 from thresher.config import SIGNALS, RunConfig, SelectConfig
 from thresher.errors import UserError
+from thresher.pipeline.proxy import has_proxy, proxy_config
 from thresher.run import Run
+from thresher.training.words import are_wanted
 from thresher.wording import listed, shown
 
 
@@ -31,12 +33,12 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
 
 
 def refuse_unmeasured(config: RunConfig) -> None:
-    """Refuse a score whose signals are not going to be measured, before hours are spent on training.
+    """Refuse a score whose signals are not going to be measured, and an epoch that no training will reach, before training.
 
     Raises
     ------
     UserError
-        one line that names the score and the signal.
+        one line that names the score, what it needs, and the setting that gives it.
 
     >>> from thresher.config import DataConfig, MeasureConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
@@ -45,19 +47,38 @@ def refuse_unmeasured(config: RunConfig) -> None:
     ...
     thresher.errors.UserError: score vog needs gradient_gram, which measure.signals leaves out; add it, or give another --by
     """
+    from thresher.pipeline.score import refuse_epochs
     from thresher.scores import scores
     from thresher.selection import find
 
+    scorer = proxy_config(config) if has_proxy(config) else config
+    if scorer.train.max_steps is None:
+        refuse_epochs(config.score, scorer.train.epochs)
     entry = find(config.select.strategy)
     if not entry.reads_score:
         return
-    left_out = set(SIGNALS) - set(config.measure.signals)
+    without = _unmeasured(config, scorer)
     known = scores()
     for name in (one.strip() for one in entry.score(config.select.by).split(",")):
-        for signal in sorted(left_out & set(known[name].needs if name in known else ())):
-            raise UserError(
-                f"score {name} needs {signal}, which measure.signals leaves out; add it, or give another --by"
-            )
+        for signal in (one for one in (known[name].needs if name in known else ()) if one in without):
+            raise UserError(f"score {name} needs {signal}, which {without[signal]}, or give another --by")
+
+
+def _unmeasured(config: RunConfig, scorer: RunConfig) -> dict[str, str]:
+    """The signals that a run will not have, each with why and the remedy; `scorer`: the settings of the run or its proxy."""
+    train, frozen = scorer.train, scorer.model.freeze
+    without = {
+        name: "measure.signals leaves out; add it" for name in set(SIGNALS) - set(config.measure.signals)
+    }
+    if not config.measure.features and not frozen:
+        without["features"] = "is measured with --features; add it"
+    if not are_wanted(config, config.measure):
+        without["word_margin"] = "is measured with --words; add it"
+    if train.folds == 0 or (train.folds == "auto" and not frozen):
+        without["held_out_logits"] = "comes from cross-validation; add --folds 5"
+    if train.max_steps == 1:
+        without["gradient_gram"] = "takes two checkpoints, and this training has one; train for more steps"
+    return without
 
 
 def score_columns() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from thresher.errors import UserError
 from thresher.pipeline.hold_out import held_out_lines
 from thresher.pipeline.own_files import refuse_strange
 from thresher.pipeline.test_rows import place_of, report_audit, set_test
-from thresher.progress import say
+from thresher.progress import say, warn
 from thresher.rows import Rows, audit, audit_lines, save_rows
 from thresher.rows.origin import content_of
 from thresher.rows.store import source_of
@@ -23,6 +24,7 @@ from thresher.run.integrity import table_problem, write_json
 from thresher.run.layout import HOME, Layout
 from thresher.run.manifest import HeldOut, Manifest, Recorded, Source, write_manifest
 from thresher.training.folds import folds_of
+from thresher.wording import shown
 
 
 def data_config(rows: Rows, test: Any) -> DataConfig:
@@ -120,6 +122,7 @@ def start(
         for line in held_out_lines(rows, config.how_much.margin):
             say(line)
         report_audit(audit_lines(found), found)
+        warn_of_idle_protection(rows, config.select.protect)
     layout = Layout(folder)
     save_rows(rows, layout.rows_file)
     if test is not None:
@@ -143,6 +146,14 @@ def start(
     )
     write_manifest(folder, manifest)
     return Run(folder, manifest)
+
+
+def warn_of_idle_protection(rows: Rows, protect: Sequence[str]) -> None:
+    """Warn, before hours are spent on training, of rows to protect that are not there."""
+    for text in protect:
+        column, _, value = text.partition("=")
+        if column in rows.table.columns and not (rows.table[column] == value).any():
+            warn(f"protect '{shown(text)}' matches no row")
 
 
 def resume(run: Run, rows: Rows, test: Rows | None, data: DataConfig) -> Run:

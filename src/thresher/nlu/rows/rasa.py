@@ -93,7 +93,9 @@ def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]
             raise UserError(f"{path}: no list under 'nlu'; Rasa keeps its examples there")
         found = {str(key.value): _as_key(text, key, value) for key, value in root.value if key.value != "nlu"}
         if twice := [name for name in found if name != "version" and name in keys]:
-            warn(f"{path}: an earlier file has {listed(twice)} too; what this one says there is not written back")
+            warn(
+                f"{path}: an earlier file has {listed(twice)} too; what this one says there is not written back"
+            )
         keys |= {name: lines for name, lines in found.items() if name not in keys}
         for block in blocks.value:
             if _get(block, "intent") is None:
