@@ -8,7 +8,6 @@ from thresher.errors import UserError
 from thresher.selection.candidates import Candidates, Numbers
 from thresher.selection.registry import strategy
 
-
 LEAST = 1e-200  # keys of a smaller temperature are not finite
 
 

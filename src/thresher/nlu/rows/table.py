@@ -72,7 +72,7 @@ class Labels:
 class Read(NamedTuple):
     """A table of the columns in `SCHEMA`, one line for every row that was passed over, and the rest of the file.
 
-    `rest` is what a Rasa file has beside examples (synonyms, lookup tables, regular expressions, stories, responses); see `save_utterances`.
+    `rest` is what a Rasa file has beside examples (synonyms, lookup tables, stories, responses); see `save_utterances`.
     """
 
     rows: pl.DataFrame
