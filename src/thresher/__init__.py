@@ -2,7 +2,7 @@
 
 >>> import thresher as th
 >>> sorted(th.__all__)[:4]
-['Run', 'UserError', '__version__', 'compare']
+['Run', 'UserError', '__version__', 'be_quiet']
 """
 
 # The names of thresher.api reach a type checker by a star import, so that they are listed once.
@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "UserError",
     "__version__",
+    "be_quiet",
     "compare",
     "explain",
     "finish_recording",

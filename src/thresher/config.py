@@ -44,6 +44,15 @@ class DataConfig(_Section):
         description="skip test rows with a label that no training row has, instead of refusing them",
     )
 
+    @field_validator("test")
+    @classmethod
+    def _given(cls, test: str | None) -> str | None:
+        if test is not None and not test.strip():
+            raise ValueError(
+                "--test is an empty path (a variable that is not set?); give a file, or leave it out"
+            )
+        return test
+
 
 class ModelConfig(_Section):
     """The encoder and the classification head."""

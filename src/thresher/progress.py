@@ -12,7 +12,14 @@ _quiet = False
 
 
 def be_quiet(quiet: bool = True) -> None:
-    """Switch progress bars and status lines off, or on again, for this process."""
+    """Switch the progress bars and status lines of thresher off, or on again with `quiet=False`, for this process.
+
+    Results and errors are as before, and warnings are still printed. On the command line it is the option `--quiet`.
+
+    >>> be_quiet()
+    >>> say("not printed")
+    >>> be_quiet(False)
+    """
     global _quiet
     _quiet = quiet
 

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from thresher import UserError
+import thresher
+from thresher import UserError, progress
+from thresher.models.encoder import resolve
+from thresher.nlu.page.write import write_page
+from thresher.nlu.rows import load_utterances
 from thresher.pipeline.own_files import claim, clear, products, refuse_strange, refuse_unlisted
+from thresher.rows.find import find
+from thresher.run import Run
 from thresher.run.outputs import as_place, check_output, is_product
+from thresher.settings import checked
 
 
 @pytest.fixture
@@ -101,3 +108,37 @@ def test_a_run_yaml_of_another_program_is_not_a_run(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("a: 1")
     with pytest.raises(UserError, match=r"run\.yaml that is not a run's"):
         refuse_strange(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "an empty path was given"),
+        (" ", "an empty path was given"),
+        ("~nobody of that name/x", "there is no such user"),
+        ("x" * 300, "no file can have this name"),
+        ("a/" * 3000, "no file can have this name"),
+        ("a\0b", "no file can have this name"),
+    ],
+)
+def test_paths_that_are_none_are_refused_in_the_place_of_rows_folders_and_models(
+    given: str, said: str, tmp_path: Path
+) -> None:
+    for use in (as_place, find, resolve, Run.open, write_page, load_utterances):
+        with pytest.raises(UserError, match=said) as refused:
+            use(given)
+        assert len(str(refused.value)) < 200 and "\n" not in str(refused.value)
+
+
+def test_an_empty_path_of_test_rows_is_refused() -> None:
+    with pytest.raises(UserError, match="--test is an empty path"):
+        checked({"data": {"train": "a.jsonl", "test": "", "text": "t", "label": "l"}})
+
+
+def test_be_quiet_stops_lines_about_steps_and_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    thresher.be_quiet()
+    progress.say("hidden")
+    progress.warn("shown")
+    thresher.be_quiet(False)
+    progress.say("said")
+    assert capsys.readouterr().err == "warning: shown\nsaid\n"

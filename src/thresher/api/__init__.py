@@ -16,9 +16,11 @@ from thresher.api.steps import compare, measure, report, score, select
 from thresher.pipeline.diet import prune_while_training
 from thresher.pipeline.record import record
 from thresher.pipeline.watch import finish_recording, watch
+from thresher.progress import be_quiet
 from thresher.rows import load
 
 __all__ = [
+    "be_quiet",
     "compare",
     "explain",
     "finish_recording",

