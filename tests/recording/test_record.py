@@ -166,6 +166,17 @@ def test_a_full_disk_ends_no_training_and_finish_can_be_called_again(tmp_path, m
     assert make.signals_of(tmp_path / "run")[0]["correct"].list.len().to_list() == [3, 3]
 
 
+def test_a_recording_after_a_crash_says_that_it_starts_anew(tmp_path, capsys):
+    crashed = th.record(tmp_path / "run")
+    crashed.note([0, 1], TWO, [0, 1], 0)
+    crashed.note([0, 1], TWO, [0, 1], 1)
+    assert capsys.readouterr().err == ""
+    with th.record(tmp_path / "run") as recorder:
+        recorder.note([0, 1], TWO, [0, 1], 0)
+    assert capsys.readouterr().err.count("holds a recording that was not finished; it is removed") == 1
+    assert make.signals_of(tmp_path / "run")[0]["correct"].list.len().to_list() == [1, 1]
+
+
 def test_an_exception_in_the_loop_leaves_no_run_and_passes_through(tmp_path):
     with pytest.raises(KeyboardInterrupt), th.record(tmp_path / "run") as recorder:
         recorder.note([0, 1], TWO, [0, 1], 0)

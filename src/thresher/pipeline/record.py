@@ -39,7 +39,8 @@ def record(
 
     Then `th.score("RUN")`, `th.select("RUN", prune=0.45, by="el2n")` and `th.report("RUN")`. Scores of the logits are known:
     EL2N, forgetting, margins, AUM, cartography; those of gradients (VoG, GraNd, TracIn) are not. Without `with`, call
-    `recorder.finish()` after the training. With several processes each notes its own rows, and all call `finish`.
+    `recorder.finish()` after the training. A loop that starts again after a crash is recorded anew, from its first step, which a
+    warning says. With several processes each notes its own rows, and all call `finish`.
 
     Parameters
     ----------

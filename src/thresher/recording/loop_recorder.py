@@ -59,6 +59,10 @@ class LoopRecorder:
         self.kind = (0, 0)  # dimensions of the labels, number of classes
         self.failed, self.finished, self.warned = False, False, False
         if self.rank == 0:
+            if store.rank_folders(self.folder):
+                warn(
+                    f"record: {run} holds a recording that was not finished; it is removed, and this one begins at its first step"
+                )
             store.remove(self.folder)
         self.wait()
 
