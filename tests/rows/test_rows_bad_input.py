@@ -387,8 +387,20 @@ def test_a_label_in_another_unicode_form_is_told_apart() -> None:
     assert any("differ only in case, white space or Unicode form" in line for line in found)
 
 
-@pytest.mark.parametrize("content", ["[]", "{", "null"])
-def test_a_saved_dataset_with_a_broken_description_is_named(content: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dataset_info.json", "state.json"])
+@pytest.mark.parametrize("content", ["[]", "{", "null", None])
+def test_a_saved_dataset_with_a_broken_description_is_named(
+    content: str | None, name: str, tmp_path: Path
+) -> None:
     datasets.Dataset.from_dict({"t": ["a", "b"], "y": [0, 1]}).save_to_disk(str(tmp_path / "saved"))
-    (tmp_path / "saved" / "dataset_info.json").write_text(content)
-    assert "not a readable dataset folder" in refusal(tmp_path / "saved")
+    if content is None:
+        (tmp_path / "saved" / name).unlink()
+    else:
+        (tmp_path / "saved" / name).write_text(content)
+    assert f"{tmp_path}/saved: not a readable dataset folder" in refusal(tmp_path / "saved")
+
+
+def test_a_saved_dataset_without_rows_is_named(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_dict({"t": ["a", "b"], "y": [0, 1]})
+    rows.select([]).save_to_disk(str(tmp_path / "saved"))
+    assert f"{tmp_path}/saved: no rows" in refusal(tmp_path / "saved")

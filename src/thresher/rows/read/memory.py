@@ -129,16 +129,21 @@ def write_dataset(dataset: Dataset, folder: Path) -> None:
 
 def is_dataset_folder(path: Path) -> bool:
     """Whether a folder was written by `save_to_disk`."""
-    return (path / "state.json").is_file() or (path / "dataset_dict.json").is_file()
+    if (path / "state.json").is_file() or (path / "dataset_dict.json").is_file():
+        return True
+    return (path / "dataset_info.json").is_file() and any(path.glob("*.arrow"))
 
 
 def open_dataset(path: Path) -> Dataset:
     """The dataset in a folder written by `Dataset.save_to_disk`.
 
-    Raises UserError: the folder contains several splits, or is broken.
+    Raises UserError: the folder contains several splits, no rows, or is broken.
     """
     import datasets
 
+    # datasets 5.2 saves a dataset without rows in no file, and cannot load that again.
+    if (path / "state.json").is_file() and not any(path.glob("*.arrow")):
+        raise UserError(f"{path}: no rows (no .arrow file in this folder); give a source with labelled rows")
     try:
         found = datasets.load_from_disk(str(path))
     except (OSError, ValueError, TypeError, AttributeError, LookupError, pa.ArrowException) as error:
