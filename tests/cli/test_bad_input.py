@@ -402,3 +402,18 @@ def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
     trace = Path(told.err.split("its traceback is in ")[1].strip())
     assert "1 / 0" in trace.read_text(encoding="utf-8")
     trace.unlink()
+
+
+def test_a_file_that_may_not_be_used_is_named_whatever_was_being_done(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "R/.thresher/train/step.json")
+
+    monkeypatch.setattr("thresher.run.run.read_manifest", denied)
+    told = call("score", tmp_path)
+    assert told.code == 2
+    assert told.err == (
+        "error: R/.thresher/train/step.json: cannot be used (Permission denied); check the path and its permissions, and run"
+        " the same command again\n"
+    )

@@ -32,6 +32,11 @@ DEFECT = 1
 # 128 + SIGPIPE, as a shell shows it.
 READER_GONE = 141
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+# A file or folder that the user must mend, wherever it is met.
+UNUSABLE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
+    *(errno.ENAMETOOLONG, errno.ENOSPC, errno.EDQUOT),
+)
 OURS = Path(__file__).parents[1]
 
 app = typer.Typer(
@@ -99,9 +104,14 @@ def _outcome(arguments: Sequence[str] | None) -> int:
     except UserError as error:
         return _fail(str(error))
     except OSError as error:
-        if error.errno not in UNWRITABLE or error.filename is not None:
-            return _defect(error, sys.argv[1:] if arguments is None else arguments)
-        return _unwritable(error)
+        if error.errno in UNWRITABLE and error.filename is None:
+            return _unwritable(error)
+        if error.errno in UNUSABLE and error.filename is not None:
+            return _fail(
+                f"{error.filename}: cannot be used ({error.strerror}); check the path and its permissions, and run the same"
+                " command again"
+            )
+        return _defect(error, sys.argv[1:] if arguments is None else arguments)
     except Exception as error:
         if isinstance(error, UsageError):
             return _fail(_usage(error))

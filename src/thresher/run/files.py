@@ -44,6 +44,7 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if callable(content):
             content(temporary)
+            temporary.chmod(file_mode())
         else:
             temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         with temporary.open("rb") as handle:
@@ -56,6 +57,17 @@ def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def file_mode() -> int:
+    """The mode of a new file by the umask; safetensors 0.8 writes files that only their owner may read.
+
+    >>> file_mode() & 0o111
+    0
+    """
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def same_file(source: Path, path: Path) -> bool:
@@ -80,6 +92,8 @@ def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         fill(temporary)
+        for file in (one for one in temporary.rglob("*") if one.is_file()):
+            file.chmod(file_mode())
         if path.exists():
             path.replace(former)
         temporary.replace(path)
