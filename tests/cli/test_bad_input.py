@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -410,7 +411,7 @@ def test_a_file_that_may_not_be_used_is_named_whatever_was_being_done(
     def denied(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "R/.thresher/train/step.json")
 
-    monkeypatch.setattr("thresher.run.run.read_manifest", denied)
+    monkeypatch.setattr(import_module("thresher.run.run"), "read_manifest", denied)
     told = call("score", tmp_path)
     assert told.code == 2
     assert told.err == (
