@@ -405,16 +405,30 @@ def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
     trace.unlink()
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            PermissionError(13, "Permission denied", "R/a.json"),
+            "R/a.json: cannot be used (Permission denied)",
+        ),
+        (
+            IsADirectoryError(21, "Is a directory", "R/a.json"),
+            "R/a.json: cannot be used (Is a directory)",
+        ),
+        (
+            PermissionError("Permission denied (os error 13): R/a.parquet"),
+            "Permission denied (os error 13): R/a.parquet",
+        ),
+    ],
+)
 def test_a_file_that_may_not_be_used_is_named_whatever_was_being_done(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: OSError, said: str, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def denied(*_: object) -> None:
-        raise PermissionError(13, "Permission denied", "R/.thresher/train/step.json")
+        raise error
 
     monkeypatch.setattr(import_module("thresher.run.run"), "read_manifest", denied)
     told = call("score", tmp_path)
     assert told.code == 2
-    assert told.err == (
-        "error: R/.thresher/train/step.json: cannot be used (Permission denied); check the path and its permissions, and run"
-        " the same command again\n"
-    )
+    assert told.err == f"error: {said}; check the path and its permissions, and run the same command again\n"

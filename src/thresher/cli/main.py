@@ -32,6 +32,7 @@ DEFECT = 1
 # 128 + SIGPIPE, as a shell shows it.
 READER_GONE = 141
 UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EIO)
+MEND = "check the path and its permissions, and run the same command again"
 # A file or folder that the user must mend, wherever it is met.
 UNUSABLE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ELOOP),
@@ -107,10 +108,9 @@ def _outcome(arguments: Sequence[str] | None) -> int:
         if error.errno in UNWRITABLE and error.filename is None:
             return _unwritable(error)
         if error.errno in UNUSABLE and error.filename is not None:
-            return _fail(
-                f"{error.filename}: cannot be used ({error.strerror}); check the path and its permissions, and run the same"
-                " command again"
-            )
+            return _fail(f"{error.filename}: cannot be used ({error.strerror}); {MEND}")
+        if isinstance(error, PermissionError):
+            return _fail(f"{error}; {MEND}")  # of polars, which puts the path into the text
         return _defect(error, sys.argv[1:] if arguments is None else arguments)
     except Exception as error:
         if isinstance(error, UsageError):
