@@ -133,15 +133,19 @@ def decision(proofs: Sequence[Facts], search: Search, found: Mapping[str, Any] |
     }
 
 
-def sentence(proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None) -> str:
+def sentence(
+    proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None
+) -> str:
     """The decision in words: that of the last proof, and the shares that did not hold before it."""
     if not proofs:
-        return f"Do not drop any rows: {found['sentence'] if found else ''} The kept file has all rows."
-    told = [f"{one['prune']:.0%} changes accuracy by {interval_text(one, ' points')}" for one in proofs]
-    if holds:
-        more = f" Dropping {told[0]}, more than the margin of {margin:g}." if len(proofs) > 1 else ""
-        return f"{proofs[-1]['sentence']}{more}"
-    return f"Do not drop any rows this way: dropping {', and '.join(told)}; the margin is {margin:g}. The kept file has all rows."
+        return f"Do not drop any rows; the kept file has all of them. {found['sentence'] if found else ''}".rstrip()
+    before = [
+        f"Dropping {one['prune']:.0%} does not hold: accuracy changes by {interval_text(one, ' points')}, with a margin of"
+        f" {margin:g}."
+        for one in proofs[:-1]
+    ]
+    all_kept = [] if holds else ["Do not drop any rows; the kept file has all of them."]
+    return " ".join([*all_kept, proofs[-1]["sentence"], *before])
 
 
 def unproved(run: Run, search: Search) -> Facts:
@@ -153,7 +157,7 @@ def unproved(run: Run, search: Search) -> Facts:
     rows = run.require("select").facts
     dropped = f"{rows['n_rows'] - rows['n_kept']:,} of {rows['n_rows']:,} rows"
     if found and not share:
-        told = f"Do not drop any rows: {found['sentence']} The kept file has all rows."
+        told = sentence([], False, search.how_much.margin, found)
     else:
         how = f" {found['sentence']}" if found else ""
         told = (
