@@ -60,12 +60,16 @@ class Comparison(Result):
 class LargestShare(Result):
     """The largest share of the rows that can be dropped.
 
-    `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `estimate`,
-    `low`, `high`: where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried.
+    `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `candidate`,
+    `candidate_removed`: the largest whose estimated loss lies within the margin, which is no proof; `estimate`, `low`, `high`:
+    where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried; `folds` of the
+    training rows that decided, 0 for one part of them.
     """
 
     fraction: float
     removed: float
+    candidate: float
+    candidate_removed: float
     estimate: float | None
     low: float | None
     high: float | None
@@ -74,6 +78,7 @@ class LargestShare(Result):
     n_validation: int
     margin: float
     validation: float
+    folds: int
     same_steps: bool
     arm: Facts = field(repr=False)
     confirmed: Facts | None = field(repr=False)
