@@ -133,9 +133,7 @@ def decision(proofs: Sequence[Facts], search: Search, found: Mapping[str, Any] |
     }
 
 
-def sentence(
-    proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None
-) -> str:
+def sentence(proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None) -> str:
     """The decision in words: that of the last proof, and the shares that did not hold before it."""
     if not proofs:
         return f"Do not drop any rows; the kept file has all of them. {found['sentence'] if found else ''}".rstrip()
