@@ -55,6 +55,7 @@ def test_the_demo_end_to_end(
         config["train"] |= {"epochs": 1, "checkpoints": 2, "workers": 1, "threads": 1}
         config["compare"] |= {"seeds": 2, "workers": 1}
         config["measure"]["workers"] = 1
+        config["how_much"] |= {"validation": 0.5, "step": 0.5, "first_seeds": 2, "most_seeds": 2}
         return checked(config)
 
     monkeypatch.setattr(demo, "settings", quick)

@@ -183,13 +183,23 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     trained = rows
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
-    config = planned(folder, trained, tested, config, force=force)
     proof_seeds = config.compare.seeds if tested is not None else 0
-    opened = train_step(folder, trained, tested, config, force=force, proof_seeds=proof_seeds)
+    opened = train_step(
+        folder,
+        trained,
+        tested,
+        config,
+        force=force,
+        proof_seeds=proof_seeds,
+        begun=lambda run: planned(run, trained, tested),
+    )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
-    asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
+    known = ["data", "train"]
+    if config.compare.budget is not None and config.compare.budget == opened.config.compare.budget:
+        known.append("compare")  # with the seeds that fit
+    config = config.model_copy(update={name: getattr(opened.config, name) for name in known})
     with lock(folder):
-        opened = opened.with_manifest(config=asked)
+        opened = opened.with_manifest(config=config)
     measure_step(opened, config.measure)
     score_step(opened, config.score)
     decision, proof = decided(opened, config)
@@ -214,17 +224,12 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     )
 
 
-def planned(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, force: bool) -> RunConfig:
-    """Say what a job will train and how long it takes, unless its rows are scored already; its settings within the budget."""
-    if has_record(folder, "score") and not force:
-        former = Run.open(folder).config.compare
-        if config.compare.budget is None or former.budget != config.compare.budget:
-            return config
-        return changed(config, "compare", {"seeds": former.seeds, "most_seeds": former.most_seeds})
-    plan = plan_of(rows, test, config)
+def planned(run: Run, rows: Rows, test: Rows | None) -> Run:
+    """Say what a new run will train and how long it takes; its settings are then those that fit the budget."""
+    plan = plan_of(rows, test, run.config)
     for line in plan.lines():
         say(f"plan: {line}")
-    return within_budget(config, plan)
+    return run.with_manifest(config=within_budget(run.config, plan))
 
 
 def decided(run: Run, config: RunConfig) -> tuple[dict[str, Any], Comparison | None]:
