@@ -104,7 +104,9 @@ def test_the_answer_has_its_interval_its_cost_and_the_one_look_at_the_test_rows(
     found["confirmed"] = {**chosen, "n_test": 123, "shown": "not worse"}
     told = sentence(found)
     alone = sentence(found | {"confirmed": None})
-    assert alone.endswith("The intervals allow for every look of the search; it is not confirmed on other rows.")
+    assert alone.endswith(
+        "The intervals allow for every look of the search; it is not confirmed on other rows."
+    )
     for part in (
         f"{100 * found['fraction']:g}% of the rows can be dropped (prune {found['fraction']:g}) at",
         "8,000 validation rows",
@@ -201,7 +203,11 @@ def test_if_nothing_can_be_dropped_one_line_says_so(recwarn):
 
 def test_the_reported_share_is_the_one_that_is_dropped():
     at, _ = world(lambda fraction: 0.0, held=575)
-    found = search(at, [0.1, 0.2, 0.3, 0.4, 0.45], HowMuchConfig()) | {"margin": 0.5, "folds": 0, "same_steps": True}
+    found = search(at, [0.1, 0.2, 0.3, 0.4, 0.45], HowMuchConfig()) | {
+        "margin": 0.5,
+        "folds": 0,
+        "same_steps": True,
+    }
     assert (found["fraction"], found["removed"]) == (0.45, 0.425)
     assert [look["n_kept"] for look in found["looks"]] == [700, 600, 575]
     assert sentence(found).startswith(
