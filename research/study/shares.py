@@ -1,8 +1,8 @@
 """What `how-much` finds with a frozen encoder beside a direct proof: `python -m research.study.shares ROWS OUT --sets ...`.
 
 ROWS and OUT as for `research.study.run`. The search sees training rows only. The direct proof trains 20 heads on the kept
-rows and 20 on all training rows, and tests them on the test rows: at the share found and at larger ones up to the first that is not
-confirmed (interval above -0.5 points), or at smaller ones down to the first that is. Writes shares.json as it goes."""
+rows and 20 on all training rows, and tests them on the test rows: at the share found and at larger ones up to the first that is
+not confirmed (interval above -0.5 points), or at smaller ones down to the first that is. Writes shares.json as it goes."""
 
 from __future__ import annotations
 
