@@ -322,7 +322,10 @@ class HowMuchConfig(_Section):
 
     margin: float = Field(default=0.5, gt=0, description="points of accuracy that may be lost")
     validation: float = Field(
-        default=0.2, gt=0, lt=1, description="share of the training rows held out to decide on"
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of the training rows held out to decide on, in turn where heads decide",
     )
     step: float = Field(default=0.05, gt=0, lt=1, description="spacing of the shares that are tried")
     first_seeds: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -60,12 +61,15 @@ def fitted(
         ids = parquet.read(run.rows_file, columns=["id"])["id"]
         steps = steps_of(recipe, len(ids)) if same_steps and fraction is not None else recipe.max_steps
         scores = scores_of(run, ids)
-        cells = [
-            new_cell("full", seed, steps, ids)
-            if fraction is None
-            else new_cell(arm.name, seed, steps, ids, kept_by(arm, scores, fraction, seed), arm.name)
-            for seed in range(recipe.seed, recipe.seed + seeds)
-        ]
+        with warnings.catch_warnings():
+            # What a selection warns of is said once, where the rows of the run are selected, and not for every training here.
+            warnings.simplefilter("ignore")
+            cells = [
+                new_cell("full", seed, steps, ids)
+                if fraction is None
+                else new_cell(arm.name, seed, steps, ids, kept_by(arm, scores, fraction, seed), arm.name)
+                for seed in range(recipe.seed, recipe.seed + seeds)
+            ]
         asked.append((run, cells))
     results = run_head_cells(asked, workers)
     return Fitted(
