@@ -10,7 +10,7 @@ from typing import Any, Literal
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import report
 from thresher.config import Preset, RunConfig
-from thresher.experiments.suspects import suspects_of_run
+from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
