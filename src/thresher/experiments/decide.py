@@ -57,9 +57,10 @@ def decide(run: Run, search: Search) -> Facts:
     asked = Decided(**{name: getattr(search, name) for name in Search.model_fields})
     known = run.current("decide")
     if known and known.key == record.key(run, asked):
-        facts = known.facts
-        select(run, with_share(search.select, facts["prune"]))
-        return record(run, asked)
+        select(run, with_share(search.select, known.facts["prune"]))
+        if known.facts["prune"]:
+            compare(run, search.compare)
+        return known.facts
     if search.select.prune == "auto":
         facts = searched(run, search)
         if not facts["prune"]:

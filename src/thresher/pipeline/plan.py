@@ -113,6 +113,20 @@ def plan_of(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
     )
 
 
+def left_after(plan: Plan, stage: str, seconds: float) -> str:
+    """How long the stages after one will take, in words; all estimates are as far off as that of the finished stage.
+
+    >>> plan = Plan((Stage("score", "", 50, 60), Stage("proof", "", 100, 200)), 10, 10, 0.5, 1.0, 4610)
+    >>> left_after(plan, "score", 110)
+    'took 110 s; 3 to 7 min left'
+    """
+    names = [one.name for one in plan.stages]
+    done, rest = plan.stages[names.index(stage)], plan.stages[names.index(stage) + 1 :]
+    factor = seconds / ((done.low + done.high) / 2)
+    low, high = (factor * sum(getattr(one, end) for one in rest) for end in ("low", "high"))
+    return f"took {seconds:,.0f} s; {span(low, high)} left"
+
+
 def _scoring(model: ModelConfig, train: TrainConfig, n: int, fast: Speeds) -> Stage:
     """Train and measure what scores the rows."""
     folds = folds_of(model, train)
