@@ -35,6 +35,7 @@ __all__ = [
     "map_rows",
     "measure",
     "noise",
+    "plan",
     "prune_while_training",
     "record",
     "report",
