@@ -57,7 +57,7 @@ def with_home(given: str | Path) -> Path:
         known = error.errno != errno.ENAMETOOLONG
     if not known:
         raise UserError(
-            f"{shown(given)}: no file can have this name (too long, or with a null character); check the path"
+            f"{shown(given)}: cannot be read or written (the name is too long, or has a null character); check the path"
         )
     return path
 
