@@ -67,8 +67,8 @@ def refuse_unmeasured(config: RunConfig) -> None:
 def _unmeasured(config: RunConfig, scorer: RunConfig) -> dict[str, str]:
     """The signals that a run will not have, each with why and the remedy; `scorer`: the settings of the run or its proxy."""
     train, frozen = scorer.train, scorer.model.freeze
-    left_out: set[str] = set(SIGNALS) - set(config.measure.signals)
-    without = dict.fromkeys(left_out, "measure.signals leaves out; add it")
+    left_out = [name for name in SIGNALS if name not in config.measure.signals]
+    without: dict[str, str] = dict.fromkeys(left_out, "measure.signals leaves out; add it")
     if not config.measure.features and not frozen:
         without["features"] = "is measured with --features; add it"
     if not are_wanted(config, config.measure):
