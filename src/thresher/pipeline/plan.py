@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Heads of a search: per fold those that score, and those on all rows and on the kept ones of each share that is looked at.
 FOLDS = 5
-SHARES = (4, 12)
+SHARES = (3, 5)
 # Of all rows, the share that a proof may keep where it is searched for.
 KEPT = (0.3, 0.9)
 # Beside the steps themselves: starting processes, evaluating, writing.
@@ -147,8 +147,8 @@ def _search(model: ModelConfig, train: TrainConfig, n: int, config: RunConfig, f
     """Heads on parts of the rows, at several shares."""
     part = steps_of(train, math.ceil(n * (1 - 1 / FOLDS)))
     scored = train.runs * (1 + folds_of(model, train))
-    seeds = config.how_much.first_seeds, config.how_much.most_seeds
-    low, high = (FOLDS * (scored + s + s * shares) for s, shares in zip(seeds, SHARES, strict=True))
+    seeds = config.how_much.first_seeds
+    low, high = (FOLDS * (scored + seeds * (1 + shares)) for shares in SHARES)
     each = part * fast.head_step / fast.at_a_time * OVERHEAD
     return Stage(
         "search",
