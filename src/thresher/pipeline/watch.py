@@ -70,7 +70,10 @@ def watch(
         changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
         recording is warned of once, and `th.finish_recording(trainer)` makes a run of what was recorded.
     """
+    from thresher.recording.completion_recorder import CompletionRecorder
+    from thresher.recording.completion_rows import left_out
     from thresher.recording.dataset_rows import check_columns
+    from thresher.recording.language_models import language_model
     from thresher.recording.recorder import Recorder
     from thresher.recording.run_folders import RunFolders
     from thresher.recording.supported import refuse_unsupported
@@ -91,7 +94,13 @@ def watch(
             clear(folder, but=(Layout(folder).recording.name,))
 
     folders = RunFolders(run, is_free, make_room, lambda folder: write_run(folder, trainer, texts, id))
-    Recorder(trainer, folders, width, seed, strict=vog != "auto")
+    if language_model(trainer.model):
+        named = id is not None or "id" in (getattr(trainer.train_dataset, "column_names", None) or ())
+        if told := left_out(trainer, named):
+            say(f"watch: {told}")
+        CompletionRecorder(trainer, folders, 0, seed)
+    else:
+        Recorder(trainer, folders, width, seed, strict=vog != "auto")
     return run
 
 
