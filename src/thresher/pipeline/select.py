@@ -50,7 +50,7 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
     Raises
     ------
     UserError
-        an unknown score or strategy, or a column that was not loaded with the rows.
+        an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there are not.
     """
     columns = [*run.scores().columns, run.config.data.label]
     try:
@@ -60,6 +60,8 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
             f"{error}{_why_missing(str(error), run.require('score').facts['skipped'])}"
         ) from error
     refuse_unloaded(settings, columns, run)
+    if run.manifest.task == "text" and settings.floor > 1 and not settings.floor_group:
+        raise UserError(f"{run}: its rows have a text for a target and no classes; leave out floor")
     return names, hard, request_of(settings, run.config.data.label)
 
 

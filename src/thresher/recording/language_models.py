@@ -48,7 +48,9 @@ def completion_reason(trainer: Trainer) -> str:
         getattr(trainer.train_dataset, "column_names", None) or ()
     ):
         return "packing makes one row of several; set packing=False, and padding_free=True to pad as little"
-    prompts = [one for one in vars(trainer.model).get("peft_config", {}).values() if one.is_prompt_learning]
+    prompts = [
+        one for one in (getattr(trainer.model, "peft_config", None) or {}).values() if one.is_prompt_learning
+    ]
     if prompts:
         return f"{type(prompts[0]).__name__} puts virtual tokens before each row; train LoRA adapters or the model"
     return ""
