@@ -34,6 +34,7 @@ __all__ = [
     "map_rows",
     "measure",
     "noise",
+    "plan",
     "prune_while_training",
     "record",
     "report",

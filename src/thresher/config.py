@@ -189,6 +189,9 @@ def frozen_layers(encoder: str | int) -> int | Literal["all"] | None:
     return int(layers) if layers else "all"
 
 
+Preset = Literal["recommended", "paper"]
+
+
 class ProxyConfig(_Section):
     """A cheaper model that scores the rows in place of the one that they are selected for."""
 
@@ -225,9 +228,9 @@ class SelectConfig(_Section):
         default="auto",
         description="auto: class for VoG, raw for the others; for a table of scores (--out) the named column",
     )
-    prune: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = Field(
+    prune: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
         default=0.45,
-        description="share of the rows to drop; auto: the largest that is not worse than full data",
+        description="share of the rows to drop, 0 keeps all; auto: the largest that is not worse than full data",
     )
     end: Literal["easy", "hard"] = "easy"
     strategy: str = "cutoff"
@@ -263,6 +266,10 @@ class CompareConfig(_Section):
     )
     workers: int | None = Field(
         default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"
+    )
+    budget: Annotated[str, Field(pattern="^[0-9]+(\\.[0-9]+)?[smh]$", examples=["20m"])] | None = Field(
+        default=None,
+        description="time that a whole run may take, such as 20m: its proof gets as many seeds as fit",
     )
     bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
 
@@ -315,7 +322,10 @@ class HowMuchConfig(_Section):
 
     margin: float = Field(default=0.5, gt=0, description="points of accuracy that may be lost")
     validation: float = Field(
-        default=0.2, gt=0, lt=1, description="share of the training rows held out to decide on"
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of the training rows held out to decide on, in turn where heads decide",
     )
     step: float = Field(default=0.05, gt=0, lt=1, description="spacing of the shares that are tried")
     first_seeds: int = Field(
@@ -368,6 +378,10 @@ class RunConfig(_Section):
     """The whole run."""
 
     data: DataConfig
+    preset: Preset = Field(
+        default="recommended",
+        description="what `run` does where nothing else is asked for: recommended, or paper",
+    )
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     proxy: ProxyConfig = ProxyConfig()

@@ -60,12 +60,16 @@ class Comparison(Result):
 class LargestShare(Result):
     """The largest share of the rows that can be dropped.
 
-    `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `estimate`,
-    `low`, `high`: where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried.
+    `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `candidate`,
+    `candidate_removed`: the largest whose estimated loss lies within the margin, which is no proof; `estimate`, `low`, `high`:
+    where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried; `folds` of the
+    training rows that decided, 0 for one part of them.
     """
 
     fraction: float
     removed: float
+    candidate: float
+    candidate_removed: float
     estimate: float | None
     low: float | None
     high: float | None
@@ -74,6 +78,7 @@ class LargestShare(Result):
     n_validation: int
     margin: float
     validation: float
+    folds: int
     same_steps: bool
     arm: Facts = field(repr=False)
     confirmed: Facts | None = field(repr=False)
@@ -150,10 +155,12 @@ class Measured(Result):
 
 @dataclass(frozen=True)
 class WholeRun(Result):
-    """The whole job: the run, the rows of the input and the kept ones, the files, and the comparison with its decision.
+    """The whole job: the run, the rows of the input and the kept ones, the files, the decision, and the comparison behind it.
 
-    `compare` is None without test rows. `n_held_out` of the kept rows were held out to prove on: no model was trained on them,
-    and no score decided about them.
+    `decision`: {"word": "drop", "do not drop", "probably safe", "undecided" or "not proved", "sentence", "prune": the share whose
+    rows are selected, 0 where all rows are kept, "margin", "tried": the shares that were proved, "search"}. `compare` is the
+    last proof, None where there was none. `n_held_out` of the kept rows were held out to prove on: no model was trained on
+    them, and no score decided about them.
     """
 
     run: Run
@@ -162,24 +169,33 @@ class WholeRun(Result):
     selection: str
     kept: str
     dropped: str
+    suspects: str
     report: str
+    decision: Facts
     compare: Comparison | None
     n_held_out: int = 0
-
-    @property
-    def decision(self) -> Facts | None:
-        """What to do with the dropped rows; see `Comparison`."""
-        return self.compare.decision if self.compare else None
 
     def to_dict(self) -> Facts:
         """Plain values, for JSON."""
         own = {
             name: getattr(self, name)
-            for name in ("n_rows", "n_kept", "n_held_out", "selection", "kept", "dropped", "report")
+            for name in (
+                "decision",
+                "n_rows",
+                "n_kept",
+                "n_held_out",
+                "selection",
+                "kept",
+                "dropped",
+                "suspects",
+                "report",
+            )
         }
         compare = self.compare.to_dict() if self.compare else None
-        return {"run": str(self.run), "decision": self.decision, **own, "compare": compare}
+        return {"run": str(self.run), **own, "compare": compare}
 
     def __str__(self) -> str:
-        proof = f"{self.compare}\n" if self.compare else ""
-        return f"{proof}kept {self.n_kept:,} of {self.n_rows:,} rows: {self.kept}"
+        verdict = f"\n{self.compare.verdict}" if self.compare else ""
+        return (
+            f"{self.decision['sentence']}{verdict}\nkept {self.n_kept:,} of {self.n_rows:,} rows: {self.kept}"
+        )

@@ -55,13 +55,13 @@ def one_line(answer: Answer) -> str:
 
 def test_no_room_for_the_rows(material: Path, disk: Disk, call: Call) -> None:
     place = disk("4k")
-    assert "the disk is full" in one_line(call("run", *training(material, place / "R")))
+    assert "the disk is full" in one_line(call("run", *training(material, place / "R"), "--preset", "paper"))
     assert list(place.iterdir()) == []
 
 
 def test_no_room_for_the_checkpoints_is_said_before_training(material: Path, disk: Disk, call: Call) -> None:
     place = disk("200k")
-    line = one_line(call("run", *training(material, place / "R")))
+    line = one_line(call("run", *training(material, place / "R"), "--preset", "paper"))
     assert "checkpoints need" in line and "free some space" in line
     assert not list(place.rglob("step-*"))
 

@@ -22,7 +22,7 @@ SELECTION = "vog_class-easy-cutoff-0.4"
 
 
 def job(material: Path, out: Path) -> list[object]:
-    return ["run", *training(material, out), "--seeds", 2, "--prune", 0.4]
+    return ["run", *training(material, out), "--seeds", 2, "--preset", "paper", "--prune", 0.4]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def rows_of(per_class: dict[str, int]) -> Rows:
 
 def split(rows: Rows, folder: Path, **compare: object) -> tuple[Rows, Rows | None]:
     config = RunConfig.model_validate({"data": data_config(rows, None), **compare})
-    return without_held_out(folder, rows, config, force=False)
+    return without_held_out(folder, rows, config)
 
 
 @pytest.mark.parametrize(("margin", "n", "held_out"), [(0.5, 200, 40), (1, 30_000, 1153), (1.5, 30_000, 513)])

@@ -17,8 +17,28 @@ from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.run.integrity import write_table
 
-QUICK = ["--margin", 99, "--step", 0.25, "--first-seeds", 2, "--most-seeds", 2, "--workers", 1]
-SEARCH: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2, "workers": 1}
+QUICK = [
+    "--margin",
+    99,
+    "--validation",
+    0.5,
+    "--step",
+    0.25,
+    "--first-seeds",
+    2,
+    "--most-seeds",
+    2,
+    "--workers",
+    1,
+]
+SEARCH: dict[str, Any] = {
+    "margin": 99,
+    "validation": 0.5,
+    "step": 0.25,
+    "first_seeds": 2,
+    "most_seeds": 2,
+    "workers": 1,
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +73,14 @@ def test_the_reported_share_is_the_one_dropped_if_rows_are_protected(call: Call,
     shown = call("how-much", run, *QUICK, "--step", 0.1, *asked)
     assert shown.code == 0, shown.err
     entry = facts_of(run, "how_much")
-    stay = pl.read_parquet(run / ".thresher/how_much" / "validation-0.2" / ".thresher/rows/rows.parquet")
-    in_hall = int((stay["room"] == "hall").sum())
-    looks = entry["looks"]
+    outside = [
+        pl.read_parquet(run / f".thresher/how_much/fold-{fold}-of-2" / ".thresher/rows/rows.parquet")
+        for fold in range(2)
+    ]
+    assert sum(map(len, outside)) == 80
+    in_hall, looks = sum(int((one["room"] == "hall").sum()) for one in outside), entry["looks"]
     assert looks[-1]["n_kept"] == in_hall and len({look["n_kept"] for look in looks}) == len(looks)
-    assert entry["removed"] == looks[-1]["removed"] == pytest.approx(1 - in_hall / len(stay), abs=1e-6)
+    assert entry["removed"] == looks[-1]["removed"] == pytest.approx(1 - in_hall / 80, abs=1e-6)
     went = f"{100 * entry['removed']:.4g}%"
     assert entry["sentence"].startswith(
         f"{went} of the rows can be dropped (prune {entry['fraction']:g}; floors"
@@ -121,7 +144,7 @@ def test_it_uses_the_first_score_that_the_nested_run_also_has(call: Call, run: P
     assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"]
     answer = call("how-much", run, *QUICK, "--strategy", "cutoff", "--by", "hardest_view", "--quiet")
     assert answer.code == 2 and answer.err.count("\n") == 1
-    assert "validation-0.2: 'hardest_view' was not computed in this run" in answer.err
+    assert "fold-0-of-2: 'hardest_view' was not computed in this run" in answer.err
 
 
 def test_a_share_that_holds_out_no_row_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:

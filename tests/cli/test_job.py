@@ -400,6 +400,7 @@ def test_the_python_interface_does_the_same(first: Path, material: Path, tmp_pat
         out=tmp_path / "R",
         test=material / "test.jsonl",
         model=str(material / "tiny"),
+        preset="paper",
         prune=0.4,
         **settings,
     )

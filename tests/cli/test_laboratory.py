@@ -224,9 +224,7 @@ def test_other_models_train_on_the_rows_selected_by_the_runs_scores(
         assert refused.code == 2 and answer in refused.err, refused.err
 
 
-def test_how_much_decides_on_held_out_training_rows_and_uses_the_test_rows_once(
-    call: Call, run: Path
-) -> None:
+def test_how_much_decides_on_every_training_row_and_uses_the_test_rows_once(call: Call, run: Path) -> None:
     asked = [
         "how-much",
         run,
@@ -241,6 +239,8 @@ def test_how_much_decides_on_held_out_training_rows_and_uses_the_test_rows_once(
         "--most-seeds",
         3,
         "--same-steps",
+        "--validation",
+        0.34,
         "--workers",
         1,
     ]
@@ -249,19 +249,20 @@ def test_how_much_decides_on_held_out_training_rows_and_uses_the_test_rows_once(
     entry = facts_of(run, "how_much")
     assert entry["sentence"] in shown.out
     assert entry["same_steps"] and "of the same steps" in entry["sentence"]
-    inner = run / ".thresher/how_much" / "validation-0.2"
-    stay, aside, all_rows = (
-        pl.read_parquet(path)
-        for path in (Layout(inner).rows_file, Layout(inner).test_file, Layout(run).rows_file)
-    )
-    assert sorted([*stay["id"], *aside["id"]]) == sorted(all_rows["id"])
-    texts = [set(map(normalised, part["utterance"])) for part in (stay, aside)]
-    assert not texts[0] & texts[1]
-    assert entry["n_validation"] == len(aside)
+    folds = [Layout(run / ".thresher/how_much" / f"fold-{fold}-of-3") for fold in range(3)]
+    all_rows, tested = pl.read_parquet(Layout(run).rows_file), []
+    for fold in folds:
+        outside, inside = pl.read_parquet(fold.rows_file), pl.read_parquet(fold.test_file)
+        assert sorted([*outside["id"], *inside["id"]]) == sorted(all_rows["id"])
+        texts = [set(map(normalised, part["utterance"])) for part in (outside, inside)]
+        assert not texts[0] & texts[1]
+        tested += inside["id"].to_list()
+    assert sorted(tested) == sorted(all_rows["id"]), "every row decides once"
+    assert entry["n_validation"] == len(all_rows)
     if entry["fraction"]:
         assert entry["confirmed"]["n_test"] == 60
         assert entry["confirmed"]["fraction"] == entry["fraction"]
-    cells = len(list((inner / ".thresher/cells").iterdir()))
+    cells = sum(len(list((fold.home / "cells").iterdir())) for fold in folds)
     assert entry["trainings"] == cells
     before = contents(run)
     assert call(*asked).code == 0

@@ -4,12 +4,12 @@ rows = th.load("train.jsonl", text="text", label="label")
 run = th.train(rows, out="RUN", test="test.jsonl")
 th.measure(run); th.score(run); th.select(run, prune=0.45, by="vog"); th.compare(run); th.report(run)
 
-or all of them in one call: th.run(rows, out="RUN", test="test.jsonl", prune=0.45)
+or all of them in one call, with a share that is searched for and a decision: th.run(rows, out="RUN", test="test.jsonl")
 
 A setting that is not given is that of `run.yaml`; no call remembers what another one was given.
 """
 
-from thresher.api.job import run
+from thresher.api.job import plan, run
 from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep
 from thresher.api.start import train
 from thresher.api.steps import compare, measure, report, score, select
@@ -27,6 +27,7 @@ __all__ = [
     "map_rows",
     "measure",
     "noise",
+    "plan",
     "prune_while_training",
     "record",
     "report",

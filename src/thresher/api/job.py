@@ -7,21 +7,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
-from thresher.api.steps import compare, report, selection
-from thresher.config import RunConfig, SelectConfig
+from thresher.api.steps import report
+from thresher.config import Preset, RunConfig
+from thresher.experiments.suspects import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
+from thresher.pipeline.plan import Plan, plan_of, within_budget
+from thresher.pipeline.preset import with_preset
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
 from thresher.pipeline.start import data_config
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
-from thresher.results import WholeRun
+from thresher.progress import say
+from thresher.results import Comparison, WholeRun
 from thresher.rows import Rows
+from thresher.run import Run
 from thresher.run.layout import Layout
 from thresher.run.lock import lock
+from thresher.run.manifest import Decision
 from thresher.run.outputs import as_place
-from thresher.settings import changed
+from thresher.settings import changed, checked
 from thresher.signature import public
 
 
@@ -32,6 +38,7 @@ def run(
     out: str | Path,
     test: Any = None,
     config: RunConfig | None = None,
+    preset: Preset | None = None,
     model: str | None = None,
     layers: int | Literal["auto", "all"] | None = None,
     max_length: int | None = None,
@@ -68,11 +75,17 @@ def run(
     most_seeds: int | None = None,
     same_steps: bool | None = None,
     hold_out: float | Literal["auto"] | None = None,
+    budget: str | None = None,
     seed: int | None = None,
     workers: int | None = None,
     force: bool = False,
 ) -> WholeRun:
-    """The whole job: train, measure, score, select, compare and report.
+    """The whole job: score the rows, find the share that can be dropped, prove it on the model, list suspects, and report.
+
+    By `preset="recommended"` heads on the frozen encoder score the rows and search for a share, and the model proves it: the kept
+    file has all rows where none holds (see `thresher.experiments.decide`). With `prune` that share is proved. `preset="paper"`
+    is the paper's way: the model itself scores the rows, and 45% are dropped by class-normalised VoG. The result has the
+    `decision`.
 
     Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
     that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
@@ -89,6 +102,8 @@ def run(
     arguments = locals()
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
+    if preset is not None:
+        config = checked({**config.model_dump(exclude_unset=True), "preset": preset})
     arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
     config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
     # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
@@ -96,7 +111,57 @@ def run(
     if score_options is not None:
         plain = {name: dict(values) for name, values in score_options.items()}
         config = changed(config, "score", {"options": plain})
-    return whole_job(rows, as_place(out), test, config, force=force)
+    return whole_job(rows, as_place(out), test, with_preset(config), force=force)
+
+
+@public
+def plan(
+    rows: Rows,
+    *,
+    test: Any = None,
+    config: RunConfig | None = None,
+    preset: Preset | None = None,
+    model: str | None = None,
+    layers: int | Literal["auto", "all"] | None = None,
+    freeze: bool | None = None,
+    proxy: str | int | None = None,
+    epochs: float | None = None,
+    prune: float | Literal["auto"] | None = None,
+    margin: float | None = None,
+    seeds: int | None = None,
+    most_seeds: int | None = None,
+    same_steps: bool | None = None,
+    hold_out: float | Literal["auto"] | None = None,
+    budget: str | None = None,
+) -> Plan:
+    """What `run` would train with these arguments, how long it takes on this machine, and what its proof can show.
+
+    Some rows are encoded and some steps trained for a few seconds; nothing is written.
+
+    Raises
+    ------
+    UserError
+        an unknown model or setting, or a budget that is too small for a proof.
+    """
+    arguments = locals() | {"name": model, "encoder": proxy}
+    if not isinstance(rows, Rows) or config is None:
+        config = RunConfig(data=data_config(rows, test))
+    if preset is not None:
+        config = checked({**config.model_dump(exclude_unset=True), "preset": preset})
+    config = with_arguments(config, arguments, "model", "proxy", "train", "select", "compare")
+    return whole_plan(rows, test, with_preset(with_arguments(config, {"margin": margin}, "how_much")))
+
+
+def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
+    """The plan of a whole job by a configuration; see `plan`."""
+    check_selection(config.select, rows.groups, rows.label)
+    refuse_unmeasured(config)
+    tested = load_test(test, rows, config.data) if test is not None else None
+    if tested is None:
+        rows, tested = without_held_out(None, rows, config)
+    found = plan_of(rows, tested, config)
+    within_budget(config, found)
+    return found
 
 
 def has_record(folder: Path, step: str) -> bool:
@@ -117,26 +182,65 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     tested = load_test(test, rows, config.data) if test is not None else None
     trained = rows
     if tested is None:
-        trained, tested = without_held_out(folder, rows, config, force=force)
+        trained, tested = without_held_out(None if force else folder, rows, config)
     proof_seeds = config.compare.seeds if tested is not None else 0
-    opened = train_step(folder, trained, tested, config, force=force, proof_seeds=proof_seeds)
+    opened = train_step(
+        folder,
+        trained,
+        tested,
+        config,
+        force=force,
+        proof_seeds=proof_seeds,
+        begun=lambda run: planned(run, trained, tested),
+    )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
-    asked = config.model_copy(update={name: getattr(opened.config, name) for name in ("data", "train")})
+    known = ["data", "train"]
+    if config.compare.budget is not None and config.compare.budget == opened.config.compare.budget:
+        known.append("compare")  # with the seeds that fit
+    config = config.model_copy(update={name: getattr(opened.config, name) for name in known})
     with lock(folder):
-        opened = opened.with_manifest(config=asked)
+        opened = opened.with_manifest(config=config)
     measure_step(opened, config.measure)
     score_step(opened, config.score)
-    facts = selection(opened, config, dict.fromkeys(SelectConfig.model_fields))
-    proof = compare(opened, most_seeds=config.compare.most_seeds) if opened.has_test else None
+    decision, proof = decided(opened, config)
+    facts = opened.require("select").facts
+    with lock(folder):
+        told = {name: decision[name] for name in ("word", "sentence", "prune")}
+        opened = opened.with_manifest(decision=Decision(**told, selection=facts["name"]))
+    listed = suspects_of_run(opened)
     page = report(opened)
     return WholeRun(
-        opened,
-        len(rows),
-        facts["n_kept"] + len(rows) - len(trained),
-        facts["name"],
-        str(opened.folder / facts["kept"]),
-        str(opened.folder / facts["dropped"]),
-        str(page),
-        proof,
-        len(rows) - len(trained),
+        run=opened,
+        n_rows=len(rows),
+        n_kept=facts["n_kept"] + len(rows) - len(trained),
+        selection=facts["name"],
+        kept=str(opened.folder / facts["kept"]),
+        dropped=str(opened.folder / facts["dropped"]),
+        suspects=str(listed),
+        report=str(page),
+        decision=decision,
+        compare=proof,
+        n_held_out=len(rows) - len(trained),
     )
+
+
+def planned(run: Run, rows: Rows, test: Rows | None) -> Run:
+    """Say what a new run will train and how long it takes; its settings are then those that fit the budget."""
+    plan = plan_of(rows, test, run.config)
+    for line in plan.lines():
+        say(f"plan: {line}")
+    return run.with_manifest(config=within_budget(run.config, plan))
+
+
+def decided(run: Run, config: RunConfig) -> tuple[dict[str, Any], Comparison | None]:
+    """Select the rows, and with test rows decide whether the others can be dropped; the last proof, None where there is none."""
+    from thresher.experiments.compare import comparison
+    from thresher.experiments.decide import decide, unproved
+    from thresher.experiments.how_much import Search
+
+    search = Search(how_much=config.how_much, select=config.select, compare=config.compare)
+    if not run.has_test:
+        return unproved(run, search), None
+    facts = decide(run, search)
+    proof = Comparison(**comparison(run, facts["tried"][-1]["selection"])) if facts["tried"] else None
+    return facts, proof

@@ -144,12 +144,14 @@ def how_much(
 ) -> LargestShare:
     """Find the largest share of the rows that can be dropped without losing more than `margin` points of accuracy.
 
-    A part of the training rows, split by text, is held out; a run on the others is trained and scored, and a bisection with as
-    few seeds as needed finds the share. If there are test rows, they are used once, at the share that was found, with the
-    scores of the run itself.
+    A bisection with as few seeds as needed finds the share, on training rows that its models have not seen; its intervals allow
+    for every look. Where heads on a frozen encoder score the rows, it trains heads, and every row decides: the rows are cut into
+    1 / `validation` folds, and the rows outside each are scored and trained on. Else a part of the rows, `validation`, decides,
+    and whole models are trained on the others. If there are test rows, they are used once, at the share that was found, with the
+    scores and the model of the run itself.
 
-    Both runs must have the score columns that the search reads: where a strategy accepts several scores, it takes the first
-    one that both have.
+    All runs must have the score columns that the search reads: where a strategy accepts several scores, it takes the first
+    one that they all have.
 
     Raises
     ------

@@ -9,6 +9,7 @@ import typer
 
 from thresher.cli import terminal
 from thresher.cli.options import (
+    BUDGET,
     COMPARE,
     DATA,
     FLOOR_GROUP,
@@ -16,6 +17,7 @@ from thresher.cli.options import (
     MARGIN,
     MEASURE,
     MODEL,
+    PRESET,
     SEED,
     SELECT,
     TRAIN,
@@ -27,10 +29,12 @@ from thresher.cli.options import (
     Overrides,
     Quiet,
     ScoreOptions,
+    by_preset,
     takes,
 )
 from thresher.cli.settings import resolve
 from thresher.config import RunConfig
+from thresher.pipeline.preset import with_preset
 
 if TYPE_CHECKING:
     from thresher.results import WholeRun
@@ -41,7 +45,13 @@ Train = Annotated[
         metavar="TRAIN", help="labelled rows: .jsonl .json .csv .tsv .parquet, a folder or a glob"
     ),
 ]
-RUN = (*DATA, *MODEL, *TRAIN, *SEED, *MEASURE, *WORKERS, *SELECT, *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT)
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="say what would be trained and how long it takes, and stop")
+]
+RUN = (
+    *(*DATA, *PRESET, *by_preset(*MODEL), *TRAIN, *SEED, *MEASURE, *WORKERS),
+    *(*by_preset(*SELECT), *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT, *BUDGET),
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -58,17 +68,24 @@ def run(
     config: ConfigFile = None,
     set: Overrides = None,
     score_option: ScoreOptions = None,
+    plan: PlanOnly = False,
     force: Force = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Prune a file of labelled rows and test the result: train, measure, score, select, compare, report.
+    """Find the rows that the model can do without, prove it by retraining, and write the kept rows.
+
+    Heads on the frozen encoder score the rows and search for the share to drop; the model itself proves it. Without --test
+    some rows are held out for the proof. Ends with a decision; where no share holds, the kept file has all rows.
 
     Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
     terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
-    resolved = resolve(RUN, context.params, config, set, score_option, more)
+    resolved = with_preset(resolve(RUN, context.params, config, set, score_option, more))
+    if plan:
+        show_plan(resolved, json)
+        return
     result = whole_job(resolved, out, force)
     if json:
         terminal.as_json(result.to_dict())
@@ -87,6 +104,19 @@ def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     return job.whole_job(rows, out, test, config, force=force)
 
 
+def show_plan(config: RunConfig, json: bool) -> None:
+    """Print what a whole job by a configuration would do."""
+    from thresher.api import job
+
+    rows, test = loaded(config)
+    plan = job.whole_plan(rows, test, config)
+    if json:
+        terminal.as_json(plan.to_dict())
+        return
+    for text in plan.lines():
+        terminal.line(text)
+
+
 def loaded(config: RunConfig) -> tuple[Any, Any]:
     """Training rows and test rows, checked before anything is trained or written."""
     from thresher.pipeline.test_rows import load_test
@@ -100,13 +130,13 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
 
 
 def show(result: WholeRun) -> None:
-    """Print the result of a run: the comparison and the files."""
+    """Print the result of a run: the proof, the decision and the files."""
     if result.compare:
         terminal.proof(result.compare.to_dict())
-    else:
-        terminal.unproved(result.run)
+    terminal.line(result.decision["sentence"])
     for text in terminal.file_lines(
         result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
     ):
         terminal.line(text)
+    terminal.line(f"suspects, rows that are probably mislabelled: {result.suspects}")
     terminal.line(f"report: {result.report}")

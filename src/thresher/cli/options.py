@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -26,6 +26,7 @@ class Option:
     panel: str
     help: str = ""
     alias: str = ""
+    default: str = ""  # in words, where it is not that of the setting
 
     @property
     def several(self) -> bool:
@@ -52,6 +53,7 @@ DATA = (
     _option("--skip-unseen-labels", "data.skip_unseen_labels", "", "Data"),
     _option("--test", "data.test", "FILE", "Data", "labelled test rows, to prove the pruning on"),
 )
+PRESET = (_option("--preset", "preset", "recommended|paper", "Selection"),)
 MODEL = (
     _option("--model", "model.name", "NAME|FOLDER", "Model"),
     _option("--layers", "model.layers", "N", "Model"),
@@ -111,6 +113,7 @@ COMPARE = (
     _option("--same-steps", "compare.same_steps", "", "Proof"),
 )
 HOLD_OUT = (_option("--hold-out", "compare.hold_out", "P|auto", "Proof"),)
+BUDGET = (_option("--budget", "compare.budget", "20m", "Proof"),)
 COMPARE_WORKERS = (_option("--workers", "compare.workers", "N", "Proof"),)
 MARGIN = (
     _option(
@@ -182,6 +185,15 @@ ScoreOptions = Annotated[
 ]
 
 
+def by_preset(*options: Option) -> tuple[Option, ...]:
+    """Options of `run`, where the preset gives the defaults of some settings."""
+    filled = {"proxy.encoder", "select.prune", "select.by", "select.strategy"}
+    return tuple(
+        replace(option, default="by --preset") if filled & set(option.places) else option
+        for option in options
+    )
+
+
 def takes(*options: Option) -> Callable[[Command], Command]:
     """Give a command these options, as parameters that it finds in `context.params`."""
 
@@ -217,7 +229,7 @@ def _annotation(option: Option) -> Any:
     info: Any = {
         "help": help,
         "rich_help_panel": option.panel,
-        "show_default": f"{default}" if shown else False,
+        "show_default": option.default or (f"{default}" if shown else False),
     }
     if bool in (field.annotation, *get_args(field.annotation)):
         return Annotated[bool | None, typer.Option(f"{option.flag}/--no-{option.flag[2:]}", **info)]

@@ -266,6 +266,7 @@ def compare(
         terminal.as_json({"run": str(run), **entry.to_dict()})
     else:
         terminal.proof(entry.to_dict())
+        terminal.line(entry.decision["sentence"])
 
 
 def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:

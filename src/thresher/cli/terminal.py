@@ -90,7 +90,7 @@ def file_lines(n_rows: int, n_kept: int, n_held_out: int, kept: str, dropped: st
 
 
 def proof(entry: dict[str, Any]) -> None:
-    """Print the result of `compare`: the arms, their common recipe, the verdict, the decision."""
+    """Print the result of `compare`: the arms, their common recipe, the verdict."""
     from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
@@ -104,12 +104,3 @@ def proof(entry: dict[str, Any]) -> None:
         f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
     )
     line(entry["verdict"])
-    line(entry["decision"]["sentence"])
-
-
-def unproved(run: object) -> None:
-    """Print that nothing was tested, for a run without test rows."""
-    line(
-        "The selection was not tested, because there are no test rows. Give --test FILE with labelled rows that are not in"
-        f" the training rows, or run `thresher compare {run} --test FILE`."
-    )

@@ -1,25 +1,20 @@
-"""Report what happened to the planted label noise: which scores rank it as hardest, and how much of it pruning drops."""
+"""Report what happened to the planted label noise: what suspects list, which scores rank it as hardest, what is kept."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import polars as pl
 
-from thresher.run import Run
+from thresher.run import Run, parquet
+from thresher.run.layout import SUSPECTS
 from thresher.scores import column
 from thresher.selection import select
 
-
-class Kept(TypedDict):
-    """Planted rows that are kept when the easy, the hard or (expected) random rows are dropped by cut-off."""
-
-    easy: int
-    hard: int
-    random: float
+BEST = 5  # scores that are named
 
 
 class PlantedFacts(TypedDict):
@@ -27,9 +22,10 @@ class PlantedFacts(TypedDict):
 
     rows: int
     planted: int
-    column: str  # the score column of the selection
-    prune: float
-    kept: Kept
+    kept: int  # planted rows among the kept ones
+    expected: float  # among as many random ones, on average
+    suspects: int  # rows in the list of suspects
+    found: int  # planted rows in it
     precision: dict[str, float]  # by score
     chance: float
 
@@ -76,22 +72,18 @@ def precision(scores: pl.DataFrame, about: Iterable[str], planted: list[str]) ->
 
 
 def planted_facts(run: Run, planted: list[str]) -> PlantedFacts:
-    """What the scores and the selection of a run did with the planted noise."""
+    """What the scores, the selection and the list of suspects of a run did with the planted noise."""
     scores, chosen = run.scores(), run.require("select").facts
-    about = run.require("score").facts["scores"]
-    by, hard, prune = chosen["column"], chosen["hard"], chosen["prune"]
-
-    def kept(end: Literal["easy", "hard"]) -> int:
-        rows = select(scores, by=by, hard=hard, prune=prune, end=end).filter("kept")
-        return int(rows["id"].is_in(planted).sum())
-
-    found = precision(scores, about, planted)
+    kept = parquet.read(run.selection_file(chosen["name"])).filter("kept")["id"]
+    listed = pl.read_csv(run / SUSPECTS, columns=["id"], schema_overrides={"id": pl.String})["id"]
+    found = precision(scores, run.require("score").facts["scores"], planted)
     return {
         "rows": scores.height,
         "planted": len(planted),
-        "column": by,
-        "prune": prune,
-        "kept": {"easy": kept("easy"), "hard": kept("hard"), "random": (1 - prune) * len(planted)},
+        "kept": int(kept.is_in(planted).sum()),
+        "expected": len(kept) / scores.height * len(planted),
+        "suspects": len(listed),
+        "found": int(listed.is_in(planted).sum()),
         "precision": dict(found.select("score", "precision").iter_rows()),
         "chance": len(planted) / scores.height,
     }
@@ -99,11 +91,11 @@ def planted_facts(run: Run, planted: list[str]) -> PlantedFacts:
 
 def planted_lines(facts: PlantedFacts) -> list[str]:
     """`planted_facts` as sentences."""
-    n, kept = facts["planted"], facts["kept"]
-    shares = ", ".join(f"{score} {share:.0%}" for score, share in facts["precision"].items())
+    n = facts["planted"]
+    shares = ", ".join(f"{score} {share:.0%}" for score, share in list(facts["precision"].items())[:BEST])
     return [
-        f"Planted noise: {n:,} of {facts['rows']:,} rows have a wrong label. Pruning {facts['prune']:.0%} by"
-        f" {facts['column']} keeps {kept['easy']:,} of them when easy rows are dropped, {kept['hard']:,} when hard rows are"
-        f" dropped and {kept['random']:,.0f} when random rows are dropped.",
-        f"Share of wrong labels among the {n:,} hardest rows of each score: {shares} (chance {facts['chance']:.0%}).",
+        f"Planted noise: {n:,} of {facts['rows']:,} rows have a wrong label. The list of suspects has {facts['suspects']:,} rows,"
+        f" and {facts['found']:,} of them are planted. The kept rows have {facts['kept']:,} of the planted ones; as many random"
+        f" rows would have {facts['expected']:,.0f}.",
+        f"Share of wrong labels among the {n:,} hardest rows of the {BEST} best scores: {shares} (chance {facts['chance']:.0%}).",
     ]

@@ -62,6 +62,40 @@ def run_cells(
     return [{"key": key, **known[key], "arm": cell["arm"]} for key, cell in zip(keys, cells, strict=True)]
 
 
+def run_head_cells(
+    asked: Sequence[tuple[Run, Sequence[Cell]]], workers: int | None
+) -> list[list[dict[str, Any]]]:
+    """The results of cells of several runs with a frozen encoder, per run in their order; finished ones are not trained again."""
+    from thresher.experiments.head_cells import head_cell_job
+    from thresher.training.features import write_features
+
+    wanted = [[(cell_key(run, cell), cell) for cell in cells] for run, cells in asked]
+    known: list[dict[str, dict[str, Any]]] = [{} for _ in asked]
+    tasks: list[tuple[Run, dict[str, Cell]]] = []
+    owners: list[int] = []
+    for at, ((run, _), pairs) in enumerate(zip(asked, wanted, strict=True)):
+        known[at] = {key: facts for key, _ in pairs if (facts := read_cell(run, key))}
+        left = {key: cell for key, cell in pairs if key not in known[at]}
+        if left:
+            write_features(run)
+            write_features(run, "test")
+        there = replace(run, folder=run.folder.absolute())
+        for group in side_by_side(left):
+            tasks.append((there, group))
+            owners.append(at)
+    costs = [sum(steps_of_cell(run.config.train, cell) for cell in group.values()) for run, group in tasks]
+    at_a_time, _ = share_cores(len(tasks), workers)
+    at_a_time = min(at_a_time, max(1, sum(costs) // PROCESS_STEPS))
+    with track("retrain", sum(costs), "steps") as advance:
+        for task, found in run_tasks(head_cell_job, tasks, at_a_time, 1):
+            known[owners[task]] |= found
+            advance(costs[task])
+    return [
+        [{"key": key, **known[at][key], "arm": cell["arm"]} for key, cell in pairs]
+        for at, pairs in enumerate(wanted)
+    ]
+
+
 def forget_cells(run: Run, cells: Sequence[Cell]) -> None:
     """Remove the files of cells, so that they are trained again."""
     for cell in cells:

@@ -70,7 +70,7 @@ def inputs(run: Run, settings: CompareConfig) -> dict[str, Any]:
 @step(
     "compare",
     after="select",
-    ignore=("workers", "hold_out"),
+    ignore=("workers", "hold_out", "budget"),
     inputs=inputs,
     check=comparable,
     problem=intact,

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from thresher.config import CompareConfig, HowMuchConfig, SelectConfig
 from thresher.errors import UserError
 from thresher.experiments.arms import Arm, scores_of
-from thresher.experiments.share_search import look, search, sentence, shares
+from thresher.experiments.cross_fit import fold_runs
+from thresher.experiments.head_search import search_heads
+from thresher.experiments.share_search import look, search, shares
+from thresher.experiments.share_sentence import sentence
 from thresher.pipeline.nested import as_scored, nested_run
 from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of, score_columns
 from thresher.progress import say
-from thresher.rows import Rows, read_rows
-from thresher.rows.split import split_off
-from thresher.run import Run
+from thresher.rows import read_rows
+from thresher.rows.split import parts_of, split_off
+from thresher.run import Run, parquet
 from thresher.run.steps import Facts, step, test_hash
 from thresher.wording import shown
+
+FEWEST = 2  # rows to decide on; of one alone no interval follows
 
 
 class Search(BaseModel):
@@ -41,8 +47,22 @@ def inputs(run: Run, settings: Search) -> dict[str, Any]:
     return {**test_hash(run, settings), **settings.key()}
 
 
-def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
-    """The training rows to train on, and those set aside to decide on.
+def heads_of(run: Run) -> Run | None:
+    """The run whose heads on a frozen encoder a search trains: this one or its proxy; None if a whole model is fine-tuned."""
+    return run.scoring if run.scoring.config.model.freeze else None
+
+
+def folds_for(validation: float) -> int:
+    """The number of folds of about this share of the rows.
+
+    >>> folds_for(0.2), folds_for(0.3), folds_for(0.9)
+    (5, 3, 2)
+    """
+    return max(2, round(1 / validation))
+
+
+def check(run: Run, settings: Search) -> None:
+    """Refuse what cannot be searched before anything is trained.
 
     Raises
     ------
@@ -52,51 +72,40 @@ def split(run: Run, settings: Search) -> tuple[Rows, Rows]:
     columns = run.score_columns()
     refuse_added(run, settings.select, columns)
     rows = read_rows(run.rows_file)
-    seed = run.config.train.seed
-    arm = arm_of(run, settings.select, columns)
-    shares(arm, scores_of(run, rows.table["id"]), settings.how_much.step, seed)
-    stay, aside = split_off(rows, settings.how_much.validation, seed)
-    if not len(aside):
+    seed, validation = run.config.train.seed, settings.how_much.validation
+    shares(
+        arm_of(run, settings.select, columns), scores_of(run, rows.table["id"]), settings.how_much.step, seed
+    )
+    if heads := heads_of(run):
+        folds = folds_for(validation)
+        rows_of = np.bincount(1 + parts_of(rows, folds, heads.config.train.seed), minlength=folds + 1)[1:]
+        least = int(rows_of.min())
+    else:
+        least = len(split_off(rows, validation, seed)[1])
+    if least < FEWEST:
         raise UserError(
-            f"{run}: --validation {settings.how_much.validation:g} sets none of the {len(rows):,} training rows aside to"
+            f"{run}: --validation {validation:g} sets {('none', 'one')[least]} of the {len(rows):,} training rows aside to"
             " decide on; give another share"
         )
-    return stay, aside
 
 
 @step(
-    "how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=split, own=True
+    "how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=check, own=True
 )
 def how_much(run: Run, settings: Search) -> Facts:
-    """Search on rows cut from the training rows, and confirm the share on the test rows; see `thresher.api.how_much`."""
-    asked, compare, seed = settings.how_much, settings.compare, run.config.train.seed
-    columns = run.score_columns()
-    arm = arm_of(run, settings.select, columns)
-    stay, aside = split(run, settings)
-    say(
-        f"how-much: {len(aside):,} of {run.manifest.n_rows:,} training rows decide, the others are trained on and scored"
-    )
-    folder = run.step_folder("how_much") / f"validation-{asked.validation:g}"
-    inner = nested_run(folder, stay, aside, as_scored(run), proof_seeds=asked.first_seeds)
-    rule = (compare.same_steps, compare.workers)
-    within = arm_within(inner, settings.select, columns)
-    if within.column != arm.column:
-        say(
-            f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own"
-        )
-    grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
-    entry = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
-    entry |= {
-        "margin": asked.margin,
-        "validation": asked.validation,
-        "same_steps": compare.same_steps,
-        "arm": within.facts(),
-        "confirmed": None,
-        "test": run.manifest.test_hash,
-    }
+    """Search on training rows that the models of the search have not seen, and confirm the share on the test rows; see
+    `thresher.api.how_much`.
+    """
+    asked, compare = settings.how_much, settings.compare
+    arm = arm_of(run, settings.select, run.score_columns())
+    entry = by_heads(run, settings) if heads_of(run) else by_split(run, settings)
+    entry |= {"margin": asked.margin, "validation": asked.validation, "same_steps": compare.same_steps}
+    entry |= {"confirmed": None, "test": run.manifest.test_hash}
     if entry["fraction"] and run.has_test:
         seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
-        found = look(run, arm, entry["fraction"], max(seeds, compare.seeds), *rule)
+        found = look(
+            run, arm, entry["fraction"], max(seeds, compare.seeds), compare.same_steps, compare.workers
+        )
         entry["confirmed"] = {
             **found.facts(asked.margin / 100),
             "n_test": len(found.truth),
@@ -105,6 +114,58 @@ def how_much(run: Run, settings: Search) -> Facts:
     entry["sentence"] = sentence(entry)
     say(f"how-much: {entry['sentence']}")
     return entry
+
+
+def by_heads(run: Run, settings: Search) -> Facts:
+    """The search on all training rows, cross-fitted by heads on the frozen encoder that scored them."""
+    asked, compare, heads = settings.how_much, settings.compare, run.scoring
+    folds = folds_for(asked.validation)
+    say(
+        f"how-much: {run.manifest.n_rows:,} training rows decide, in {folds} folds: heads that have not seen a row test it"
+    )
+    first = fold_runs(heads, folds)[0]
+    within = checked_arm(run, first, settings.select)
+    ids = parquet.read(first.rows_file, columns=["id"])["id"]
+    grid = shares(within, scores_of(first, ids), asked.step, run.config.train.seed)
+    found = search_heads(
+        heads,
+        within,
+        grid,
+        asked.margin,
+        folds=folds,
+        seeds=asked.first_seeds,
+        most_seeds=asked.most_seeds,
+        same_steps=compare.same_steps,
+        workers=compare.workers,
+    )
+    return found | {"arm": within.facts()}
+
+
+def by_split(run: Run, settings: Search) -> Facts:
+    """The search on one part of the training rows, by models that are trained on the others."""
+    asked, compare, seed = settings.how_much, settings.compare, run.config.train.seed
+    stay, aside = split_off(read_rows(run.rows_file), asked.validation, seed)
+    say(
+        f"how-much: {len(aside):,} of {run.manifest.n_rows:,} training rows decide, the others are trained on and scored"
+    )
+    folder = run.step_folder("how_much") / f"validation-{asked.validation:g}"
+    inner = nested_run(folder, stay, aside, as_scored(run), proof_seeds=asked.first_seeds)
+    within = checked_arm(run, inner, settings.select)
+    grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
+    rule = (compare.same_steps, compare.workers)
+    found = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
+    return found | {"arm": within.facts(), "folds": 0}
+
+
+def checked_arm(run: Run, inner: Run, select: SelectConfig) -> Arm:
+    """The way to choose rows in a nested run; it is said where that reads another score than the run itself."""
+    columns = run.score_columns()
+    arm, within = arm_of(run, select, columns), arm_within(inner, select, columns)
+    if within.column != arm.column:
+        say(
+            f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own"
+        )
+    return within
 
 
 def with_share(run: Run, settings: Search) -> SelectConfig:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from thresher.config import HowMuchConfig
 from thresher.errors import UserError
 from thresher.experiments.arms import Arm, kept_by, scores_of
+from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cell import new_cell
 from thresher.experiments.cells import predictions, run_cells
 from thresher.experiments.intervals import paired_interval
@@ -23,7 +24,6 @@ from thresher.rows import read_rows
 from thresher.run import Run, parquet
 from thresher.selection.request import target
 from thresher.training.recipe import steps_of
-from thresher.wording import interval_text
 
 BOOTSTRAP = 1000
 
@@ -49,9 +49,18 @@ class Look:
         """The share that is dropped, 1 - n_kept / n_full: less than the fraction if floors and protected rows keep more."""
         return round(1 - self.n_kept / self.n_full, 6)
 
-    def facts(self, margin: float) -> dict[str, Any]:
-        """How many rows are dropped; the paired difference with its 95% interval, and its meaning for a margin (0 to 1)."""
-        found = paired_interval(self.kept, self.full, self.truth)
+    @property
+    def weight(self) -> float:
+        """Of its mean in a fit through several looks."""
+        return float(len(self.kept))
+
+    def undecidable(self, margin: float, seeds: int, confidence: float) -> bool:
+        """Never, as far as is known: more seeds are tried."""
+        return False
+
+    def facts(self, margin: float, confidence: float = 0.95) -> dict[str, Any]:
+        """How many rows are dropped; the paired difference with its interval, and its meaning for a margin (0 to 1)."""
+        found = paired_interval(self.kept, self.full, self.truth, confidence=confidence)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
         counts = {"n_kept": self.n_kept, "n_full": self.n_full, "removed": self.removed}
@@ -60,6 +69,7 @@ class Look:
             **counts,
             "seeds": len(self.kept),
             **difference,
+            "confidence": confidence,
             "shown": shown,
         }
 
@@ -135,75 +145,17 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
 def search(
     at: Callable[[float, int], Look], grid: Sequence[float], settings: HowMuchConfig
 ) -> dict[str, Any]:
-    """The largest fraction of a grid that is shown to be not worse than full data, by bisection.
-
-    A fraction is looked at with `first_seeds` trainings. As long as the 95% interval of its paired difference to full data
-    lies neither above -margin (not worse) nor below it (worse), trainings are added, half as many again, up to `most_seeds`;
-    what stays undecided counts as not shown. Bisection takes it that more pruning is not better; it looks at log2 of the
-    grid's fractions. The looks are not corrected for their number: the answer is to be confirmed on rows that took no part.
-    Where every share loses just the margin, something is called not worse in 8 of 100 searches if seeds change accuracy by
-    0.1 points, in 24 of 100 if by 1.4 (simulated, default settings, 2,000 and 3,000 rows).
-
-    `at(fraction, seeds)` gives a `Look`; `grid` is what `shares` gives.
+    """What `bisected` finds on one set of validation rows, and where the loss passes the margin.
 
     Returns
     -------
-    {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the rows that
-    it drops; "estimate", "low", "high": the share that is dropped where the loss passes the margin, by isotonic regression
-    through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share that was looked at;
-    "looks", "trainings", "n_validation"}.
+    what `bisected` returns, and {"estimate", "low", "high": the share that is dropped where the loss passes the margin, by
+    isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share
+    that was looked at; "n_validation"}.
     """
-    margin = settings.margin / 100
-    looks: list[Look] = []
-    low, high = -1, len(grid)
-    while high - low > 1:
-        middle = (low + high) // 2
-        seeds = settings.first_seeds
-        found = at(grid[middle], seeds)
-        while found.facts(margin)["shown"] == "undecided" and seeds < settings.most_seeds:
-            seeds = min(settings.most_seeds, seeds + max(1, seeds // 2))
-            found = at(grid[middle], seeds)
-        looks.append(found)
-        low, high = (middle, high) if found.facts(margin)["shown"] == "not worse" else (low, middle)
-    chosen = next((one for one in looks if low >= 0 and one.fraction == grid[low]), None)
-    estimate, bottom, top = crossing_interval(looks, margin)
-    keys = {key for one in looks for key in one.keys}
-    return {
-        "fraction": chosen.fraction if chosen else 0.0,
-        "removed": chosen.removed if chosen else 0.0,
-        "estimate": estimate,
-        "low": bottom,
-        "high": top,
-        "looks": [one.facts(margin) for one in sorted(looks, key=lambda one: one.fraction)],
-        "trainings": len(keys),
-        "n_validation": len(looks[0].truth),
-    }
-
-
-def crossing(
-    fractions: Sequence[float], losses: Sequence[float], weights: Sequence[float], margin: float
-) -> float:
-    """Where a falling curve crosses -margin: an isotonic fit through (0, 0) and the points, linear in between.
-
-    Infinite where no point lies below it: the curve passes it beyond the last one, if at all.
-
-    >>> crossing([0.2, 0.4, 0.6], [0.0, -0.004, -0.012], [1, 1, 1], 0.008)
-    0.5
-    >>> crossing([0.2, 0.4], [0.0, -0.004], [1, 1], 0.008)
-    inf
-    """
-    from sklearn.isotonic import IsotonicRegression
-
-    x = np.array([0.0, *fractions])
-    fit = IsotonicRegression(increasing=False).fit_transform(
-        x, np.array([0.0, *losses]), sample_weight=[1e9, *weights]
-    )
-    below = np.flatnonzero(fit < -margin)
-    if not len(below):
-        return math.inf
-    after = int(below[0])
-    share = (fit[after - 1] + margin) / (fit[after - 1] - fit[after])
-    return round(float(x[after - 1] + share * (x[after] - x[after - 1])), 4)
+    found, looks = bisected(at, grid, settings)
+    estimate, low, high = crossing_interval(looks, settings.margin / 100)
+    return found | {"estimate": estimate, "low": low, "high": high, "n_validation": len(looks[0].truth)}
 
 
 def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> list[float | None]:
@@ -240,39 +192,3 @@ def percent(share: float) -> str:
     ('0.5%', '37.5%', '45.31%')
     """
     return f"{100 * share:.4g}%"
-
-
-def sentence(entry: dict[str, Any]) -> str:
-    """The answer in words: the share of rows that can be dropped, the fraction to prune by, and the rows it was shown on."""
-    margin, n = f"{entry['margin']:g} points", f"{entry['n_validation']:,}"
-    cost = f"{entry['trainings']} trainings of the same {'steps' if entry['same_steps'] else 'epochs'}"
-    if not entry["fraction"]:
-        best = min(entry["looks"], key=lambda one: one["fraction"])
-        return (
-            f"No share of the rows is shown to be free at a margin of {margin}: without {percent(best['removed'])} accuracy on "
-            f"{n} validation rows is {interval_text(best)} points to all rows ({cost})."
-        )
-    chosen = next(one for one in entry["looks"] if one["fraction"] == entry["fraction"])
-    most = max(one["removed"] for one in entry["looks"])
-    place = [
-        f"more than {percent(most)}" if entry[name] is None else percent(entry[name])
-        for name in ("estimate", "low", "high")
-    ]
-    held = chosen["n_kept"] > target(chosen["n_full"], chosen["fraction"])
-    by = f"prune {entry['fraction']:g}" + ("; floors and protected rows keep the others" if held else "")
-    sentence = (
-        f"{percent(entry['removed'])} of the rows can be dropped ({by}) at a margin of {margin}: {interval_text(chosen)} points"
-        f" of accuracy to all rows on {n} validation rows cut from the training rows, {chosen['seeds']} seeds. The loss passes"
-        f" the margin at {place[0]} [{place[1]}, {place[2]}]; {cost}."
-    )
-    confirmed = entry.get("confirmed")
-    if confirmed:
-        holds = "confirmed" if confirmed["shown"] == "not worse" else f"not confirmed, {confirmed['shown']}"
-        return (
-            f"{sentence} On the {confirmed['n_test']:,} test rows, which took no part in the search, without"
-            f" {percent(confirmed['removed'])} of all training rows: {interval_text(confirmed)} points ({holds})."
-        )
-    return (
-        f"{sentence} Not confirmed on other rows: the interval is of the best of {len(entry['looks'])} shares that were tried,"
-        " which it does not allow for."
-    )

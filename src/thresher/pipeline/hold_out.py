@@ -37,12 +37,12 @@ def rows_for(margin: float) -> int:
     return math.ceil(VARIANCE * (196 / margin) ** 2)
 
 
-def without_held_out(folder: Path, rows: Rows, config: RunConfig, *, force: bool) -> tuple[Rows, Rows | None]:
+def without_held_out(folder: Path | None, rows: Rows, config: RunConfig) -> tuple[Rows, Rows | None]:
     """The rows to train on and the rows held out to prove on, by `compare.hold_out`; None where none are.
 
     A run that is in the folder already keeps its split, whatever the margin is now.
     """
-    former = Run.open(folder).manifest if Run.exists(folder) and not force else None
+    former = Run.open(folder).manifest if folder and Run.exists(folder) else None
     asked = config.compare.hold_out
     if asked != "auto":
         share = asked

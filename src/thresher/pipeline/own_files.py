@@ -16,7 +16,7 @@ from thresher.rows.write_back import names_of
 from thresher.run import Run
 from thresher.run.files import unwritable
 from thresher.run.integrity import table_problem, write_json
-from thresher.run.layout import HOME, REPORT, Layout
+from thresher.run.layout import HOME, REPORT, SUSPECTS, Layout
 from thresher.run.lock import LOCK
 from thresher.run.manifest import FILE, written_by_run
 from thresher.run.outputs import PRODUCTS, check_output
@@ -27,7 +27,8 @@ LISTING = "written.json"
 def visible(folder: Path) -> list[Path]:
     """What is in a folder under a name that thresher writes beside `run.yaml`."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in found if path.name == REPORT or path.name.split(".")[0] in PRODUCTS)
+    own = (REPORT, SUSPECTS)
+    return sorted(path for path in found if path.name in own or path.name.split(".")[0] in PRODUCTS)
 
 
 def refuse_strange(folder: Path) -> None:
@@ -132,7 +133,7 @@ def products(folder: Path) -> set[str]:
 
 def names_for(rows: Rows) -> tuple[str, ...]:
     """What a run of these rows writes beside `run.yaml`."""
-    return (*names_of(rows.source, PRODUCTS[0]), REPORT)
+    return (*names_of(rows.source, PRODUCTS[0]), SUSPECTS, REPORT)
 
 
 def check_own_output(run: Run, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -38,8 +39,11 @@ def train(
     *,
     force: bool = False,
     proof_seeds: int = 0,
+    begun: Callable[[Run], Run] = lambda run: run,
 ) -> Run:
     """Start a run, or resume it, and train; see `thresher.api.train`. With a proxy, that one is trained instead.
+
+    `begun` is called with a new run after its audit, before anything is trained, and may refuse it.
 
     Raises
     ------
@@ -68,7 +72,7 @@ def train(
         if proxy:
             load_encoder(proxy.model)
     with leading():
-        run = begin(folder, rows, test, config, overwrite=overwrite)
+        run = begin(folder, rows, test, config, overwrite=overwrite, begun=begun)
         if proxy:
             with lock(folder):
                 train(run.proxy_folder, rows, test, proxy)
@@ -77,7 +81,15 @@ def train(
     return run
 
 
-def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, overwrite: bool) -> Run:
+def begin(
+    folder: Path,
+    rows: Rows,
+    test: Rows | None,
+    config: RunConfig,
+    *,
+    overwrite: bool,
+    begun: Callable[[Run], Run],
+) -> Run:
     """The run in a folder, started where there is none, or over an old one."""
     with lock(folder):
         if overwrite:
@@ -87,7 +99,7 @@ def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, ove
             return resume(started, rows, test, config.data)
         fixed = config.model_copy(update={"train": settled(config.train)})
         try:
-            return start(
+            run = start(
                 folder,
                 rows,
                 test,
@@ -95,6 +107,7 @@ def begin(folder: Path, rows: Rows, test: Rows | None, config: RunConfig, *, ove
                 key=digest(identity(rows, config)),
                 source="proxy" if has_proxy(config) else "own",
             )
+            return begun(run)
         except UserError:
             clear(folder)
             raise

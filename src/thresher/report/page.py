@@ -30,7 +30,7 @@ from thresher.report.read import (
     shown_selection,
     to_compare,
 )
-from thresher.report.verdict import selection_words, verdict
+from thresher.report.verdict import decision, selection_words, verdict
 from thresher.run import Run, files
 from thresher.scores.registry import FORMS
 
@@ -94,6 +94,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "source": Path(files.manifest.config.data.train).name or "rows",
         "selection": selection,
         "words": _words(selection),
+        "decision": _decision(files, entry),
         "verdict": verdict(selection, entry) if selection and entry else None,
         "newer": _newer(files, selection),
         "entry": entry,
@@ -133,9 +134,19 @@ def _words(selection: Selection | None) -> dict[str, Any] | None:
 
 
 def _newer(files: RunFiles, shown: Selection | None) -> str | None:
-    """The last selection, if the page shows an older one because only that was compared."""
-    chosen = files.records["select"].facts["name"] if "select" in files.records else None
-    return chosen if shown and chosen in files.selections and chosen != shown.name else None
+    """The last selection, if the page shows an older one because only that was compared, and it drops rows."""
+    chosen = (
+        files.selections.get(files.records["select"].facts["name"]) if "select" in files.records else None
+    )
+    return chosen.name if shown and chosen and chosen.name != shown.name and chosen.facts["prune"] else None
+
+
+def _decision(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, str] | None:
+    """The decision of the last whole job where the selection is still that of the job, else that of the comparison shown."""
+    found, last = files.manifest.decision, files.records.get("select")
+    if found and last and found.selection == last.facts["name"]:
+        return decision(found.model_dump())
+    return decision(entry.get("decision") if entry else None)
 
 
 def _kept(scores: pl.DataFrame, selection: Selection | None) -> Any:
@@ -162,9 +173,9 @@ def _figures(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def _first_score(files: RunFiles, selection: Selection | None) -> str | None:
     """The score that the page shows first: the one that the selection used, else the first one."""
     column = str(selection.facts.get("column")) if selection else ""
-    names = list(files.about["scores"])
+    names, first = list(files.about["scores"]), column.split("+")[0]
     return next(
-        (name for name in names if column in (name, *(f"{name}{form}" for form in FORMS))),
+        (name for name in names if first in (name, *(f"{name}{form}" for form in FORMS))),
         names[0] if names else None,
     )
 

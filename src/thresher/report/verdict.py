@@ -17,10 +17,9 @@ WIDE = 0.02  # an interval that includes zero but also a loss beyond this is inc
 def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
     """The content of the top of the page: the result of a comparison.
 
-    `decision` has a `badge`, a `tone` and the sentence, None in files of older versions. `removed`, `by` and `manner` name the
-    selection; `loss` and `random` complete the sentence; `against_full` and `against_random` are the two differences that matter,
-    each with a `badge`, a `reading` and its figures; `sure` and `fixed` are
-    lists of sentences.
+    `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
+    `against_random` are the two differences that matter, each with a `badge`, a `reading` and its figures; `sure` and `fixed`
+    are lists of sentences.
     """
     settings, differences = entry["settings"], entry["differences"]
     full, beaten, random = (
@@ -48,14 +47,14 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
             "tone": _badge(beaten, "bad", "open", "good"),
             "reading": _reading_random(beaten, digits),
         },
-        "decision": _decision(entry.get("decision")),
         "sure": _sure(settings, entry.get("decision")),
         "fixed": [*([entry["caution"]] if entry.get("caution") else []), *_fixed(settings)],
         "unseen": _unseen(entry.get("unseen"), digits),
     }
 
 
-def _decision(found: dict[str, Any] | None) -> dict[str, str] | None:
+def decision(found: dict[str, Any] | None) -> dict[str, str] | None:
+    """A decision as the page shows it: `badge`, `tone` and `sentence`; None in files of older versions."""
     if not found:
         return None
     word = str(found["word"])

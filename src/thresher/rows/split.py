@@ -108,6 +108,34 @@ def split_off(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     return part(rows, ~held_out), part(rows, held_out)
 
 
+def parts_of(rows: Rows, parts: int, seed: int = 0) -> NDArray[np.int64]:
+    """The part 0..P-1 that every row is in, (N,), for cross-validation; equal normalised texts share one.
+
+    The different texts of a class are spread evenly over the parts, in an order that depends on the texts and the seed alone.
+    The rows of a class that lie in one part only are in none, -1: what is outside a part then holds every class.
+
+    >>> import polars as pl
+    >>> from thresher.rows import load
+    >>> rows = load(pl.DataFrame({"text": [*"abcab", "odd"], "label": ["x"] * 5 + ["y"]}), text="text", label="label")
+    >>> found = parts_of(rows, 2).tolist()
+    >>> found[:2] == found[3:5], found[5], sorted(set(found[:3]))
+    (True, -1, [0, 1])
+    """
+    texts, labels = text_keys(rows), rows.labels()
+    keys, first, unit = np.unique(np.array(texts, dtype=object), return_index=True, return_inverse=True)
+    place = purpose_hashes(keys.tolist(), seed, "parts")
+    of_text = np.empty(len(keys), np.int64)
+    of_text[np.lexsort((place, labels[first]))] = np.arange(len(keys)) % parts
+    found = of_text[unit]
+    spread = np.zeros((len(rows.classes), parts), np.bool_)
+    spread[labels, found] = True
+    alone = spread.sum(1) < 2
+    # Other rows of the same text stay with the ones that are in no part.
+    bound = np.bincount(unit, weights=alone[labels], minlength=len(keys)) > 0
+    found[bound[unit]] = -1
+    return found
+
+
 def part(rows: Rows, chosen: NDArray[np.bool_]) -> Rows:
     """Some of the rows, in their order; `chosen` (N,). Their source remembers which rows of it they are."""
     source = rows.source

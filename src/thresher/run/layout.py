@@ -1,6 +1,6 @@
 """Where the files of a run are.
 
-RUN/run.yaml  RUN/kept.*  RUN/dropped.*  RUN/report.html     what people open
+RUN/run.yaml  RUN/kept.*  RUN/dropped.*  RUN/suspects.csv  RUN/report.html     what people open
 RUN/.thresher/                                               what steps leave, one folder per step
 """
 
@@ -14,6 +14,7 @@ from thresher.run.training import Training
 
 HOME = ".thresher"
 REPORT = "report.html"
+SUSPECTS = "suspects.csv"
 FeaturesOf = Literal["rows", "test", "empty"]
 
 

@@ -23,7 +23,7 @@ Task = Literal["label", "tokens", "text"]
 # What may be edited: the settings of the steps after training, and what changes no result.
 _LATER = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
 _EDITABLE: dict[str, Any] = {
-    **dict.fromkeys(("thresher", "versions", "created"), True),
+    **dict.fromkeys(("thresher", "versions", "created", "decision"), True),
     "config": {**dict.fromkeys(_LATER, True), "data": {"train", "test"}, "train": {"workers"}},
 }
 
@@ -52,13 +52,24 @@ class HeldOut(BaseModel):
     too_small: tuple[str, ...] = ()
 
 
+class Decision(BaseModel):
+    """What the last whole job decided: the word, the sentence, the share to drop, and the selection that was written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    word: str
+    sentence: str
+    prune: float
+    selection: str
+
+
 class Manifest(BaseModel):
     """What describes a run.
 
     `source`: where its scores come from: its own training, a recorded training, or a cheaper proxy model. `key`: a digest of
     the rows, the model and the recipe; a folder of another key holds another run. Hashes are of contents, see `Rows.hash`.
-    `held_out`: the rows of the input that `n_rows` does not count, because they are tested on. `task`: what the target of a row
-    is, as in `Rows`.
+    `held_out`: the rows of the input that `n_rows` does not count, because they are tested on. `decision`: that of the last
+    `thresher run`. `task`: what the target of a row is, as in `Rows`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -77,6 +88,7 @@ class Manifest(BaseModel):
     held_out: HeldOut | None = None
     classes: tuple[str, ...]
     task: Task = "label"
+    decision: Decision | None = None
     config: RunConfig
 
 

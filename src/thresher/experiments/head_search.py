@@ -1,0 +1,149 @@
+"""The search for the largest share by heads on a frozen encoder: every training row is a validation row once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thresher.config import HowMuchConfig
+from thresher.experiments.arms import Arm
+from thresher.experiments.bisection import bisected, crossing
+from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted, fold_runs
+from thresher.experiments.share_search import BOOTSTRAP
+from thresher.experiments.share_sentence import sentence
+from thresher.run import Run
+from thresher.run.steps import Facts
+
+FOLDS = 5
+
+At = Callable[[float | None, int], Fitted]
+
+
+def search_heads(
+    run: Run,
+    arm: Arm,
+    grid: Sequence[float],
+    margin: float = 0.5,
+    *,
+    folds: int = FOLDS,
+    seeds: int = 3,
+    most_seeds: int = 10,
+    same_steps: bool = False,
+    workers: int | None = None,
+) -> Facts:
+    """The largest share that heads on the encoder of a frozen run can do without, proven, and the largest that seems so.
+
+    The rows are cut into K folds. For each, the rows outside it are scored by heads that have seen no others, pruned by the arm,
+    and trained on; the fold tests them. So every row is tested once, and the interval of a share is of all rows.
+
+    Parameters
+    ----------
+    run
+        a scored run with a frozen encoder; of a run with a frozen proxy, `run.scoring`.
+    arm
+        a way to choose rows by columns that the run computes.
+    grid
+        the shares to try, ascending, as `shares` gives them.
+    margin
+        points of accuracy that may be lost.
+    seeds, most_seeds
+        heads per fold and arm at the first look at a share, and at the last.
+
+    Returns
+    -------
+    {"fraction", "removed": the largest share shown, 0 if none is; "candidate", "candidate_removed": the largest with an
+    estimated loss within the margin, for a proof; "estimate", "low", "high": where the loss passes the margin, with a 95%
+    interval; "looks", one per share; "trainings"; "n_validation"; "folds"; "margin"; "same_steps"; "sentence"}.
+    """
+    runs = fold_runs(run, folds)
+    settings = HowMuchConfig(margin=margin, first_seeds=seeds, most_seeds=most_seeds)
+    found = search_folds(
+        lambda fraction, count: fitted(runs, arm, fraction, count, same_steps, workers), grid, settings
+    )
+    found |= {"margin": margin, "folds": folds, "same_steps": same_steps}
+    return found | {"sentence": sentence(found)}
+
+
+def search_folds(at: At, grid: Sequence[float], settings: HowMuchConfig) -> Facts:
+    """The search itself; `at` gives the heads of a share (None: all rows) with so many seeds per fold."""
+    found, looks = bisected(lambda share, seeds: look(at, share, seeds), grid, settings)
+    estimate, low, high = crossing_interval(looks, settings.margin / 100)
+    return found | {"estimate": estimate, "low": low, "high": high, "n_validation": looks[0].spread.rows}
+
+
+@dataclass(frozen=True)
+class HeadLook:
+    """What a share loses, by S heads per fold on the kept rows and S on all of those outside the fold."""
+
+    fraction: float
+    n_kept: int
+    n_full: int
+    spread: Spread
+    by_row: NDArray[np.float64]  # (N,), mean over the seeds
+    keys: tuple[str, ...]
+
+    @property
+    def removed(self) -> float:
+        """The share that is dropped."""
+        return round(1 - self.n_kept / self.n_full, 6)
+
+    @property
+    def weight(self) -> float:
+        """Of its mean in a fit through several looks."""
+        return 1 / self.spread.variance
+
+    def facts(self, margin: float, confidence: float) -> dict[str, Any]:
+        """Its line of the table of looks."""
+        low, high = self.spread.interval(confidence)
+        return {
+            "fraction": self.fraction,
+            "n_kept": self.n_kept,
+            "n_full": self.n_full,
+            "removed": self.removed,
+            "seeds": self.spread.seeds,
+            "mean": self.spread.mean,
+            "low": low,
+            "high": high,
+            "confidence": confidence,
+            "shown": "not worse" if low > -margin else "worse" if high < -margin else "undecided",
+        }
+
+    def undecidable(self, margin: float, seeds: int, confidence: float) -> bool:
+        """Whether so many seeds would not show it even if the loss were a standard error less than it seems."""
+        optimistic = self.spread.mean + self.spread.variance**0.5
+        return optimistic - self.spread.with_seeds(seeds).half(confidence) <= -margin
+
+
+def look(at: At, share: float, seeds: int) -> HeadLook:
+    """Compare S heads per fold on what is kept at a share with S on all rows outside the fold."""
+    full, kept = at(None, seeds), at(share, seeds)
+    changes = [one.astype(np.float64) - other for one, other in zip(kept.right, full.right, strict=True)]
+    by_row = np.concatenate([one.mean(0) for one in changes])
+    return HeadLook(
+        share, kept.n_train, kept.n_full, cross_fit_interval(changes), by_row, (*full.keys, *kept.keys)
+    )
+
+
+def crossing_interval(looks: Sequence[HeadLook], margin: float, seed: int = 0) -> list[float | None]:
+    """The share at which the loss passes the margin, by `crossing`, and both ends of its 95% percentile interval.
+
+    Rows are drawn again, the same for all looks; what other trainings would change is drawn from a normal distribution. None:
+    beyond the last look.
+    """
+    removed, weights = [one.removed for one in looks], [one.weight for one in looks]
+    by_row = np.stack([one.by_row for one in looks])  # (L, N)
+    trainings = np.array([max(0.0, one.spread.pair - one.spread.both) ** 0.5 for one in looks])
+    rng, rows = np.random.default_rng(seed), by_row.shape[1]
+    point = crossing(removed, [one.spread.mean for one in looks], weights, margin)
+    drawn = []
+    for _ in range(BOOTSTRAP):
+        changes = by_row @ rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
+        changes += trainings * rng.normal(size=len(looks))
+        drawn.append(crossing(removed, changes.tolist(), weights, margin))
+    # Draws themselves, none in between: some of them are infinite.
+    low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
+    return [round(float(one), 4) if np.isfinite(one) else None for one in (point, low, high)]

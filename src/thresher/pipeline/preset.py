@@ -1,0 +1,64 @@
+"""What `thresher run` does where nothing else is asked for."""
+
+from __future__ import annotations
+
+from thresher.config import RunConfig, frozen_layers
+from thresher.execution.torchrun import world
+from thresher.settings import changed
+
+# Settings that ask for scores of the model itself, which a head on its frozen encoder does not have.
+OWN_SCORES = {
+    "train": {
+        "runs",
+        "folds",
+        "checkpoints",
+        "checkpoint_every",
+        "forgetting_evaluations",
+        "forgetting_every",
+        "forgetting_epochs",
+        "null_epochs",
+    },
+    "measure": {"signals", "features"},
+    "score": {"options"},
+    "select": {"by", "normalise"},
+}
+
+
+def with_preset(config: RunConfig) -> RunConfig:
+    """The settings of a run, with those that were not given filled in by its preset.
+
+    recommended
+        Heads on the frozen encoder score the rows (selection via proxy), the `recommended` strategy chooses, and the share is
+        searched for. Where a setting asks for scores of the model itself (a score to choose by, a number of checkpoints), that
+        model scores the rows and the share is the paper's; where a score is named, so is the strategy.
+    paper
+        The defaults of all settings: the model scores the rows, and 45% are dropped by class-normalised VoG.
+
+    >>> from thresher.config import DataConfig, SelectConfig
+    >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
+    >>> found = with_preset(RunConfig(data=data))
+    >>> found.proxy.encoder, found.select.strategy, found.select.prune
+    ('frozen', 'recommended', 'auto')
+    >>> found = with_preset(RunConfig(data=data, select=SelectConfig(by="el2n", prune=0.3)))
+    >>> found.proxy.encoder, found.select.strategy, found.select.prune
+    ('none', 'cutoff', 0.3)
+    >>> with_preset(RunConfig(data=data, preset="paper")).select.strategy
+    'cutoff'
+    """
+    if config.preset == "paper":
+        return config
+    given = config.select.model_fields_set
+    if not given & {"strategy", "by"}:
+        config = changed(config, "select", {"strategy": "recommended"})
+    own = any(names & getattr(config, section).model_fields_set for section, names in OWN_SCORES.items())
+    alone = own or config.model.freeze or config.select.strategy != "recommended" or world() > 1
+    if "encoder" not in config.proxy.model_fields_set and not alone:
+        config = changed(config, "proxy", {"encoder": "frozen"})
+    if "prune" not in given and scored_by_heads(config):
+        config = changed(config, "select", {"prune": "auto"})
+    return config
+
+
+def scored_by_heads(config: RunConfig) -> bool:
+    """Whether heads on a frozen encoder score the rows, each of which trains in seconds."""
+    return config.model.freeze or frozen_layers(config.proxy.encoder) is not None
