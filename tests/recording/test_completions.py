@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,9 @@ def test_what_is_recorded_is_what_each_row_alone_gives_and_the_weights_stay(name
         assert line["tokens_never_right"] == (~tokens.any(0)).sum()
     assert "LoRA" in name or signals["tokens_forgotten"].sum() > 0
     assert ("margin" in signals.columns) == ("margin" in columns)
+
+
+def test_the_table_in_the_docs_is_that_of_these_tests():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "works-with.md"
+    section = page.read_text(encoding="utf-8").partition("## Language models")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| (.+) \|$", section, re.MULTILINE)[1:] == list(SETUPS)
