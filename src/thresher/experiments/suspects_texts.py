@@ -17,7 +17,7 @@ from thresher.run import Run
 from thresher.run.integrity import write_json
 
 # The default order, and what is shown of each row.
-AUTO = "surprise"
+AUTO = "loss"
 SHOWN = ("loss", "entropy", "token_accuracy")
 
 
@@ -55,7 +55,7 @@ def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
     """All rows from the hard end of a score on: `rank` (from 1), `id`, `loss`, `entropy`, `token_accuracy`, `score` and `why`.
 
     >>> table = pl.DataFrame({"id": ["a", "b"], "loss": [0.5, 4.0], "entropy": [0.5, 1.0], "token_accuracy": [0.9, 0.25]})
-    >>> suspects_table(table.with_columns(surprise=pl.col("loss") - pl.col("entropy")), "surprise")["id"].to_list()
+    >>> suspects_table(table, "loss")["id"].to_list()
     ['b', 'a']
     """
     score, high = ordered(table, by)
