@@ -16,6 +16,7 @@ from transformers import Trainer
 import thresher as th
 import tiny_language as make
 import tiny_trainers
+from thresher.recording.completion_tokens import values_of
 
 Build = Callable[[Path], Trainer]
 
@@ -89,3 +90,32 @@ def test_the_table_in_the_docs_is_that_of_these_tests():
     page = Path(__file__).parents[2] / "docs" / "reference" / "works-with.md"
     section = page.read_text(encoding="utf-8").partition("## Language models")[2].partition("\n## ")[0]
     assert re.findall(r"^\| (.+) \|$", section, re.MULTILINE)[1:] == list(SETUPS)
+
+
+def values(logits: torch.Tensor, labels: list[int]) -> dict[str, torch.Tensor]:
+    return values_of(logits.clone(), torch.arange(len(logits)), torch.tensor(labels))
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["float32", "under autocast"])
+def test_values_of_tokens_in_a_wide_vocabulary_are_those_of_float64(mixed):
+    """Also of a token that is almost certain, whose error is what is left beside it."""
+    logits = 3 * torch.randn(6, 50_000, generator=torch.Generator().manual_seed(0))
+    labels = [0, 7, 49_999, 11, 12, 13]
+    logits[3, 11], logits[4, 12] = 40.0, 25.0
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        found = values(logits, labels)
+    p = torch.softmax(logits.double(), -1)
+    others = p.clone()
+    others[range(6), labels] = 0
+    expected = {
+        "log_probability": torch.log_softmax(logits.double(), -1)[range(6), labels],
+        "entropy": -(p * torch.log_softmax(logits.double(), -1)).sum(-1),
+        "error_norm": (others.square().sum(-1) + others.sum(-1).square()).sqrt(),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_of_equal_logits_the_first_token_is_the_predicted_one():
+    logits = torch.tensor([[1.0, 3.0, 3.0], [1.0, 3.0, 3.0], [2.0, 1.0, 0.0]])
+    assert values(logits, [1, 2, 0])["right"].tolist() == [True, False, True]

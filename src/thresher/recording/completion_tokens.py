@@ -10,8 +10,10 @@ from torch import Tensor
 from thresher.errors import UserError
 from thresher.recording.step import IGNORED, Step
 
-# Numbers of logits that are looked at together: a vocabulary is wide, and a copy of all of them in float32 would not fit.
-AT_A_TIME = 2**22
+# Numbers of logits that are looked at together: a vocabulary is wide, and a copy of all of them in float32 would not fit. A
+# processor has the few of them in its cache, a GPU is busy with the many.
+AT_A_TIME = {"cpu": 2**18}
+ON_A_GPU = 2**26
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def values_of(logits: Tensor, places: Tensor, labels: Tensor) -> dict[str, Tenso
     >>> {name: round(float(value), 4) for name, value in found.items()}
     {'log_probability': -0.1269, 'entropy': 0.3653, 'right': 1.0, 'error_norm': 0.1686, 'margin': 2.0}
     """
-    size = max(1, AT_A_TIME // logits.shape[-1])
+    size = max(1, AT_A_TIME.get(logits.device.type, ON_A_GPU) // logits.shape[-1])
     chunks = zip(torch.split(places, size), torch.split(labels, size), strict=True)
     parts = [_part(logits[at], label) for at, label in chunks]
     names = ("log_probability", "entropy", "right", "error_norm", "margin")
@@ -109,20 +111,28 @@ def values_of(logits: Tensor, places: Tensor, labels: Tensor) -> dict[str, Tenso
 
 
 def _part(logits: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    """The values of tokens from their logits (n, V), which are overwritten."""
     at = labels[:, None]
     z = logits.float()
-    z = z - z.amax(-1, keepdim=True)
-    e = z.exp()
-    total = e.sum(-1)
-    true = z.gather(-1, at)[:, 0]
-    entropy = total.log() - torch.linalg.vecdot(e, z) / total
-    right = z.argmax(-1) == labels
-    # Of the other tokens alone: the difference of two numbers near 1 would lose what is left.
-    e.scatter_(-1, at, 0.0)
-    rest = e.sum(-1) / total
-    norm = (torch.linalg.vecdot(e, e) / total.square() + rest.square()).sqrt()
-    margin = true - z.scatter_(-1, at, -torch.inf).amax(-1)
-    return true - total.log(), entropy, right, norm, margin
+    true = z.gather(-1, at)
+    # The other tokens alone: the difference of two numbers near 1 would lose what is left beside a token that is certain.
+    z.scatter_(-1, at, -torch.inf)
+    other = z.amax(-1, keepdim=True)
+    # Of equal logits the first token is taken, as argmax does.
+    right = true > other
+    for tie in torch.nonzero(true == other)[:, 0].tolist():
+        right[tie] = labels[tie] <= (z[tie] == other[tie]).nonzero()[0, 0]
+    top = true.maximum(other)
+    e = z.sub_(top).exp()
+    z.scatter_(-1, at, 0.0)
+    true_z = (true - top)[:, 0]
+    of_true = true_z.exp()
+    rest = e.sum(-1)
+    total = rest + of_true
+    # Products are added up pairwise: an inner product of as many numbers loses digits.
+    entropy = total.log() - (z.mul_(e).sum(-1) + of_true * true_z) / total
+    norm = ((e.square_().sum(-1) + rest.square()) / total.square()).sqrt()
+    return true_z - total.log(), entropy, right[:, 0], norm, (true - other)[:, 0]
 
 
 def rows_of_tokens(step: Step) -> Tensor:
