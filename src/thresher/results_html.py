@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
-    from thresher.results import Comparison, Result
+    from thresher.results import Comparison, Facts, Result
 
 WIDTH, ROW, LEFT = 640, 28, 190
 NAMES = {
@@ -25,17 +25,22 @@ def result_html(result: Result) -> str:
         kept = Markup("<p>Kept {} of {} rows: <code>{}</code></p>").format(
             f"{result.n_kept:,}", f"{result.n_rows:,}", result.kept
         )
-        proof = comparison_html(result.compare) if result.compare else "<p>Not proved: no test rows.</p>"
-        return Markup(proof) + kept
+        decided = sentence_html(result.decision)
+        return decided + (Markup(comparison_html(result.compare)) if result.compare else "") + kept
     if isinstance(result, Comparison):
-        return comparison_html(result)
+        return sentence_html(result.decision) + comparison_html(result)
     if isinstance(result, Sweep):
         return str(result.frame()._repr_html_())
     return str(Markup("<p>{}</p>").format(str(result)))
 
 
+def sentence_html(decision: Facts) -> Markup:
+    """The sentence of a decision."""
+    return Markup("<p><strong>{}</strong></p>").format(decision["sentence"])
+
+
 def comparison_html(result: Comparison) -> str:
-    """The decision, the verdict, and the differences in points of accuracy with their 95% intervals."""
+    """The verdict, and the differences in points of accuracy with their 95% intervals."""
     shown = {name: result.differences[name]["accuracy"] for name in NAMES if name in result.differences}
     ends = [100 * found[end] for found in shown.values() for end in ("low", "high")]
     low, high = min(0.0, *ends), max(0.0, *ends)
@@ -64,5 +69,4 @@ def comparison_html(result: Comparison) -> str:
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" font-family="sans-serif" font-size="12"'
         f' fill="currentColor"><title>Differences in points of accuracy, with 95% intervals</title>{"".join(parts)}</svg>'
     )
-    decided = Markup("<p><strong>{}</strong></p>").format(result.decision["sentence"])
-    return str(decided + Markup("<p>{}</p>").format(result.verdict)) + picture
+    return str(Markup("<p>{}</p>").format(result.verdict)) + picture

@@ -86,7 +86,14 @@ def test_run_yaml_the_report_and_json_tell_the_same_decision(first: Path, again:
 def test_the_same_command_repeats_nothing(again: Answer) -> None:
     assert again.code == 0
     steps = [line.partition(":")[0] for line in again.err.splitlines() if "already done" in line]
-    assert steps == ["train", "measure", "score", "select", "decide", "report"]
+    assert steps == [
+        "train",
+        "measure",
+        "score",
+        "select",
+        *(["compare"] if again.json["decision"]["prune"] else []),
+        "report",
+    ]
 
 
 def test_the_kept_file_has_the_rows_of_the_decision(first: Path, again: Answer, material: Path) -> None:

@@ -78,6 +78,9 @@ def test_the_reported_share_is_the_one_dropped_if_rows_are_protected(call: Call,
         for fold in range(2)
     ]
     assert sum(map(len, outside)) == 80
+    for fold in range(2):
+        scored = Run.open(run / f".thresher/how_much/fold-{fold}-of-2").scores()
+        assert "el2n" in scored and "vog" not in scored, "what the selection does not read is not measured"
     in_hall, looks = sum(int((one["room"] == "hall").sum()) for one in outside), entry["looks"]
     assert looks[-1]["n_kept"] == in_hall and len({look["n_kept"] for look in looks}) == len(looks)
     assert entry["removed"] == looks[-1]["removed"] == pytest.approx(1 - in_hall / 80, abs=1e-6)

@@ -78,10 +78,10 @@ def test_the_folder_holds_what_the_contract_says(first: Path) -> None:
     assert manifest["classes"] == ["light", "music", "weather"]
     assert manifest["config"]["select"]["prune"] == 0.4
     shown = {path.name for path in first.iterdir()}
-    assert shown == {"run.yaml", "kept.jsonl", "dropped.jsonl", "report.html", ".thresher"}
+    assert shown == {"run.yaml", "kept.jsonl", "dropped.jsonl", "suspects.csv", "report.html", ".thresher"}
     for name in ("rows/rows.parquet", "rows/test.parquet", "rows/audit.json", "score/scores.parquet"):
         assert (first / ".thresher" / name).is_file(), name
-    assert {path.parent.name for path in first.glob(".thresher/*/step.json")} == set(STEPS)
+    assert {path.parent.name for path in first.glob(".thresher/*/step.json")} == {*STEPS, "decide"}
     assert not list(first.rglob("*.tmp"))
 
 
@@ -94,7 +94,13 @@ def test_json_is_one_document_with_the_proof(first: Path) -> None:
     assert {arm: found["n_train"] for arm, found in arms.items()} == {"full": 60, "kept": 36, "random": 36}
     assert all(len(found["accuracy"]["values"]) == 2 for found in arms.values())
     assert comparisons(first)[result["selection"]] == result["compare"]
-    assert result["decision"] == result["compare"]["decision"]
+    decision, proved = result["decision"], result["compare"]["decision"]
+    assert (decision["word"], decision["sentence"], decision["prune"]) == (
+        proved["word"],
+        proved["sentence"],
+        0.4,
+    )
+    assert [one["selection"] for one in decision["tried"]] == [result["selection"]]
 
 
 def test_the_same_seed_gives_the_same_bytes(first: Path, material: Path, tmp_path: Path) -> None:
@@ -263,7 +269,7 @@ def test_without_test_rows_nothing_is_compared_and_they_can_be_given_later(
     answer = call("run", *training(material, out), *UNPROVED, "--prune", 0.4)
     assert answer.code == 0, answer.err
     assert (
-        "The selection was not tested, because there are no test rows." in answer.out
+        "Nothing was proved on the model: there are no test rows" in answer.out
         and "--test FILE" in answer.out
     )
     assert call("compare", out).err.startswith("error: ")

@@ -240,7 +240,7 @@ def test_how_much_decides_on_every_training_row_and_uses_the_test_rows_once(call
         3,
         "--same-steps",
         "--validation",
-        0.34,
+        0.34,  # three folds
         "--workers",
         1,
     ]
@@ -270,7 +270,13 @@ def test_how_much_decides_on_every_training_row_and_uses_the_test_rows_once(call
 
 
 def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
-    settings: dict[str, Any] = {"margin": 99, "step": 0.25, "first_seeds": 2, "most_seeds": 2}
+    settings: dict[str, Any] = {
+        "margin": 99,
+        "validation": 0.5,
+        "step": 0.25,
+        "first_seeds": 2,
+        "most_seeds": 2,
+    }
     from thresher.api import how_much, select
 
     found = how_much(run, by="el2n", **settings)
@@ -281,7 +287,7 @@ def test_prune_auto_takes_the_share_that_was_found(run: Path) -> None:
 
 def test_prune_auto_is_refused_if_no_share_is_shown(call: Call, run: Path) -> None:
     hard = ["--by", "el2n", "--end", "hard"]
-    once = ["--step", 0.95, "--margin", 0.01, "--first-seeds", 2, "--most-seeds", 2]
+    once = ["--step", 0.95, "--margin", 0.01, "--validation", 0.5, "--first-seeds", 2, "--most-seeds", 2]
     assert call("how-much", run, *hard, *once).code == 0
     found = call("select", run, "--prune", "auto", *hard)
     assert found.code == 2

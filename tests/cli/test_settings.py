@@ -145,8 +145,8 @@ def test_set_of_another_form_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        ("select.prune", 0, "select.prune must lie between 0 and 1 (got 0)"),
-        ("select.prune", "x", "select.prune must lie between 0 and 1 (got 'x')"),
+        ("select.prune", -0.1, "select.prune must lie between 0 and 1, 1 not included (got -0.1)"),
+        ("select.prune", "x", "select.prune must lie between 0 and 1, 1 not included (got 'x')"),
         ("model.dropout", 1, "model.dropout must lie between 0 and 1, 1 not included (got 1)"),
         ("train.epochs", -1, "train.epochs must be a number above 0 (got -1)"),
         ("train.epochs", 20_000, "train.epochs must be at most 10,000 (got 20000)"),
@@ -219,7 +219,7 @@ def test_what_the_command_line_gives_arrives_in_the_run(
 
     def job(rows: Any, out: Path, test: Any, config: RunConfig, *, force: bool) -> WholeRun:
         seen.update(rows=rows, out=out, test=test, config=config, force=force)
-        return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "r", None)
+        return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "u", "r", {"sentence": "Drop."}, None)
 
     monkeypatch.setattr("thresher.api.job.whole_job", job)
     columns = ["--text", "a,b", "--label", "l", "--id", "k", "--group", "g"]

@@ -27,6 +27,7 @@ from thresher.report.page import render
 from thresher.report.read import read_run
 from thresher.run import Run
 from thresher.run.integrity import read_json, write_json, write_table
+from thresher.run.manifest import Decision
 
 Page = Callable[[str], Path]
 SECTIONS = [
@@ -185,6 +186,39 @@ def test_the_first_thing_on_the_page_is_the_decision(tmp_path: Path) -> None:
     del entry["decision"]
     write_json(path, entry)
     assert "Decision" not in tree(write(run)).all("section", "verdict")[0].text
+
+
+KEPT_ALL = Decision(
+    word="do not drop",
+    sentence="Do not drop any rows; <all> are kept.",
+    prune=0.0,
+    selection="vog_class-easy-cutoff-0",
+)
+
+
+def test_where_a_whole_run_keeps_all_rows_the_page_says_so_above_the_proof_that_failed(
+    tmp_path: Path,
+) -> None:
+    run = fake_run(tmp_path / "run")
+    assert add_selection(run, 0.0) == KEPT_ALL.selection
+    run = run.with_manifest(decision=KEPT_ALL)
+    root = tree(write(run))
+    section = root.all("section", "verdict")[0]
+    first = next(one for one in section.walk() if "decision" in (one.attributes.get("class") or ""))
+    assert first.text == "Do not drop Do not drop any rows; <all> are kept."
+    assert "Without 45.0% of the rows" in root.one("verdict-title").text
+    assert not section.all("div", "todo")  # there is nothing to compare
+    # Another selection by hand is not that of the whole run.
+    newer = add_selection(run, 0.3, "el2n")
+    section = tree(write(run)).all("section", "verdict")[0]
+    assert KEPT_ALL.sentence not in section.text and newer in section.all("div", "todo")[0].text
+
+
+def test_where_nothing_was_proved_all_rows_are_kept(tmp_path: Path) -> None:
+    run = fake_run(tmp_path / "run", upto="score")
+    add_selection(run, 0.0)
+    root = tree(write(run.with_manifest(decision=KEPT_ALL)))
+    assert root.one("verdict-title").text == "All 900 rows are kept."
 
 
 def test_the_arms_table_holds_every_figure(page: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,10 +10,10 @@ from typing import Any, Literal
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import report
 from thresher.config import Preset, RunConfig
-from thresher.experiments.suspects import suspects_of_run
+from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
-from thresher.pipeline.plan import Plan, plan_of, within_budget
+from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
 from thresher.pipeline.preset import with_preset
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
@@ -184,6 +185,15 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
     proof_seeds = config.compare.seeds if tested is not None else 0
+    plans: list[Plan] = []
+
+    def planned(run: Run) -> Run:
+        plans.append(plan_of(trained, tested, run.config))
+        for line in plans[0].lines():
+            say(f"plan: {line}")
+        return run.with_manifest(config=within_budget(run.config, plans[0]))
+
+    started = time.monotonic()
     opened = train_step(
         folder,
         trained,
@@ -191,7 +201,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         config,
         force=force,
         proof_seeds=proof_seeds,
-        begun=lambda run: planned(run, trained, tested),
+        begun=planned,
     )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
     known = ["data", "train"]
@@ -202,6 +212,8 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         opened = opened.with_manifest(config=config)
     measure_step(opened, config.measure)
     score_step(opened, config.score)
+    for plan in plans:
+        say(f"score: {left_after(plan, 'score', time.monotonic() - started)}")
     decision, proof = decided(opened, config)
     facts = opened.require("select").facts
     with lock(folder):
@@ -222,14 +234,6 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         compare=proof,
         n_held_out=len(rows) - len(trained),
     )
-
-
-def planned(run: Run, rows: Rows, test: Rows | None) -> Run:
-    """Say what a new run will train and how long it takes; its settings are then those that fit the budget."""
-    plan = plan_of(rows, test, run.config)
-    for line in plan.lines():
-        say(f"plan: {line}")
-    return run.with_manifest(config=within_budget(run.config, plan))
 
 
 def decided(run: Run, config: RunConfig) -> tuple[dict[str, Any], Comparison | None]:

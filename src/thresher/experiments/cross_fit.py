@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thresher.config import RunConfig
+from thresher.config import RunConfig, Signal
 from thresher.experiments.arms import Arm, kept_by, scores_of
 from thresher.experiments.cell import Cell, new_cell
 from thresher.experiments.cells import predictions, run_head_cells
@@ -24,12 +24,15 @@ Floats = NDArray[np.float64]
 APART = 10_007  # between the seeds of the folds: no training of one has the initial weights of another's
 
 
-def fold_runs(run: Run, folds: int) -> tuple[Run, ...]:
+def fold_runs(run: Run, folds: int, columns: Collection[str]) -> tuple[Run, ...]:
     """K runs in `RUN/.thresher/how_much/`, each trained and scored as `run` was, but on the rows outside a part, its test rows.
 
+    Of the signals, only those are measured that the scores in `columns` need.
     A class of which all texts lie in one part is always trained on. A fold whose files are there is not trained again.
     """
     rows, config = read_rows(run.rows_file), as_scored(run)
+    signals = signals_of(columns, config.measure.signals)
+    config = config.model_copy(update={"measure": config.measure.model_copy(update={"signals": signals})})
     number = parts_of(rows, folds, config.train.seed)
     found = []
     for fold in range(folds):
@@ -39,6 +42,27 @@ def fold_runs(run: Run, folds: int) -> tuple[Run, ...]:
         found.append(nested_run(folder, part(rows, number != fold), part(rows, number == fold), own))
         say(f"how-much: fold {fold + 1} of {folds} is scored by the other rows")
     return tuple(found)
+
+
+def signals_of(columns: Collection[str], measured: Sequence[Signal]) -> tuple[Signal, ...]:
+    """Those of the measured signals that the scores in some columns need; all where a score is made of others.
+
+    >>> signals_of(["held_out_margin", "correctness"], ["gradient_gram", "classifier_sq_norm"])
+    ()
+    >>> signals_of(["vog_class"], ["gradient_gram", "classifier_sq_norm"])
+    ('gradient_gram',)
+    """
+    from thresher.scores import scores
+    from thresher.scores.registry import SUFFIXES
+
+    needed: set[str] = set()
+    for column in filter(None, columns):
+        base, _, suffix = column.rpartition("_")
+        entry = scores().get(base if suffix in SUFFIXES else column)
+        if entry is None or (entry.reads == "scores" and not entry.needs):
+            return tuple(measured)
+        needed |= set(entry.needs)
+    return tuple(signal for signal in measured if signal in needed)
 
 
 @dataclass(frozen=True)

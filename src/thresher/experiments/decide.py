@@ -57,9 +57,10 @@ def decide(run: Run, search: Search) -> Facts:
     asked = Decided(**{name: getattr(search, name) for name in Search.model_fields})
     known = run.current("decide")
     if known and known.key == record.key(run, asked):
-        facts = known.facts
-        select(run, with_share(search.select, facts["prune"]))
-        return record(run, asked)
+        select(run, with_share(search.select, known.facts["prune"]))
+        if known.facts["prune"]:
+            compare(run, search.compare)
+        return known.facts
     if search.select.prune == "auto":
         facts = searched(run, search)
         if not facts["prune"]:
@@ -71,7 +72,9 @@ def decide(run: Run, search: Search) -> Facts:
 
 def searched(run: Run, search: Search) -> Facts:
     """Find a share, prove it, and the next smaller one where it does not hold."""
-    found = candidate(run, search)
+    # An estimate is enough for a share that is proved: no seeds are added to decide it.
+    quick = search.how_much.model_copy(update={"most_seeds": search.how_much.first_seeds})
+    found = candidate(run, search.model_copy(update={"how_much": quick}))
     share: float = found["candidate"]
     proofs: list[Facts] = []
     while share and len(proofs) < TRIES:

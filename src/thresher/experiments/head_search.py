@@ -59,7 +59,7 @@ def search_heads(
     estimated loss within the margin, for a proof; "estimate", "low", "high": where the loss passes the margin, with a 95%
     interval; "looks", one per share; "trainings"; "n_validation"; "folds"; "margin"; "same_steps"; "sentence"}.
     """
-    runs = fold_runs(run, folds)
+    runs = fold_runs(run, folds, arm.column.split("+"))
     settings = HowMuchConfig(margin=margin, first_seeds=seeds, most_seeds=most_seeds)
     found = search_folds(
         lambda fraction, count: fitted(runs, arm, fraction, count, same_steps, workers), grid, settings

@@ -123,10 +123,11 @@ def by_heads(run: Run, settings: Search) -> Facts:
     say(
         f"how-much: {run.manifest.n_rows:,} training rows decide, in {folds} folds: heads that have not seen a row test it"
     )
-    first = fold_runs(heads, folds)[0]
-    within = checked_arm(run, first, settings.select)
-    ids = parquet.read(first.rows_file, columns=["id"])["id"]
-    grid = shares(within, scores_of(first, ids), asked.step, run.config.train.seed)
+    arm = arm_of(run, settings.select, run.score_columns())
+    runs = fold_runs(heads, folds, arm.column.split("+"))
+    within = checked_arm(run, runs[0], settings.select)
+    # Floors and protected rows end the grid of one fold before that of another: a share counts as long as one drops more rows.
+    grid = sorted({share for one in runs for share in shares_of(one, within, asked.step)})
     found = search_heads(
         heads,
         within,
@@ -139,6 +140,12 @@ def by_heads(run: Run, settings: Search) -> Facts:
         workers=compare.workers,
     )
     return found | {"arm": within.facts()}
+
+
+def shares_of(run: Run, arm: Arm, step: float) -> list[float]:
+    """The shares that are worth a look in a run; see `shares`."""
+    ids = parquet.read(run.rows_file, columns=["id"])["id"]
+    return shares(arm, scores_of(run, ids), step, run.config.train.seed)
 
 
 def by_split(run: Run, settings: Search) -> Facts:

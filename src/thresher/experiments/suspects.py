@@ -18,13 +18,12 @@ from thresher.experiments.suspects_files import check_place, write_suspects
 from thresher.experiments.suspects_length import length, lines, list_facts
 from thresher.experiments.suspects_order import ordered
 from thresher.experiments.suspects_texts import text_suspects
-from thresher.pipeline.own_files import check_own_output, claim
+from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
 from thresher.row_hash import hash_ids
 from thresher.rows import read_rows
 from thresher.run import Run, Training
-from thresher.run.integrity import read_json, write_json
-from thresher.run.layout import SUSPECTS
+from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.scores import MissingSignal, column, scores
 from thresher.scores.read import array
@@ -86,19 +85,6 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         for line in lines(facts):
             say(f"suspects: {line}")
     return found
-
-
-def suspects_of_run(run: Run) -> Path:
-    """The list of suspects of a whole run, `RUN/suspects.csv`; written again where the scores or the last list are others."""
-    place = run.folder / SUSPECTS
-    claim(run.folder, [SUSPECTS])
-    try:
-        listed = read_json(run.suspects_file)
-    except (OSError, ValueError):
-        listed = {}
-    if listed.get("score") != run.require("score").key or not place.is_file():
-        suspects(run, place, "auto", None, "table")
-    return place
 
 
 def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Heads of a search: per fold those that score, and those on all rows and on the kept ones of each share that is looked at.
 FOLDS = 5
-SHARES = (4, 12)
+SHARES = (3, 5)
 # Of all rows, the share that a proof may keep where it is searched for.
 KEPT = (0.3, 0.9)
 # Beside the steps themselves: starting processes, evaluating, writing.
@@ -113,6 +113,20 @@ def plan_of(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
     )
 
 
+def left_after(plan: Plan, stage: str, seconds: float) -> str:
+    """How long the stages after one will take, in words; all estimates are as far off as that of the finished stage.
+
+    >>> plan = Plan((Stage("score", "", 50, 60), Stage("proof", "", 100, 200)), 10, 10, 0.5, 1.0, 4610)
+    >>> left_after(plan, "score", 110)
+    'took 110 s; 3 to 7 min left'
+    """
+    names = [one.name for one in plan.stages]
+    done, rest = plan.stages[names.index(stage)], plan.stages[names.index(stage) + 1 :]
+    factor = seconds / ((done.low + done.high) / 2)
+    low, high = (factor * sum(getattr(one, end) for one in rest) for end in ("low", "high"))
+    return f"took {seconds:,.0f} s; {span(low, high)} left"
+
+
 def _scoring(model: ModelConfig, train: TrainConfig, n: int, fast: Speeds) -> Stage:
     """Train and measure what scores the rows."""
     folds = folds_of(model, train)
@@ -133,8 +147,8 @@ def _search(model: ModelConfig, train: TrainConfig, n: int, config: RunConfig, f
     """Heads on parts of the rows, at several shares."""
     part = steps_of(train, math.ceil(n * (1 - 1 / FOLDS)))
     scored = train.runs * (1 + folds_of(model, train))
-    seeds = config.how_much.first_seeds, config.how_much.most_seeds
-    low, high = (FOLDS * (scored + s + s * shares) for s, shares in zip(seeds, SHARES, strict=True))
+    seeds = config.how_much.first_seeds
+    low, high = (FOLDS * (scored + seeds * (1 + shares)) for shares in SHARES)
     each = part * fast.head_step / fast.at_a_time * OVERHEAD
     return Stage(
         "search",

@@ -21,7 +21,7 @@ from thresher.rows.write_back import names_of
 from thresher.run import Run
 from thresher.run.files import digest
 from thresher.run.integrity import content_digest, table_problem, write_json, write_table
-from thresher.run.layout import REPORT
+from thresher.run.layout import REPORT, SUSPECTS
 from thresher.run.outputs import PRODUCTS
 from thresher.run.steps import Facts, step
 from thresher.wording import listed
@@ -106,7 +106,7 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
     path = run.selection_file(name)
     write_table(path, selection)
-    former = products(run.folder) - {REPORT}
+    former = products(run.folder) - {REPORT, SUSPECTS}
     claim(run.folder, names_of(rows.source, PRODUCTS[0]))
     kept_path, dropped_path = write_back(rows, aligned["kept"].to_numpy(), run.folder / "kept")
     # Rows that came in another format before: theirs would pass for this selection's.

@@ -24,7 +24,7 @@ Task = Literal["label", "tokens", "text"]
 _LATER = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
 _EDITABLE: dict[str, Any] = {
     **dict.fromkeys(("thresher", "versions", "created", "decision"), True),
-    "config": {**dict.fromkeys(_LATER, True), "data": {"train", "test"}, "train": {"workers"}},
+    "config": {**dict.fromkeys((*_LATER, "preset"), True), "data": {"train", "test"}, "train": {"workers"}},
 }
 
 
