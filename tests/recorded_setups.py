@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, Trainer
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, Trainer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import tiny_trainers as make
 from tiny import SHAPES, VOCABULARY, tokenizer_of
 
-ALL, LOGITS = "all", "logits"
+ALL, LOGITS, COMPLETIONS = "all", "logits", "completions"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -29,6 +29,11 @@ def single_rows(trainer: Trainer, inputs: Any) -> Iterator[tuple[int, dict[str, 
         row = {name: inputs[name][i][true][None] for name in INPUTS if name in inputs}
         label = labels[i][true][None] if labels.dim() > 1 else labels[i][None]
         yield numbers[tuple(row["input_ids"][0].tolist())], row, label
+
+
+def next_tokens(labels: torch.Tensor) -> torch.Tensor:
+    """The labels of a language model: those of the next position, and none at the end."""
+    return nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
 
 
 def encoder_embeddings(model: nn.Module) -> nn.Module:
@@ -47,7 +52,10 @@ def last_linear(model: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Setup:
-    """A row of the table: `records` is ALL, LOGITS, or empty for a training that is refused, which `said` then says."""
+    """A row of the table: `records` is ALL, LOGITS, COMPLETIONS, or empty for a training that is refused, which `said` then says.
+
+    `labels` are those that the logits of a row are compared with.
+    """
 
     name: str
     trainer: Callable[[Path], Trainer]
@@ -57,6 +65,7 @@ class Setup:
     last: Callable[[nn.Module], nn.Module] = last_linear
     forward: Callable[[nn.Module, dict[str, Any]], torch.Tensor] = lambda model, row: model(**row).logits
     rows: Callable[..., Iterator[tuple[int, dict[str, Any], torch.Tensor]]] = single_rows
+    labels: Callable[[torch.Tensor], torch.Tensor] = lambda labels: labels
 
 
 def trainer_of(model: nn.Module, folder: Path, rows: Any = None, kind: str = "bert", **more: Any) -> Trainer:
@@ -123,9 +132,10 @@ def lora_language_model(folder: Path) -> Trainer:
 
 def language_model() -> nn.Module:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(
-        CONFIG_MAPPING["gpt2"](vocab_size=len(VOCABULARY) + 8, **SHAPES["gpt2"])
+    config = CONFIG_MAPPING["gpt2"](
+        vocab_size=len(VOCABULARY) + 8, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **SHAPES["gpt2"]
     )
+    return AutoModelForCausalLM.from_config(config)
 
 
 class Wrapped(nn.Module):
@@ -148,6 +158,25 @@ def language_trainer(model: nn.Module, folder: Path, of: type[Trainer] = Trainer
 
 def hidden_language_model(folder: Path) -> Trainer:
     return language_trainer(Wrapped(language_model()), folder)
+
+
+def masked(folder: Path) -> Trainer:
+    config = CONFIG_MAPPING["bert"](vocab_size=len(VOCABULARY) + 8, **SHAPES["bert"])
+    return trainer_of(AutoModelForMaskedLM.from_config(config), folder, make.token_rows("bert"))
+
+
+class OfSameToken(Trainer):
+    """The loss of a token classifier on a language model."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = nn.functional.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten())
+        return (loss, outputs) if return_outputs else loss
+
+
+def other_labels(folder: Path) -> Trainer:
+    return language_trainer(language_model(), folder, of=OfSameToken)
 
 
 class OfNextToken(Trainer):
@@ -325,16 +354,25 @@ SETUPS = [
         rows=cross_encoder_rows,
     ),
     Setup(
-        "language models, also inside a module of your own",
+        "a causal language model inside a module of your own",
         hidden_language_model,
-        "",
-        "GPT2LMHeadModel is not a classifier",
+        COMPLETIONS,
+        labels=next_tokens,
     ),
     Setup(
-        "language models with LoRA, also without `task_type`",
+        "causal language models with LoRA, also without `task_type`",
         lora_language_model,
+        COMPLETIONS,
+        labels=next_tokens,
+    ),
+    Setup(
+        "masked language models", masked, "", "BertForMaskedLM is no classifier and no causal language model"
+    ),
+    Setup(
+        "a causal language model with a loss of other labels",
+        other_labels,
         "",
-        "GPT2LMHeadModel is not a classifier",
+        "is not the mean cross-entropy of its",
     ),
     Setup("a loss that shifts the labels", shifted_loss, "", "does not compare its logits with the labels"),
     Setup("`torch.compile(model)`", compiled, "", r"went through torch\.compile"),
@@ -347,7 +385,7 @@ SETUPS = [
         "compares the embeddings of texts",
     ),
     Setup(
-        "trainers of trl (`SFTTrainer`, `RewardTrainer`, `DPOTrainer`)",
+        "other trainers of trl (`RewardTrainer`, `DPOTrainer`)",
         of_another_library("RewardTrainer", "trl.trainer"),
         "",
         "trl's RewardTrainer",

@@ -237,9 +237,9 @@ class SelectConfig(_Section):
         default="auto",
         description="auto: class for VoG, raw for the others; for a table of scores (--out) the named column",
     )
-    prune: Annotated[float, Field(ge=0, lt=1)] | Literal["auto"] = Field(
+    prune: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = Field(
         default=0.45,
-        description="share of the rows to drop, 0 keeps all; auto: the largest that is not worse than full data",
+        description="share of the rows to drop; auto: the largest that is not worse than full data",
     )
     end: Literal["easy", "hard"] = "easy"
     strategy: str = "cutoff"

@@ -80,7 +80,7 @@ def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunCo
     >>> checked({"data": data, "select": {"prune": 1.5}})
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: select.prune must lie between 0 and 1, 1 not included (got 1.5)
+    thresher.errors.UserError: select.prune must lie between 0 and 1 (got 1.5)
     """
     try:
         return RunConfig.model_validate(settings)

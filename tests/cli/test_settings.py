@@ -145,8 +145,8 @@ def test_set_of_another_form_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "says"),
     [
-        ("select.prune", -0.1, "select.prune must lie between 0 and 1, 1 not included (got -0.1)"),
-        ("select.prune", "x", "select.prune must lie between 0 and 1, 1 not included (got 'x')"),
+        ("select.prune", 0, "select.prune must lie between 0 and 1 (got 0)"),
+        ("select.prune", "x", "select.prune must lie between 0 and 1 (got 'x')"),
         ("model.dropout", 1, "model.dropout must lie between 0 and 1, 1 not included (got 1)"),
         ("train.epochs", -1, "train.epochs must be a number above 0 (got -1)"),
         ("train.epochs", 20_000, "train.epochs must be at most 10,000 (got 20000)"),

@@ -32,6 +32,7 @@ USED_BY_OTHERS = {
     "types-pyyaml": "stubs for mypy",
     "pytest-xdist": "make test",
     "peft": "tests/recorded_setups.py, where it is installed",
+    "trl": "tests/tiny_language.py, where it is installed",
 }
 
 

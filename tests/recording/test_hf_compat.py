@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import torch
 from accelerate.data_loader import prepare_data_loader
+from datasets import Dataset
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import set_seed
 
+import tiny_language as language
 import tiny_trainers as make
 from thresher.recording import hf_compat
 
@@ -285,3 +287,34 @@ def test_torch_optimizer(tmp_path):
 )
 def test_imports_that_are_not_documented(module, name):
     assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["float32", "bfloat16"])
+def test_ask_fused_head(mixed, tmp_path):
+    """Also through the forward that accelerate puts around it for mixed precision."""
+    trainer = language.sft_trainer(language.language_model("qwen2"), tmp_path, bf16=mixed)
+    model = trainer.accelerator.prepare(trainer.model)
+    batch = trainer.data_collator([trainer.train_dataset[0]])
+
+    def given() -> Any:
+        return model(**batch, fused_lm_head=True).log_sum_sq_probs
+
+    assert given() is None
+    (asked,) = hf_compat.ask_fused_head(model, "log_sum_sq_probs")
+    assert given() is not None
+    asked.remove()
+    assert given() is None
+
+
+def test_ask_fused_head_of_a_model_without():
+    assert hf_compat.ask_fused_head(language.language_model("qwen2"), "log_sum_sq_probs") == []
+
+
+def test_places_before():
+    rows = Dataset.from_dict({"number": list(range(6))})
+    assert hf_compat.places_before(rows) is None
+    left = rows.filter(lambda row: row["number"] != 2).shuffle(seed=0)
+    assert hf_compat.places_before(left).tolist() == left["number"][:]
+    # SFTTrainer maps before it filters: its places are those of the rows that it was given.
+    mapped = rows.select([4, 1, 3]).map(lambda row: {"twice": 2 * row["number"]})
+    assert hf_compat.places_before(mapped) is None

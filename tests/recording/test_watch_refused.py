@@ -65,6 +65,13 @@ def language_model(trainer: Trainer) -> None:
     trainer.model = GPT2LMHeadModel()
 
 
+def sequence_to_sequence(trainer: Trainer) -> None:
+    class T5ForConditionalGeneration(nn.Module):
+        pass
+
+    trainer.model = T5ForConditionalGeneration()
+
+
 BEFORE: list[tuple[Any, dict[str, Any], str]] = [
     (regression, {}, "regression"),
     (several_labels, {}, "several labels"),
@@ -73,7 +80,12 @@ BEFORE: list[tuple[Any, dict[str, Any], str]] = [
     (sharded, {}, "FSDP"),
     (deepspeed, {}, "DeepSpeed"),
     (two_gpus, {}, "torchrun"),
-    (language_model, {}, "GPT2LMHeadModel is not a classifier"),
+    (
+        language_model,
+        {},
+        "GPT2LMHeadModel is a language model, of which no gradients are recorded; watch with vog=False",
+    ),
+    (sequence_to_sequence, {}, "T5ForConditionalGeneration is no classifier and no causal language model"),
     (nothing, {"label_smoothing_factor": 0.1}, "label smoothing"),
     (nothing, {"accelerator_config": {"dispatch_batches": True}}, "dispatch_batches"),
 ]

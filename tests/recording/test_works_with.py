@@ -15,7 +15,7 @@ from transformers import Trainer
 import recorded_setups as setups
 import thresher as th
 import tiny_trainers as make
-from recorded_setups import ALL, LOGITS, SETUPS, Setup
+from recorded_setups import ALL, COMPLETIONS, LOGITS, SETUPS, Setup
 from thresher.recording.model_hooks import classifier_layer, out_features
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "works-with.md"
@@ -36,7 +36,8 @@ def alone(setup: Setup, model: nn.Module, row: dict[str, Any], labels: torch.Ten
         one.requires_grad_()
     handle = embeddings.register_forward_hook(keep)
     output = setup.forward(model, row)
-    loss = nn.functional.cross_entropy(output.reshape(-1, output.shape[-1]), labels.reshape(-1))
+    target = setup.labels(labels)
+    loss = nn.functional.cross_entropy(output.reshape(-1, output.shape[-1]), target.reshape(-1))
     at_embeddings, *of_last = torch.autograd.grad(loss, [kept[0], *parameters])
     handle.remove()
     for one in frozen:
@@ -86,7 +87,7 @@ def test_records_are_those_of_each_row_alone_and_the_weights_stay(setup: Setup, 
             np.testing.assert_allclose(line["classifier_sq_norm"], norms, rtol=1e-3, atol=1e-6)
     told = capsys.readouterr().err
     assert ("gradient_sq_mean" in signals.columns) == (setup.records == ALL)
-    assert told.count("VoG") == (setup.records == LOGITS)
+    assert told.count("VoG") == (setup.records != ALL)
     assert "el2n" in th.score(run).columns
 
 
@@ -136,6 +137,11 @@ def test_another_kind_of_trainer_is_named(call, tmp_path):
 def test_the_table_in_the_docs_is_that_of_these_tests():
     table = re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     told = {name: what for name, what in table if not set(name) <= set("-: ")}
-    words = {ALL: "everything", LOGITS: "without VoG and gradient norms", "": "refused"}
+    words = {
+        ALL: "everything",
+        LOGITS: "without VoG and gradient norms",
+        COMPLETIONS: "what the completion tokens give",
+        "": "refused",
+    }
     for setup in SETUPS:
         assert told[setup.name].startswith(words[setup.records]), setup.name

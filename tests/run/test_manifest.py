@@ -199,7 +199,7 @@ def test_an_unknown_field_is_named(section: str, tmp_path: Path) -> None:
         (
             "config.select.prune",
             45,
-            "select.prune must lie between 0 and 1, 1 not included (got 45); for 45% give 0.45",
+            "select.prune must lie between 0 and 1 (got 45); for 45% give 0.45",
         ),
         ("config.train.epochs", 0, "train.epochs must be a number above 0 (got 0)"),
         ("config.train.runs", 0, "train.runs must be a whole number of at least 1 (got 0)"),

@@ -33,6 +33,9 @@ def random_run(
             "classifier_sq_norm": rng.exponential(size=(rows, checkpoints)),
             "features": rng.normal(size=(rows, 6)).astype(np.float32),
             "word_margin": rng.uniform(0.01, 1, rows),  # words that tell every label
+            "entropy": rng.exponential(size=(rows, checkpoints)).astype(np.float32),
+            "accuracy": rng.random((rows, checkpoints)).astype(np.float32),
+            "n_completion": rng.integers(1, 9, rows).astype(np.int32),
             "gradient_sq_mean": 1 + rng.exponential(size=rows),
             "gradient_mean_sq": rng.random(rows),
         },

@@ -95,6 +95,7 @@ LOW_IS_HARD = (
     "hardest_view",
     "held_out_margin",
     "pvi",
+    "token_accuracy",
     "word_margin",
 )
 OF_THE_PAPER = ("vog", "el2n", "forgetting", "pvi", "tracin")

@@ -103,6 +103,9 @@ def suspects(
     `p_given` and `p_likely` are the model's own, averaged over checkpoints and runs, on the rows that it was trained on.
     `p_wrong` is estimated from folds that left the row out, where there are any, else from the checkpoint nearest to epoch 2.
 
+    Of a recorded language model the list holds the rows whose completion does not fit its prompt, as far as the model knows: the
+    hardest 5% by `loss`, or `top` rows, with `loss`, `entropy`, `token_accuracy`, `score` and `why`; as a table only.
+
     Returns the list, with the texts.
 
     Raises

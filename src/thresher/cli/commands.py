@@ -13,7 +13,7 @@ from typer.main import get_group
 COMMANDS = {
     "run": (
         "job",
-        "Prune a file of labelled rows and test the result: train, measure, score, select, compare, report.",
+        "Find the rows that the model can do without, prove it by retraining, and write the kept rows.",
     ),
     "train": (
         "steps",
@@ -53,7 +53,7 @@ COMMANDS = {
     ),
     "demo": (
         "demo",
-        "Try it in a few minutes: voice commands with planted label noise, pruned by VoG and tested by retraining.",
+        "Try it in a few minutes: voice commands with planted label noise, a decision which of them to drop, and its proof.",
     ),
     "doctor": (
         "doctor",

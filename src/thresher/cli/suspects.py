@@ -67,7 +67,7 @@ def suspects(
 
     listed = api.suspects(run, out=out, by=by, top=top, format=format)
     if json:
-        known = not listed["p_wrong"].null_count()
+        known = "p_wrong" in listed.columns and not listed["p_wrong"].null_count()
         expected = float(listed["p_wrong"].sum()) if known else None
         told = {"n_suspects": listed.height, "expected_wrong": expected, "by": by}
         terminal.as_json({"run": str(run), "suspects": str(out), **told})

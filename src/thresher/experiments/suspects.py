@@ -17,6 +17,7 @@ from thresher.experiments.label_errors import early_probabilities, in_order_of, 
 from thresher.experiments.suspects_files import check_place, write_suspects
 from thresher.experiments.suspects_length import length, lines, list_facts
 from thresher.experiments.suspects_order import ordered
+from thresher.experiments.suspects_texts import text_suspects
 from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
 from thresher.row_hash import hash_ids
@@ -43,6 +44,8 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         raise UserError(f"top is {top}; it must be at least 1")
     key = run.require("score").key
     with lock(run.folder):
+        if run.manifest.task == "text":
+            return text_suspects(run, out, by, top, format)
         from thresher.signals.measure import read_signals
 
         scored = run.scoring

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -32,15 +32,19 @@ if TYPE_CHECKING:
 
 def write_run(folder: Path, trainer: Trainer, texts: tuple[str, ...] | None, id: str | None) -> None:
     """The run folder of a training of a Trainer that has ended."""
+    from thresher.recording.completion_rows import completion_rows, places_of
     from thresher.recording.dataset_rows import ids_of, label_of, rows_of
     from thresher.recording.table import read_recording
 
     dataset = trainer.train_dataset
     hidden = int(getattr(getattr(trainer.model, "config", None), "hidden_size", 0) or 0)
     recording = read_recording(Layout(folder).recording, hidden)
-    ids = ids_of(dataset, id)
+    places, _ = places_of(trainer)
+    ids = ids_of(dataset, id, places.tolist())
 
     def make_rows(numbers: np.ndarray, labels: np.ndarray | None) -> Rows:
+        if recording.task == "text":
+            return completion_rows(trainer, ids, places, numbers)
         return rows_of(trainer, ids, texts, numbers, labels)
 
     finish_run(
@@ -59,7 +63,7 @@ def finish_run(
     """Write the run of a recording, and remove what the recorder left.
 
     `ids` are those of all rows of the dataset, `label_of` gives the label of a row without a record, -1 if it has none, and
-    `make_rows` the rows with these numbers and labels (None for rows with a label per token).
+    `make_rows` the rows with these numbers and labels (None for rows with a label per token, or a text for a target).
     """
     from thresher.recording import store
 
@@ -67,12 +71,12 @@ def finish_run(
     with lock(folder):
         numbers, unrecorded = recording.labelled_rows(len(ids), label_of)
         measured, labels = write_signals(layout, recording, ids, numbers, unrecorded)
-        rows = make_rows(numbers, None if recording.per_token else labels)
+        rows = make_rows(numbers, labels if recording.task == "label" else None)
         config = RunConfig(
             data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
             # The gradient norms that a training gives for nothing are those of its last layer.
             score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
-            select=SelectConfig(by="vog_online" if recording.has_vog else "el2n"),
+            select=SelectConfig(by=default_score(recording)),
         )
         steps = recording.steps
         key = digest([rows.hash(), about.model, steps])
@@ -85,8 +89,9 @@ def finish_run(
         f"watch: {measured['rows']:,} rows, {measured['records']:,} records in {measured['checkpoints']} epochs, in {folder}"
     )
     if len(ids) > len(numbers):
+        why = "no label" if recording.task == "label" else "no completion token in any training step"
         say(
-            f"watch: {len(ids) - len(numbers):,} rows have no label and are not scored; they are neither kept nor dropped"
+            f"watch: {len(ids) - len(numbers):,} rows have {why} and are not scored; they are neither kept nor dropped"
         )
     if measured["unrecorded"]:
         say(
@@ -95,9 +100,17 @@ def finish_run(
         )
 
 
+def default_score(recording: Recording) -> str:
+    """The score that a selection reads by default: the first of those that the records give."""
+    if recording.has_vog:
+        return "vog_online"
+    names = recording.records.collect_schema().names()
+    return "el2n" if "logits" in names or "error_norm" in names else "loss"
+
+
 def write_signals(
     run: Layout, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
-) -> tuple[dict[str, int | bool], np.ndarray]:
+) -> tuple[dict[str, Any], np.ndarray]:
     """Write the signals of a recording as a measurement would; returns counts, and the labels (N,).
 
     `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
@@ -119,7 +132,7 @@ def write_signals(
         "checkpoints": recording.epochs.height,
         "records": int(per_row.sum()),
         "unrecorded": int((per_row == 0).sum()),
-        "per_token": recording.per_token,
+        "task": recording.task,
     }, np.concatenate(labels)
 
 

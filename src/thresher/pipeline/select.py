@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -50,7 +51,7 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
     Raises
     ------
     UserError
-        an unknown score or strategy, or a column that was not loaded with the rows.
+        an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there are not.
     """
     columns = [*run.scores().columns, run.config.data.label]
     try:
@@ -60,6 +61,8 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
             f"{error}{_why_missing(str(error), run.require('score').facts['skipped'])}"
         ) from error
     refuse_unloaded(settings, columns, run)
+    if run.manifest.task == "text" and settings.floor > 1 and not settings.floor_group:
+        raise UserError(f"{run}: its rows have a text for a target and no classes; leave out floor")
     return names, hard, request_of(settings, run.config.data.label)
 
 
@@ -94,8 +97,9 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     names, hard, request = selectable(run, settings)
     by = "+".join(names)
     name = name_of(by, settings)
-    selection = choose(scores, by=names, hard=hard, **request)
-    if settings.floor and target(len(scores), settings.prune):
+    # A whole run keeps all rows where no share holds.
+    selection = choose(scores, by=names, hard=hard, **request) if settings.prune else all_rows(scores)
+    if settings.floor and settings.prune and target(len(scores), settings.prune):
         bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
     else:
         bare = selection["kept"] & (settings.floor == 0)
@@ -141,6 +145,11 @@ def select(run: Run, settings: SelectConfig) -> Facts:
             f"select: share kept of each tenth by {names[0]}, hardest first: {' '.join(f'{one:.0%}' for one in tenths)}"
         )
     return facts
+
+
+def all_rows(scores: pl.DataFrame) -> pl.DataFrame:
+    """The selection that keeps every row of a score table: `id, key, kept`."""
+    return scores.select("id", key=pl.lit(math.inf), kept=pl.lit(True))
 
 
 def kept_by_tenth(score: pl.Series, kept: pl.Series, hard: Hard) -> list[float]:

@@ -142,6 +142,7 @@ def start(
         n_test=len(test) if test is not None else 0,
         held_out=held_out_of(rows),
         classes=rows.classes,
+        task=rows.task,
         config=config,
     )
     write_manifest(folder, manifest)

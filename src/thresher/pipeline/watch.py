@@ -42,8 +42,8 @@ def watch(
     Parameters
     ----------
     trainer
-        a `transformers.Trainer`, or one derived from it, of a sequence or token classifier. A second call for the same
-        trainer replaces the first.
+        a `transformers.Trainer`, or one derived from it, of a sequence or token classifier or of a causal language model; also
+        trl's `SFTTrainer`. A second call for the same trainer replaces the first.
     out
         the run folder to write. With several processes it must be on a disk that all of them can write to.
     text, id
@@ -57,10 +57,12 @@ def watch(
     force
         overwrite a run in that folder: it is removed at the end of the first epoch, or at the first save.
 
-    Rows with a label below 0, which the loss ignores, are not scored: they are neither kept nor dropped.
+    Rows with a label below 0, which the loss ignores, are not scored: they are neither kept nor dropped. Of a language model the
+    completion tokens of a row are recorded, those with a label, and no gradients.
 
-    Memory in every process: the records of an epoch, 4 K + 36 bytes per row for K classes (45 for a token classifier), and with
-    VoG 4 width + 12 more; twice that for a moment when they are written.
+    Memory in every process: the records of an epoch, 4 K + 36 bytes per row for K classes (45 for a token classifier, about 100
+    and one bit per completion token for a language model), and with VoG 4 width + 12 more; twice that for a moment when they
+    are written.
 
     Raises
     ------
@@ -70,7 +72,10 @@ def watch(
         changed: a loss or a model from which rows cannot be told. Nothing ends the training after that: a failure of the
         recording is warned of once, and `th.finish_recording(trainer)` makes a run of what was recorded.
     """
+    from thresher.recording.completion_recorder import CompletionRecorder
+    from thresher.recording.completion_rows import left_out
     from thresher.recording.dataset_rows import check_columns
+    from thresher.recording.language_models import language_model
     from thresher.recording.recorder import Recorder
     from thresher.recording.run_folders import RunFolders
     from thresher.recording.supported import refuse_unsupported
@@ -91,7 +96,13 @@ def watch(
             clear(folder, but=(Layout(folder).recording.name,))
 
     folders = RunFolders(run, is_free, make_room, lambda folder: write_run(folder, trainer, texts, id))
-    Recorder(trainer, folders, width, seed, strict=vog != "auto")
+    if language_model(trainer.model):
+        named = id is not None or "id" in (getattr(trainer.train_dataset, "column_names", None) or ())
+        if told := left_out(trainer, named):
+            say(f"watch: {told}")
+        CompletionRecorder(trainer, folders, 0, seed)
+    else:
+        Recorder(trainer, folders, width, seed, strict=vog != "auto")
     return run
 
 

@@ -13,7 +13,7 @@ from thresher.errors import UserError
 from thresher.progress import say
 from thresher.recording.step import LABELS
 from thresher.rows import Rows
-from thresher.rows.table import Source
+from thresher.rows.table import Source, Task
 
 # Columns of texts by their usual names.
 USUAL = (
@@ -61,7 +61,8 @@ def table_rows(
     table = dataset[numbers].with_columns(_strings(label, named))
     memory = table.to_arrow(compat_level=pl.CompatLevel.oldest())
     source = Source("frame", memory=memory)
-    return Rows(table.drop("index"), tuple(columns), label, (), classes, source, False)
+    task: Task = "tokens" if labels is None else "label"
+    return Rows(table.drop("index"), tuple(columns), label, (), classes, source, False, task)
 
 
 def check_columns(dataset: Any, columns: Sequence[str]) -> None:
@@ -79,15 +80,15 @@ def check_columns(dataset: Any, columns: Sequence[str]) -> None:
             raise UserError(f"the train_dataset has no column '{column}'; {has}")
 
 
-def ids_of(dataset: Any, id: str | None) -> pl.Series:
-    """The ids of the rows: a column, or the row numbers if there is none or it is not unique."""
+def ids_of(dataset: Any, id: str | None, places: Sequence[int] | None = None) -> pl.Series:
+    """The ids of the rows: a column, or their places (by default the row numbers) if there is none or it is not unique."""
     column = id or ("id" if "id" in (getattr(dataset, "column_names", None) or ()) else None)
     if column is not None:
         found = _strings("id", _values(dataset, column))
         if found.n_unique() == len(found):
             return found
         say(f"watch: column '{column}' is not unique; rows are named by their numbers instead")
-    return _strings("id", [str(row) for row in range(len(dataset))])
+    return _strings("id", [str(row) for row in (range(len(dataset)) if places is None else places)])
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -118,6 +121,46 @@ def is_compiled(model: nn.Module) -> bool:
         name.endswith("_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
         for name, module in model.named_modules()
     )
+
+
+def ask_fused_head(model: nn.Module, name: str) -> list[RemovableHandle]:
+    """Have the fused output layer of trl in a model compute one more number per token, until the handle is removed; [] without.
+
+    Adds to the tuple `outputs` in the closure of the forward that `trl.trainer.utils.add_fused_lm_head` puts on a model. The
+    public way, to call that again, would put a second forward over one that accelerate has wrapped for mixed precision. If the
+    closure had another form, the number would be missing from the output, and so would EL2N.
+    """
+    for module in model.modules():
+        function = vars(module).get("forward")
+        while function is not None:
+            function = getattr(function, "__func__", function)
+            code = getattr(function, "__code__", None)
+            if code is not None and "outputs" in code.co_freevars and "fused_lm_head" in code.co_varnames:
+                return [_Asked(function.__closure__[code.co_freevars.index("outputs")], name)]
+            # accelerate keeps what it wraps, in the closure of an autocast and in an object that is called.
+            function = getattr(function, "__wrapped__", None)
+    return []
+
+
+class _Asked(RemovableHandle):
+    """Has one more name in the tuple of a closure until it is removed."""
+
+    def __init__(self, cell: Any, name: str) -> None:
+        self.cell, self.former = cell, cell.cell_contents
+        cell.cell_contents = (*self.former, *([] if name in self.former else [name]))
+
+    def remove(self) -> None:
+        self.cell.cell_contents = self.former
+
+
+def places_before(dataset: Any) -> NDArray[np.int64] | None:
+    """The places of the rows of a `datasets.Dataset` in the table that it was filtered or shuffled from; None where it was not.
+
+    Reads `Dataset._indices`. There is no public way to the rows that a filter has left. Without it, rows that `SFTTrainer` moves
+    would be named by where it moved them.
+    """
+    indices = getattr(dataset, "_indices", None)
+    return None if indices is None else np.asarray(indices.column(0).to_numpy(), np.int64)
 
 
 def torch_loader(loader: Any) -> Any:

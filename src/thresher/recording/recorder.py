@@ -70,8 +70,12 @@ class Recorder(TrainerCallback):
     def __post_init__(self) -> None:
         self.training, self.run, self.ended, self.pending = 1, self.folders.first, False, False
         self.vog_handles: list[RemovableHandle] = []
+        hooks_of(self.trainer).attach("recorder", self.observer())
+
+    def observer(self) -> Observer:
+        """What is put on the trainer."""
         model_hooks = (hook_classifier, self.hook_vog) if self.vog_width else (hook_classifier,)
-        hooks_of(self.trainer).attach("recorder", Observer(self.on_step, self, model_hooks))
+        return Observer(self.on_step, self, model_hooks)
 
     def hook_vog(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
         """Capture the gradients at the embeddings until VoG is left out."""
@@ -167,12 +171,7 @@ class Recorder(TrainerCallback):
 
     def record(self, step: Step) -> None:
         """Add the records of one step to the buffer."""
-        refuse_step(step, type(self.trainer.model).__name__)
-        self.steps += 1
-        if not self.checked or (self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED):
-            self.check_loss(step)
-        if self.sums is not None and (reason := embeddings_reason(step, self.trainer)):
-            self.leave_out_vog(reason)
+        signals = self.signals(step)
         state, groups, count = self.trainer.state, self.trainer.optimizer.param_groups, len(step.rows)
         columns = {
             "row": step.rows,
@@ -182,14 +181,28 @@ class Recorder(TrainerCallback):
             "encoder_lr": torch.full((count,), float(groups[0]["lr"])),
             "head_lr": torch.full((count,), float(groups[-1]["lr"])),
         }
-        columns |= token_signals(step) if step.labels.dim() == 2 else row_signals(step)
+        self.buffer.add(columns | signals)
+
+    def to_check(self) -> bool:
+        """Count a step, and tell whether its loss is to be checked."""
+        self.steps += 1
+        return not self.checked or (self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED)
+
+    def signals(self, step: Step) -> dict[str, Tensor]:
+        """What the rows of a step gave, each (B, ...)."""
+        refuse_step(step, type(self.trainer.model).__name__)
+        if self.to_check():
+            self.check_loss(step)
+        if self.sums is not None and (reason := embeddings_reason(step, self.trainer)):
+            self.leave_out_vog(reason)
+        columns = token_signals(step) if step.labels.dim() == 2 else row_signals(step)
         if step.mask is not None and step.mask.dim() == 2:
             columns["n_tokens"] = step.mask.sum(1)
         if self.cross_entropy and gives_logits(step):
             columns["classifier_sq_norm"] = classifier_sq_norm(step)
         if self.sums is not None:
             columns |= self.gradient(step)
-        self.buffer.add(columns)
+        return columns
 
     def check_loss(self, step: Step) -> None:
         """Refuse a loss of other labels; of one that is not the mean cross-entropy, refuse VoG or leave it out, and the norms."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from thresher.recording.completion_tokens import CompletionTokens
 
 IGNORED = -100
 LABELS = ("labels", "label", "label_ids")
@@ -32,7 +35,8 @@ class Step:
 
     `inputs` is the batch as the model got it, `target` its labels, `output` what the model gave in its last of `passes`,
     `output_gradient` the gradient at the logits in it, `loss` what the trainer returned for the step, `weight` (B,) what a diet
-    multiplies the loss of each row by.
+    multiplies the loss of each row by. Of a language model `completion` is what its tokens gave, in place of the output, which is
+    not kept; `num_items` is the number of tokens that the trainer divides their summed loss by, where it does.
     """
 
     rows: Tensor
@@ -43,6 +47,9 @@ class Step:
     output_gradient: Tensor | None = None
     loss: Tensor | None = None
     weight: Tensor | None = None
+    completion: CompletionTokens | None = None
+    num_items: Tensor | int | None = None
+    has_aux_loss: bool = False
     classifier: Capture = field(default_factory=Capture)
     embeddings: Capture = field(default_factory=Capture)
 

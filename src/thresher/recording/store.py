@@ -49,7 +49,7 @@ def write_records(folder: Path, columns: Mapping[str, np.ndarray]) -> None:
 
 def _arrow(values: np.ndarray) -> pa.Array:
     if values.ndim == 1:
-        return pa.array(values)
+        return pa.array(values, pa.binary() if values.dtype == object else None)
     return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from torch import nn
 from torch.utils.data import IterableDataset
-from transformers import PreTrainedModel, Trainer
+from transformers import Trainer
 
 from thresher.errors import UserError
 from thresher.recording.hf_compat import is_compiled, sharding_of
-from thresher.recording.model_hooks import classifier_layer, embeddings_of
+from thresher.recording.language_models import completion_reason, language_model, name_of_task, trl_trainer
+from thresher.recording.model_hooks import embeddings_of
 from thresher.recording.step import LOGITS, Step
 
 OTHER_TASKS = (
-    "ForCausalLM",
-    "LMHeadModel",
     "ForMaskedLM",
     "ForConditionalGeneration",
     "ForQuestionAnswering",
     "ForMultipleChoice",
     "ForNextSentencePrediction",
 )
+WATCHED = "classifiers of sequences and tokens and causal language models can be watched"
 OTHER_TRAINERS = {
     "SentenceTransformerTrainer": "it compares the embeddings of texts and has no classes",
     "SparseEncoderTrainer": "it compares the embeddings of texts and has no classes",
@@ -60,6 +59,8 @@ def loss_reason(trainer: Trainer) -> str:
 
 def vog_reason(trainer: Trainer) -> str:
     """Why gradients at the embeddings cannot be known, as far as that shows before a training; "" if they can."""
+    if name := language_model(trainer.model):
+        return f"{name} is a language model, of which no gradients are recorded"
     if embeddings_of(trainer.model) is None:
         return f"{type(trainer.model).__name__} has no one layer that is known to be its embeddings"
     return ""
@@ -68,12 +69,10 @@ def vog_reason(trainer: Trainer) -> str:
 def _trainer_reason(trainer: Trainer) -> str:
     for kind in type(trainer).__mro__:
         if kind.__name__ in OTHER_TRAINERS:
-            return f"it is a {kind.__name__}, and {OTHER_TRAINERS[kind.__name__]}; sequence and token classifiers can be watched"
-        if kind.__module__.split(".")[0] == "trl":
-            return (
-                f"it is trl's {kind.__name__}, which trains on texts and has no classes; sequence and token classifiers can be"
-                " watched"
-            )
+            return f"it is a {kind.__name__}, and {OTHER_TRAINERS[kind.__name__]}; {WATCHED}"
+    name = trl_trainer(trainer)
+    if name not in ("", "SFTTrainer"):
+        return f"it is trl's {name}, whose loss is not that of one target per row; {WATCHED}, and trl's SFTTrainer"
     return ""
 
 
@@ -106,32 +105,17 @@ def _machine_reason(trainer: Trainer) -> str:
 def _task_reason(trainer: Trainer) -> str:
     model = trainer.model
     name, config = type(model).__name__, getattr(model, "config", None)
-    if other := other_task(model):
+    if other := name_of_task(model, OTHER_TASKS):
         built_on = "" if other == name else f", and {name} is one with another name"
-        return f"{other} is not a classifier{built_on}; sequence and token classifiers can be watched"
+        return f"{other} is no classifier and no causal language model{built_on}; {WATCHED}"
+    if language_model(model):
+        return completion_reason(trainer)
     problem = getattr(config, "problem_type", None)
     if problem == "regression" or getattr(config, "num_labels", None) == 1:
         return f"{name} is a regression (num_labels=1); scores need classes"
     if problem == "multi_label_classification":
         return f"{name} gives several labels to a row (problem_type={problem}); scores need one class per row"
     return ""
-
-
-def other_task(model: nn.Module) -> str:
-    """The class of a model of another task, also inside a model of any other class whose last layer is its; "" for others.
-
-    A classifier that is built on the hidden states of a language model has a last layer of its own.
-    """
-    last = classifier_layer(model)
-    for module in model.modules():
-        named = any(task in type(module).__name__ for task in OTHER_TASKS)
-        if named and (module is model or (isinstance(module, PreTrainedModel) and _holds(module, last))):
-            return type(module).__name__
-    return ""
-
-
-def _holds(module: nn.Module, layer: nn.Module | None) -> bool:
-    return layer is None or any(one is layer for one in module.modules())
 
 
 def refuse_two_passes(step: Step) -> None:

@@ -12,10 +12,12 @@ import polars as pl
 
 from thresher.logits import error_norm, log_probability, margin
 from thresher.recording import store
+from thresher.recording.completion_signals import forgotten
 from thresher.recording.gradient_sums import GradientSums
+from thresher.rows.table import Task
 
 CHUNK_ROWS = 8192
-PER_EPOCH = ("logits", "loss", "margin", "error_norm", "classifier_sq_norm")
+PER_EPOCH = ("logits", "loss", "margin", "error_norm", "classifier_sq_norm", "entropy", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,12 @@ class Recording:
     epochs: pl.DataFrame
 
     @property
-    def per_token(self) -> bool:
-        """Whether rows have a label per token, so that their records hold means over tokens."""
-        return "label" not in self.records.collect_schema().names()
+    def task(self) -> Task:
+        """What the target of a row is: records of tokens and of texts hold means over tokens."""
+        names = self.records.collect_schema().names()
+        if "label" in names:
+            return "label"
+        return "text" if "n_completion" in names else "tokens"
 
     @property
     def row_count(self) -> int:
@@ -65,13 +70,15 @@ class Recording:
         """The numbers of the rows that can be scored, of `count` in the dataset, and the labels of those without a record.
 
         A row without a record and without a label (`label_of` returns -1) is left out. Rows with a label per token are all
-        scored. Both arrays are (N,); the labels are -1 for rows with a record.
+        scored, rows whose target is a text if they have a record. Both arrays are (N,); the labels are -1 for rows with a record.
         """
-        if self.per_token:
-            return np.arange(count), np.full(count, -1)
         labels = np.full(count, -1)
+        if self.task == "tokens":
+            return np.arange(count), labels
         recorded = np.zeros(count, bool)
         recorded[self.records.select(pl.col("row").unique()).collect()["row"].to_numpy()] = True
+        if self.task == "text":
+            return np.flatnonzero(recorded), labels[recorded]
         for row in np.flatnonzero(~recorded):
             labels[row] = label_of(int(row))
         numbers = np.flatnonzero(recorded | (labels >= 0))
@@ -166,9 +173,9 @@ def chunk_columns(
         values = found[name].rechunk().to_numpy()
         return np.concatenate([values, np.zeros((1, *values.shape[1:]), values.dtype)])[source]
 
-    per_token = "label" not in found.columns
+    of_labels = "label" in found.columns
     label = np.zeros(count, np.int32)
-    if not per_token:
+    if of_labels:
         label = np.where((source >= 0).any(1), by_epoch("label")[:, 0], labels).astype(np.int32)
     columns: dict[str, np.ndarray | list[list[bool]]] = {"label": label}
     if "n_tokens" in found.columns:
@@ -176,15 +183,28 @@ def chunk_columns(
     columns["truncated"] = np.zeros(count, bool)
     signals = {name: by_epoch(name).astype(np.float32) for name in PER_EPOCH if name in found.columns}
     columns |= signals
-    if per_token:
-        columns["right"] = by_epoch("correct")
-        right = found["correct"].to_numpy()
-    else:
+    if of_labels:
         columns |= from_logits(signals["logits"], label)
         right = found["logits"].to_numpy().argmax(1) == found["label"].to_numpy()
+    else:
+        columns["right"] = by_epoch("correct")
+        right = found["correct"].to_numpy()
     starts = np.searchsorted(row, np.arange(count + 1))
     columns["correct"] = [right[a:b].tolist() for a, b in pairwise(starts)]
+    if "n_completion" in found.columns:
+        columns |= of_tokens(found, row, by_epoch("n_completion")[:, -1])
     return columns
+
+
+def of_tokens(found: pl.DataFrame, row: np.ndarray, number: np.ndarray) -> dict[str, np.ndarray]:
+    """The number of completion tokens of each row (count,), how often one was forgotten, and how many were never right."""
+    bits = found["token_right"].to_list()
+    events, never = forgotten(bits, found["n_completion"].to_numpy(), row)
+    return {
+        "n_completion": number.astype(np.int32),
+        "tokens_forgotten": np.bincount(row, events, len(number)).astype(np.int32),
+        "tokens_never_right": np.bincount(row, never, len(number)).astype(np.int32),
+    }
 
 
 def filled(source: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Observer:
     """What follows a training: `on_step` is called after each backward pass, `callback` at the events of the trainer.
 
     `model_hooks` are put on the model for the time of the training, `change_loader` changes the train data loader. One that is
-    `first` is asked before all others.
+    `first` is asked before all others. With `reduce`, which is called in the forward pass, the output of the model is not kept.
     """
 
     on_step: Callable[[Step], None]
@@ -34,6 +34,7 @@ class Observer:
     model_hooks: tuple[ModelHook, ...] = ()
     change_loader: Callable[[Any], Any] | None = None
     first: bool = False
+    reduce: Callable[[Step], None] | None = None
 
 
 class TrainerHooks(TrainerCallback):
@@ -104,7 +105,8 @@ class TrainerHooks(TrainerCallback):
                 "the batches of this Trainer do not come from its get_train_dataloader, so their rows cannot be followed"
             )
         rows, labels = inputs.pop(ROWS), labels_in(self.trainer, inputs)
-        self.current = step = Step(rows.to(labels.device), dict(inputs), labels)
+        items = args[0] if args else kwargs.get("num_items_in_batch")
+        self.current = step = Step(rows.to(labels.device), dict(inputs), labels, num_items=items)
         try:
             loss: Tensor = self.original["training_step"](model, inputs, *args, **kwargs)
         finally:
@@ -128,6 +130,12 @@ class TrainerHooks(TrainerCallback):
             step = self.current
             step.output, step.output_gradient = output, None
             step.passes += 1
+            reducing = [one.reduce for one in self.observers.values() if one.reduce is not None]
+            for reduce in reducing:
+                reduce(step)
+            if reducing:
+                step.output = None
+                return
             logits = step.raw_logits
             if logits is not None and logits.requires_grad:
                 logits.register_hook(partial(setattr, step, "output_gradient"))  # type: ignore[no-untyped-call]

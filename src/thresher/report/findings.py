@@ -162,7 +162,11 @@ def suspects(found: dict[str, Any] | None) -> list[dict[str, Any]]:
     """
     if found is None:
         return []
-    if found["expected"] is None:
+    name = "Labels expected to be wrong"
+    if found.get("task") == "text":
+        name, figure, look = "Completions to read", count(found["listed"]), True
+        text = f"The list of suspects holds the hardest rows by {isolated(found['by'])}: completions that may not fit."
+    elif found["expected"] is None:
         figure, look = ABSENT, True
         text = (
             f"The model has learned too little to say: it predicts {percent(found['accuracy'])} of the labels, the largest class"
@@ -175,7 +179,7 @@ def suspects(found: dict[str, Any] | None) -> list[dict[str, Any]]:
         text = f"The list of suspects holds {listed}; {expected} of them are expected to be wrong."
     return [
         {
-            "name": "Labels expected to be wrong",
+            "name": name,
             "figure": figure,
             "text": text,
             "look": look,

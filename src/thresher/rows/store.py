@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from thresher.errors import UserError
 from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
-from thresher.rows.table import HeldOut, Part, Rows, Source
+from thresher.rows.table import HeldOut, Part, Rows, Source, Task
 from thresher.run.files import write, write_folder
 from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_table
 
@@ -47,6 +47,7 @@ class _Saved(TypedDict):
     classes: tuple[str, ...]
     integer_labels: bool
     source: _SavedSource
+    task: NotRequired[Task]
 
 
 def save_rows(rows: Rows, path: str | Path) -> None:
@@ -78,6 +79,7 @@ def save_rows(rows: Rows, path: str | Path) -> None:
         "groups": rows.groups,
         "classes": rows.classes,
         "integer_labels": rows.integer_labels,
+        "task": rows.task,
         "source": {
             "format": source.format,
             "path": source.path,
@@ -155,6 +157,7 @@ def read_rows(path: str | Path) -> Rows:
         classes=tuple(saved["classes"]),
         source=source,
         integer_labels=saved["integer_labels"],
+        task=saved.get("task", "label"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 ID = "id"
+# What the target of a row is: one label, a label for each of its tokens, or a text.
+Task = Literal["label", "tokens", "text"]
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Rows:
-    """Labelled texts: a table with the columns id, text(s), label and groups, in input order.
+    """Texts with their targets: a table with the columns id, text(s), label and groups, in input order.
 
     All columns are strings and have the user's names, except `id`. `classes` holds the class names; the position of a
-    name is its integer label.
+    name is its integer label. Rows of another `task` than "label" are of one class; those whose target is a text have it as the
+    last of their texts, after the prompt.
     """
 
     table: pl.DataFrame
@@ -80,6 +83,7 @@ class Rows:
     classes: tuple[str, ...]
     source: Source
     integer_labels: bool
+    task: Task = "label"
 
     def __len__(self) -> int:
         return self.table.height

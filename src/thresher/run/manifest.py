@@ -19,6 +19,7 @@ from thresher.settings import LOADER, checked
 FORMAT: Literal[3] = 3
 FILE = "run.yaml"
 Source = Literal["own", "recorded", "proxy"]
+Task = Literal["label", "tokens", "text"]
 # What may be edited: the settings of the steps after training, and what changes no result.
 _LATER = ("measure", "score", "select", "compare", "how_much", "sweep", "noise")
 _EDITABLE: dict[str, Any] = {
@@ -68,7 +69,7 @@ class Manifest(BaseModel):
     `source`: where its scores come from: its own training, a recorded training, or a cheaper proxy model. `key`: a digest of
     the rows, the model and the recipe; a folder of another key holds another run. Hashes are of contents, see `Rows.hash`.
     `held_out`: the rows of the input that `n_rows` does not count, because they are tested on. `decision`: that of the last
-    `thresher run`.
+    `thresher run`. `task`: what the target of a row is, as in `Rows`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +87,7 @@ class Manifest(BaseModel):
     n_test: int
     held_out: HeldOut | None = None
     classes: tuple[str, ...]
+    task: Task = "label"
     decision: Decision | None = None
     config: RunConfig
 
@@ -149,8 +151,11 @@ def written_by_run(path: Path) -> bool:
 def checksum(manifest: Manifest) -> str:
     """The digest of what the files of the run follow from."""
     content = manifest.model_dump(mode="json", exclude=_EDITABLE)
+    # Older run.yaml do not have them.
     if manifest.held_out is None:
-        del content["held_out"]  # older run.yaml do not have it
+        del content["held_out"]
+    if manifest.task == "label":
+        del content["task"]
     return digest(content)
 
 

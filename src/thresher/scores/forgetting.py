@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.read import MissingSignal
+from thresher.scores.read import MissingSignal, array
 from thresher.scores.registry import score
 
 
@@ -34,6 +34,9 @@ def forgetting(
     can be; `never="zero"` keeps the plain count of 0, which puts them among the easiest. A row never learned
     in some of the runs gets the average.
 
+    Of a row whose target is a text it is the mean over its completion tokens, each counted as above: a long completion has no
+    more of it for its length.
+
     Raises
     ------
     MissingSignal
@@ -50,6 +53,11 @@ def forgetting(
     if signals.height and counts.min() < 2:
         raise MissingSignal(
             f"it needs two evaluations of the whole set during training, there are {counts.min()}"
+        )
+    if "tokens_forgotten" in signals.columns:
+        unlearned = array(signals, "tokens_never_right") * (counts + 1.0 if never == "max" else 0.0)
+        return pl.Series(
+            "forgetting", (array(signals, "tokens_forgotten") + unlearned) / array(signals, "n_completion")
         )
     flat = correct.explode().to_numpy().astype(bool)  # all evaluations of row 0, then of row 1, ...
     row = np.repeat(np.arange(signals.height), counts)

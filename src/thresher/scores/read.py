@@ -37,7 +37,8 @@ def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
 def without_logits(signals: pl.DataFrame, column: str) -> npt.NDArray[np.float64] | None:
     """A signal with one number per row and checkpoint, (N, C), for signals without logits; None for signals with logits.
 
-    A recorded token classifier gives means over the tokens of a row: `loss`, `margin`, `error_norm` and `right`.
+    A recorded token classifier gives means over the tokens of a row: `loss`, `margin`, `error_norm` and `right`; so does a
+    recorded language model over the completion tokens.
 
     >>> kind = {"loss": pl.Array(pl.Float32, 2)}
     >>> without_logits(pl.DataFrame({"loss": [[1.0, 0.5]]}, schema=kind), "loss").tolist()

@@ -170,14 +170,14 @@ def _check_columns(
 
 
 def check_share(prune: float) -> None:
-    """Refuse a share to prune that is not between 0 (which keeps all rows) and 1.
+    """Refuse a share to prune that is not between 0 and 1.
 
     Raises
     ------
     UserError
         it is not.
     """
-    if not (isinstance(prune, Real) and 0 <= prune < 1):
+    if not (isinstance(prune, Real) and 0 < prune < 1):
         raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from transformers import Trainer
 
 from thresher.errors import UserError
+from thresher.recording.language_models import language_model
 from thresher.recording.supported import refuse_unsupported
 from thresher.recording.trainer_hooks import Observer, hooks_of
 from thresher.training.diets import check_options, find
@@ -27,6 +28,10 @@ def put_on_diet(
     """
     checked = check_options(method, options)
     refuse_unsupported(trainer)
+    if name := language_model(trainer.model):
+        raise UserError(
+            f"this Trainer cannot be put on a diet: {name} is not a classifier; select rows of its recording instead"
+        )
     chosen = score or find(method).score
     if isinstance(chosen, str) and chosen not in SCORES:
         raise UserError(f"unknown score '{chosen}' for a diet; there are {', '.join(SCORES)}, or a function")

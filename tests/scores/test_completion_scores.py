@@ -1,0 +1,85 @@
+"""The scores of rows whose target is a text, each against a second implementation in loops."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from signals_tables import random_run
+from test_five_scores import plain_probability
+
+from thresher.recording.completion_signals import forgotten, packed
+from thresher.scores.entropy import entropy
+from thresher.scores.forgetting import forgetting
+from thresher.scores.loss_sum import loss_sum
+from thresher.scores.token_accuracy import token_accuracy
+
+# Of each row, at each of its visits, whether each of its tokens was right.
+VISITS = st.integers(2, 5).flatmap(
+    lambda visits: st.lists(
+        st.integers(1, 19).flatmap(
+            lambda tokens: st.lists(
+                st.lists(st.booleans(), min_size=tokens, max_size=tokens), min_size=visits, max_size=visits
+            )
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+
+
+def recorded(rows: list[list[list[bool]]]) -> pl.DataFrame:
+    """The signals of rows from their records, as bits of tokens in the order of row and time."""
+    row = np.repeat(np.arange(len(rows)), len(rows[0]))
+    number = np.array([len(visit) for visits in rows for visit in visits])
+    widest = max(number)
+    filled = np.array([visit + [False] * (widest - len(visit)) for visits in rows for visit in visits])
+    events, never = forgotten(packed(filled, number).tolist(), number, row)
+    return pl.DataFrame(
+        {
+            "correct": [[all(visit) for visit in visits] for visits in rows],
+            "n_completion": [len(visits[0]) for visits in rows],
+            "tokens_forgotten": np.bincount(row, events),
+            "tokens_never_right": np.bincount(row, never),
+        }
+    )
+
+
+def plain_forgetting(visits: list[list[bool]], never: int) -> float:
+    """The mean over the tokens of how often each went from right to wrong, or of `never` for one that was never right."""
+    of_tokens = []
+    for token in range(len(visits[0])):
+        right = [visit[token] for visit in visits]
+        events = sum(before and not after for before, after in pairwise(right))
+        of_tokens.append(events if any(right) else never)
+    return sum(of_tokens) / len(of_tokens)
+
+
+@given(rows=VISITS)
+def test_forgetting_of_a_text_is_the_mean_over_its_tokens(rows):
+    signals = recorded(rows)
+    for option, never in (("max", len(rows[0]) + 1), ("zero", 0)):
+        expected = [plain_forgetting(visits, never) for visits in rows]
+        np.testing.assert_allclose(forgetting(signals, pl.DataFrame(), never=option), expected, rtol=1e-12)
+
+
+def test_a_text_of_another_length_begins_anew():
+    bits, number = [b"\xe0", b"\x00", b"\x80"], np.array([3, 2, 2])
+    events, never = forgotten(bits, number, np.array([0, 0, 0]))
+    assert (events.tolist(), never.tolist()) == ([0, 0, 0], [0, 0, 1])
+
+
+def test_means_over_the_checkpoints_and_the_sum_over_the_tokens():
+    signals, checkpoints, _ = random_run(5)
+    for row, line in enumerate(signals.iter_rows(named=True)):
+        losses = [-np.log(plain_probability(logits, line["label"])) for logits in line["logits"]]
+        np.testing.assert_allclose(
+            loss_sum(signals, checkpoints)[row], sum(losses) / len(losses) * line["n_completion"]
+        )
+        for score, column in ((entropy, "entropy"), (token_accuracy, "accuracy")):
+            np.testing.assert_allclose(
+                score(signals, checkpoints)[row], sum(line[column]) / len(line[column])
+            )
