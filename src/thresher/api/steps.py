@@ -13,6 +13,7 @@ from thresher.config import RunConfig, Signal
 from thresher.errors import UserError
 from thresher.pipeline import select as selecting
 from thresher.pipeline.measure import measure as measure_step
+from thresher.pipeline.pilot import with_trust
 from thresher.pipeline.report import NoSettings
 from thresher.pipeline.report import report as report_step
 from thresher.pipeline.score import score as score_step
@@ -126,6 +127,7 @@ def selection(
         from thresher.experiments.how_much import Search, with_share
 
         used = with_share(run, Search(how_much=config.how_much, select=used, compare=config.compare))
+    used = with_trust(run, used, config.compare.same_steps)
     facts = selecting.select(run, used, force=force)
     if from_file := carried(used, [*named, "prune"] if config.select.prune == "auto" else named):
         say(f"select: from run.yaml: {from_file}")

@@ -12,6 +12,7 @@ from thresher.config import SelectConfig
 from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
+from thresher.pipeline.pilot import with_trust
 from thresher.pipeline.select import select
 from thresher.progress import say
 from thresher.run import Run
@@ -57,7 +58,9 @@ def decide(run: Run, search: Search) -> Facts:
     asked = Decided(**{name: getattr(search, name) for name in Search.model_fields})
     known = run.current("decide")
     if known and known.key == record.key(run, asked):
-        select(run, with_share(search.select, known.facts["prune"]))
+        select(
+            run, with_trust(run, with_share(search.select, known.facts["prune"]), search.compare.same_steps)
+        )
         if known.facts["prune"]:
             compare(run, search.compare)
         return known.facts
@@ -89,7 +92,7 @@ def searched(run: Run, search: Search) -> Facts:
 
 def tried(run: Run, search: Search, share: float) -> Facts:
     """Select by a share, and prove the selection."""
-    select(run, with_share(search.select, share))
+    select(run, with_trust(run, with_share(search.select, share), search.compare.same_steps))
     name = compare(run, search.compare)["name"]
     entry = comparison(run, name)
     last = entry["decision"]["looks"][-1]
@@ -154,7 +157,7 @@ def unproved(run: Run, search: Search) -> Facts:
     asked = search.select.prune
     found = candidate(run, search) if asked == "auto" else None
     share = found["fraction"] if found else asked
-    select(run, with_share(search.select, share))
+    select(run, with_trust(run, with_share(search.select, share), search.compare.same_steps))
     rows = run.require("select").facts
     dropped = f"{rows['n_rows'] - rows['n_kept']:,} of {rows['n_rows']:,} rows"
     if found and not share:

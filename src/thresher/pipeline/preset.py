@@ -54,7 +54,7 @@ def with_preset(config: RunConfig) -> RunConfig:
     alone = own or config.model.freeze or config.select.strategy != "recommended" or world() > 1
     if "encoder" not in config.proxy.model_fields_set and not alone:
         config = changed(config, "proxy", {"encoder": "frozen"})
-    if "prune" not in given and scored_by_heads(config):
+    if "prune" not in given and config.select.strategy == "recommended" and scored_by_heads(config):
         config = changed(config, "select", {"prune": "auto"})
     return config
 

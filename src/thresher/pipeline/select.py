@@ -99,7 +99,9 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     name = name_of(by, settings)
     # A whole run keeps all rows where no share holds.
     selection = choose(scores, by=names, hard=hard, **request) if settings.prune else all_rows(scores)
-    if settings.floor and settings.prune and target(len(scores), settings.prune):
+    if not settings.prune:
+        bare = selection["kept"]
+    elif settings.floor and target(len(scores), settings.prune):
         bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
     else:
         bare = selection["kept"] & (settings.floor == 0)

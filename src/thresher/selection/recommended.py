@@ -24,14 +24,16 @@ MOST_LEFT_OUT = 0.3  # share of all rows that may be left out at the hard end
     needs_stratify=True,
     by=("hardest_view|held_out_margin|aum", "correctness"),
 )
-def recommended(rows: Candidates, *, learned: float = 0.88, least: float = 0.65, sample: float = 0.1) -> Keys:
+def recommended(
+    rows: Candidates, *, learned: float = 0.88, least: float = 0.65, sample: float = 0.1, trust: float = 1.0
+) -> Keys:
     """Keep the hardest rows that, taken together, were learned; some rows of every class; and a random sample of all rows.
 
     With m of N rows to keep, in the order of their margin from the hardest on (the held-out margin; AUM without
     cross-validation; the lower of two held-out ranks if the rows were also scored by their words, as for a frozen proxy):
 
         F      = the share of the rows with a correctness of at least 1/2: those learned by the middle of the training
-        trust  = (F - 0.55) / (0.8 - 0.55), cut to [0, 1]
+        trust  = (F - 0.55) / (0.8 - 0.55), cut to [0, 1], and at most the option `trust`
         drawn  = (1 - trust) m rows, drawn at random from each class in proportion to its size
         b      = trust times the fewest rows, in hundredths of what is pruned, for which rows b+1 .. b+m have a mean
                  correctness of at least `learned`, found by bisection; at most 0.3 N
@@ -58,18 +60,19 @@ def recommended(rows: Candidates, *, learned: float = 0.88, least: float = 0.65,
     Raises
     ------
     UserError
-        `least` or `sample` is not from 0 to 1.
+        `least`, `sample` or `trust` is not from 0 to 1.
 
     >>> rows = Candidates.of(np.array([[0.1, 0.5, 0.7, 0.9, 0.95], [1.0, 1.0, 1.0, 1.0, 0.0]]), prune=0.4)
     >>> recommended(rows, sample=0.0).key.tolist()  # the hardest row was not learned
     [0.1, 0.5, 0.7, 0.9, -inf]
     """
-    for option, value in (("least", least), ("sample", sample)):
+    for option, value in (("least", least), ("sample", sample), ("trust", trust)):
         if not 0 <= value <= 1:
             raise UserError(f"strategy 'recommended': option '{option}' is {value:g}; it must be from 0 to 1")
     correctness = rows.scores[1] * rows.signs[1]  # as it is, not oriented
     in_time = learned_in_time(correctness)
-    trust = trust_in(in_time)
+    by_scorer = trust_in(in_time)
+    trust = min(trust, by_scorer)
     by_chance = largest_of_groups(
         rows.u,
         rows.tie,
@@ -91,7 +94,7 @@ def recommended(rows: Candidates, *, learned: float = 0.88, least: float = 0.65,
         f" {by_chance.sum():,} of the {rows.n_target:,} kept rows are drawn at random, class by class; scores of a longer"
         " training, or of `--proxy frozen`, choose more of them"
     )
-    return Keys(key, keep=keep, shared=False, note=note if trust < 1 else None)
+    return Keys(key, keep=keep, shared=False, note=note if by_scorer < 1 else None)
 
 
 def learned_in_time(correctness: Numbers) -> float:
