@@ -20,11 +20,13 @@ TRAIN, TEST = Path("train.jsonl"), Path("test.jsonl")
 
 
 def test_the_demo_takes_the_defaults() -> None:
-    """What it shows is what a user gets who gives no option."""
+    """What it shows is what a user gets who gives no option but for a head as the model."""
     config = demo.settings(TRAIN, TEST, seed=0)
-    assert config == with_preset(checked({"data": config.data.model_dump(), "compare": {"most_seeds": 3}}))
+    assert config == with_preset(
+        checked({"data": config.data.model_dump(), "model": {"freeze": True}, "compare": {"seeds": 5}})
+    )
     assert (config.data.label, config.data.groups, config.data.test) == ("intent", ("domain",), "test.jsonl")
-    assert (config.select.prune, config.compare.seeds, config.model.name) == ("auto", 3, "minilm")
+    assert (config.select.prune, config.compare.seeds, config.model.name) == ("auto", 5, "minilm")
 
 
 def test_precision_is_the_share_of_planted_rows_among_the_hardest() -> None:

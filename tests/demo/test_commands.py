@@ -58,37 +58,19 @@ def normal(text: str) -> str:
 
 def test_sizes_and_columns(train: list[dict[str, str]], test: list[dict[str, str]]) -> None:
     assert 3000 <= len(train) <= 6000
-    assert 900 <= len(test) <= 1200
+    assert 3000 <= len(test) <= 4000
     for rows in (train, test):
         assert {tuple(row) for row in rows} == {("id", "text", "intent", "domain", "template")}
     assert len({row["id"] for row in train + test}) == len(train) + len(test)
 
 
-def test_no_template_and_no_text_of_the_test_set_is_in_train(
+def test_no_text_of_the_test_set_is_in_train_and_its_templates_are(
     train: list[dict[str, str]], test: list[dict[str, str]]
 ) -> None:
-    assert not {row["template"] for row in train} & {row["template"] for row in test}
     texts = [normal(row["text"]) for row in train + test]
     assert len(set(texts)) == len(texts)
-
-
-def test_no_wording_of_the_test_set_is_in_train(
-    train: list[dict[str, str]], test: list[dict[str, str]]
-) -> None:
-    """With names and rooms blanked out, no test sentence reads like a train sentence."""
-    values = {value for values in NAMES.values() for value in values} | {
-        *AREAS,
-        *FLOORS,
-        *LIGHTS_WITHOUT_THE_WORD,
-    }
-    slot = re.compile(r"\b(" + "|".join(sorted(map(re.escape, values), key=len, reverse=True)) + r")\b")
-
-    def blank(row: dict[str, str]) -> str:
-        return slot.sub("{}", row["text"])
-
-    shared = {blank(row) for row in train} & {blank(row) for row in test}
-    # Without the templates a name is cut wrongly here and there: "reading" + "lamp" is two slots or one.
-    assert sum(blank(row) in shared for row in test) <= 0.01 * len(test)
+    known = {row["template"] for row in train}
+    assert sum(row["template"] in known for row in test) >= 0.95 * len(test)
 
 
 def test_every_intent_of_the_test_set_is_learned_from_several_templates(
@@ -108,7 +90,7 @@ def test_no_intent_and_no_template_dominates(
     assert len(per_intent) >= 25
     assert max(per_intent.values()) <= 120
     assert min(per_intent.values()) >= 40
-    assert max(Counter(row["intent"] for row in test).values()) <= 36
+    assert max(Counter(row["intent"] for row in test).values()) <= 120
 
 
 def test_four_per_cent_of_the_train_labels_are_redrawn_and_the_truth_is_elsewhere(
