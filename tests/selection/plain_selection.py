@@ -94,21 +94,24 @@ def recommended_out(
         middle = (low + high) // 2
         enough = learned(first(middle)) >= options.get("learned", LEARNED)
         low, high = (low, middle) if enough else (middle + 1, high)
-    return {row["id"] for row in hardest_first[: round(trust(rows, by[1]) * first(low))]}
+    return {row["id"] for row in hardest_first[: round(trust(rows, by[1], options) * first(low))]}
 
 
-def trust(rows: list[Row], correctness: str) -> float:
-    """0 where 55% of the rows or fewer were learned by the middle of the training, 1 from 80% on, straight in between."""
+def trust(rows: list[Row], correctness: str, options: dict[str, float]) -> float:
+    """0 where 55% of the rows or fewer were learned by the middle of the training, 1 from 80% on, straight in between; and at
+    most what is given."""
     in_time = sum(row[correctness] >= 0.5 for row in rows) / len(rows)
-    return min(1.0, max(0.0, (in_time - 0.55) / (0.8 - 0.55)))
+    return min(options.get("trust", 1.0), max(0.0, (in_time - 0.55) / (0.8 - 0.55)))
 
 
-def drawn_by_class(rows: list[Row], correctness: str, classes: str, total: int, seed: int) -> set[Any]:
+def drawn_by_class(
+    rows: list[Row], correctness: str, classes: str, total: int, seed: int, options: dict[str, float]
+) -> set[Any]:
     """The ids of the rows that the recommended rule draws at random, in each class in proportion to its size."""
     drawn: set[Any] = set()
     for value in {row[classes] for row in rows}:
         members = [row["id"] for row in rows if row[classes] == value]
-        count = int(len(members) * (1 - trust(rows, correctness)) * total / len(rows))
+        count = int(len(members) * (1 - trust(rows, correctness, options)) * total / len(rows))
         drawn |= set(sorted(members, key=lambda row_id: hash_of(row_id, seed), reverse=True)[:count])
     return drawn
 
@@ -168,12 +171,12 @@ def plain_select(
             order[row["id"]] = (key + 0.0, hash_of(row["id"], seed))
 
     if strategy == "recommended":
-        if trust(rows, columns[1]) == 0:
+        if trust(rows, columns[1], options or {}) == 0:
             order = {row["id"]: (u_of(row["id"], seed), order[row["id"]][1]) for row in rows}
         share = (options or {}).get("sample", SAMPLE) * (1 - prune)
         most = max(key for key, _ in order.values())
         for row in rows:
-            if u_of(row["id"], seed) > 1 - share and trust(rows, columns[1]) > 0:
+            if u_of(row["id"], seed) > 1 - share and trust(rows, columns[1], options or {}) > 0:
                 order[row["id"]] = (most + 1 + abs(most), order[row["id"]][1])
         for row_id in recommended_out(rows, columns, turns[0], prune, seed, options or {}):
             order[row_id] = (-math.inf, order[row_id][1])
@@ -181,7 +184,9 @@ def plain_select(
     always = {row["id"] for row in rows if any(row[c] is not None and str(row[c]) == v for c, v in pairs)}
     by_chance: set[Any] = set()
     if classes is not None:
-        by_chance = drawn_by_class(rows, columns[1], classes, round((1 - prune) * len(rows)), seed)
+        by_chance = drawn_by_class(
+            rows, columns[1], classes, round((1 - prune) * len(rows)), seed, options or {}
+        )
 
     def best_first(members: list[Row]) -> list[Any]:
         return sorted((row["id"] for row in members), key=lambda i: (i in always, *order[i]), reverse=True)
@@ -193,7 +198,8 @@ def plain_select(
     total = round((1 - prune) * len(rows))
     if classes is not None:
         values = {row[classes] for row in rows}
-        least = int((options or {}).get("least", LEAST) * trust(rows, columns[1]) * total / len(values))
+        trusted = trust(rows, columns[1], options or {})
+        least = int((options or {}).get("least", LEAST) * trusted * total / len(values))
         always |= by_chance
         for value in values:
             by_floor |= set(best_first([row for row in rows if row[classes] == value])[:least])

@@ -44,6 +44,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
             "least": draw(st.sampled_from([0.0, 0.4, 1.0])),
             "learned": draw(st.sampled_from([-1.0, 0.3, 1e9])),
             "sample": draw(st.sampled_from([0.0, 0.2, 1.0])),
+            "trust": draw(st.sampled_from([0.0, 0.25, 1.0])),
         },
         "coverage": {"beta": beta, "strata": draw(st.sampled_from([1, 2, 5, 50]))},
     }
