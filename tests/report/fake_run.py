@@ -204,7 +204,7 @@ def score_facts() -> dict[str, Any]:
 
 def add_selection(run: Run, prune: float, column: str = "vog_class") -> str:
     scores = pl.read_parquet(run.scores_file)
-    settings = SelectConfig(by=column, prune=prune)
+    settings = SelectConfig(by=column).model_copy(update={"prune": prune})
     name = f"{column}-easy-cutoff-{prune:g}"
     n_kept = round((1 - prune) * scores.height)
     rank = scores[column].rank("ordinal", descending=True)

@@ -131,7 +131,8 @@ def select(run: Run, settings: SelectConfig) -> Facts:
         "source": content_of(rows.source),
     }
     write_json(path.with_suffix(".json"), facts)
-    how = f"by {by} ({settings.end} end pruned, {settings.strategy})"
+    ends = "" if settings.strategy == "recommended" else f"{settings.end} end pruned, "
+    how = f"by {by} ({ends}{settings.strategy})"
     if not find(settings.strategy).reads_score:
         how = f"by a {settings.strategy} draw, which reads no score"
     held_out = rows.source.held_out

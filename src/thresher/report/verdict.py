@@ -9,6 +9,7 @@ from thresher.report.read import Selection
 from thresher.wording import FEW_SEEDS
 
 BLIND = ("random", "stratified")  # strategies that use no score
+RULE = "recommended"  # the strategy that leaves rows out at both ends
 SAMPLERS = ("softmax", "linear", "mixed")  # strategies that draw rows by weights
 TONES = {"drop": "good", "do not drop": "bad"}  # of a decision; of the others "open"
 WIDE = 0.02  # an interval that includes zero but also a loss beyond this is inconclusive
@@ -65,15 +66,20 @@ def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str,
     """Which rows were removed, in words; `by` is empty if no score was used."""
     strategy, end = selection.facts.get("strategy", "cutoff"), selection.facts.get("end", "easy")
     by = "" if strategy in BLIND else str(selection.facts.get("column") or selection.facts.get("by"))
+    by = by.replace("+", " and ")
     sampled = "" if strategy == "cutoff" else f", {strategy}{' sampling' if strategy in SAMPLERS else ''}"
     return {
         "removed": percent(1 - n_kept / n_rows),
         "n_removed": count(n_rows - n_kept),
         "n_rows": count(n_rows),
         "by": by,
-        "manner": f", {end} end{sampled}" if by else f"{strategy} draw",
+        "manner": _manner(strategy, end, sampled) if by else f"{strategy} draw",
         "explained": _explained(strategy, end) if by else "No score was used.",
     }
+
+
+def _manner(strategy: str, end: str, sampled: str) -> str:
+    return ", the recommended rule" if strategy == RULE else f", {end} end{sampled}"
 
 
 def _explained(strategy: str, end: str) -> str:
@@ -84,6 +90,7 @@ def _explained(strategy: str, end: str) -> str:
         "cutoff": f"Cut off at the {end} end.",
         "window": f"Cut off at the {end} end, after the rows at the very {other} end were left out.",
         "coverage": f"Random rows of every layer of the score; those at the very {other} end were left out first.",
+        RULE: "Kept: the hardest rows that can be learned, some rows of every class, and a random sample.",
         "moderate": "The rows nearest to the median score are kept.",
     }.get(strategy, f"Chosen by the strategy {strategy}.")
 
