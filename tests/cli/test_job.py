@@ -29,6 +29,7 @@ from command_line import (
 
 import thresher as th
 from thresher.scores import scores
+from thresher.scores.registry import OF_TEXTS
 
 pytestmark = pytest.mark.slow
 
@@ -251,7 +252,7 @@ def test_steps_alone_make_the_same_as_the_whole_job(
     assert call("measure", out, "--json").json["rows"] == 60
     scored = call("score", out, "--json").json
     # The others need the encoder's features, cross-validation, or a training that was watched.
-    elsewhere = {"features", "held_out_logits", "gradient_sq_mean", "word_margin"}
+    elsewhere = {"features", "held_out_logits", "gradient_sq_mean", "word_margin", *OF_TEXTS}
     assert set(scored["scores"]) == {name for name, one in scores().items() if not elsewhere & set(one.needs)}
     selected = call("select", out, "--prune", 0.4, "--json").json
     assert (selected["n_kept"], selected["column"], selected["hard"]) == (36, "vog_class", "high")

@@ -84,7 +84,8 @@ def refuse_epochs(settings: ScoreConfig, last: float) -> None:
 )
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
-    from thresher.scores import score_runs, stability
+    from thresher.scores import score_runs, scores, stability
+    from thresher.scores.registry import OF_TEXTS
     from thresher.signals.measure import read_signals
 
     options = {name: dict(values) for name, values in settings.options.items()}
@@ -97,6 +98,12 @@ def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     table = table.join(rows, on="id", how="left", maintain_order="left")
     table = table.with_columns(class_names(table["label"], run.manifest.classes))
     write_table(run.scores_file, table, {MADE_OF: run.require("measure").key.encode()})
+    if run.manifest.task != "text":
+        # A classifier has no completions, which nobody misses.
+        known = scores()
+        about["skipped"] = {
+            name: why for name, why in about["skipped"].items() if not OF_TEXTS & set(known[name].needs)
+        }
     say(f"score: {', '.join(about['scores'])}")
     if about["skipped"]:
         say(f"score: left out: {left_out(about['skipped'])}")
