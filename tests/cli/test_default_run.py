@@ -112,6 +112,15 @@ def test_the_kept_file_has_the_rows_of_the_decision(first: Path, again: Answer, 
     assert decision["search"]["candidate"] == decision["tried"][0]["prune"] if decision["tried"] else True
 
 
+def test_select_alone_takes_the_share_that_was_decided(first: Path, tmp_path: Path, call: Call) -> None:
+    out = shutil.copytree(first, tmp_path / "R")
+    assert call("select", out, "--prune", 0.1).code == 0
+    assert (out / "kept.jsonl").read_bytes() != (first / "kept.jsonl").read_bytes()
+    answer = call("select", out)
+    assert answer.code == 0 and "heads" not in answer.err
+    assert (out / "kept.jsonl").read_bytes() == (first / "kept.jsonl").read_bytes()
+
+
 def test_suspects_are_listed_beside_the_kept_rows(first: Path, again: Answer) -> None:
     assert again.json["suspects"].endswith("suspects.csv")
     assert {"id", "given", "likely", "p_wrong"} <= set(pl.read_csv(first / "suspects.csv").columns)

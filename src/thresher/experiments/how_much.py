@@ -176,7 +176,7 @@ def checked_arm(run: Run, inner: Run, select: SelectConfig) -> Arm:
 
 
 def with_share(run: Run, settings: Search) -> SelectConfig:
-    """The selection settings with the share that `prune="auto"` finds.
+    """The selection settings with the share that `prune="auto"` finds: that of the whole run's decision where there is one.
 
     Raises
     ------
@@ -185,8 +185,15 @@ def with_share(run: Run, settings: Search) -> SelectConfig:
     """
     if settings.select.prune != "auto":
         return settings.select
-    record = run.current("how_much")
     same = settings.select.model_dump(mode="json", exclude={"prune", "seed"})
+    decided = run.current("decide")
+    if (
+        decided
+        and decided.settings["select"]["prune"] == "auto"
+        and chosen(decided.settings["select"]) == same
+    ):
+        return settings.select.model_copy(update={"prune": decided.facts["prune"]})
+    record = run.current("how_much")
     if (
         record
         and record.facts["test"] == run.manifest.test_hash
