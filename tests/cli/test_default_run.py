@@ -207,8 +207,10 @@ def test_heads_that_only_guess_the_largest_class_have_not_learned(right: int, le
     labels = [*("a" * 30), *("b" * 25), *("c" * 25), *("d" * 20)]
     scores = pl.DataFrame({"label": labels, "held_out_margin": margins})
     heads: Any = SimpleNamespace(config=SimpleNamespace(model=ModelConfig(freeze=True)))
-    run: Any = SimpleNamespace(scores=lambda: scores, scoring=heads)
-    assert bool(not_learned(run)) is not learned
+    for model, remedy in ((ModelConfig(freeze=True), "leave out --freeze"), (ModelConfig(), "--proxy none")):
+        config = SimpleNamespace(model=model)
+        run: Any = SimpleNamespace(scores=lambda: scores, scoring=heads, config=config)
+        assert (remedy in not_learned(run)) is not learned
 
 
 def test_json_of_a_plan_is_json(material: Path, tmp_path: Path, call: Call) -> None:

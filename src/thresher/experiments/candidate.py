@@ -55,8 +55,12 @@ def not_learned(run: Run) -> str:
     share = float(np.unique(scores["label"].to_numpy(), return_counts=True)[1].max() / len(scores))
     if right > share + 2 * (share * (1 - share) / len(scores)) ** 0.5:
         return ""
+    remedy = (
+        "fine-tune the encoder: leave out --freeze"
+        if run.config.model.freeze
+        else "score with the model itself by --proxy none --strategy recommended"
+    )
     return (
         f"The heads on the frozen encoder have not learned the task: they are right about {right:.1%} of the rows that they have"
-        f" not seen, and always guessing the largest class gives {share:.1%}. Their scores tell nothing; score with the model"
-        " itself by --proxy none --strategy recommended."
+        f" not seen, and always guessing the largest class gives {share:.1%}. Their scores tell nothing; {remedy}."
     )
