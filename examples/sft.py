@@ -9,6 +9,7 @@ rows whose completion fits its prompt least, and keeps the harder half, as a fil
 
 import argparse
 
+import torch
 from datasets import load_dataset
 from peft import LoraConfig
 from trl import SFTConfig, SFTTrainer
@@ -31,6 +32,7 @@ trainer = SFTTrainer(
         per_device_train_batch_size=8,
         num_train_epochs=given.epochs,
         learning_rate=2e-4,
+        bf16=torch.cuda.is_available(),  # trl's default is True, which some machines without a GPU refuse
         save_strategy="no",
         report_to="none",
     ),
