@@ -100,15 +100,8 @@ def run(
     UserError
         what any of the steps refuses; an impossible selection before anything is trained.
     """
-    arguments = locals()
-    if not isinstance(rows, Rows) or config is None:
-        config = RunConfig(data=data_config(rows, test))
-    if preset is not None:
-        config = checked({**config.model_dump(exclude_unset=True), "preset": preset})
-    arguments |= {"name": model, "encoder": proxy, "options": strategy_options}
-    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
-    # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
-    config = with_arguments(config, {"margin": margin}, "how_much")
+    arguments = locals() | {"name": model, "encoder": proxy, "options": strategy_options}
+    config = configuration(rows, test, config, arguments)
     if score_options is not None:
         plain = {name: dict(values) for name, values in score_options.items()}
         config = changed(config, "score", {"options": plain})
@@ -145,12 +138,21 @@ def plan(
         an unknown model or setting, or a budget that is too small for a proof.
     """
     arguments = locals() | {"name": model, "encoder": proxy}
+    return whole_plan(rows, test, with_preset(configuration(rows, test, config, arguments)))
+
+
+def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Mapping[str, Any]) -> RunConfig:
+    """The settings of a whole job: those of `config`, changed by the arguments of `run` or `plan`.
+
+    Raises UserError: rows that were not loaded, or a value that a setting does not take.
+    """
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
-    if preset is not None:
-        config = checked({**config.model_dump(exclude_unset=True), "preset": preset})
-    config = with_arguments(config, arguments, "model", "proxy", "train", "select", "compare")
-    return whole_plan(rows, test, with_preset(with_arguments(config, {"margin": margin}, "how_much")))
+    if arguments["preset"] is not None:
+        config = checked({**config.model_dump(exclude_unset=True), "preset": arguments["preset"]})
+    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
+    # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
+    return with_arguments(config, {"margin": arguments["margin"]}, "how_much")
 
 
 def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:

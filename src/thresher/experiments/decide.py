@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import Field
 
-from thresher.config import SelectConfig
 from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
@@ -58,16 +57,14 @@ def decide(run: Run, search: Search) -> Facts:
     asked = Decided(**{name: getattr(search, name) for name in Search.model_fields})
     known = run.current("decide")
     if known and known.key == record.key(run, asked):
-        select(
-            run, with_trust(run, with_share(search.select, known.facts["prune"]), search.compare.same_steps)
-        )
+        select_share(run, search, known.facts["prune"])
         if known.facts["prune"]:
             compare(run, search.compare)
         return known.facts
     if search.select.prune == "auto":
         facts = searched(run, search)
         if not facts["prune"]:
-            select(run, with_share(search.select, 0.0))
+            select_share(run, search, 0.0)
     else:
         facts = decision([tried(run, search, search.select.prune)], search)
     return record(run, asked.model_copy(update={"found": facts}))
@@ -92,7 +89,7 @@ def searched(run: Run, search: Search) -> Facts:
 
 def tried(run: Run, search: Search, share: float) -> Facts:
     """Select by a share, and prove the selection."""
-    select(run, with_trust(run, with_share(search.select, share), search.compare.same_steps))
+    select_share(run, search, share)
     name = compare(run, search.compare)["name"]
     entry = comparison(run, name)
     last = entry["decision"]["looks"][-1]
@@ -106,9 +103,10 @@ def tried(run: Run, search: Search, share: float) -> Facts:
     }
 
 
-def with_share(settings: SelectConfig, share: Any) -> SelectConfig:
-    """The settings of a selection with another share."""
-    return settings.model_copy(update={"prune": share})
+def select_share(run: Run, search: Search, share: float) -> None:
+    """Select by a share, 0 for all rows, as far as a pilot of the model trusts the scores."""
+    settings = search.select.model_copy(update={"prune": share})
+    select(run, with_trust(run, settings, search.compare.same_steps))
 
 
 def next_share(share: float, loss: float, margin: float, step: float) -> float:
@@ -156,8 +154,8 @@ def unproved(run: Run, search: Search) -> Facts:
     """Select rows where there are no test rows: by the share that is asked for, or by the one that a search shows to be free."""
     asked = search.select.prune
     found = candidate(run, search) if asked == "auto" else None
-    share = found["fraction"] if found else asked
-    select(run, with_trust(run, with_share(search.select, share), search.compare.same_steps))
+    share: Any = found["fraction"] if found else asked
+    select_share(run, search, share)
     rows = run.require("select").facts
     dropped = f"{rows['n_rows'] - rows['n_kept']:,} of {rows['n_rows']:,} rows"
     if found and not share:

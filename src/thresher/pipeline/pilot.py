@@ -13,7 +13,6 @@ from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
-from thresher.selection.request import target
 from thresher.training.recipe import steps_of
 
 # The share of rows learned up to which scores of another model do not count, and from which they count fully.
@@ -41,12 +40,15 @@ def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> Se
     if settings.strategy != "recommended" or "trust" in settings.options or not settings.prune:
         return settings
     assert settings.prune != "auto"
+    # Imported here: importing the selection registers every strategy, which other commands need not wait for.
+    from thresher.selection.recommended import trust_in
+    from thresher.selection.request import target
+
     n, train = run.manifest.n_rows, run.config.train
     kept = max(1, target(n, settings.prune))
     steps = steps_of(train, n if same_steps else kept)
     found = learned(run, max(1, steps // 2))
-    low, high = LEARNED
-    trust = round(float(np.clip((found - low) / (high - low), 0, 1)), 2)
+    trust = round(trust_in(found, LEARNED), 2)
     if trust == 1:
         return settings
     say(

@@ -106,13 +106,13 @@ def learned_in_time(correctness: Numbers) -> float:
     return float((correctness >= 0.5).mean())
 
 
-def trust_in(in_time: float) -> float:
+def trust_in(in_time: float, bounds: tuple[float, float] = LEARNED) -> float:
     """How much the scores of a training count, from 0 to 1, by the share of the rows that it learned in time.
 
     >>> trust_in(0.9), trust_in(0.5)
     (1.0, 0.0)
     """
-    low, high = LEARNED
+    low, high = bounds
     return float(np.clip((in_time - low) / (high - low), 0, 1))
 
 
