@@ -157,7 +157,9 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
         config = RunConfig(data=data_config(rows, test))
     if arguments["preset"] is not None:
         config = checked({**config.model_dump(exclude_unset=True), "preset": arguments["preset"]})
-    config = with_arguments(config, arguments, "model", "proxy", "generate", "train", "measure", "select", "compare")
+    config = with_arguments(
+        config, arguments, "model", "proxy", "generate", "train", "measure", "select", "compare"
+    )
     # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
     return with_arguments(config, {"margin": arguments["margin"]}, "how_much")
 
@@ -165,7 +167,9 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
 def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
     if rows.task == "text":
-        raise UserError("--plan is for rows with labels; of a language model run a few rows and see how long they take")
+        raise UserError(
+            "--plan is for rows with labels; of a language model run a few rows and see how long they take"
+        )
     check_selection(config.select, rows.groups, rows.label)
     refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None

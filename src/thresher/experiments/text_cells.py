@@ -84,7 +84,7 @@ def write_text_cell(
     run: Run, key: str, cell: Cell, table: pl.DataFrame, steps: int, seconds: float, batch: int
 ) -> dict[str, Any]:
     """Write what the test rows got, and return the figures, which are in the same file."""
-    loss = table["loss"].sum() / table["tokens"].sum()
+    total = {name: float(table[name].to_numpy().sum()) for name in COLUMNS}
     facts = {
         "arm": cell["arm"],
         "selection": cell["selection"],
@@ -93,9 +93,9 @@ def write_text_cell(
         "steps": steps,
         "epochs": round(steps / -(-cell["n"] // batch), 2),
         "seconds": round(seconds, 2),
-        "loss": loss,
-        "token_accuracy": table["right"].sum() / table["tokens"].sum(),
-        "exact": table["exact"].mean(),
+        "loss": total["loss"] / total["tokens"],
+        "token_accuracy": total["right"] / total["tokens"],
+        "exact": total["exact"] / table.height,
     }
     write_table(run.cell_file(key), table, {KEY: json.dumps(facts).encode()})
     return facts

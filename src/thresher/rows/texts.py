@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TEXT = "text"
 MESSAGES = "messages as JSON"
 LAST = "assistant"
+NAMES = ("prompt", "completion")
 
 
 def load_texts(
@@ -69,8 +70,8 @@ def load_texts(
     ('text', ('prompt', 'completion'), 2)
     """
     names = _names(groups, "groups")
-    given = (messages,) if messages else (prompt or "prompt", completion or "completion")
-    texts = ("prompt", "completion") if messages else given
+    texts = NAMES if messages else (prompt or NAMES[0], completion or NAMES[1])
+    given = (messages,) if messages else texts
     label = "label" if "label" not in (*texts, *names) else "target"
     _check_names(given, label, id, names)
     filters = conditions(where)
