@@ -15,7 +15,7 @@ from thresher.experiments.cells import run_cells
 from thresher.experiments.decision import word_of
 from thresher.experiments.looks import confidences, planned
 from thresher.experiments.ratio_intervals import ratio_interval
-from thresher.experiments.text_cells import tested_columns
+from thresher.experiments.text_cells import measured_columns
 from thresher.experiments.wording import ARMS, few_seeds
 from thresher.progress import say
 from thresher.rows import Rows, read_rows
@@ -49,7 +49,7 @@ def compare_texts(run: Run, settings: CompareConfig) -> Facts:
             say(f"compare: undecided after {looks[-1]['seeds']} seeds, going on to {seeds}")
         results = run_cells(run, [cell for arm in ARMS for cell in cells[arm][:seeds]], settings.workers)
         by_arm = {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
-        tested = {arm: tested_columns(run, by_arm[arm]) for arm in ARMS}
+        tested = {arm: measured_columns(run, by_arm[arm]) for arm in ARMS}
         looks.append(look(tested, seeds, level, margin))
         if looks[-1]["word"] in ("drop", "do not drop"):
             break

@@ -51,7 +51,7 @@ def text_cell(run: Run, key: str, cell: Cell) -> dict[str, Any]:
         steps = fit_completions(model, chosen, recipe, config.generate, cell["seed"], folder)
         shutil.rmtree(folder, ignore_errors=True)
     tested = tokenise_completions(test, tokenizer, longest(model, config.model), tokens.template)
-    found = tested_rows(model, tested, tokenizer, config.measure.batch_tokens)
+    found = measured_rows(model, tested, tokenizer, config.measure.batch_tokens)
     seconds = time.monotonic() - started
     return write_text_cell(
         run, key, cell, found.insert_column(0, test.table["id"]), steps, seconds, recipe.batch_size
@@ -64,7 +64,7 @@ def is_own(run: Run, config: TrainConfig, cell: Cell) -> bool:
     return same and finished(run, FIRST)
 
 
-def tested_rows(model: Any, tokens: Completions, tokenizer: Any, batch_tokens: int) -> pl.DataFrame:
+def measured_rows(model: Any, tokens: Completions, tokenizer: Any, batch_tokens: int) -> pl.DataFrame:
     """What a model gives the completions of some rows; the columns are `COLUMNS`."""
     found = measure_completions(
         model, rows_to_measure(tokens, tokenizer), [lambda: None], batch_tokens=batch_tokens
@@ -101,7 +101,7 @@ def write_text_cell(
     return facts
 
 
-def tested_columns(run: Run, results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def measured_columns(run: Run, results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
     """What the test rows got in some cells, by column; each (seeds, test rows)."""
     tables = [parquet.read(run.cell_file(result["key"]), columns=list(COLUMNS)) for result in results]
     return {name: np.stack([table[name].to_numpy() for table in tables]).astype(float) for name in COLUMNS}
