@@ -16,6 +16,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+import thresher as th
+import tiny_trainers
 from thresher.errors import UserError
 from thresher.recording.completion_signals import packed
 from thresher.scores.vog import vog
@@ -31,7 +33,7 @@ from thresher.signals.completions import (
 )
 from thresher.signals.completions.head import groups, softmax_minus_onehot
 from tiny import OTHER_NORMS, VOCABULARY
-from tiny_language import END, adapted, language_model, pairs, tokenizer
+from tiny_language import END, adapted, language_model, pairs, plain_trainer, tokenizer
 
 EMPTY = [2, 3]
 PER_CHECKPOINT = ("loss", "error_norm", "margin", "entropy", "accuracy", "correct")
@@ -252,6 +254,26 @@ def test_the_table_has_vog_and_counts_forgotten_tokens():
         assert frame["tokens_forgotten"][row] == (right[:-1] & ~right[1:]).sum()
         assert frame["tokens_never_right"][row] == (~right.any(0)).sum()
         assert frame["correct"][row].to_list() == right.all(1).tolist()
+
+
+def test_what_is_measured_is_what_a_training_records(tmp_path):
+    # With a rate of 0 the model of every step is the one that is measured; its batches are padded on the left.
+    trainer = plain_trainer(
+        MODELS["llama"](), tmp_path / "t", side="left", num_train_epochs=2, learning_rate=0
+    )
+    th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    recorded = tiny_trainers.signals_of(tmp_path / "run")[0]
+    values = measure_completions(MODELS["llama"](), rows(), [lambda: None] * 2)
+    frame = signal_frame(pl.Series("id", [str(row) for row in range(len(rows()))]), values)
+    assert frame.schema == recorded.select(frame.columns).schema
+    assert set(recorded.columns) == set(frame.columns)
+    for name in frame.columns:
+        found, expected = frame[name].to_numpy(), recorded[name].to_numpy()
+        if frame[name].dtype.is_float() or name in PER_CHECKPOINT[:5]:
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        else:
+            assert frame[name].equals(recorded[name]), name
 
 
 def test_the_empty_prompt():

@@ -1,0 +1,54 @@
+"""Instruction-following difficulty."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from thresher.scores.probability import label_log_probability
+from thresher.scores.read import array
+from thresher.scores.registry import score
+
+
+@score(
+    "ifd",
+    needs=("logits", "loss_alone"),
+    hard="high",
+    runs="all",
+    cost="one pass over the completions without their prompts",
+    source="Li et al., NAACL 2024 (arXiv 2308.12032), Cherry LLM; of perplexities: Li et al., ACL 2024, Superfiltering",
+)
+def ifd(
+    signals: pl.DataFrame, checkpoints: pl.DataFrame, *, ratio: Literal["loss", "perplexity"] = "loss"
+) -> pl.Series:
+    """Instruction-following difficulty: how little the prompt helps the model to write the completion.
+
+        loss:        IFD = L(y | x) / L(y)                no unit; shape (N,)
+        perplexity:  IFD = exp(L(y | x) - L(y))
+
+    with L the mean loss over the completion tokens, with the prompt and after the empty one, at the last checkpoint. High is
+    hard; above 1 the prompt makes the completion less likely, which Cherry LLM and Superfiltering take for a row that does not
+    fit and leave out. It is a mean over tokens, and shorter completions still tend to have the higher ratio. The perplexity form
+    ranks as PVI per token does.
+
+    The papers use the model before it is fine-tuned, and differ from each other: the code of Cherry LLM divides the mean losses
+    and leaves "### Response:" before the answer alone, that of Superfiltering divides the perplexities and puts nothing there,
+    so the first token counts with the prompt only. Here the same tokens count in both.
+
+    Raises
+    ------
+    MissingSignal
+        `loss_alone` was not measured: no language model, or no pass without prompts.
+
+    >>> kinds = {"loss": pl.Array(pl.Float32, 2), "loss_alone": pl.Float32}
+    >>> signals = pl.DataFrame({"loss": [[3.0, 1.0], [3.0, 2.5]], "loss_alone": [2.0, 2.0]}, schema=kinds)
+    >>> [ifd(signals, pl.DataFrame(), ratio=ratio).round(3).to_list() for ratio in ("loss", "perplexity")]
+    [[0.5, 1.25], [0.368, 1.649]]
+    """
+    alone = array(signals, "loss_alone").astype(np.float64)
+    given = -label_log_probability(signals)[:, -1]
+    if ratio == "perplexity":
+        return pl.Series("ifd", np.exp(given - alone))
+    return pl.Series("ifd", given / np.maximum(alone, np.finfo(np.float32).tiny))
