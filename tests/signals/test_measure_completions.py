@@ -323,6 +323,7 @@ def test_rows_that_cannot_be_measured_are_refused_in_one_line():
     refused("signal 'vog' is not measured of completions; there are " + ", ".join(ON_DEMAND), model, "vog")
     with pytest.raises(UserError, match="no checkpoint"):
         measure_completions(model, rows(), [])
+    refused("no row", model, of=CompletionTokensOfRows([], []))
 
 
 def test_models_and_layers_that_cannot_be_measured_are_refused_in_one_line():

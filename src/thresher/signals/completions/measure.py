@@ -71,8 +71,8 @@ def measure_completions(
         token that the model does not know; no empty prompt.
     """
     check_signals(signals)
-    if not weights:
-        raise UserError("there is no checkpoint to measure")
+    if not weights or not len(rows):
+        raise UserError(f"there is no {'row' if weights else 'checkpoint'} to measure")
     found: dict[str, NDArray[Any]] = {"n_completion": rows.n_completion, "n_tokens": rows.lengths}
     with measuring(model) as parts:
         check_rows(parts, rows)

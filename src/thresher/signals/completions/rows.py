@@ -49,7 +49,9 @@ class CompletionTokensOfRows:
                 )
         n_completion = np.array([len(completion) for completion in self.completions], np.int64)
         object.__setattr__(self, "n_completion", n_completion)
-        object.__setattr__(self, "lengths", n_completion + [len(prompt) for prompt in self.prompts])
+        object.__setattr__(
+            self, "lengths", n_completion + np.array([len(prompt) for prompt in self.prompts], np.int64)
+        )
 
     def __len__(self) -> int:
         return len(self.prompts)
