@@ -10,6 +10,7 @@ from typing import Any, Literal
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import report
 from thresher.config import Preset, RunConfig
+from thresher.errors import UserError
 from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
@@ -45,6 +46,8 @@ def run(
     max_length: int | None = None,
     freeze: bool | None = None,
     proxy: str | int | None = None,
+    lora: int | None = None,
+    lr: float | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
     encoder_lr: float | None = None,
@@ -72,6 +75,7 @@ def run(
     floor_group: str | Sequence[str] | None = None,
     protect: str | Sequence[str] | None = None,
     margin: float | None = None,
+    loss_margin: float | None = None,
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,
@@ -92,6 +96,9 @@ def run(
     that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
     `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
     the decision and by `prune="auto"`.
+    Of rows whose target is a text (`thresher.load_texts`), a language model is fine-tuned, with LoRA adapters of rank `lora` (0:
+    all weights) at the peak rate `lr`; the proof compares the loss of held-out completions, which may rise by `loss_margin` nats
+    per token.
     Without `test` a part of the rows is held out to prove on: no model trains on them, and all of them are kept. `hold_out` is
     their share, "auto" as many as the margin takes and at most a fifth; 0 holds none out and proves nothing.
 
@@ -150,13 +157,19 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
         config = RunConfig(data=data_config(rows, test))
     if arguments["preset"] is not None:
         config = checked({**config.model_dump(exclude_unset=True), "preset": arguments["preset"]})
-    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
+    config = with_arguments(
+        config, arguments, "model", "proxy", "generate", "train", "measure", "select", "compare"
+    )
     # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
     return with_arguments(config, {"margin": arguments["margin"]}, "how_much")
 
 
 def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
+    if rows.task == "text":
+        raise UserError(
+            "--plan is for rows with labels; of a language model run a few rows and see how long they take"
+        )
     check_selection(config.select, rows.groups, rows.label)
     refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None
@@ -190,6 +203,8 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     plans: list[Plan] = []
 
     def planned(run: Run) -> Run:
+        if rows.task == "text":
+            return run
         plans.append(plan_of(trained, tested, run.config))
         for line in plans[0].lines():
             say(f"plan: {line}")
@@ -206,7 +221,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         begun=planned,
     )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
-    known = ["data", "train"]
+    known = ["data", "train", "model", "generate"] if rows.task == "text" else ["data", "train"]
     if config.compare.budget is not None and config.compare.budget == opened.config.compare.budget:
         known.append("compare")  # with the seeds that fit
     config = config.model_copy(update={name: getattr(opened.config, name) for name in known})

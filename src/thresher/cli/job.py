@@ -14,6 +14,7 @@ from thresher.cli.options import (
     DATA,
     FLOOR_GROUP,
     HOLD_OUT,
+    LOSS_MARGIN,
     MARGIN,
     MEASURE,
     MODEL,
@@ -50,8 +51,11 @@ PlanOnly = Annotated[
 ]
 RUN = (
     *(*DATA, *PRESET, *by_preset(*MODEL), *TRAIN, *SEED, *MEASURE, *WORKERS),
-    *(*by_preset(*SELECT), *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT, *BUDGET),
+    *(*by_preset(*SELECT), *MARGIN, *LOSS_MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT, *BUDGET),
 )
+
+
+NAMES = ("prompt", "completion")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -120,9 +124,13 @@ def show_plan(config: RunConfig, json: bool) -> None:
 def loaded(config: RunConfig) -> tuple[Any, Any]:
     """Training rows and test rows, checked before anything is trained or written."""
     from thresher.pipeline.test_rows import load_test
-    from thresher.rows import load
+    from thresher.rows import load, load_texts
 
     data = config.data
+    if data.task == "generate":
+        names = {"messages": data.messages} if data.messages else dict(zip(NAMES, data.text, strict=True))
+        rows = load_texts(data.train, **names, id=data.id, groups=data.groups, where=data.where)
+        return rows, load_test(data.test, rows, data) if data.test else None
     rows = load(
         data.train, text=data.text, label=data.label, id=data.id, groups=data.groups, where=data.where
     )
@@ -138,5 +146,6 @@ def show(result: WholeRun) -> None:
         result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
     ):
         terminal.line(text)
-    terminal.line(f"suspects, rows that are probably mislabelled: {result.suspects}")
+    what = "that are probably mislabelled" if result.run.manifest.task != "text" else "to read"
+    terminal.line(f"suspects, rows {what}: {result.suspects}")
     terminal.line(f"report: {result.report}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
@@ -80,6 +80,7 @@ class Audit(TypedDict):
     unlabelled: dict[str, int]  # classes whose name may mean "no label" -> rows
     overlap: Overlap | None  # None without test rows
     test: HeldOut | None
+    task: NotRequired[str]  # "text" for rows whose target is a text
 
 
 def audit(rows: Rows, test: Rows | None = None) -> Audit:
@@ -95,6 +96,10 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
     >>> report["duplicates"]["rows"], report["conflicting"]["rows"], report["empty"]["rows"]
     (1, 3, 1)
     """
+    if rows.task == "text" and len(rows.text) == 2:
+        from thresher.rows.audit_texts import audit_texts
+
+        return audit_texts(rows, test)
     keyed = pl.DataFrame(
         {
             "row": np.arange(len(rows)),

@@ -26,6 +26,9 @@ def normalised(text: str) -> str:
 
 
 def text_keys(rows: Rows) -> list[str]:
-    """One normalised string per row; the two texts of a pair are joined by `SEPARATOR`."""
-    columns = [map(normalised, rows.table[column].to_list()) for column in rows.text]
+    """One normalised string per row; the two texts of a pair are joined by `SEPARATOR`, and of a completion the prompt alone
+    counts.
+    """
+    texts = rows.text[:1] if rows.task == "text" else rows.text  # the prompt
+    columns = [map(normalised, rows.table[column].to_list()) for column in texts]
     return [SEPARATOR.join(texts) for texts in zip(*columns, strict=True)]
