@@ -100,6 +100,7 @@ def texts(rows: int = 6, checkpoints: int = 4) -> pl.DataFrame:
             "id": [str(row) for row in range(rows)],
             "label": [0] * rows,
             "loss": rng.exponential(size=(rows, checkpoints)).astype(np.float32),
+            "loss_prompted": rng.exponential(size=rows).astype(np.float32),
             "loss_alone": rng.exponential(size=rows).astype(np.float32),
             "n_completion": rng.integers(1, 9, rows).astype(np.int32),
             "adapter_sq_norm": rng.exponential(size=(rows, checkpoints)),
@@ -108,24 +109,25 @@ def texts(rows: int = 6, checkpoints: int = 4) -> pl.DataFrame:
     )
 
 
-def test_pvi_and_ifd_compare_the_last_checkpoint_with_and_without_the_prompt():
+def test_pvi_and_ifd_compare_one_model_with_and_without_the_prompt():
     signals, trained = texts(), pl.DataFrame({"index": [0, 1, 2, 3], "epoch": [1.0, 2.0, 3.0, 4.0]})
     for row, line in enumerate(signals.iter_rows(named=True)):
         given, alone = (
-            np.exp(-loss) for loss in (line["loss"][-1], line["loss_alone"])
+            np.exp(-loss) for loss in (line["loss_prompted"], line["loss_alone"])
         )  # mean probabilities
         bits = np.log2(given) - np.log2(alone)
         np.testing.assert_allclose(pvi(signals, trained)[row], bits, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(pvi_sum(signals, trained)[row], bits * line["n_completion"], rtol=1e-6)
-        np.testing.assert_allclose(ifd(signals, trained)[row], line["loss"][-1] / line["loss_alone"])
+        np.testing.assert_allclose(ifd(signals, trained)[row], line["loss_prompted"] / line["loss_alone"])
         np.testing.assert_allclose(ifd(signals, trained, ratio="perplexity")[row], alone / given, rtol=1e-6)
     assert pvi(signals, trained).rank().equals((-ifd(signals, trained, ratio="perplexity")).rank())
 
 
 @pytest.mark.parametrize("score", [pvi, pvi_sum, ifd])
-def test_without_the_pass_over_completions_alone_there_is_no_pvi(score):
-    with pytest.raises(MissingSignal):
-        score(texts().drop("loss_alone"), pl.DataFrame())
+@pytest.mark.parametrize("missing", ["loss_alone", "loss_prompted"])
+def test_there_is_no_pvi_of_two_different_models(score, missing):
+    with pytest.raises(MissingSignal, match="not measured without their prompts"):
+        score(texts().drop(missing), pl.DataFrame())
 
 
 def test_grand_and_tracin_of_a_mean_or_a_sum_of_tokens_and_of_a_layer():

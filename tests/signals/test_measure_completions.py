@@ -127,6 +127,7 @@ def test_every_signal_equals_the_plain_one_of_each_row(name):
         assert list(found["token_right"][row]) == packed(plain["token_right"] == 1, number).tolist()
         alone = plain_signals(model, weights[-1:], EMPTY, list(completion))
         np.testing.assert_allclose(found["loss_alone"][row], alone["loss"][0], rtol=1e-5)
+        np.testing.assert_allclose(found["loss_prompted"][row], plain["loss"][-1], rtol=1e-5)
     assert found["n_completion"].tolist() == [len(one) for one in rows().completions]
     assert found["n_tokens"].tolist() == rows().lengths.tolist()
 

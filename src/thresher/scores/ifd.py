@@ -7,14 +7,13 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from thresher.scores.probability import label_log_probability
-from thresher.scores.read import array
+from thresher.scores.pvi import losses_of_completions
 from thresher.scores.registry import score
 
 
 @score(
     "ifd",
-    needs=("logits", "loss_alone"),
+    needs=("loss_prompted", "loss_alone"),
     hard="high",
     runs="all",
     cost="one pass over the completions without their prompts",
@@ -40,15 +39,13 @@ def ifd(
     Raises
     ------
     MissingSignal
-        `loss_alone` was not measured: no language model, or no pass without prompts.
+        no language model, or the completions were not measured without their prompts.
 
-    >>> kinds = {"loss": pl.Array(pl.Float32, 2), "loss_alone": pl.Float32}
-    >>> signals = pl.DataFrame({"loss": [[3.0, 1.0], [3.0, 2.5]], "loss_alone": [2.0, 2.0]}, schema=kinds)
+    >>> signals = pl.DataFrame({"loss_prompted": [1.0, 2.5], "loss_alone": [2.0, 2.0]})
     >>> [ifd(signals, pl.DataFrame(), ratio=ratio).round(3).to_list() for ratio in ("loss", "perplexity")]
     [[0.5, 1.25], [0.368, 1.649]]
     """
-    alone = array(signals, "loss_alone").astype(np.float64)
-    given = -label_log_probability(signals)[:, -1]
+    given, alone = losses_of_completions(signals)
     if ratio == "perplexity":
         return pl.Series("ifd", np.exp(given - alone))
     return pl.Series("ifd", given / np.maximum(alone, np.finfo(np.float32).tiny))

@@ -49,13 +49,13 @@ def pvi(
 
         PVI = (L(y | empty prompt) - L(y | x)) / ln 2
 
-    with L the mean loss over the tokens, nats, both by the model of the last checkpoint: a language model can be given an empty
-    prompt and needs no second training. `pvi_sum` is the sum over the tokens, `ifd` the ratio of the two losses.
+    with L the mean loss over the tokens, nats, both by the model of the last checkpoint in eval mode: a language model can be
+    given an empty prompt and needs no second training. `pvi_sum` is the sum over the tokens, `ifd` the ratio of the two losses.
 
     Raises
     ------
     MissingSignal
-        the signals lack `logits`, or `null_logits` with `null="model"`; of texts, `loss_alone`.
+        the signals lack `logits`, or `null_logits` with `null="model"`; of texts, `loss_alone` or `loss_prompted`.
     UserError
         no checkpoint of that index.
 
@@ -65,9 +65,9 @@ def pvi(
     >>> pvi(signals, pl.DataFrame({"index": [0], "epoch": [2.0]})).round(2).to_list()
     [0.0, -141.83]
     """
-    of_tokens = without_logits(signals, "loss") if "n_completion" in signals.columns else None
-    if of_tokens is not None:
-        return pl.Series("pvi", bits_per_token(signals, of_tokens[:, -1]))
+    if "n_completion" in signals.columns and without_logits(signals, "loss") is not None:
+        given, alone = losses_of_completions(signals)
+        return pl.Series("pvi", (alone - given) / np.log(2.0))
     label = labels(signals)
     logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
@@ -76,18 +76,23 @@ def pvi(
     return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
 
 
-def bits_per_token(signals: pl.DataFrame, loss: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Mean bits per completion token that the prompt tells, from the mean loss with the prompt, nats; (N,).
+def losses_of_completions(
+    signals: pl.DataFrame,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The mean loss of the completion tokens of each row with its prompt, and after the empty one, nats; each (N,).
+
+    Both are measured of one model. The losses that a training records are of the model before each step, in training mode.
 
     Raises
     ------
     MissingSignal
-        `loss_alone` was not measured.
+        the completions were not measured without their prompts.
     """
-    if "loss_alone" not in signals.columns:
+    names = ("loss_prompted", "loss_alone")
+    if not set(names) <= set(signals.columns):
         raise MissingSignal("the completions were not measured without their prompts")
-    bits: npt.NDArray[np.float64] = (array(signals, "loss_alone").astype(np.float64) - loss) / np.log(2.0)
-    return bits
+    given, alone = (array(signals, name).astype(np.float64) for name in names)
+    return given, alone
 
 
 def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

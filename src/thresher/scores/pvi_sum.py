@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
-from thresher.scores.probability import label_log_probability
-from thresher.scores.pvi import bits_per_token
+from thresher.scores.pvi import losses_of_completions
 from thresher.scores.read import array
 from thresher.scores.registry import score
 
 
 @score(
     "pvi_sum",
-    needs=("logits", "loss_alone", "n_completion"),
+    needs=("loss_prompted", "loss_alone", "n_completion"),
     hard="low",
     runs="all",
     cost="one pass over the completions without their prompts",
@@ -29,12 +29,11 @@ def pvi_sum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     Raises
     ------
     MissingSignal
-        `loss_alone` was not measured: no language model, or no pass without prompts.
+        no language model, or the completions were not measured without their prompts.
 
-    >>> kinds = {"loss": pl.Array(pl.Float32, 1), "loss_alone": pl.Float32, "n_completion": pl.Int32}
-    >>> signals = pl.DataFrame({"loss": [[1.0]], "loss_alone": [2.0], "n_completion": [3]}, schema=kinds)
+    >>> signals = pl.DataFrame({"loss_prompted": [1.0], "loss_alone": [2.0], "n_completion": [3]})
     >>> pvi_sum(signals, pl.DataFrame()).round(3).to_list()
     [4.328]
     """
-    bits = bits_per_token(signals, -label_log_probability(signals)[:, -1])
-    return pl.Series("pvi_sum", bits * array(signals, "n_completion"))
+    given, alone = losses_of_completions(signals)
+    return pl.Series("pvi_sum", (alone - given) / np.log(2.0) * array(signals, "n_completion"))
