@@ -23,6 +23,7 @@ from thresher.scores.pvi_sum import pvi_sum
 from thresher.scores.read import MissingSignal
 from thresher.scores.token_accuracy import token_accuracy
 from thresher.scores.tracin import tracin
+from thresher.scores.vog import vog
 
 # Of each row, at each of its visits, whether each of its tokens was right.
 VISITS = st.integers(2, 5).flatmap(
@@ -144,3 +145,11 @@ def test_grand_and_tracin_of_a_mean_or_a_sum_of_tokens_and_of_a_layer():
         assert tracin(signals, trained, tokens="sum")[row] == pytest.approx(n**2 * of_rates)
         of_head = sum(rate * norm for rate, norm in zip(rates["head_lr"], head, strict=True))
         assert tracin(signals, trained, layer="classifier")[row] == pytest.approx(of_head)
+
+
+@pytest.mark.parametrize(("form", "spread"), [("variance", np.var), ("std", np.std)])
+def test_vog_of_the_mean_of_the_tokens_logits(form, spread):
+    signals, checkpoints, gradients = random_run(7)
+    found = vog(signals, checkpoints, form=form, tokens="mean")
+    for row, (number, of_sum) in enumerate(zip(signals["n_completion"], gradients, strict=True)):
+        assert found[row] == pytest.approx(spread(of_sum / number, axis=0).sum())
