@@ -13,7 +13,8 @@ from thresher.registry import Entry, Registry, assigned
 ScoreFunction = Callable[..., pl.Series]
 SUFFIXES = ("class", "dataset", "rank")
 FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
-OF_TEXTS = frozenset({"entropy", "accuracy", "n_completion"})  # signals that rows have whose target is a text
+# Signals that rows have whose target is a text.
+OF_TEXTS = frozenset({"entropy", "accuracy", "n_completion", "loss_alone", "loss_prompted"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,7 +129,7 @@ def softmax_minus_onehot(logits: Tensor, labels: Tensor) -> Tensor:
     The entry of y is minus the sum of the others: p_y - 1 would lose what is left beside a token that is certain.
 
     >>> softmax_minus_onehot(torch.tensor([[0.0, 0.0], [40.0, 0.0]]), torch.tensor([0, 0])).tolist()
-    [[-0.5, 0.5], [-4.248354237090622e-18, 4.248354237090622e-18]]
+    [[-0.5, 0.5], [-4.24835413113866e-18, 4.24835413113866e-18]]
     """
     at = labels[:, None]
     z = logits.float()

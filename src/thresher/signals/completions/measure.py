@@ -16,7 +16,7 @@ from thresher.signals.completions.layers import HEAD, measured_layers
 from thresher.signals.completions.model import LanguageModel, measuring
 from thresher.signals.completions.rows import CompletionTokensOfRows
 
-# On demand, beside what every pass gives.
+# On demand, beside what every pass gives. `loss_alone` comes with the loss of the same model after the prompt, `loss_prompted`.
 ON_DEMAND = ("loss_alone", "gradient_gram", "classifier_sq_norm", "encoder_sq_norm", "adapter_sq_norm")
 
 
@@ -38,8 +38,8 @@ def measure_completions(
     have the same names as in a recorded training. On demand:
 
     `loss_alone` (N,)
-        the mean loss of the same tokens after the empty prompt, at the last checkpoint, nats. PVI is
-        (loss_alone - loss) / ln 2 bits per token.
+        the mean loss of the same tokens after the empty prompt, at the last checkpoint, nats; and with it `loss_prompted` (N,),
+        the `loss` of that checkpoint. PVI is (loss_alone - loss_prompted) / ln 2 bits per token.
     `gradient_gram` (N, C, C)
         inner products of the checkpoints' gradients, of the sum of the row's true-token logits by the output of the embedding
         layer. Frozen embeddings have one, too. VoG of any window follows.
@@ -71,8 +71,8 @@ def measure_completions(
         token that the model does not know; no empty prompt.
     """
     check_signals(signals)
-    if not weights:
-        raise UserError("there is no checkpoint to measure")
+    if not weights or not len(rows):
+        raise UserError(f"there is no {'row' if weights else 'checkpoint'} to measure")
     found: dict[str, NDArray[Any]] = {"n_completion": rows.n_completion, "n_tokens": rows.lengths}
     with measuring(model) as parts:
         check_rows(parts, rows)
@@ -90,7 +90,7 @@ def measure_completions(
                 parts, rows.without_prompts(), batch_tokens, lambda batch: row_means(parts, batch)
             ):
                 alone[places] = values["loss"]
-            found["loss_alone"] = alone
+            found["loss_alone"], found["loss_prompted"] = alone, found["loss"][:, -1]
     return found
 
 

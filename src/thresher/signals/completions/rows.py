@@ -34,6 +34,7 @@ class CompletionTokensOfRows:
     completions: Sequence[Sequence[int]]
     empty_prompt: Sequence[int] = ()
     lengths: NDArray[np.int64] = field(init=False, repr=False)  # (N,) tokens of prompt and completion
+    n_completion: NDArray[np.int64] = field(init=False, repr=False)  # (N,) tokens of the completion
 
     def __post_init__(self) -> None:
         if len(self.prompts) != len(self.completions):
@@ -46,16 +47,14 @@ class CompletionTokensOfRows:
                     f"row {row}: the prompt has no token, so nothing predicts the first one of the completion; begin it with"
                     " the tokens of the empty prompt"
                 )
-        pairs = zip(self.prompts, self.completions, strict=True)
-        object.__setattr__(self, "lengths", np.array([len(a) + len(b) for a, b in pairs], np.int64))
+        n_completion = np.array([len(completion) for completion in self.completions], np.int64)
+        object.__setattr__(self, "n_completion", n_completion)
+        object.__setattr__(
+            self, "lengths", n_completion + np.array([len(prompt) for prompt in self.prompts], np.int64)
+        )
 
     def __len__(self) -> int:
         return len(self.prompts)
-
-    @property
-    def n_completion(self) -> NDArray[np.int64]:
-        """The number of completion tokens of each row, (N,)."""
-        return np.array([len(completion) for completion in self.completions], np.int64)
 
     def without_prompts(self) -> CompletionTokensOfRows:
         """The same completions after the empty prompt.
