@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 import yaml
 from command_line import Answer, Call
 
+from thresher.config import DataConfig, RunConfig
+from thresher.pipeline.hold_out import held_out_lines, without_held_out
+from thresher.rows import load_texts
 from tiny_language import language_model, pairs, tokenizer
 
 pytest.importorskip("peft")
@@ -105,14 +109,22 @@ def test_another_share_trains_the_new_arms_alone(folder: Path, done: Path, call:
 
 
 def test_chats_without_test_rows(folder: Path, tmp_path: Path, call: Call) -> None:
-    """Some are held out; the kept file has whole chats."""
+    """Nothing is proved, which is said; the kept file has whole chats."""
     given = ["run", folder / "chats.jsonl", "--messages", "messages", "--model", folder / "model"]
-    answer = call(*given, *QUICK, "--prune", 0.5, "--out", tmp_path / "R", "--json")
+    answer = call(*given, *QUICK, "--prune", 0.5, "--hold-out", 0, "--out", tmp_path / "R", "--json")
     found = answer.json
-    assert found["n_held_out"] == 12 and found["n_kept"] == 12 + 24
+    assert found["decision"]["word"] == "not proved" and found["n_kept"] == 30
     lines = (folder / "chats.jsonl").read_text().splitlines()
     assert set((tmp_path / "R" / "kept.jsonl").read_text().splitlines()) <= set(lines)
-    assert "equal prompts together" in answer.err
+
+
+def test_without_test_rows_some_are_held_out(folder: Path) -> None:
+    """At most 500, and a fifth."""
+    rows = load_texts(folder / "train.jsonl")
+    config = RunConfig(data=DataConfig(train="train.jsonl", task="generate"))
+    train, held_out = without_held_out(None, rows, config)
+    assert held_out is not None and (len(train), len(held_out)) == (32, 8)
+    assert "equal prompts together" in held_out_lines(train, 0.5)[0]
 
 
 @pytest.mark.parametrize(
@@ -152,3 +164,19 @@ def test_prompts_are_for_generation(folder: Path, tmp_path: Path, call: Call) ->
         tmp_path / "R",
     )
     assert answer.code == 2 and "add --task generate" in answer.err
+
+
+def test_scores_of_gradients_are_measured_at_the_checkpoints(
+    folder: Path, done: Path, tmp_path: Path, call: Call
+) -> None:
+    """On demand: VoG, GraNd and TracIn; the other scores are then measured there, too."""
+    shutil.copytree(done, tmp_path / "R")
+    signals = "measure.signals=gradient_gram,classifier_sq_norm,encoder_sq_norm"
+    assert call("measure", tmp_path / "R", "--set", signals).code == 0
+    assert call("score", tmp_path / "R").code == 0
+    scores = pl.read_parquet(tmp_path / "R/.thresher/score/scores.parquet")
+    assert {"vog", "grand", "tracin", "pvi", "ifd", "loss"} <= set(scores.columns)
+    recorded = pl.read_parquet(done / ".thresher/score/scores.parquet")
+    # The losses of the last checkpoint are the same in both.
+    np.testing.assert_allclose(scores["pvi"], recorded["pvi"], rtol=1e-4, atol=1e-4)
+    assert call("select", tmp_path / "R", "--by", "vog", "--prune", 0.5).code == 0

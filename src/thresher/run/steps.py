@@ -170,8 +170,8 @@ def refuse_texts(run: Run, what: str) -> None:
     """
     if run.manifest.task == "text":
         raise UserError(
-            f"{run}: its rows have a text for a target, which `thresher {what}` is not made for; `thresher run` and `thresher"
-            " compare` prove a selection of them"
+            f"{run}: its rows have a text for a target, which `thresher {what}` is not made for; select a share with --prune, and"
+            " `thresher compare` proves it"
         )
 
 
