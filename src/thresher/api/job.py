@@ -188,6 +188,10 @@ def has_record(folder: Path, step: str) -> bool:
 
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
+    if rows.task == "text":
+        from thresher.training.language_runs import with_text_defaults
+
+        config = with_text_defaults(config)
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
         refuse_unmeasured(config)
@@ -221,7 +225,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         begun=planned,
     )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
-    known = ["data", "train", "model", "generate"] if rows.task == "text" else ["data", "train"]
+    known = ["data", "train"]
     if config.compare.budget is not None and config.compare.budget == opened.config.compare.budget:
         known.append("compare")  # with the seeds that fit
     config = config.model_copy(update={name: getattr(opened.config, name) for name in known})

@@ -98,9 +98,10 @@ def recipe_of_texts(rows: Rows, config: RunConfig) -> RunConfig:
 def check_models(rows: Rows, config: RunConfig, proxy: RunConfig | None) -> None:
     """Refuse models that cannot be loaded, or not for these rows, before anything is written."""
     if rows.task == "text":
+        from thresher.models.language_model import adapted
         from thresher.training.language_runs import prepared
 
-        prepared(config, rows)
+        adapted(prepared(config, rows)[0], config.generate, 0)
         return
     from thresher.models.encoder import load_encoder
 

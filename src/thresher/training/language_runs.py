@@ -6,7 +6,7 @@ import shutil
 import time
 from typing import Any, TypeVar
 
-from thresher.config import GenerateConfig, ModelConfig, RunConfig, TrainConfig
+from thresher.config import GenerateConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.execution.cores import cores
 from thresher.execution.engines import run_tasks
@@ -22,13 +22,14 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import progress_file
 from thresher.training.sft import fit_completions
 
-Section = TypeVar("Section", ModelConfig, TrainConfig, GenerateConfig)
+Section = TypeVar("Section", ModelConfig, TrainConfig, MeasureConfig, GenerateConfig)
 
 
 def with_text_defaults(config: RunConfig) -> RunConfig:
     """The settings of a run on completions, with the defaults of such runs for what was not given.
 
-        max_length = 512,  batch_size = 16,  one checkpoint per epoch,  no cross-validation,  lr / 10 without LoRA
+        max_length = 512,  batch_size = 16,  one checkpoint per epoch,  no cross-validation,  lr / 10 without LoRA,
+        no signals of gradients
 
     >>> from thresher.config import DataConfig
     >>> config = with_text_defaults(RunConfig(data=DataConfig(train="chat.jsonl", task="generate")))
@@ -41,6 +42,7 @@ def with_text_defaults(config: RunConfig) -> RunConfig:
     changes: dict[str, Any] = {
         "model": filled_in(model, {"max_length": 512}),
         "train": filled_in(train, defaults),
+        "measure": filled_in(config.measure, {"signals": ()}),
         "generate": filled_in(generate, {"lr": generate.lr / 10} if generate.lora == 0 else {}),
     }
     return config.model_copy(update=changes)
