@@ -13,13 +13,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from thresher.config import GenerateConfig, ModelConfig
 from thresher.errors import UserError
 from thresher.models.encoder import BUNDLED, first_layers, resolve
+from thresher.models.gguf import converted, gguf_file
 from thresher.quiet import quiet_transformers
 
 
 def load_language_model(config: ModelConfig) -> tuple[Any, Any]:
     """The pretrained causal language model in float32 (its first n layers), and its tokenizer.
 
-    A folder with a .gguf file and no safetensors is read through transformers and the package gguf.
+    Of a folder with a .gguf file and no safetensors the model is converted once; see `thresher.models.gguf`.
 
     Raises
     ------
@@ -27,14 +28,15 @@ def load_language_model(config: ModelConfig) -> tuple[Any, Any]:
         an unknown model, an adapter without its model, pickled weights, more layers than it has, a tokenizer without an end
         token, or one that knows more tokens than the model.
     """
-    source, options = source_of(config)
+    source, options = source_of(config), {"trust_remote_code": config.trust_remote_code}
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             settings = AutoConfig.from_pretrained(source, **options)
             first_layers(settings, config.layers if isinstance(config.layers, int) else None, config.name)
-            how = options if "gguf_file" in options else {**options, "use_safetensors": True}
-            model = AutoModelForCausalLM.from_pretrained(source, config=settings, dtype=torch.float32, **how)
+            model = AutoModelForCausalLM.from_pretrained(
+                source, config=settings, use_safetensors=True, dtype=torch.float32, **options
+            )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"model '{config.name}' cannot be loaded as a language model: {reason}") from error
@@ -43,8 +45,8 @@ def load_language_model(config: ModelConfig) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def source_of(config: ModelConfig) -> tuple[str, dict[str, Any]]:
-    """Where a model is loaded from, and with which options.
+def source_of(config: ModelConfig) -> str:
+    """The folder or hub name that a model is loaded from.
 
     Raises
     ------
@@ -56,12 +58,8 @@ def source_of(config: ModelConfig) -> tuple[str, dict[str, Any]]:
             "--task generate takes a causal language model; give --model NAME or FOLDER, such as"
             " HuggingFaceTB/SmolLM2-135M-Instruct"
         )
-    options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
-    folder = Path(config.name).expanduser()
-    files = sorted(folder.glob("*.gguf")) if folder.is_dir() and not any(folder.glob("*.safetensors")) else []
-    if len(files) == 1:
-        return str(folder), {**options, "gguf_file": files[0].name}
-    return resolve(config.name), options
+    file = gguf_file(Path(config.name).expanduser())
+    return str(converted(file)) if file else resolve(config.name)
 
 
 def check_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
