@@ -180,3 +180,13 @@ def test_scores_of_gradients_are_measured_at_the_checkpoints(
     # The losses of the last checkpoint are the same in both.
     np.testing.assert_allclose(scores["pvi"], recorded["pvi"], rtol=1e-4, atol=1e-4)
     assert call("select", tmp_path / "R", "--by", "vog", "--prune", 0.5).code == 0
+
+
+def test_the_plan_counts_trainings_and_writes_nothing(folder: Path, tmp_path: Path, call: Call) -> None:
+    answer = call(*job(folder, tmp_path / "R", "--plan", "--json"))
+    stages = {one["name"]: one for one in answer.json["stages"]}
+    assert list(stages) == ["score", "proof"] and "LoRA adapters of rank 2" in stages["score"]["what"]
+    assert "2 trainings on all rows, on kept and on random ones" in stages["proof"]["what"]
+    assert answer.json["half_width"] == 0 and not (tmp_path / "R").exists()
+    budget = call(*job(folder, tmp_path / "R", "--plan", "--budget", "0.001s"))
+    assert budget.code == 2 and "too small for a proof" in budget.err

@@ -10,7 +10,6 @@ from typing import Any, Literal
 from thresher.api.arguments import End, Normalise, ScoreOptions, with_arguments
 from thresher.api.steps import report
 from thresher.config import Preset, RunConfig
-from thresher.errors import UserError
 from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
@@ -166,10 +165,7 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
 
 def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
-    if rows.task == "text":
-        raise UserError(
-            "--plan is for rows with labels; of a language model run a few rows and see how long they take"
-        )
+    config = with_own_defaults(rows, config)
     check_selection(config.select, rows.groups, rows.label)
     refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None
@@ -180,6 +176,15 @@ def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     return found
 
 
+def with_own_defaults(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings with the defaults that depend on the kind of the rows."""
+    if rows.task != "text":
+        return config
+    from thresher.training.language_runs import with_text_defaults
+
+    return with_text_defaults(config)
+
+
 def has_record(folder: Path, step: str) -> bool:
     """Whether a folder holds a run in which a step was finished, by the run or by its proxy."""
     layout = Layout(folder)
@@ -188,10 +193,7 @@ def has_record(folder: Path, step: str) -> bool:
 
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
-    if rows.task == "text":
-        from thresher.training.language_runs import with_text_defaults
-
-        config = with_text_defaults(config)
+    config = with_own_defaults(rows, config)
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
         refuse_unmeasured(config)
@@ -207,8 +209,6 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     plans: list[Plan] = []
 
     def planned(run: Run) -> Run:
-        if rows.task == "text":
-            return run
         plans.append(plan_of(trained, tested, run.config))
         for line in plans[0].lines():
             say(f"plan: {line}")

@@ -12,6 +12,7 @@ from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
 from thresher.pipeline.pilot import with_trust
+from thresher.pipeline.preset import TEXT_SHARE
 from thresher.pipeline.select import select
 from thresher.progress import say
 from thresher.run import Run
@@ -21,8 +22,6 @@ from thresher.wording import interval_text
 # Shares proved on the same test rows: each is wrongly dropped in 2.5% of cases at most, so one of both in 5% (Bonferroni).
 TRIES = 2
 SAFE = ("drop", "probably safe")
-# The share of the completions that is tried first where none is asked for.
-TEXT_SHARE = 0.3
 
 
 class Decided(Search):

@@ -28,6 +28,8 @@ OWN_SCORES = {
 
 # What `recommended` is for completions.
 TEXT_SCORE, TEXT_STRATEGY = "el2n", "cutoff"
+# The share of the completions that is tried first where none is asked for.
+TEXT_SHARE = 0.3
 
 
 def with_preset(config: RunConfig) -> RunConfig:

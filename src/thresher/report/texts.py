@@ -19,14 +19,17 @@ def is_text(entry: dict[str, Any] | None) -> bool:
 def text_proof(entry: dict[str, Any] | None) -> dict[str, Any] | None:
     """What the page shows of a comparison of completions; None for others.
 
-    `sentence` and `fixed` are texts, `arms` the lines of the table, `changes` the differences of the loss as bars, and `groups`
-    the loss in each group.
+    `sentence`, `loss`, `change`, `random` and `fixed` are texts, `arms` the lines of the table, `changes` the differences of the
+    loss as bars, and `groups` the loss in each group.
     """
     if entry is None or not is_text(entry):
         return None
     facts = entry["settings"]
     return {
         "sentence": entry["verdict"],
+        "loss": f"{entry['arms']['kept']['loss']['mean']:.3f}",
+        "change": change("loss", entry["differences"]["kept-full"]["loss"]),
+        "random": change("loss", entry["differences"]["random-full"]["loss"]),
         "fixed": fixed(facts),
         "tested": f"{count(facts['n_test'], 'row')} with {count(facts['n_tokens'], 'completion token')}",
         "seeds": count(len(facts["seeds"]), "training"),
@@ -92,6 +95,7 @@ def changes(entry: dict[str, Any]) -> list[dict[str, Any]]:
             "name": DIFFERENCES[name],
             "arm": name.split("-")[0],
             "cells": [change(metric, one[metric]) for metric in METRICS],
+            "mean": change("loss", one["loss"]).partition(" ")[0],
             "zero": place(0.0, low, high),
             "from": place(one["loss"]["low"], low, high),
             "to": place(one["loss"]["high"], low, high),
