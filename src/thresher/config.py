@@ -66,7 +66,9 @@ class DataConfig(_Section):
         named = [name for name in ("prompt", "completion", "messages") if given.get(name)]
         if given.get("task", "generate" if named else "label") != "generate":
             if named:
-                raise ValueError(f"--{named[0]} is for rows with a text for a target; add --task generate")
+                raise ValueError(
+                    f"data.{named[0]} (--{named[0]}) is for rows with a text for a target; add --task generate"
+                )
             return given
         if given.get("messages") and len(named) > 1:
             raise ValueError("give --messages, or --prompt and --completion, not both")

@@ -94,7 +94,7 @@ def run(
     if json:
         terminal.as_json(result.to_dict())
     else:
-        show(result)
+        show(result, resolved.data.task)
 
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
@@ -137,8 +137,8 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
     return rows, load_test(data.test, rows, data) if data.test else None
 
 
-def show(result: WholeRun) -> None:
-    """Print the result of a run: the proof, the decision and the files."""
+def show(result: WholeRun, task: str) -> None:
+    """Print the result of a run: the proof, the decision and the files; `task`: that of its rows."""
     if result.compare:
         terminal.proof(result.compare.to_dict())
     terminal.line(result.decision["sentence"])
@@ -146,6 +146,6 @@ def show(result: WholeRun) -> None:
         result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
     ):
         terminal.line(text)
-    what = "that are probably mislabelled" if result.run.manifest.task != "text" else "to read"
+    what = "that are probably mislabelled" if task == "label" else "to read"
     terminal.line(f"suspects, rows {what}: {result.suspects}")
     terminal.line(f"report: {result.report}")
