@@ -68,7 +68,7 @@ def precision(scores: pl.DataFrame, values: np.ndarray, wrong: dict[str, str], k
     ids = scores["id"].to_list()
     among = np.array([kind is None or wrong.get(one, kind) == kind for one in ids])
     bad = np.array([one in wrong for one in ids])[among]
-    order = np.lexsort((hash_ids(scores["id"]).to_numpy()[among], -values[among]))
+    order = np.lexsort((hash_ids(scores["id"])[among], -values[among]))
     return float(bad[order[: bad.sum()]].mean())
 
 
