@@ -3,9 +3,10 @@
     python -m research.benchmarks.score_memory --rows 100000 1000000
     python -m research.benchmarks.score_memory --rows 10900000 --folder DIR
 
-Every size is one run folder, as `measure` leaves it (parts of 1,024 rows, the evaluations, the held-out logits), and is scored in its own
-process. The memory is the kernel's high-water mark of that process, less what it held before the step; the growth per
-row is the difference between the sizes. `--source` names another checkout's src to time in turns with this one."""
+Every size is one run folder, as `measure` leaves it (parts of 1,024 rows, of 16,384 beyond two million; ten evaluations), and
+is scored in its own process. The memory is the kernel's high-water mark of that process, less what it held before the step;
+the growth per row is the difference between the sizes. `--source` names the src of another checkout, to time it in turns with
+this one."""
 
 from __future__ import annotations
 
@@ -16,13 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from research.benchmarks.record import machine, missing, record
-from research.benchmarks.scale_inputs import CHECKPOINTS, peak_bytes, signals_table, synthetic_plan, synthetic_run
+from research.benchmarks.scale_inputs import (
+    CHECKPOINTS,
+    peak_bytes,
+    signals_table,
+    synthetic_plan,
+    synthetic_run,
+)
 from thresher.config import ScoreConfig
 from thresher.pipeline.score import compute_scores
 from thresher.run import FIRST, Run, parquet
@@ -32,20 +40,23 @@ from thresher.signals.plan import write_part, write_plan
 
 EVALUATIONS = 10
 TABLE = 64 * 1024
+MANY = 2_000_000  # with more rows the parts are larger, as the documentation advises
 
 
 def make_run(folder: Path, n_rows: int) -> Run:
     """A run of random signals that is ready for `score`."""
     run = synthetic_run(folder, n_rows)
     write_manifest(folder, run.manifest)
-    plan = synthetic_plan(run)
+    plan = replace(synthetic_plan(run), chunk_rows=1024 if n_rows <= MANY else 16384)
     draw = np.random.default_rng(0)
     big = signals_table(TABLE)
     ids = np.arange(n_rows)
     for chunk in range(plan.chunks):
         first, count = plan.rows_of(chunk)
         rows = big[np.sort(draw.integers(0, TABLE, count))]
-        own = pl.Series("id", [f"{one * 0x9E3779B97F4A7C15 % 2**64:016x}" for one in ids[first : first + count].tolist()])
+        own = pl.Series(
+            "id", [f"{one * 0x9E3779B97F4A7C15 % 2**64:016x}" for one in ids[first : first + count].tolist()]
+        )
         write_part(plan, chunk, rows.with_columns(own))
     names = {"index": range(CHECKPOINTS), "epoch": np.linspace(0.3, 3, CHECKPOINTS)}
     rates = {"encoder_lr": np.full(CHECKPOINTS, 1e-4), "head_lr": np.full(CHECKPOINTS, 1e-3)}
@@ -67,7 +78,7 @@ def make_run(folder: Path, n_rows: int) -> Run:
 def one(folder: Path) -> dict[str, float]:
     """Score one run in this process."""
     run = Run.open(folder)
-    import thresher.scores  # noqa: F401
+    import thresher.scores
     import thresher.signals.measure  # noqa: F401
 
     base, started, cpu = peak_bytes(), time.perf_counter(), time.process_time()
@@ -84,7 +95,10 @@ def one(folder: Path) -> dict[str, float]:
 
 def scored(folder: Path, source: str | None) -> dict[str, float]:
     """The figures of a process that scores one run, with the code of this checkout or of another."""
-    path = [*([source] if source else []), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])]
+    path = [
+        *([source] if source else []),
+        *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []),
+    ]
     environment = {**os.environ, **({"PYTHONPATH": os.pathsep.join(path)} if path else {})}
     command = [sys.executable, "-m", "research.benchmarks.score_memory", "--one", str(folder)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)

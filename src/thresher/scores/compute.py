@@ -11,7 +11,7 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.scores.columns import needed_columns
-from thresher.scores.each_run import Found, Rows, check_rows, of_each_run, refuse_pairs
+from thresher.scores.each_run import Found, Rows, check_rows, first_block, of_each_run, refuse_pairs
 from thresher.scores.normalise import Groups, Spread, class_rank, whole_spread
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import FORMS, Score, scores
@@ -57,13 +57,18 @@ class Scored:
         start = 0
         for block in self.runs[0].blocks(("id", "label"), self.size):
             made = [self.values(name, start, block.height) for name in self.columns[2:]]
-            yield block.hstack([pl.Series(name, one) for name, one in zip(self.columns[2:], made, strict=True)])
+            yield block.hstack(
+                [pl.Series(name, one) for name, one in zip(self.columns[2:], made, strict=True)]
+            )
             start += block.height
 
     def values(self, column: str, start: int = 0, count: int = -1) -> Numbers:
         """Values of a column of the table, all by default."""
         name, suffix = next(
-            (name, suffix) for name, form in self.forms.items() for suffix in form.suffixes if name + suffix == column
+            (name, suffix)
+            for name, form in self.forms.items()
+            for suffix in form.suffixes
+            if name + suffix == column
         )
         if suffix in ("", "_rank"):
             return self.found.store.read(column, start, count)
@@ -82,7 +87,9 @@ class Scored:
         """
         self._refuse_infinite(values)
         self.found.store.put(entry.name, values)
-        self.forms[entry.name] = Form(self.groups.spread(values), whole_spread(values), entry.normalise == "rank")
+        self.forms[entry.name] = Form(
+            self.groups.spread(values), whole_spread(values), entry.normalise == "rank"
+        )
         if entry.normalise == "rank":
             self.found.store.put(f"{entry.name}_rank", class_rank(values, self.rows.code))
         self.about[entry.name] = {
@@ -175,5 +182,8 @@ def _from_scores(scored: Scored, entry: Score, options: Mapping[str, Any]) -> Nu
     own = [name for name in names if name in ("id", "label")]
     columns = {name: scored.values(name) for name in names if name not in own}
     table = pl.concat([whole(run, own, scored.size), pl.DataFrame(columns)], how="horizontal")
+    block = first_block(entry, run, scored.size)
+    if block is not None:
+        entry.function(table.head(block.height), block, **options)
     made: pl.Series = entry.function(table, whole(run, entry.whole_columns, scored.size), **options)
     return made.cast(pl.Float64).to_numpy()

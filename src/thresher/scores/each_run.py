@@ -30,7 +30,9 @@ class Classes:
     def codes(self, block: pl.DataFrame) -> Codes:
         """The numbers of the labels of some rows, (n,)."""
         found, place = np.unique(labels(block), return_inverse=True)
-        return np.array([self.known.setdefault(one, len(self.known)) for one in found.tolist()], np.int32)[place]
+        return np.array([self.known.setdefault(one, len(self.known)) for one in found.tolist()], np.int32)[
+            place
+        ]
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,19 @@ def _of_other_rows(entry: Score, run: Source, rows: Rows, options: Mapping[str, 
     if entry.by_blocks is not None:
         return entry.by_blocks(run, **options)
     refuse_pairs(entry, run, rows)
+    block = first_block(entry, run, size)
+    if block is not None:
+        entry.function(block, run.checkpoints, **options)
     values = entry.function(whole(run, entry.whole_columns, size), run.checkpoints, **options)
     return values.cast(pl.Float64).to_numpy()
+
+
+def first_block(entry: Score, run: Source, size: int) -> pl.DataFrame | None:
+    """Some rows for a score that lacks a signal, which it says before all rows are read for it; None for others."""
+    columns = [name for name in entry.whole_columns if name in run.schema]
+    if len(columns) == len(entry.whole_columns):
+        return None
+    return next(iter(run.blocks(columns, size)), None)
 
 
 def refuse_pairs(entry: Score, run: Source, rows: Rows) -> None:

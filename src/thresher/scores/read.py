@@ -10,7 +10,6 @@ import polars as pl
 
 from thresher.errors import UserError
 
-
 # A column that blocks of rows have beside the signals: the share of the rows, in the whole table, that have the row's label.
 LABEL_SHARE = "label_share"
 

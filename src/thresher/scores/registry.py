@@ -34,11 +34,11 @@ class Score(Entry[ScoreFunction]):
     the score of a row depends on that row alone, "rows" if it depends on other rows too, "scores" if it is computed from
     other scores. `cost`, `source`: sentences for people.
 
-    A score of single rows is computed block by block and gets every column; `features` only if it is in `needs`. The
-    others hold whole columns in memory: `columns` names those of the signals, by default `id`, `label` and `needs`. `made_of`: from
-    the options to the scores or columns that a score with `reads="scores"` reads; without it, it gets the whole table. `pairs`:
-    which pairs of rows it compares, "all" or those of a "class". `by_blocks`: `(source, *, options...)` to the values, (N,), for a score
-    of other rows that does without whole columns.
+    A score of single rows is computed block by block and gets every column; `features` only if it is in `needs`. The others
+    hold whole columns in memory: `columns` names those of the signals, by default `id`, `label` and `needs`. `made_of`: from
+    the options to the scores or columns that a score with `reads="scores"` reads; without it, it gets the whole table.
+    `pairs`: which pairs of rows it compares, "all" or those of a "class". `by_blocks`: `(source, *, options...)` to the
+    values, (N,), for a score of other rows that does without whole columns.
     """
 
     needs: tuple[str, ...]

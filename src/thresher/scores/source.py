@@ -115,7 +115,9 @@ def free_memory() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-        limit, used = (Path("/sys/fs/cgroup", f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        limit, used = (
+            Path("/sys/fs/cgroup", f"memory.{name}").read_text().strip() for name in ("max", "current")
+        )
         free += [int(limit) - int(used)] if limit.isdigit() else []
     except (OSError, ValueError):
         pass

@@ -64,9 +64,7 @@ def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, 
         raise UserError("stability is between training runs, and there is one; train with --runs 2 or more")
     entries = [entry for entry in scores().values() if entry.reads != "scores"]
     with TemporaryDirectory() as folder:
-        found = of_each_run(
-            sources, rows, entries, chosen, Store(Path(folder)), BLOCK_ROWS, every_run=True
-        )
+        found = of_each_run(sources, rows, entries, chosen, Store(Path(folder)), BLOCK_ROWS, every_run=True)
         return agreement(found, sources[0].schema)
 
 

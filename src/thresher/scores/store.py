@@ -29,7 +29,7 @@ class Store:
     def append(self, name: str, values: Numbers) -> None:
         """Add values at the end of a column."""
         with self._file(name).open("ab") as file:
-            file.write(memoryview(np.ascontiguousarray(values, dtype=np.float64)).cast("B") if len(values) else b"")
+            file.write(np.ascontiguousarray(values, dtype=np.float64).data)
 
     def put(self, name: str, values: Numbers) -> None:
         """Write a whole column, over a former one."""

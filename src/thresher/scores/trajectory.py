@@ -103,4 +103,6 @@ def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: in
     >>> trajectory(pl.DataFrame(rows, schema_overrides=kind), pl.DataFrame(), clusters=2).to_list()
     [1.0, 0.0, 0.0]
     """
-    return pl.Series("trajectory", clustered(FrameSource(signals, checkpoints), clusters=clusters), dtype=pl.Float64)
+    return pl.Series(
+        "trajectory", clustered(FrameSource(signals, checkpoints), clusters=clusters), dtype=pl.Float64
+    )
