@@ -59,7 +59,9 @@ def test_ids_are_the_digests_of_the_content_with_the_number_of_a_repetition(
         name = hashlib.blake2b(content, digest_size=8).hexdigest()
         seen[name] = seen.get(name, 0) + 1
         expected.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    assert content_ids([(text,) for text, _ in rows], [label for _, label in rows]) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("thresher.rows.ids.NAMED_ROWS", 2)
+        assert content_ids([(text,) for text, _ in rows], [label for _, label in rows]) == expected
 
 
 LINES = [

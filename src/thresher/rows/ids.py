@@ -11,8 +11,11 @@ from json.encoder import encode_basestring as quoted
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
+# Rows that are Python objects at a time, and rows whose ids are made at a time.
 BLOCK_ROWS = 256
+NAMED_ROWS = 1 << 14
 
 
 def content_ids(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -> list[str]:
@@ -42,20 +45,32 @@ def content_id_column(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -
         # Equal to json.dumps([text, label], ensure_ascii=False), four times as fast.
         contents = [f"[[{', '.join(map(quoted, text))}], {quoted_label(label)}]" for text, label in block]
         digests.append(b"".join(map(digest, contents)))
-    joined = b"".join(digests)
-    values = np.frombuffer(joined, dtype=">u8").astype(np.uint64)  # (N,)
-    # Where each row stands among the rows of its content, from 0.
-    order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    values = np.frombuffer(b"".join(digests), dtype=">u8")  # (N,)
+    del digests
+    before = _before(values.astype(np.uint64))
+    starts = range(0, max(1, len(values)), NAMED_ROWS)
+    return pl.concat([_names(values[one : one + NAMED_ROWS], before[one : one + NAMED_ROWS]) for one in starts])
+
+
+def _before(values: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """How many rows before each row have its value, (N,)."""
+    before = np.zeros(len(values), np.uint32)
+    ordered = np.sort(values)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
-    before = np.empty(len(values), np.int64)
-    before[order] = np.arange(len(values)) - np.repeat(first, np.diff(np.r_[first, len(values)]))
-    del values, order
-    offsets = np.arange(0, 16 * len(before) + 1, 16)
-    names = pa.LargeStringArray.from_buffers(
-        len(before), pa.py_buffer(offsets), pa.py_buffer(joined.hex().encode())
-    )
-    table = pl.DataFrame({"id": pl.from_arrow(names), "before": before})
+    if len(repeated):
+        places = np.minimum(np.searchsorted(repeated, values), len(repeated) - 1)
+        rows = np.flatnonzero(repeated[places] == values)
+        order = np.argsort(places[rows], kind="stable")
+        count = np.bincount(places[rows])
+        before[rows[order]] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return before
+
+
+def _names(values: NDArray[np.uint64], before: NDArray[np.uint32]) -> pl.Series:
+    """The ids of some rows: 16 digits, and the number of the repetition."""
+    offsets = pa.py_buffer(np.arange(0, 16 * len(values) + 1, 16))
+    digits = pa.LargeStringArray.from_buffers(len(values), offsets, pa.py_buffer(values.tobytes().hex().encode()))
+    table = pl.DataFrame({"id": pl.from_arrow(digits), "before": before})
     repeated = pl.col("id") + "-" + (pl.col("before") + 1).cast(pl.String)
     return table.select(pl.when(pl.col("before") > 0).then(repeated).otherwise(pl.col("id")))["id"]

@@ -180,10 +180,12 @@ def _from_scores(scored: Scored, entry: Score, options: Mapping[str, Any]) -> Nu
         names = needed_columns(entry.made_of(**options), names)
     refuse_more(8 * len(names) * run.rows, run.rows)
     own = [name for name in names if name in ("id", "label")]
-    columns = {name: scored.values(name) for name in names if name not in own}
-    table = pl.concat([whole(run, own, scored.size), pl.DataFrame(columns)], how="horizontal")
+    # Of the arrays that the table is made from, none is kept.
+    made = pl.DataFrame({name: scored.values(name) for name in names if name not in own})
+    table = pl.concat([whole(run, own, scored.size), made], how="horizontal")
+    del made
     block = first_block(entry, run, scored.size)
     if block is not None:
         entry.function(table.head(block.height), block, **options)
-    made: pl.Series = entry.function(table, whole(run, entry.whole_columns, scored.size), **options)
-    return made.cast(pl.Float64).to_numpy()
+    values: pl.Series = entry.function(table, whole(run, entry.whole_columns, scored.size), **options)
+    return values.cast(pl.Float64).to_numpy()
