@@ -32,6 +32,7 @@ __all__ = [
     "finish_recording",
     "how_much",
     "load",
+    "load_texts",
     "map_rows",
     "measure",
     "noise",

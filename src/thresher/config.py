@@ -27,12 +27,25 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """Where the rows come from and which columns matter."""
+    """Where the rows come from and which columns matter.
+
+    Of rows whose target is a text (`task: generate`), `text` is the prompt and the completion, and `label` a column that all
+    rows share; both follow from `prompt`, `completion` and `messages`.
+    """
 
     train: str
     test: str | None = None
+    task: Literal["label", "generate"] = Field(
+        default="label",
+        description="what a row is for: label, a class; generate, a completion that a language model writes",
+    )
     text: tuple[str, ...] = Field(min_length=1, max_length=2)
     label: str
+    prompt: str | None = Field(default=None, description="the prompt column (default: prompt)")
+    completion: str | None = Field(default=None, description="the completion column (default: completion)")
+    messages: str | None = Field(
+        default=None, description="a column of chat messages, of which the last one is the completion"
+    )
     id: str | None = None
     groups: tuple[str, ...] = ()
     where: tuple[str, ...] = Field(
@@ -43,6 +56,27 @@ class DataConfig(_Section):
         default=False,
         description="skip test rows with a label that no training row has, instead of refusing them",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _texts(cls, given: Any) -> Any:
+        """Fill in text and label of rows whose target is a text."""
+        if not isinstance(given, dict):
+            return given
+        named = [name for name in ("prompt", "completion", "messages") if given.get(name)]
+        if given.get("task", "generate" if named else "label") != "generate":
+            if named:
+                raise ValueError(
+                    f"data.{named[0]} (--{named[0]}) is for rows with a text for a target; add --task generate"
+                )
+            return given
+        if given.get("messages") and len(named) > 1:
+            raise ValueError("give --messages, or --prompt and --completion, not both")
+        texts = ("prompt", "completion")
+        if not given.get("messages"):
+            texts = (given.get("prompt") or "prompt", given.get("completion") or "completion")
+        label = "label" if "label" not in texts else "target"
+        return {"text": texts, "label": label, **given, "task": "generate"}
 
     @field_validator("test")
     @classmethod
@@ -255,6 +289,26 @@ class SelectConfig(_Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
+class GenerateConfig(_Section):
+    """How a language model is fine-tuned on rows whose target is a text."""
+
+    lora: int = Field(
+        default=16, ge=0, le=WIDEST, description="rank of the LoRA adapters; 0: train all the weights"
+    )
+    alpha: float = Field(default=32.0, gt=0, description="LoRA's scale is alpha / rank")
+    targets: tuple[str, ...] = Field(
+        default=("all-linear",), description="modules with adapters, e.g. q_proj,v_proj"
+    )
+    lr: float = Field(
+        default=2e-4, ge=0, description="peak learning rate; default without LoRA: a tenth of it"
+    )
+    template: Literal["auto", "chat", "plain"] = Field(
+        default="auto",
+        description="how a prompt and its completion become one text: chat, by the model's chat template; plain, one after"
+        " the other; auto: chat where the model has a template",
+    )
+
+
 class CompareConfig(_Section):
     """The proof by retraining."""
 
@@ -279,6 +333,11 @@ class CompareConfig(_Section):
     budget: Annotated[str, Field(pattern="^[0-9]+(\\.[0-9]+)?[smh]$", examples=["20m"])] | None = Field(
         default=None,
         description="time that a whole run may take, such as 20m: its proof gets as many seeds as fit",
+    )
+    loss_margin: float = Field(
+        default=0.02,
+        gt=0,
+        description="of a language model: nats per completion token that the held-out loss may rise",
     )
     bootstrap: int = Field(default=1000, ge=100, le=1_000_000)
 
@@ -397,6 +456,7 @@ class RunConfig(_Section):
     measure: MeasureConfig = MeasureConfig()
     score: ScoreConfig = ScoreConfig()
     select: SelectConfig = SelectConfig()
+    generate: GenerateConfig = GenerateConfig()
     compare: CompareConfig = CompareConfig()
     how_much: HowMuchConfig = HowMuchConfig()
     sweep: SweepConfig = SweepConfig()

@@ -40,9 +40,12 @@ def sentence_html(decision: Facts) -> Markup:
 
 
 def comparison_html(result: Comparison) -> str:
-    """The verdict, and the differences in points of accuracy with their 95% intervals."""
-    shown = {name: result.differences[name]["accuracy"] for name in NAMES if name in result.differences}
-    ends = [100 * found[end] for found in shown.values() for end in ("low", "high")]
+    """The verdict, and the differences in points of accuracy, or of completions in nats, with their 95% intervals."""
+    of_texts = result.settings.get("task") == "text"
+    metric, scale, digits = ("loss", 1, 3) if of_texts else ("accuracy", 100, 2)
+    what = "held-out loss (nats per token)" if of_texts else "points of accuracy"
+    shown = {name: result.differences[name][metric] for name in NAMES if name in result.differences}
+    ends = [scale * found[end] for found in shown.values() for end in ("low", "high")]
     low, high = min(0.0, *ends), max(0.0, *ends)
     pad = 0.08 * (high - low or 1)
     low, high = low - pad, high + pad
@@ -57,8 +60,8 @@ def comparison_html(result: Comparison) -> str:
     ]
     for at, (name, found) in enumerate(shown.items()):
         y = ROW * at + 18
-        mean, left, right = (100 * found[one] for one in ("mean", "low", "high"))
-        text = f"{mean:+.2f} [{left:+.2f}, {right:+.2f}]"
+        mean, left, right = (scale * found[one] for one in ("mean", "low", "high"))
+        text = f"{mean:+.{digits}f} [{left:+.{digits}f}, {right:+.{digits}f}]"
         parts += [
             f'<text x="{LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(NAMES[name])}</text>',
             f'<line x1="{x(left):.1f}" x2="{x(right):.1f}" y1="{y}" y2="{y}" stroke="#1f77b4" stroke-width="2"/>',
@@ -67,6 +70,6 @@ def comparison_html(result: Comparison) -> str:
         ]
     picture = (
         f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" font-family="sans-serif" font-size="12"'
-        f' fill="currentColor"><title>Differences in points of accuracy, with 95% intervals</title>{"".join(parts)}</svg>'
+        f' fill="currentColor"><title>Differences in {what}, with 95% intervals</title>{"".join(parts)}</svg>'
     )
     return str(Markup("<p>{}</p>").format(result.verdict)) + picture

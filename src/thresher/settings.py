@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from thresher.config import (
     CompareConfig,
     DataConfig,
+    GenerateConfig,
     HowMuchConfig,
     MeasureConfig,
     ModelConfig,
@@ -37,6 +38,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "measure": MeasureConfig,
     "score": ScoreConfig,
     "select": SelectConfig,
+    "generate": GenerateConfig,
     "compare": CompareConfig,
     "how_much": HowMuchConfig,
     "sweep": SweepConfig,

@@ -31,7 +31,6 @@ USED_BY_OTHERS = {
     "import-linter": "make lint",
     "types-pyyaml": "stubs for mypy",
     "pytest-xdist": "make test",
-    "peft": "tests/recorded_setups.py, where it is installed",
     "trl": "tests/tiny_language.py, where it is installed",
 }
 
@@ -78,12 +77,12 @@ def undeclared(found: dict[str, set[str]], known: set[str]) -> dict[str, set[str
 def test_every_import_of_thresher_is_declared() -> None:
     found = imported(SOURCE)
     assert {"torch", "packaging", "fsspec", "markupsafe"} <= found.keys()
-    assert undeclared(found, declared("demo", "ray", "nlu") | {"pandas"}) == {}
+    assert undeclared(found, declared("demo", "ray", "nlu", "generate") | {"pandas"}) == {}
 
 
 @pytest.mark.parametrize(
     ("extra", "folders"),
-    [("demo", ("demo", "nlu")), ("ray", ("execution",)), ("nlu", ("nlu", "demo"))],
+    [("demo", ("demo", "nlu")), ("ray", ("execution",)), ("nlu", ("nlu", "demo")), ("generate", ("models",))],
 )
 def test_a_package_of_an_extra_is_imported_only_there(extra: str, folders: tuple[str, ...]) -> None:
     only = declared(extra) - declared()

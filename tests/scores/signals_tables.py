@@ -35,6 +35,8 @@ def random_run(
             "word_margin": rng.uniform(0.01, 1, rows),  # words that tell every label
             "entropy": rng.exponential(size=(rows, checkpoints)).astype(np.float32),
             "accuracy": rng.random((rows, checkpoints)).astype(np.float32),
+            "loss_prompted": rng.exponential(size=rows).astype(np.float32),
+            "loss_alone": rng.exponential(size=rows).astype(np.float32),
             "n_completion": rng.integers(1, 9, rows).astype(np.int32),
             "gradient_sq_mean": 1 + rng.exponential(size=rows),
             "gradient_mean_sq": rng.random(rows),

@@ -70,7 +70,7 @@ def test_values_have_the_annotated_type():
         ),
         (
             {"tracin": {"layer": None}},
-            "score 'tracin': option 'layer' is 'None'; it takes auto, encoder or classifier",
+            "score 'tracin': option 'layer' is 'None'; it takes auto, encoder, classifier or adapter",
         ),
     ],
 )
@@ -95,6 +95,7 @@ LOW_IS_HARD = (
     "hardest_view",
     "held_out_margin",
     "pvi",
+    "pvi_sum",
     "token_accuracy",
     "word_margin",
 )

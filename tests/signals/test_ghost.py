@@ -22,9 +22,14 @@ from thresher.signals.capture import layer_flow
 from thresher.signals.ghost import check_formulas, rule_for, supported_modules
 
 WIDE, NARROW = 5, 3
+MANY = (
+    60  # where two matrices of the positions are less work than the gradient, for all positions of the tests
+)
 LAYERS: dict[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(WIDE, NARROW),
     "linear without bias": lambda: nn.Linear(WIDE, NARROW, bias=False),
+    "linear to many": lambda: nn.Linear(WIDE, MANY),
+    "linear to many without bias": lambda: nn.Linear(WIDE, MANY, bias=False),
     "attention's output": lambda: NonDynamicallyQuantizableLinear(WIDE, NARROW),
     "GPT-2's linear": lambda: Conv1D(NARROW, WIDE),
     "layer norm": lambda: nn.LayerNorm(WIDE, eps=1e-2),

@@ -45,6 +45,8 @@ def run(
     max_length: int | None = None,
     freeze: bool | None = None,
     proxy: str | int | None = None,
+    lora: int | None = None,
+    lr: float | None = None,
     epochs: float | None = None,
     batch_size: int | None = None,
     encoder_lr: float | None = None,
@@ -72,6 +74,7 @@ def run(
     floor_group: str | Sequence[str] | None = None,
     protect: str | Sequence[str] | None = None,
     margin: float | None = None,
+    loss_margin: float | None = None,
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,
@@ -92,6 +95,9 @@ def run(
     that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
     `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
     the decision and by `prune="auto"`.
+    Of rows whose target is a text (`thresher.load_texts`), a language model is fine-tuned, with LoRA adapters of rank `lora` (0:
+    all weights) at the peak rate `lr`; the proof compares the loss of held-out completions, which may rise by `loss_margin` nats
+    per token.
     Without `test` a part of the rows is held out to prove on: no model trains on them, and all of them are kept. `hold_out` is
     their share, "auto" as many as the margin takes and at most a fifth; 0 holds none out and proves nothing.
 
@@ -150,13 +156,16 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
         config = RunConfig(data=data_config(rows, test))
     if arguments["preset"] is not None:
         config = checked({**config.model_dump(exclude_unset=True), "preset": arguments["preset"]})
-    config = with_arguments(config, arguments, "model", "proxy", "train", "measure", "select", "compare")
+    config = with_arguments(
+        config, arguments, "model", "proxy", "generate", "train", "measure", "select", "compare"
+    )
     # The margin alone: how_much has a most_seeds of its own, which is not the argument of this name.
     return with_arguments(config, {"margin": arguments["margin"]}, "how_much")
 
 
 def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
+    config = with_own_defaults(rows, config)
     check_selection(config.select, rows.groups, rows.label)
     refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None
@@ -167,6 +176,15 @@ def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     return found
 
 
+def with_own_defaults(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings with the defaults that depend on the kind of the rows."""
+    if rows.task != "text":
+        return config
+    from thresher.training.language_runs import with_text_defaults
+
+    return with_text_defaults(config)
+
+
 def has_record(folder: Path, step: str) -> bool:
     """Whether a folder holds a run in which a step was finished, by the run or by its proxy."""
     layout = Layout(folder)
@@ -175,6 +193,7 @@ def has_record(folder: Path, step: str) -> bool:
 
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
+    config = with_own_defaults(rows, config)
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
         refuse_unmeasured(config)

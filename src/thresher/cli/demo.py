@@ -59,7 +59,7 @@ def demo(
     if json:
         terminal.as_json({**result.to_dict(), "planted": facts})
         return
-    show(result)
+    show(result, "label")
     for text in planted_lines(facts):
         terminal.line(text)
 

@@ -14,6 +14,7 @@ from thresher.cli.options import (
     DATA,
     FLOOR_GROUP,
     HOLD_OUT,
+    LOSS_MARGIN,
     MARGIN,
     MEASURE,
     MODEL,
@@ -50,8 +51,11 @@ PlanOnly = Annotated[
 ]
 RUN = (
     *(*DATA, *PRESET, *by_preset(*MODEL), *TRAIN, *SEED, *MEASURE, *WORKERS),
-    *(*by_preset(*SELECT), *MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT, *BUDGET),
+    *(*by_preset(*SELECT), *MARGIN, *LOSS_MARGIN, *FLOOR_GROUP, *COMPARE, *HOLD_OUT, *BUDGET),
 )
+
+
+NAMES = ("prompt", "completion")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,7 +94,7 @@ def run(
     if json:
         terminal.as_json(result.to_dict())
     else:
-        show(result)
+        show(result, resolved.data.task)
 
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
@@ -120,17 +124,21 @@ def show_plan(config: RunConfig, json: bool) -> None:
 def loaded(config: RunConfig) -> tuple[Any, Any]:
     """Training rows and test rows, checked before anything is trained or written."""
     from thresher.pipeline.test_rows import load_test
-    from thresher.rows import load
+    from thresher.rows import load, load_texts
 
     data = config.data
+    if data.task == "generate":
+        names = {"messages": data.messages} if data.messages else dict(zip(NAMES, data.text, strict=True))
+        rows = load_texts(data.train, **names, id=data.id, groups=data.groups, where=data.where)
+        return rows, load_test(data.test, rows, data) if data.test else None
     rows = load(
         data.train, text=data.text, label=data.label, id=data.id, groups=data.groups, where=data.where
     )
     return rows, load_test(data.test, rows, data) if data.test else None
 
 
-def show(result: WholeRun) -> None:
-    """Print the result of a run: the proof, the decision and the files."""
+def show(result: WholeRun, task: str) -> None:
+    """Print the result of a run: the proof, the decision and the files; `task`: that of its rows."""
     if result.compare:
         terminal.proof(result.compare.to_dict())
     terminal.line(result.decision["sentence"])
@@ -138,5 +146,6 @@ def show(result: WholeRun) -> None:
         result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
     ):
         terminal.line(text)
-    terminal.line(f"suspects, rows that are probably mislabelled: {result.suspects}")
+    what = "that are probably mislabelled" if task == "label" else "to read"
+    terminal.line(f"suspects, rows {what}: {result.suspects}")
     terminal.line(f"report: {result.report}")

@@ -45,6 +45,10 @@ def _option(flag: str, places: str, metavar: str, panel: str, help: str = "", al
 
 
 DATA = (
+    _option("--task", "data.task", "label|generate", "Data"),
+    _option("--prompt", "data.prompt", "COL", "Data"),
+    _option("--completion", "data.completion", "COL", "Data"),
+    _option("--messages", "data.messages", "COL", "Data"),
     _option("--text", "data.text", "COL[,COL]", "Data", "the text column, or two for pairs of texts"),
     _option("--label", "data.label", "COL", "Data", "the label column"),
     _option("--id", "data.id", "COL", "Data", "a column of unique ids; else they are made from the content"),
@@ -60,12 +64,14 @@ MODEL = (
     _option("--max-length", "model.max_length", "N", "Model"),
     _option("--freeze", "model.freeze", "", "Model"),
     _option("--proxy", "proxy.encoder", "frozen[-N]|N", "Model"),
+    _option("--lora", "generate.lora", "R", "Model"),
 )
 TRAIN = (
     _option("--epochs", "train.epochs", "X", "Training", "passes over the rows"),
     _option("--batch-size", "train.batch_size", "N", "Training", "rows per step"),
     _option("--encoder-lr", "train.encoder_lr", "X", "Training", "peak learning rate of the encoder"),
     _option("--head-lr", "train.head_lr", "X", "Training", "peak learning rate of the head"),
+    _option("--lr", "generate.lr", "X", "Training"),
     _option("--runs", "train.runs", "N", "Training"),
     _option("--folds", "train.folds", "N", "Training"),
     _option("--checkpoints", "train.checkpoints", "N", "Training"),
@@ -120,6 +126,7 @@ MARGIN = (
         "--margin", "how_much.margin", "POINTS", "Proof", "of accuracy that may be lost, also by --prune auto"
     ),
 )
+LOSS_MARGIN = (_option("--loss-margin", "compare.loss_margin", "NATS", "Proof"),)
 HOW_MUCH = (
     _option("--margin", "how_much.margin", "POINTS", "Search"),
     _option("--validation", "how_much.validation", "P", "Search"),

@@ -12,6 +12,14 @@ from thresher.progress import be_quiet
 from thresher.wording import printable
 
 ARM_HEAD = ("trained on", "rows", "accuracy %", "macro-F1 %", "accuracy to all rows [95%]")
+TEXT_HEAD = (
+    "trained on",
+    "rows",
+    "loss per token",
+    "tokens right %",
+    "exactly right %",
+    "loss to all rows [95%]",
+)
 ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
 
 
@@ -91,6 +99,9 @@ def file_lines(n_rows: int, n_kept: int, n_held_out: int, kept: str, dropped: st
 
 def proof(entry: dict[str, Any]) -> None:
     """Print the result of `compare`: the arms, their common recipe, the verdict."""
+    if entry["settings"].get("task") == "text":
+        text_proof(entry)
+        return
     from thresher.experiments.wording import arm_lines
 
     table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
@@ -102,5 +113,28 @@ def proof(entry: dict[str, Any]) -> None:
     line(
         f"{len(facts['seeds'])} seeds on {facts['n_test']:,} {tested} rows; {rule} on fewer rows: "
         f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
+    )
+    line(entry["verdict"])
+
+
+def text_proof(entry: dict[str, Any]) -> None:
+    """Print the result of `compare` for completions."""
+    from thresher.experiments.compare_texts import nats
+
+    lines = []
+    for arm, name in ARM_NAMES.items():
+        found = entry["arms"][arm]
+        cells = [
+            f"{scale * found[metric]['mean']:.{digits}f} ± {scale * found[metric]['std']:.{digits}f}"
+            for metric, scale, digits in (("loss", 1, 3), ("token_accuracy", 100, 1), ("exact", 100, 1))
+        ]
+        change = "" if arm == "full" else nats(entry["differences"][f"{arm}-full"]["loss"])
+        lines.append((name, f"{found['n_train']:,}", *cells, change))
+    table(TEXT_HEAD, lines)
+    facts = entry["settings"]
+    rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
+    line(
+        f"{len(facts['seeds'])} seeds on {facts['n_test']:,} {'held-out' if facts['held_out'] else 'test'} rows; {rule} on fewer"
+        f" rows: {facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones"
     )
     line(entry["verdict"])

@@ -19,7 +19,7 @@ from thresher.training.finished import finished
 
 # {"arm", "selection", "seed", "max_steps", "kept": hash of the kept ids or "all", "rows": kept row numbers or None, "n"}
 Cell = dict[str, Any]
-_KEY = b"thresher.cell"
+KEY = b"thresher.cell"
 
 
 def new_cell(
@@ -55,6 +55,8 @@ def cell_key(run: Run, cell: Cell) -> str:
         "model": run.config.model.model_dump(mode="json"),
         "train": run.config.train.model_dump(mode="json", exclude=same),
     }
+    if run.manifest.task == "text":
+        made_of["generate"] = run.config.generate.model_dump(mode="json")
     chosen = {name: cell[name] for name in ("kept", "seed", "max_steps")}
     return digest({**made_of, **chosen})
 
@@ -93,12 +95,12 @@ def write_cell(
         "macro_f1": macro_f1(truth, predicted),
     }
     table = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
-    write_table(run.cell_file(key), table, {_KEY: json.dumps(facts).encode()})
+    write_table(run.cell_file(key), table, {KEY: json.dumps(facts).encode()})
     return facts
 
 
 def read_cell(run: Run, key: str) -> dict[str, Any] | None:
     """The metrics of a finished cell; None if there is none, or its file is damaged."""
     path = run.cell_file(key)
-    found = None if table_problem(path) else metadata(path).get(_KEY)
+    found = None if table_problem(path) else metadata(path).get(KEY)
     return json.loads(found) if found else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,8 +27,6 @@ def run_cells(
     """
     # Imported here: torch takes seconds, which finished cells need not wait for.
     from thresher.execution.local import counts_followed
-    from thresher.experiments.head_cells import head_cell_job
-    from thresher.experiments.tuned_cells import tuned_cell_job
     from thresher.training.features import write_features
     from thresher.training.record import progress_file
 
@@ -53,13 +51,28 @@ def run_cells(
         # The cluster decides how many run at a time, so machines that join later get some, too.
         at_a_time = workers or len(tasks)
         place = replace(place, shared_file=there.folder / "run.yaml")
-    job = head_cell_job if model.freeze else tuned_cell_job
+    job = job_of(run)
     with track("retrain", total, "steps") as advance, counts_followed(files, advance):
         for at, found in run_tasks(job, tasks, at_a_time, threads, place):
             known |= found
             if model.freeze:
                 advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))
     return [{"key": key, **known[key], "arm": cell["arm"]} for key, cell in zip(keys, cells, strict=True)]
+
+
+def job_of(run: Run) -> Callable[[Run, dict[str, Cell]], dict[str, dict[str, Any]]]:
+    """The function that trains and tests cells of a run: heads side by side, classifiers or language models one by one."""
+    if run.manifest.task == "text":
+        from thresher.experiments.text_cells import text_cell_job
+
+        return text_cell_job
+    if run.config.model.freeze:
+        from thresher.experiments.head_cells import head_cell_job
+
+        return head_cell_job
+    from thresher.experiments.tuned_cells import tuned_cell_job
+
+    return tuned_cell_job
 
 
 def run_head_cells(

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from thresher.config import CompareConfig
 from thresher.errors import UserError
-from thresher.experiments.arms import RANDOM, kept_by
-from thresher.experiments.cell import Cell, new_cell
+from thresher.experiments.arm_cells import arm_cells, kept_rows, selection_of, wordings
 from thresher.experiments.cells import forget_cells, predictions, run_cells
 from thresher.experiments.decision import decision, follow, parts_of
 from thresher.experiments.intervals import paired_interval
@@ -20,11 +18,10 @@ from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
 from thresher.progress import say
-from thresher.rows import Rows, check_rows, normalised, read_rows
-from thresher.run import Run, parquet
-from thresher.run.integrity import read_json, read_table, write_json
+from thresher.rows import Rows, check_rows, read_rows
+from thresher.run import Run
+from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
-from thresher.training.recipe import steps_of
 
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
@@ -91,6 +88,10 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
 
     The comparison is written beside those of other selections; see `comparison`.
     """
+    if run.manifest.task == "text":
+        from thresher.experiments.compare_texts import compare_texts
+
+        return compare_texts(run, settings)
     selected = run.require("select")
     name = selected.facts["name"]
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -150,36 +151,6 @@ def comparison(run: Run, name: str) -> dict[str, Any]:
     return read_json(run.comparison_file(name))
 
 
-def selection_of(run: Run, name: str) -> pl.DataFrame:
-    """`id, key, kept` of a selection."""
-    return read_table(run.selection_file(name), f"`thresher select {run}` makes it again")
-
-
-def arm_cells(run: Run, settings: CompareConfig) -> dict[str, list[Cell]]:
-    """The trainings of the three arms, one per seed, with as many seeds as there may be."""
-    name = run.require("select").facts["name"]
-    recipe, n = run.config.train, run.manifest.n_rows
-    steps = steps_of(recipe, n) if settings.same_steps else recipe.max_steps
-    table = parquet.read(run.rows_file, columns=["id"])
-    ids = table["id"]
-    kept = kept_rows(ids, selection_of(run, name))
-    prune = 1 - kept.sum() / n
-
-    cells: dict[str, list[Cell]] = {arm: [] for arm in ARMS}
-    for seed in range(recipe.seed, recipe.seed + max(settings.seeds, settings.most_seeds)):
-        drawn = kept_by(RANDOM, table, prune, seed)
-        cells["full"].append(new_cell("full", seed, recipe.max_steps, ids))
-        cells["kept"].append(new_cell("kept", seed, steps, ids, kept, name))
-        cells["random"].append(new_cell("random", seed, steps, ids, drawn))
-    return cells
-
-
-def kept_rows(ids: pl.Series, selection: pl.DataFrame) -> np.ndarray:
-    """Which rows a selection keeps, (N,), in the order of `ids`."""
-    table = pl.DataFrame({"id": ids}).join(selection, on="id", how="left", maintain_order="left")
-    return table["kept"].to_numpy()
-
-
 def contrast(
     predicted: Mapping[str, np.ndarray], truth: np.ndarray, bootstrap: int, confidence: float = 0.95
 ) -> dict[str, Any]:
@@ -228,12 +199,6 @@ def unseen_contrast(
         return None
     part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
     return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap, confidence)}
-
-
-def wordings(rows: Rows) -> list[tuple[str, ...]]:
-    """The normalised text, or pair of texts, of every row."""
-    columns = [[normalised(text) for text in rows.table[column]] for column in rows.text]
-    return list(zip(*columns, strict=True))
 
 
 def group_contrast(

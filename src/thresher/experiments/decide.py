@@ -12,6 +12,7 @@ from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
 from thresher.pipeline.pilot import with_trust
+from thresher.pipeline.preset import TEXT_SHARE
 from thresher.pipeline.select import select
 from thresher.progress import say
 from thresher.run import Run
@@ -62,7 +63,7 @@ def decide(run: Run, search: Search) -> Facts:
             compare(run, search.compare)
         return known.facts
     if search.select.prune == "auto":
-        facts = searched(run, search)
+        facts = searched_texts(run, search) if run.manifest.task == "text" else searched(run, search)
         if not facts["prune"]:
             select_share(run, search, 0.0)
     else:
@@ -87,6 +88,20 @@ def searched(run: Run, search: Search) -> Facts:
     return decision(proofs, search, found)
 
 
+def searched_texts(run: Run, search: Search) -> Facts:
+    """Prove a share of the completions, and a smaller one where it does not hold: a search would take trainings by the dozen."""
+    proofs: list[Facts] = []
+    share, margin = TEXT_SHARE, search.compare.loss_margin
+    while share and len(proofs) < TRIES:
+        proofs.append(tried(run, search, share))
+        if proofs[-1]["word"] in SAFE:
+            break
+        share = next_share(share, -proofs[-1]["mean"], margin, search.how_much.step)
+        if share and len(proofs) < TRIES:
+            say(f"decide: {proofs[-1]['prune']:.0%} does not hold, going on to {share:.0%}")
+    return decision(proofs, search, {"candidate": TEXT_SHARE})
+
+
 def tried(run: Run, search: Search, share: float) -> Facts:
     """Select by a share, and prove the selection."""
     select_share(run, search, share)
@@ -96,6 +111,7 @@ def tried(run: Run, search: Search, share: float) -> Facts:
     return {
         "selection": name,
         "prune": share,
+        "task": entry["settings"].get("task", "label"),
         "n_kept": entry["settings"]["n_kept"],
         "n_rows": entry["settings"]["n_full"],
         "sentence": entry["decision"]["sentence"],
@@ -131,30 +147,42 @@ def decision(proofs: Sequence[Facts], search: Search, found: Mapping[str, Any] |
         "word": last["word"] if last else "do not drop",
         "sentence": sentence(proofs, holds, search.how_much.margin, found),
         "prune": last["prune"] if last and holds else 0.0,
-        "margin": search.how_much.margin,
+        "margin": search.compare.loss_margin if of_texts(proofs) else search.how_much.margin,
         "tried": [{name: value for name, value in one.items() if name != "sentence"} for one in proofs],
         "search": dict(found) if found else None,
     }
+
+
+def of_texts(proofs: Sequence[Facts]) -> bool:
+    """Whether the proofs are of completions, whose margin is in nats."""
+    return any(one.get("task") == "text" for one in proofs)
 
 
 def sentence(proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None) -> str:
     """The decision in words: that of the last proof, and the shares that did not hold before it."""
     if not proofs:
         return f"Do not drop any rows; the kept file has all of them. {found['sentence'] if found else ''}".rstrip()
-    before = [
-        f"Dropping {one['prune']:.0%} does not hold: accuracy changes by {interval_text(one, ' points')}, with a margin of"
-        f" {margin:g}."
-        for one in proofs[:-1]
-    ]
+    before = [before_it(one, margin) for one in proofs[:-1]]
     all_kept = [] if holds else ["Do not drop any rows; the kept file has all of them."]
     return " ".join([*all_kept, proofs[-1]["sentence"], *before])
+
+
+def before_it(one: Mapping[str, Any], margin: float) -> str:
+    """What is said of a share that did not hold before the last one that was tried."""
+    if one.get("task") == "text":
+        return f"Before it: {one['sentence']}"
+    return (
+        f"Dropping {one['prune']:.0%} does not hold: accuracy changes by {interval_text(one, ' points')}, with a margin of"
+        f" {margin:g}."
+    )
 
 
 def unproved(run: Run, search: Search) -> Facts:
     """Select rows where there are no test rows: by the share that is asked for, or by the one that a search shows to be free."""
     asked = search.select.prune
-    found = candidate(run, search) if asked == "auto" else None
-    share: Any = found["fraction"] if found else asked
+    searches = asked == "auto" and run.manifest.task != "text"
+    found = candidate(run, search) if searches else None
+    share: Any = found["fraction"] if found else TEXT_SHARE if asked == "auto" else asked
     select_share(run, search, share)
     rows = run.require("select").facts
     dropped = f"{rows['n_rows'] - rows['n_kept']:,} of {rows['n_rows']:,} rows"

@@ -13,6 +13,7 @@ from thresher.progress import say, track
 from thresher.run import FIRST, Run, parquet
 from thresher.run.integrity import check_table
 from thresher.run.run import TRAIN_AGAIN
+from thresher.run.steps import refuse_texts
 from thresher.wording import did_you_mean, listed, shown
 
 LAYERS = ("encoder", "classifier")
@@ -55,6 +56,7 @@ def explanations(
     "text": [...]}, ...], "opponents": [...]}, ...]}
     """
     run.require("train")
+    refuse_texts(run, "explain")
     check_table(run.rows_file, TRAIN_AGAIN)
     if run.manifest.source == "recorded":
         raise UserError(f"{run}: was recorded and kept no checkpoints, from which explain takes gradients")

@@ -90,7 +90,13 @@ def check(run: Run, settings: Search) -> None:
 
 
 @step(
-    "how_much", after="score", ignore=("how_much", "select", "compare"), inputs=inputs, check=check, own=True
+    "how_much",
+    after="score",
+    ignore=("how_much", "select", "compare"),
+    inputs=inputs,
+    check=check,
+    own=True,
+    labels=True,
 )
 def how_much(run: Run, settings: Search) -> Facts:
     """Search on training rows that the models of the search have not seen, and confirm the share on the test rows; see

@@ -41,6 +41,7 @@ def drawable(run: Run, settings: MapSettings) -> None:
 @step(
     "map",
     after="train",
+    labels=True,
     check=drawable,
     problem=lambda run, facts: f"{run.map_file}: {found}" if (found := table_problem(run.map_file)) else None,
     own=True,

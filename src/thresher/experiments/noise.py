@@ -64,6 +64,7 @@ def planted(run: Run, settings: NoiseConfig) -> dict[tuple[str, float], Noisy]:
     check=planted,
     clear=lambda run, settings: remove_step(run, "noise"),
     own=True,
+    labels=True,
 )
 def noise(run: Run, settings: NoiseConfig) -> Facts:
     """Score and prune a run on every level of noise; see `thresher.api.noise`.

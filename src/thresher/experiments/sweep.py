@@ -93,6 +93,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     check=arms,
     problem=intact,
     own=True,
+    labels=True,
 )
 def sweep(run: Run, settings: SweepSettings) -> Facts:
     """Train and compare every arm; see `thresher.api.sweep`.

@@ -15,6 +15,8 @@ from thresher.wording import listed
 MOST = 0.2
 # Of the difference in being right, averaged over seeds, over the test rows: as if the models differed on 3 rows in 100.
 VARIANCE = 0.03
+# Completions that are held out at most: each has many tokens.
+ENOUGH_TEXTS = 500
 
 
 def half_width(rows: int) -> float:
@@ -48,6 +50,8 @@ def without_held_out(folder: Path | None, rows: Rows, config: RunConfig) -> tupl
         share = asked
     elif former:
         share = former.held_out.share if former.held_out else 0.0
+    elif rows.task == "text":
+        share = min(MOST, ENOUGH_TEXTS / len(rows))
     else:
         share = min(MOST, rows_for(config.how_much.margin) / len(rows))
     if not share:
@@ -68,6 +72,11 @@ def held_out_lines(rows: Rows, margin: float) -> list[str]:
         return [
             f"run: no row is held out to prove on: {found.share:.3g} of {n_rows:,} rows is less than a row, or no class has"
             f" {FEWEST} different texts; give --test FILE"
+        ]
+    if rows.task == "text":
+        return [
+            f"run: {n_test:,} of {n_rows:,} rows are held out for the proof, equal prompts together: no model trains on them, and"
+            " all of them are kept; --hold-out 0 leaves the proof out"
         ]
     width, wanted = half_width(n_test), rows_for(margin)
     more = f"; for {margin:g} points give --test with {wanted:,} rows" if wanted > n_test else ""

@@ -51,6 +51,10 @@ def ready(run: Run, settings: MeasureConfig) -> None:
 )
 def measure_signals(run: Run, settings: MeasureConfig) -> Facts:
     """Measure what is not measured yet; returns what `measure_run` does."""
+    if run.manifest.task == "text":
+        from thresher.pipeline.measure_texts import measure_texts
+
+        return measure_texts(run, settings)
     from thresher.signals.measure import measure_run
 
     facts = measure_run(run, settings)

@@ -45,8 +45,8 @@ class Stage:
 class Plan:
     """The stages of a whole job, and what its proof can show.
 
-    `half_width`: points to each side of the 95% interval that the test rows allow at best; 0 without a proof. `rows_needed`: test
-    rows for which it is the margin.
+    `half_width`: points to each side of the 95% interval that the test rows allow at best; 0 without a proof, or of completions.
+    `rows_needed`: test rows for which it is the margin.
     """
 
     stages: tuple[Stage, ...]
@@ -73,7 +73,7 @@ class Plan:
         width = max(len(one.name) for one in self.stages)
         lines = [f"{one.name:<{width}}  {span(one.low, one.high):>15}  {one.what}" for one in self.stages]
         lines.append(f"{'all':<{width}}  {span(*self.seconds):>15}")
-        if self.n_test:
+        if self.half_width:
             short = self.rows_needed > self.n_test
             more = (
                 f", so a loss of {self.margin:g} cannot be ruled out unless the models hardly differ"
@@ -89,6 +89,10 @@ class Plan:
 
 def plan_of(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
     """Plan a whole job; takes a few seconds, in which some rows are encoded and some steps are trained."""
+    if rows.task == "text":
+        from thresher.pipeline.plan_texts import plan_of_texts
+
+        return plan_of_texts(rows, test, config)
     from thresher.training.timing import speeds
 
     n = len(rows)

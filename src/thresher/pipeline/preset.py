@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from thresher.config import RunConfig, frozen_layers
 from thresher.execution.torchrun import world
 from thresher.settings import changed
@@ -22,6 +24,12 @@ OWN_SCORES = {
     "score": {"options"},
     "select": {"by", "normalise"},
 }
+
+
+# What `recommended` is for completions.
+TEXT_SCORE, TEXT_STRATEGY = "el2n", "cutoff"
+# The share of the completions that is tried first where none is asked for.
+TEXT_SHARE = 0.3
 
 
 def with_preset(config: RunConfig) -> RunConfig:
@@ -45,6 +53,8 @@ def with_preset(config: RunConfig) -> RunConfig:
     >>> with_preset(RunConfig(data=data, preset="paper")).select.strategy
     'cutoff'
     """
+    if config.data.task == "generate":
+        return of_texts(config)
     if config.preset == "paper":
         return config
     given = config.select.model_fields_set
@@ -57,6 +67,18 @@ def with_preset(config: RunConfig) -> RunConfig:
     if "prune" not in given and config.select.strategy == "recommended" and scored_by_heads(config):
         config = changed(config, "select", {"prune": "auto"})
     return config
+
+
+def of_texts(config: RunConfig) -> RunConfig:
+    """The settings of a run on completions: which rows are dropped, and how many seeds prove it, where that is not given."""
+    given, proof = config.select.model_fields_set, config.compare.model_fields_set
+    defaults: dict[str, Any] = {"by": TEXT_SCORE, "strategy": TEXT_STRATEGY, "prune": "auto"}
+    if given & {"by", "strategy"}:
+        defaults |= {"strategy": "cutoff"}
+    config = changed(config, "select", {name: value for name, value in defaults.items() if name not in given})
+    # A training takes minutes to hours, so none is added unless it is asked for.
+    most = {} if "most_seeds" in proof else {"most_seeds": config.compare.seeds}
+    return changed(config, "compare", most)
 
 
 def scored_by_heads(config: RunConfig) -> bool:

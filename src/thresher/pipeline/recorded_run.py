@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,11 +111,17 @@ def default_score(recording: Recording) -> str:
 
 
 def write_signals(
-    run: Layout, recording: Recording, ids: pl.Series, numbers: np.ndarray, unrecorded: np.ndarray
+    run: Layout,
+    recording: Recording,
+    ids: pl.Series,
+    numbers: np.ndarray,
+    unrecorded: np.ndarray,
+    more: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Write the signals of a recording as a measurement would; returns counts, and the labels (N,).
 
-    `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record.
+    `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record; `more` are signals
+    (N, ...) that were measured beside it.
     """
     from thresher.recording.table import CHUNK_ROWS
 
@@ -123,7 +131,10 @@ def write_signals(
     for chunk, part in enumerate(recording.parts(ids, numbers, unrecorded)):
         labels.append(part["label"].to_numpy())
         steps.append(part["correct"].list.len().to_numpy())
-        write_part(plan, chunk, part)
+        own = slice(chunk * CHUNK_ROWS, (chunk + 1) * CHUNK_ROWS)
+        write_part(
+            plan, chunk, part.with_columns(pl.Series(name, values[own]) for name, values in more.items())
+        )
     write_table(plan.folder / "checkpoints.parquet", recording.checkpoints)
     write_plan(plan, None)
     per_row = np.concatenate(steps)

@@ -51,6 +51,8 @@ def refuse_unmeasured(config: RunConfig) -> None:
     from thresher.scores import scores
     from thresher.selection import find
 
+    if config.data.task == "generate":
+        return
     scorer = proxy_config(config) if has_proxy(config) else config
     if scorer.train.max_steps is None:
         refuse_epochs(config.score, scorer.train.epochs)

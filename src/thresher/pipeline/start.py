@@ -40,7 +40,12 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
             f"rows are {type(rows).__name__}; load them first: thresher.load(..., text=..., label=...)"
         )
     return DataConfig(
-        train=rows.source.name, test=place_of(test), text=rows.text, label=rows.label, groups=rows.groups
+        train=rows.source.name,
+        test=place_of(test),
+        task="generate" if rows.task == "text" else "label",
+        text=rows.text,
+        label=rows.label,
+        groups=rows.groups,
     )
 
 
@@ -53,6 +58,7 @@ def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
         "train": config.train.model_dump(mode="json", exclude={"workers", "folds"}),
         "folds": folds_of(config.model, config.train),
         "proxy": config.proxy.model_dump(mode="json"),
+        **({"generate": config.generate.model_dump(mode="json")} if rows.task == "text" else {}),
     }
 
 

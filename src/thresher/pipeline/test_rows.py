@@ -10,7 +10,7 @@ from typing import Any
 from thresher.config import DataConfig
 from thresher.errors import NoColumn, UserError
 from thresher.progress import say, warn
-from thresher.rows import Audit, Rows, audit, audit_lines, load, overlap_share, save_rows
+from thresher.rows import Audit, Rows, audit, audit_lines, load, load_texts, overlap_share, save_rows
 from thresher.run import Run
 from thresher.run.integrity import write_json
 from thresher.wording import listed, shown
@@ -26,6 +26,8 @@ def load_test(test: Any, rows: Rows, data: DataConfig) -> Rows:
     """
     if isinstance(test, Rows):
         return in_classes_of(rows, test)
+    if rows.task == "text":
+        return load_test_texts(test, rows, data)
     groups, id = rows.groups, data.id
     skip = data.skip_unseen_labels
     while True:
@@ -48,6 +50,23 @@ def load_test(test: Any, rows: Rows, data: DataConfig) -> Rows:
                 else "no results are reported by it"
             )
             say(f"test rows have no column '{shown(error.column)}': {what}")
+            id = None if error.column == id else id
+            groups = tuple(name for name in groups if name != error.column)
+
+
+def load_test_texts(test: Any, rows: Rows, data: DataConfig) -> Rows:
+    """Test rows with the columns of training rows whose target is a text; missing group or id columns are dropped as above."""
+    texts: dict[str, Any] = {"messages": data.messages}
+    if not data.messages:
+        texts = dict(zip(("prompt", "completion"), rows.text, strict=True))
+    groups, id = rows.groups, data.id
+    while True:
+        try:
+            return load_texts(test, **texts, id=id, groups=groups)
+        except NoColumn as error:
+            if error.column not in (*groups, id):
+                raise
+            say(f"test rows have no column '{shown(error.column)}', which is left out for them")
             id = None if error.column == id else id
             groups = tuple(name for name in groups if name != error.column)
 

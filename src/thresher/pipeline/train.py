@@ -50,10 +50,7 @@ def train(
     UserError
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
-    config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
-    check_shares(config.train.batch_size, len(rows))
-    check_folds(config.train, len(rows))
-    check_recipe(config.train)
+    config = (recipe_of_texts if rows.task == "text" else recipe_of_labels)(rows, config)
     proxy = proxy_config(config) if has_proxy(config) else None
     if proxy and world() > 1:
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
@@ -66,11 +63,7 @@ def train(
     refuse_inputs_in(folder, rows, test)
     if started is None:
         refuse_group_names(rows)
-        from thresher.models.encoder import load_encoder
-
-        load_encoder(config.model)
-        if proxy:
-            load_encoder(proxy.model)
+        check_models(rows, config, proxy)
     with leading():
         run = begin(folder, rows, test, config, overwrite=overwrite, begun=begun)
         if proxy:
@@ -79,6 +72,42 @@ def train(
             return run
         train_models(run, Trainings(proof_seeds=proof_seeds))
     return run
+
+
+def recipe_of_labels(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings of a run with its defaults; refuses a recipe that rows with labels cannot be trained by."""
+    config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
+    check_shares(config.train.batch_size, len(rows))
+    check_folds(config.train, len(rows))
+    check_recipe(config.train)
+    return config
+
+
+def recipe_of_texts(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings of a run with its defaults; refuses a recipe that a language model cannot be trained by."""
+    from thresher.training.language_runs import check_text_settings, with_text_defaults
+
+    config = with_text_defaults(config)
+    check_text_settings(config, len(rows))
+    check_recipe(config.train)
+    if world() > 1:
+        raise UserError("a language model is fine-tuned by one process; start it without torchrun")
+    return config
+
+
+def check_models(rows: Rows, config: RunConfig, proxy: RunConfig | None) -> None:
+    """Refuse models that cannot be loaded, or not for these rows, before anything is written."""
+    if rows.task == "text":
+        from thresher.models.language_model import adapted
+        from thresher.training.language_runs import prepared
+
+        adapted(prepared(config, rows)[0], config.generate, 0)
+        return
+    from thresher.models.encoder import load_encoder
+
+    load_encoder(config.model)
+    if proxy:
+        load_encoder(proxy.model)
 
 
 def begin(
@@ -127,6 +156,12 @@ def recipe(run: Run, _: Trainings) -> dict[str, str]:
 )
 def train_models(run: Run, settings: Trainings) -> Facts:
     """Train every model that is not finished yet; returns what `train_runs` does."""
+    if run.manifest.task == "text":
+        from thresher.training.language_runs import train_language_model
+
+        facts = train_language_model(run)
+        say(f"train: {facts['steps']:,} steps, {facts['parameters']:,} weights")
+        return facts
     from thresher.training.train import train_runs
 
     facts = train_runs(run, settings.proof_seeds)

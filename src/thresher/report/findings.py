@@ -21,6 +21,8 @@ def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
     if audit is None:
         return []
     duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
+    if audit.get("task") == "text":
+        return _of_texts(audit)
     return [
         _rows(audit),
         _found(
@@ -50,6 +52,45 @@ def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
         ),
         _singletons(audit["singletons"]),
         *_test(audit),
+    ]
+
+
+def _of_texts(audit: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cards of rows with a prompt and a completion."""
+    duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
+    groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
+    rows = {"name": "Rows", "figure": count(audit["n"]), "look": False, "examples": [], "names": []}
+    return [
+        {
+            **rows,
+            "text": "Prompts and completions." + (f" Groups: {', '.join(groups)}." if groups else ""),
+        },
+        _found(
+            "Repeated rows",
+            duplicates["rows"],
+            "rows repeat the prompt and completion of an earlier row",
+            "No row repeats the prompt and completion of another.",
+            audit["n"],
+            duplicates.get("examples", []),
+        ),
+        _found(
+            "Prompts with several completions",
+            conflicting["rows"],
+            f"rows: {count(conflicting['texts'], 'prompt')} with more than one completion",
+            "No prompt has two completions.",
+            audit["n"],
+            conflicting.get("examples", []),
+        ),
+        _found(
+            "Empty prompts",
+            empty["rows"],
+            "rows have an empty prompt",
+            "No prompt is empty.",
+            audit["n"],
+            [],
+            empty["ids"],
+        ),
+        *_test(audit)[:1],
     ]
 
 

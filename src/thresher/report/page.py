@@ -30,6 +30,7 @@ from thresher.report.read import (
     shown_selection,
     to_compare,
 )
+from thresher.report.texts import is_text, text_proof
 from thresher.report.verdict import decision, selection_words, verdict
 from thresher.run import Run, files
 from thresher.scores.registry import FORMS
@@ -80,7 +81,8 @@ def page_environment(*folders: Path) -> Environment:
 def content(files: RunFiles) -> dict[str, Any]:
     """Everything that the template prints."""
     selection = shown_selection(files)
-    entry = files.compared.get(selection.name) if selection else None
+    found = files.compared.get(selection.name) if selection else None
+    entry = None if is_text(found) else found
     script, library = "".join(_asset(f"{name}.js") for name in ("charts", "page", "pictures")), _library()
     figures = pictures(files)
     charts = (
@@ -94,15 +96,16 @@ def content(files: RunFiles) -> dict[str, Any]:
         "source": Path(files.manifest.config.data.train).name or "rows",
         "selection": selection,
         "words": _words(selection),
-        "decision": _decision(files, entry),
+        "decision": _decision(files, found),
+        "proof": text_proof(found),
         "verdict": verdict(selection, entry) if selection and entry else None,
         "newer": _newer(files, selection),
         "entry": entry,
         "figures": _figures(entry) if entry else [],
         "arms_table": arms.arms_table(entry) if entry else [],
-        "compared": arms.compared_table(
-            files.compared, {name: one.facts for name, one in files.selections.items()}
-        ),
+        "compared": []
+        if text_proof(found)
+        else arms.compared_table(files.compared, {name: one.facts for name, one in files.selections.items()}),
         "facts": settings.facts(files, entry),
         "times": settings.times(files),
         "score_facts": settings.score_facts(files.about),

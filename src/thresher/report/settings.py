@@ -48,7 +48,11 @@ def _data(files: RunFiles) -> Facts:
         ("Training rows", f"{data.train} ({count(manifest.n_rows, 'row')})"),
         ("Test rows", _test_rows(files)),
         ("Text", ", ".join(data.text)),
-        ("Label", f"{data.label} ({count(len(manifest.classes), 'class')})"),
+        *(
+            []
+            if manifest.task == "text"
+            else [("Label", f"{data.label} ({count(len(manifest.classes), 'class')})")]
+        ),
         ("Groups", ", ".join(data.groups) or "none given"),
         ("Hash of the rows", manifest.rows_hash),
         ("Started", moment(manifest.created)),
@@ -74,6 +78,17 @@ def _model(files: RunFiles) -> Facts:
         None if proxy or "train" not in files.records else files.records["train"].facts.get("parameters")
     )
     measured = files.records["measure"].facts if "measure" in files.records else {}
+    if files.manifest.config.data.task == "generate":
+        generate = files.manifest.config.generate
+        adapters = f"LoRA adapters of rank {generate.lora}" if generate.lora else "all weights train"
+        return [
+            ("Language model", model.name),
+            ("Layers", _layers(files)),
+            ("Trained", f"{adapters} ({count(parameters)} weights)" if parameters else adapters),
+            ("Template", generate.template),
+            ("Longest row", count(model.max_length, "token")),
+            *([("Rows cut", count(measured["truncated"]))] if "truncated" in measured else []),
+        ]
     pairs = [
         ("Encoder", model.name + (FROZEN if model.freeze else "")),
         ("Layers", _layers(files)),
@@ -120,11 +135,13 @@ def _training(files: RunFiles, entry: dict[str, Any] | None) -> Facts:
     if scored_by(files.manifest.config) is not None:
         steps = entry["settings"]["steps_full"] if entry else None
         runs = max((one.get("runs_used", runs) for one in files.about["scores"].values()), default=runs)
-    every = train.checkpoint_every
+    every, rates = train.checkpoint_every, f"encoder {train.encoder_lr:g}, head {train.head_lr:g}"
+    if files.manifest.config.data.task == "generate":
+        rates = f"{files.manifest.config.generate.lr:g}"
     return [
         ("Length", f"{length} ({count(steps)} steps)" if steps and not train.max_steps else length),
         ("Batch", count(train.batch_size, "row")),
-        ("Learning rates", f"encoder {train.encoder_lr:g}, head {train.head_lr:g}"),
+        ("Learning rates", rates),
         ("Schedule", f"{train.schedule}, {100 * train.warmup:g}% warm-up"),
         ("Weight decay", f"{train.weight_decay:g}"),
         ("Checkpoints", f"every {count(every)} steps" if every else f"{train.checkpoints}, evenly spaced"),

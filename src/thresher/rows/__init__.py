@@ -8,6 +8,7 @@ from thresher.rows.noise import Noisy, class_conditional, group_conditional, iso
 from thresher.rows.normalise import normalised
 from thresher.rows.store import check_rows, read_rows, save_rows
 from thresher.rows.table import Rows, Source
+from thresher.rows.texts import load_texts
 from thresher.rows.write_back import write_back
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "group_conditional",
     "isotropic",
     "load",
+    "load_texts",
     "normalised",
     "overlap_share",
     "read_rows",

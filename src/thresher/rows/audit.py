@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import polars as pl
 
-from thresher.rows.normalise import SEPARATOR, key_blocks, keys_of, normalised
+from thresher.rows.normalise import SEPARATOR, compared, key_blocks, keys_of, normalised
 from thresher.rows.table import ID, Rows
 
 EXAMPLES = 5
@@ -80,6 +80,7 @@ class Audit(TypedDict):
     unlabelled: dict[str, int]  # classes whose name may mean "no label" -> rows
     overlap: Overlap | None  # None without test rows
     test: HeldOut | None
+    task: NotRequired[str]  # "text" for rows whose target is a text
 
 
 def audit(rows: Rows, test: Rows | None = None) -> Audit:
@@ -95,7 +96,11 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
     >>> report["duplicates"]["rows"], report["conflicting"]["rows"], report["empty"]["rows"]
     (1, 3, 1)
     """
-    hashes, blank = _hashes(rows)
+    if rows.task == "text" and len(rows.text) == 2:
+        from thresher.rows.audit_texts import audit_texts
+
+        return audit_texts(rows, test)
+    hashes, blank = key_hashes(rows)
     empty = rows.table[ID].filter(blank)
     # Only rows whose hash occurs twice can have equal texts; the texts of these are compared.
     often = hashes.is_duplicated().to_numpy()
@@ -195,10 +200,10 @@ def _examples(groups: pl.Series, rows: Rows) -> list[Example]:
     ]
 
 
-def _hashes(rows: Rows) -> tuple[pl.Series, pl.Series]:
+def key_hashes(rows: Rows) -> tuple[pl.Series, pl.Series]:
     """A hash of the normalised text of every row, and whether it is empty, or one of a pair is."""
     hashes, blank = [], []
-    for keys in key_blocks(rows.table.select(rows.text)):
+    for keys in key_blocks(compared(rows)):
         hashes.append(keys.hash())
         # If one text of a pair is empty, its key begins or ends with the separator.
         blank.append(keys.str.contains(f"^$|^{SEPARATOR}|{SEPARATOR}$"))
@@ -206,7 +211,7 @@ def _hashes(rows: Rows) -> tuple[pl.Series, pl.Series]:
 
 
 def _overlap(hashes: pl.Series, rows: Rows, test: Rows) -> Overlap:
-    test_hashes = _hashes(test)[0]
+    test_hashes = key_hashes(test)[0]
     # Rows whose hash occurs in the other set; the texts of these are compared.
     of_train = hashes.is_in(test_hashes.unique().implode()).to_numpy()
     of_test = test_hashes.is_in(hashes.filter(pl.Series(of_train)).unique().implode()).to_numpy()

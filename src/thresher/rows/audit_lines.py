@@ -20,6 +20,10 @@ def audit_lines(report: Audit) -> list[str]:
     1 text has more than one label (2 rows), e.g. "stop": a 1, b 1
     1 class has a single row: a
     """
+    if report.get("task") == "text":
+        from thresher.rows.audit_texts import text_audit_lines
+
+        return list(text_audit_lines(report))
     return [*_train_lines(report), *_test_lines(report)]
 
 

@@ -49,7 +49,9 @@ def content_id_column(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -
     del digests
     before = _before(values.astype(np.uint64))
     starts = range(0, max(1, len(values)), NAMED_ROWS)
-    return pl.concat([_names(values[one : one + NAMED_ROWS], before[one : one + NAMED_ROWS]) for one in starts])
+    return pl.concat(
+        [_names(values[one : one + NAMED_ROWS], before[one : one + NAMED_ROWS]) for one in starts]
+    )
 
 
 def _before(values: NDArray[np.uint64]) -> NDArray[np.uint32]:
@@ -70,7 +72,9 @@ def _before(values: NDArray[np.uint64]) -> NDArray[np.uint32]:
 def _names(values: NDArray[np.uint64], before: NDArray[np.uint32]) -> pl.Series:
     """The ids of some rows: 16 digits, and the number of the repetition."""
     offsets = pa.py_buffer(np.arange(0, 16 * len(values) + 1, 16))
-    digits = pa.LargeStringArray.from_buffers(len(values), offsets, pa.py_buffer(values.tobytes().hex().encode()))
+    digits = pa.LargeStringArray.from_buffers(
+        len(values), offsets, pa.py_buffer(values.tobytes().hex().encode())
+    )
     table = pl.DataFrame({"id": pl.from_arrow(digits), "before": before})
     repeated = pl.col("id") + "-" + (pl.col("before") + 1).cast(pl.String)
     return table.select(pl.when(pl.col("before") > 0).then(repeated).otherwise(pl.col("id")))["id"]

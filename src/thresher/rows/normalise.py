@@ -34,15 +34,22 @@ def normalised(text: str) -> str:
 
 
 def text_keys(rows: Rows) -> list[str]:
-    """One normalised string per row; the two texts of a pair are joined by `SEPARATOR`."""
+    """One normalised string per row; the two texts of a pair are joined by `SEPARATOR`, and of a completion the prompt alone
+    counts.
+    """
     return keys_of(rows).to_list()
 
 
 def keys_of(rows: Rows, chosen: NDArray[np.bool_] | None = None) -> pl.Series:
     """`text_keys` as a column, of all rows or of the `chosen` ones, (N,)."""
-    table = rows.table.select(rows.text)
+    table = compared(rows)
     table = table if chosen is None else table.filter(chosen)
     return pl.concat([pl.Series(dtype=pl.String), *key_blocks(table)])
+
+
+def compared(rows: Rows) -> pl.DataFrame:
+    """The columns of texts by which rows are compared: of a completion the prompt."""
+    return rows.table.select(rows.text[:1] if rows.task == "text" else rows.text)
 
 
 def key_blocks(table: pl.DataFrame) -> Iterator[pl.Series]:

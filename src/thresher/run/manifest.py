@@ -156,6 +156,10 @@ def checksum(manifest: Manifest) -> str:
         del content["held_out"]
     if manifest.task == "label":
         del content["task"]
+    if manifest.config.data.task == "label":
+        del content["config"]["generate"]
+        for name in ("task", "prompt", "completion", "messages"):
+            del content["config"]["data"][name]
     return digest(content)
 
 

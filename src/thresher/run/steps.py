@@ -43,6 +43,7 @@ class Step(Generic[S]):
     problem: Callable[[Run, Facts], str | None]
     clear: Callable[[Run, S], None]
     own: bool
+    labels: bool
 
     def __call__(self, run: RunLike, settings: S, *, force: bool = False) -> Facts:
         """Do the step, or return what it recorded where it is done already.
@@ -57,6 +58,8 @@ class Step(Generic[S]):
             run.require(self.after)
         if self.own and run.manifest.source == "recorded":
             raise UserError(f"{run}: {RECORDED}")
+        if self.labels:
+            refuse_texts(run, command(self.name))
         with lock(run.folder):
             key = self.key(run, settings)
             record = run.record(self.name)
@@ -118,6 +121,7 @@ def step(
     problem: Callable[[Run, Facts], str | None] = lambda run, facts: None,
     clear: Callable[[Run, S], None] = lambda run, settings: None,
     own: bool = False,
+    labels: bool = False,
 ) -> Callable[[Callable[[Run, S], Facts]], Step[S]]:
     """Make a step of a function `(run, settings) -> facts`.
 
@@ -139,6 +143,8 @@ def step(
         removes what `--force` is to do again.
     own
         whether it trains, which a run recorded from someone else's training cannot.
+    labels
+        whether it is for rows with labels alone.
 
     >>> from thresher.config import ScoreConfig
     >>> @step("count", after="train")
@@ -149,9 +155,24 @@ def step(
     """
 
     def make(work: Callable[[Run, S], Facts]) -> Step[S]:
-        return Step(name, after, work, frozenset(ignore), inputs, check, problem, clear, own)
+        return Step(name, after, work, frozenset(ignore), inputs, check, problem, clear, own, labels)
 
     return make
+
+
+def refuse_texts(run: Run, what: str) -> None:
+    """Refuse a run whose rows have a text for a target.
+
+    Raises
+    ------
+    UserError
+        one line that names the command.
+    """
+    if run.manifest.task == "text":
+        raise UserError(
+            f"{run}: its rows have a text for a target, which `thresher {what}` is not made for; select a share with --prune, and"
+            " `thresher compare` proves it"
+        )
 
 
 def forget(run: Run, name: str) -> None:

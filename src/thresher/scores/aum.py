@@ -23,7 +23,7 @@ def aum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
         AUM = 1/C sum over checkpoints c of  ( z_c[y] - max over k != y of z_c[k] )        logits; shape (N,)
 
     Low is hard. Negative means that another class led for most of the training: such rows are often mislabelled.
-    Averaged over the runs by `score_table`.
+    Averaged over the runs by `score_table`. Of a row whose target is a text each margin is the mean over its completion tokens.
 
     Where we differ: the paper averages over epochs; this takes the checkpoints that were kept, which are evenly
     spaced over the run.

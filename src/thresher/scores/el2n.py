@@ -30,6 +30,8 @@ def el2n(
     Where the paper is ambiguous: "after epoch 2" is the checkpoint nearest to the end of the second epoch.
     Computed late (the paper: epoch 7) it fails: the model has memorised the rows.
 
+    Of a row whose target is a text it is the mean over its completion tokens, each a choice among the vocabulary.
+
     Raises
     ------
     MissingSignal

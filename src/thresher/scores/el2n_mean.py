@@ -29,7 +29,8 @@ def el2n_mean(
 
     between 0 and sqrt(2), no unit; shape (N,). `window="first-quarter"` takes the checkpoints up to a quarter of the
     last one's epoch, at least one. High is hard. One early EL2N is noisy from run to run and a late one is close to
-    zero for every row; the mean is steadier than either. Averaged over the runs by `score_table`.
+    zero for every row; the mean is steadier than either. Averaged over the runs by `score_table`. Of a row whose target is a text
+    each is the mean over its completion tokens.
 
     Raises
     ------

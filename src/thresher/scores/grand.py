@@ -23,7 +23,8 @@ def grand(
     signals: pl.DataFrame,
     checkpoints: pl.DataFrame,
     *,
-    layer: Literal["auto", "encoder", "classifier"] = "auto",
+    layer: Literal["auto", "encoder", "classifier", "adapter"] = "auto",
+    tokens: Literal["mean", "sum"] = "mean",
     checkpoint: int | None = None,
     epoch: float = 1.0,
 ) -> pl.Series:
@@ -32,8 +33,12 @@ def grand(
         GraNd = || d loss(x, y) / d w at c ||_2        nats per unit of weight; shape (N,)
 
     at the checkpoint nearest to `epoch`, or of index `checkpoint` (-1: the last), with w all parameters of one
-    layer: the last encoder layer (`layer="encoder"`), or the last linear layer of the head (`layer="classifier"`). "auto" is the
-    encoder layer, or the classifier layer where the encoder is frozen. High is hard.
+    layer: the last encoder layer (`layer="encoder"`), the last linear layer of the head (`layer="classifier"`), or all
+    matrices of LoRA (`layer="adapter"`). "auto" is the adapters where they were measured, else the encoder layer, or the
+    classifier layer where the encoder is frozen. High is hard.
+
+    Of a row whose target is a text the loss is the mean over its completion tokens; with `tokens="sum"` their sum, whose
+    gradient is n times as long. The mean favours short completions, since gradients of tokens cancel in part; the sum long ones.
 
     Where the paper is ambiguous: it takes all weights of the network at initialisation, averaged over 10
     initialisations. A pretrained encoder says little about a row before the head has learned anything, so the
@@ -42,7 +47,7 @@ def grand(
     Raises
     ------
     MissingSignal
-        the signals lack `encoder_sq_norm` or `classifier_sq_norm`.
+        the signals lack the squared norms of the layer, or `n_completion` for a sum over tokens.
     UserError
         no checkpoint of that index.
 
@@ -51,6 +56,7 @@ def grand(
     >>> grand(signals, pl.DataFrame({"index": [0, 1], "epoch": [1.0, 2.0], "encoder_lr": [0.1, 0.0]})).to_list()
     [3.0]
     """
-    squared = array(signals, f"{gradient_layer(layer, checkpoints)}_sq_norm")  # (N, C)
+    squared = array(signals, f"{gradient_layer(layer, checkpoints, signals)}_sq_norm")  # (N, C)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
-    return pl.Series("grand", np.sqrt(squared[:, at].astype(np.float64)), dtype=pl.Float64)
+    norm = np.sqrt(squared[:, at].astype(np.float64))
+    return pl.Series("grand", norm * array(signals, "n_completion") if tokens == "sum" else norm)

@@ -32,7 +32,8 @@ def loss(
         last:  L_C                                                    nats, what is not learned in the end
 
     Shape (N,). High is hard. Averaged over the runs by `score_table`. The whole trajectory of every row is
-    `scores.probability.label_log_probability`.
+    `scores.probability.label_log_probability`. Of a row whose target is a text L_c is the mean over its completion tokens;
+    `loss_sum` is the sum.
 
     Raises
     ------

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.logits import log_probability
-from thresher.scores.read import LABEL_SHARE, MissingSignal, array, checkpoint_at, labels
+from thresher.scores.read import LABEL_SHARE, MissingSignal, array, checkpoint_at, labels, without_logits
 from thresher.scores.registry import score
 
 BLOCK = 1 << 16
@@ -31,7 +31,7 @@ def pvi(
     checkpoint: int | None = None,
     epoch: float = 2.0,
 ) -> pl.Series:
-    """Pointwise V-information: how many bits the text tells the model about its label.
+    """Pointwise V-information: how many bits the text tells the model about its label, or the prompt about each token.
 
         PVI = - log2 p_null(y) + log2 p_c(y)        bits; shape (N,)
 
@@ -44,10 +44,17 @@ def pvi(
     `null="prior"` takes those of the table's labels instead and saves that training. The bits are of log base
     2.
 
+    Of a row whose target is a text it is the mean over the completion tokens, in bits per token:
+
+        PVI = (L(y | empty prompt) - L(y | x)) / ln 2
+
+    with L the mean loss over the tokens, nats, both by the model of the last checkpoint in eval mode: a language model can be
+    given an empty prompt and needs no second training. `pvi_sum` is the sum over the tokens, `ifd` the ratio of the two losses.
+
     Raises
     ------
     MissingSignal
-        the signals lack `logits`, or `null_logits` with `null="model"`.
+        the signals lack `logits`, or `null_logits` with `null="model"`; of texts, `loss_alone` or `loss_prompted`.
     UserError
         no checkpoint of that index.
 
@@ -57,12 +64,34 @@ def pvi(
     >>> pvi(signals, pl.DataFrame({"index": [0], "epoch": [2.0]})).round(2).to_list()
     [0.0, -141.83]
     """
+    if "n_completion" in signals.columns and without_logits(signals, "loss") is not None:
+        given, alone = losses_of_completions(signals)
+        return pl.Series("pvi", (alone - given) / np.log(2.0))
     label = labels(signals)
     logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
     informed = _log2_probability(logits[:, at], label)
     uninformed = _null_of_model(signals, label) if null == "model" else _null_of_prior(signals, label)
     return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
+
+
+def losses_of_completions(
+    signals: pl.DataFrame,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The mean loss of the completion tokens of each row with its prompt, and after the empty one, nats; each (N,).
+
+    Both are measured of one model. The losses that a training records are of the model before each step, in training mode.
+
+    Raises
+    ------
+    MissingSignal
+        the completions were not measured without their prompts.
+    """
+    names = ("loss_prompted", "loss_alone")
+    if not set(names) <= set(signals.columns):
+        raise MissingSignal("the completions were not measured without their prompts")
+    given, alone = (array(signals, name).astype(np.float64) for name in names)
+    return given, alone
 
 
 def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

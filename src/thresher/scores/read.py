@@ -100,10 +100,12 @@ def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: floa
 
 
 def gradient_layer(
-    layer: Literal["auto", "encoder", "classifier"], checkpoints: pl.DataFrame
-) -> Literal["encoder", "classifier"]:
-    """The layer whose gradients a score reads: `auto` is the last encoder layer, or the last linear layer of the head if the
-    encoder is frozen (its learning rate is zero at every checkpoint).
+    layer: Literal["auto", "encoder", "classifier", "adapter"],
+    checkpoints: pl.DataFrame,
+    signals: pl.DataFrame,
+) -> Literal["encoder", "classifier", "adapter"]:
+    """The layer whose gradients a score reads: `auto` is the adapters where their gradients were measured, else the last
+    encoder layer, or the last linear layer of the head if the encoder is frozen (its learning rate is zero at every checkpoint).
 
     Raises
     ------
@@ -111,9 +113,12 @@ def gradient_layer(
         there are no checkpoints, or no learning rates.
 
     >>> frozen = pl.DataFrame({"index": [0, 1], "encoder_lr": [0.0, 0.0]})
-    >>> gradient_layer("auto", frozen), gradient_layer("encoder", frozen)
-    ('classifier', 'encoder')
+    >>> none, lora = pl.DataFrame(), pl.DataFrame({"adapter_sq_norm": [1.0]})
+    >>> [gradient_layer(*given) for given in (("auto", frozen, none), ("encoder", frozen, none), ("auto", frozen, lora))]
+    ['classifier', 'encoder', 'adapter']
     """
     if layer != "auto":
         return layer
+    if "adapter_sq_norm" in signals.columns:
+        return "adapter"
     return "encoder" if by_index(checkpoints, "encoder_lr").any() else "classifier"

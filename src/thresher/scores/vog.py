@@ -31,6 +31,7 @@ def vog(
     form: Literal["variance", "std"] = "variance",
     window: Literal["all", "early", "late"] | tuple[int, ...] = "all",
     reduce: Literal["sum", "mean"] = "sum",
+    tokens: Literal["sum", "mean"] = "sum",
 ) -> pl.Series:
     """Variance of gradients: how much the gradient of the true-class logit moves while the model trains.
 
@@ -55,11 +56,14 @@ def vog(
     - stages: "early" is the first half of the checkpoints, "late" the second half (an odd count gives the
       middle one to the late half); or a list of checkpoint indices, which only the variance form has.
 
+    Of a row whose target is a text g_c is the gradient of the sum of the logits of its n completion tokens, so VoG grows with n.
+    `tokens="mean"` takes that of their mean: VoG over n^2 (variance) or n (std).
+
     Raises
     ------
     MissingSignal
-        `gradient_gram` (variance), `gradient_std` (std) or `hidden` of the checkpoints (mean) is missing, or there are too
-        few checkpoints for a named window.
+        `gradient_gram` (variance), `gradient_std` (std), `hidden` of the checkpoints (reduce=mean) or `n_completion`
+        (tokens=mean) is missing, or there are too few checkpoints for a named window.
     UserError
         a list of fewer than two checkpoints, of unknown ones, or for the standard deviation.
 
@@ -71,6 +75,8 @@ def vog(
     """
     spread = _variance(signals, window) if form == "variance" else _std(signals, checkpoints, window)
     size = _elements(signals, checkpoints) if reduce == "mean" else 1
+    if tokens == "mean":
+        size = size * array(signals, "n_completion").astype(np.float64) ** (2 if form == "variance" else 1)
     return pl.Series("vog", spread / size, dtype=pl.Float64)
 
 

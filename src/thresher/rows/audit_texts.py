@@ -1,0 +1,98 @@
+"""The audit of rows whose target is a text: repeated rows, prompts with several completions, test prompts in the training set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from thresher.rows.audit import (
+    EXAMPLES,
+    Audit,
+    _conflicting,
+    _counts,
+    _duplicates,
+    _overlap,
+    key_hashes,
+)
+from thresher.rows.audit_lines import _count, _quoted
+from thresher.rows.normalise import keys_of
+from thresher.rows.table import ID, Rows
+from thresher.wording import listed, shown
+
+
+def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
+    """Count rows that repeat prompt and completion, prompts with more than one completion, empty prompts, and test overlap.
+
+    Prompts are compared after `normalised`. Rows with a test row of the same prompt count as overlap, whatever their completions.
+
+    >>> from thresher.rows.texts import load_texts
+    >>> frame = pl.DataFrame({"prompt": ["2 + 2?", "2 + 2?", "2 + 2 ?"], "completion": ["4", "four", "4"]})
+    >>> found = audit_texts(load_texts(frame))
+    >>> found["duplicates"]["rows"], found["conflicting"]["texts"], found["conflicting"]["rows"]
+    (0, 1, 2)
+    """
+    prompt, completion = rows.text
+    keyed = pl.DataFrame(
+        {
+            "row": np.arange(len(rows)),
+            "key": keys_of(rows),
+            "label": rows.table[completion].str.strip_chars(),
+        }
+    )
+    # Completions stand where classes do: a prompt with two of them is like a text with two labels.
+    shown_rows = replace(rows, text=(prompt,), label=completion)
+    empty = rows.table[ID].filter(rows.table[prompt].str.strip_chars() == "")
+    return {
+        "n": len(rows),
+        "label": rows.label,
+        "classes": {rows.classes[0]: len(rows)},
+        "groups": {column: _counts(rows.table[column]) for column in rows.groups},
+        "duplicates": _duplicates(keyed, shown_rows),
+        "conflicting": _conflicting(keyed, shown_rows),
+        "empty": {"rows": len(empty), "ids": empty.head(EXAMPLES).to_list()},
+        "singletons": [],
+        "alike": [],
+        "unlabelled": {},
+        "overlap": None if test is None else _overlap(key_hashes(rows)[0], rows, test),
+        "test": None
+        if test is None
+        else {"n": len(test), "classes": {rows.classes[0]: len(test)}, "absent": []},
+        "task": "text",
+    }
+
+
+def text_audit_lines(report: Audit) -> Iterator[str]:
+    """The lines that describe such an audit; counts of zero are left out."""
+    groups = "; ".join(
+        f"{shown(name)}: {listed((f'{shown(value, 30)} {count:,}' for value, count in values.items()), 5)}"
+        for name, values in report["groups"].items()
+    )
+    yield f"{_count(report['n'], 'row')} of prompt and completion" + (f" ({groups})" if groups else "")
+    duplicates, conflicting, empty = report["duplicates"], report["conflicting"], report["empty"]
+    if duplicates["rows"]:
+        example = duplicates["examples"][0]
+        yield (
+            f"{_count(duplicates['rows'], 'row', 'repeats', 'repeat')} the prompt and completion of an earlier row, e.g."
+            f" {_quoted(example)} ({example['rows']:,} times)"
+        )
+    if conflicting["texts"]:
+        example = conflicting["examples"][0]
+        answers = listed((f'"{shown(name, 30)}"' for name in example["labels"]), 3)
+        yield (
+            f"{_count(conflicting['texts'], 'prompt', 'has', 'have')} more than one completion"
+            f" ({_count(conflicting['rows'], 'row')}), e.g. {_quoted(example)}: {answers}"
+        )
+    if empty["rows"]:
+        yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty prompt: {listed(empty['ids'], EXAMPLES)}"
+    test, overlap = report["test"], report["overlap"]
+    if test is None or overlap is None:
+        return
+    yield _count(test["n"], "test row")
+    if shared := overlap["test_rows_in_train"]:
+        yield (
+            f"the prompts of {shared:,} of them ({shared / test['n']:.1%}) also occur in the training set; read the results on"
+            " unseen prompts as well"
+        )

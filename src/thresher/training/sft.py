@@ -1,0 +1,174 @@
+"""Supervised fine-tuning of a causal language model with Hugging Face `Trainer`: the loss is that of the completion tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from thresher.config import GenerateConfig, TrainConfig
+from thresher.models.completions import Completions
+from thresher.models.language_model import trained_weights
+from thresher.quiet import quiet_transformers
+from thresher.recording import hf_compat
+from thresher.recording.completion_recorder import CompletionRecorder
+from thresher.recording.run_folders import RunFolders
+from thresher.run.files import failed_to_write, unwritable
+from thresher.run.integrity import folder_problem
+from thresher.training.checkpoints import checkpoint_steps, save_weights
+from thresher.training.order import LengthGroupedOrder
+from thresher.training.recipe import steps_of, trains_in_bf16
+from thresher.training.record import Progress, progress_file
+from thresher.training.resume import Recorded, mark_complete, recorded_at, resume_point
+
+
+class _CompletionRows(Dataset[int]):
+    """A dataset of row numbers; the collator makes the batch of the rows."""
+
+    def __init__(self, tokens: Completions) -> None:
+        self.tokens = tokens
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, row: int) -> int:
+        return row
+
+
+class _CompletionTrainer(Trainer):
+    """Trainer with an order of rows that depends only on seed and epoch."""
+
+    def __init__(self, *args: Any, order: LengthGroupedOrder, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order = order
+
+    def get_train_dataloader(self) -> Any:
+        loader = DataLoader(
+            self.train_dataset,
+            batch_size=self.args.train_batch_size,
+            sampler=self.order,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+        return self.accelerator.prepare(loader)
+
+
+class _Checkpoints(TrainerCallback):
+    """Saves the weights that train at their steps, and Trainer's own state to resume from."""
+
+    def __init__(self, place: Callable[[int], Path], steps: list[int]) -> None:
+        self.place, self.steps = place, frozenset(steps)
+        self.recorded: Recorded = {"checkpoints": [], "evaluations": []}
+        self.rate = 0.0
+
+    def usable(self, recorded: Recorded) -> bool:
+        """Whether every checkpoint that was recorded is still there and undamaged."""
+        return not any(
+            folder_problem(self.place(step), "checkpoint.json") for step in recorded["checkpoints"]
+        )
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        # Read before the scheduler moves on: TracIn weighs a checkpoint by the learning rate of the step itself.
+        self.rate = float(given["optimizer"].param_groups[0]["lr"])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        step = state.global_step
+        if step in self.steps:
+            facts = {"step": step, "epoch": state.epoch or 0.0, "encoder_lr": self.rate, "head_lr": self.rate}
+            save_weights(self.place(step), trained_weights(given["model"]), facts)
+            self.recorded["checkpoints"].append(step)
+            control.should_save = step < state.max_steps
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> None:
+        mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
+
+
+def fit_completions(
+    model: Any,
+    tokens: Completions,
+    config: TrainConfig,
+    generate: GenerateConfig,
+    seed: int,
+    folder: Path,
+    record: tuple[Path, Callable[[int], Path]] | None = None,
+) -> int:
+    """Fine-tune `model` in place on the completion tokens, those weights that require gradients; returns the number of steps.
+
+        loss = sum of -log p(token | tokens before) over the completion tokens of a batch / their number
+
+    With `record`, a run folder and the place of each checkpoint, what every row gives in the training is recorded there
+    (`thresher.recording`), weights are saved, and a killed training resumes from its last checkpoint.
+
+    Raises
+    ------
+    UserError
+        the disk is full or cannot be written.
+    """
+    total = steps_of(config, len(tokens))
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = [one for one in model.parameters() if one.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=generate.lr, weight_decay=config.weight_decay)
+    callbacks: list[TrainerCallback] = [Progress(progress_file(folder))]
+    point: str | None = None
+    if record:
+        saves = _Checkpoints(record[1], checkpoint_steps(config, total))
+        callbacks.append(saves)
+        point = resume_point(folder, saves.usable)
+        if point:
+            saves.recorded = recorded_at(Path(point))
+    try:
+        with quiet_transformers():
+            trainer = _CompletionTrainer(
+                model,
+                arguments(config, total, seed, folder),
+                order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
+                train_dataset=_CompletionRows(tokens),
+                data_collator=tokens.batch,
+                optimizers=(optimizer, None),
+                callbacks=callbacks,
+            )
+            trainer.remove_callback(PrinterCallback)
+            if record:
+                # What is recorded becomes signals in the measuring step, so there is nothing to finish here.
+                folders = RunFolders(record[0], lambda _: False, lambda _: None, lambda _: None)
+                CompletionRecorder(trainer, folders, 0, seed)
+            trainer.train(resume_from_checkpoint=point)
+            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    except (OSError, RuntimeError) as error:
+        if not failed_to_write(error):
+            raise
+        raise unwritable(folder, error) from error
+    return int(trainer.state.global_step)
+
+
+def arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> TrainingArguments:
+    """Trainer's arguments for a recipe of `total` steps."""
+    found = TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=config.batch_size,
+        max_steps=total,
+        seed=seed,
+        lr_scheduler_type=config.schedule,
+        warmup_steps=config.warmup,
+        bf16=trains_in_bf16(config),
+        use_cpu=not torch.accelerator.is_available(),
+        save_strategy="no",
+        logging_steps=max(1, total // 50),
+        report_to=list(config.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+    )
+    hf_compat.use_one_gpu(found)
+    return found

@@ -1,0 +1,192 @@
+"""`thresher run --task generate`: from a file of prompts and completions, or chats, to a pruned and proved one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+from command_line import Answer, Call
+
+from thresher.config import DataConfig, RunConfig
+from thresher.pipeline.hold_out import held_out_lines, without_held_out
+from thresher.rows import load_texts
+from tiny_language import language_model, pairs, tokenizer
+
+pytest.importorskip("peft")
+QUICK = ["--epochs", 2, "--batch-size", 8, "--threads", 1, "--workers", 1, "--seeds", 2, "--lora", 2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model, and rows of two sources: the completion is the first word of the prompt."""
+    found = tmp_path_factory.mktemp("generate")
+    language_model("qwen2").save_pretrained(found / "model")  # type: ignore[operator]
+    tokenizer().save_pretrained(found / "model")
+    prompts, _ = pairs(60)
+    rows = [
+        {"id": f"r{n}", "source": "ab"[n % 2], "prompt": prompt, "completion": prompt.split()[0], "more": n}
+        for n, prompt in enumerate(prompts)
+    ]
+    write(found / "train.jsonl", rows[:40])
+    write(found / "test.jsonl", rows[40:])
+    chats = [
+        {
+            "messages": [
+                {"role": "user", "content": row["prompt"]},
+                {"role": "assistant", "content": row["completion"]},
+            ]
+        }
+        for row in rows
+    ]
+    write(found / "chats.jsonl", chats)
+    return found
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def job(folder: Path, out: Path, *more: object) -> list[object]:
+    named = ["--id", "id", "--group", "source", "--test", folder / "test.jsonl", "--prune", 0.5]
+    return [
+        *("run", folder / "train.jsonl", "--task", "generate", "--model", folder / "model"),
+        *(*named, *QUICK, *more, "--out", out),
+    ]
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from thresher.cli import main
+
+    out = tmp_path_factory.mktemp("run") / "R"
+    with pytest.raises(SystemExit) as left:
+        main([str(one) for one in job(folder, out, "--json")])
+    assert not left.value.code
+    return out
+
+
+def test_the_kept_file_has_the_kept_rows_as_they_came(folder: Path, done: Path) -> None:
+    kept, dropped = ((done / f"{name}.jsonl").read_text().splitlines() for name in ("kept", "dropped"))
+    lines = (folder / "train.jsonl").read_text().splitlines()
+    assert len(kept) == 20 and sorted([*kept, *dropped]) == sorted(lines)
+    assert [line for line in lines if line in set(kept)] == kept
+
+
+def test_the_decision_is_the_same_everywhere(folder: Path, done: Path, call: Call) -> None:
+    answer: Answer = call(*job(folder, done, "--json"))
+    found = answer.json
+    entry = found["compare"]
+    assert set(entry["arms"]["full"]) == {"loss", "token_accuracy", "exact", "n_train"}
+    assert [entry["arms"][arm]["n_train"] for arm in ("full", "kept", "random")] == [40, 20, 20]
+    assert len(entry["arms"]["full"]["loss"]["values"]) == 2
+    assert set(entry["groups"]["source"]) == {"a", "b"}
+    sentence = found["decision"]["sentence"]
+    assert "the held-out loss changes by" in sentence and "accuracy" not in sentence
+    assert yaml.safe_load((done / "run.yaml").read_text())["decision"]["sentence"] == sentence
+    assert "already done" in answer.err and "compare: already done" in answer.err
+    page = (done / "report.html").read_text()
+    assert sentence.split(":")[0] in page and "Held-out loss by group" in page and "test accuracy" not in page
+
+
+def test_scores_of_completions(done: Path) -> None:
+    scores = pl.read_parquet(done / ".thresher/score/scores.parquet")
+    assert {"loss", "el2n", "forgetting", "entropy", "token_accuracy", "aum"} <= set(scores.columns)
+    assert np.isfinite(scores["loss"].to_numpy()).all()
+    suspects = pl.read_csv(done / "suspects.csv")
+    assert suspects.columns[:4] == ["rank", "id", "prompt", "completion"]
+
+
+def test_another_share_trains_the_new_arms_alone(folder: Path, done: Path, call: Call) -> None:
+    cells = set((done / ".thresher/cells").iterdir())
+    answer = call(*job(folder, done, "--prune", 0.25, "--json"))
+    assert answer.json["compare"]["arms"]["kept"]["n_train"] == 30
+    assert len(set((done / ".thresher/cells").iterdir()) - cells) == 4
+
+
+def test_chats_without_test_rows(folder: Path, tmp_path: Path, call: Call) -> None:
+    """Nothing is proved, which is said; the kept file has whole chats."""
+    given = ["run", folder / "chats.jsonl", "--messages", "messages", "--model", folder / "model"]
+    answer = call(*given, *QUICK, "--prune", 0.5, "--hold-out", 0, "--out", tmp_path / "R", "--json")
+    found = answer.json
+    assert found["decision"]["word"] == "not proved" and found["n_kept"] == 30
+    lines = (folder / "chats.jsonl").read_text().splitlines()
+    assert set((tmp_path / "R" / "kept.jsonl").read_text().splitlines()) <= set(lines)
+
+
+def test_without_test_rows_some_are_held_out(folder: Path) -> None:
+    """At most 500, and a fifth."""
+    rows = load_texts(folder / "train.jsonl")
+    config = RunConfig(data=DataConfig(train="train.jsonl", task="generate"))
+    train, held_out = without_held_out(None, rows, config)
+    assert held_out is not None and (len(train), len(held_out)) == (32, 8)
+    assert "equal prompts together" in held_out_lines(train, 0.5)[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--freeze"], "--freeze is for rows with labels"),
+        (["--runs", 2], "--runs is for rows with labels"),
+        (["--epochs", 0.5], "do not reach each of the 40 rows once"),
+        (["--max-length", 3], "raise --max-length"),
+        (["--set", "generate.targets=no_such"], "no_such"),
+        (["--model", "minilm"], "takes a causal language model"),
+        (["--messages", "m"], "no column 'm'"),
+        (["--completion", "answer"], "no column 'answer'"),
+    ],
+)
+def test_refusals_before_anything_is_written(
+    folder: Path, tmp_path: Path, call: Call, more: list[object], said: str
+) -> None:
+    answer = call(*job(folder, tmp_path / "R", *more))
+    assert answer.code == 2 and said in answer.err.splitlines()[-1]
+    assert not (tmp_path / "R" / "run.yaml").exists()
+
+
+def test_prompts_are_for_generation(folder: Path, tmp_path: Path, call: Call) -> None:
+    answer = call(
+        "run",
+        folder / "train.jsonl",
+        "--task",
+        "label",
+        "--prompt",
+        "prompt",
+        "--text",
+        "prompt",
+        "--label",
+        "source",
+        "--out",
+        tmp_path / "R",
+    )
+    assert answer.code == 2 and "add --task generate" in answer.err
+
+
+def test_scores_of_gradients_are_measured_at_the_checkpoints(
+    folder: Path, done: Path, tmp_path: Path, call: Call
+) -> None:
+    """On demand: VoG, GraNd and TracIn; the other scores are then measured there, too."""
+    shutil.copytree(done, tmp_path / "R")
+    signals = "measure.signals=gradient_gram,classifier_sq_norm,encoder_sq_norm"
+    assert call("measure", tmp_path / "R", "--set", signals).code == 0
+    assert call("score", tmp_path / "R").code == 0
+    scores = pl.read_parquet(tmp_path / "R/.thresher/score/scores.parquet")
+    assert {"vog", "grand", "tracin", "pvi", "ifd", "loss"} <= set(scores.columns)
+    recorded = pl.read_parquet(done / ".thresher/score/scores.parquet")
+    # The losses of the last checkpoint are the same in both.
+    np.testing.assert_allclose(scores["pvi"], recorded["pvi"], rtol=1e-4, atol=1e-4)
+    assert call("select", tmp_path / "R", "--by", "vog", "--prune", 0.5).code == 0
+
+
+def test_the_plan_counts_trainings_and_writes_nothing(folder: Path, tmp_path: Path, call: Call) -> None:
+    answer = call(*job(folder, tmp_path / "R", "--plan", "--json"))
+    stages = {one["name"]: one for one in answer.json["stages"]}
+    assert list(stages) == ["score", "proof"] and "LoRA adapters of rank 2" in stages["score"]["what"]
+    assert "2 trainings on all rows, on kept and on random ones" in stages["proof"]["what"]
+    assert answer.json["half_width"] == 0 and not (tmp_path / "R").exists()
+    budget = call(*job(folder, tmp_path / "R", "--plan", "--budget", "0.001s"))
+    assert budget.code == 2 and "too small for a proof" in budget.err
