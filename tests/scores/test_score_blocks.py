@@ -205,7 +205,7 @@ def test_memory_grows_by_columns_of_scores_and_not_by_signals(tmp_path, monkeypa
     for module in ("table", "trajectory"):
         monkeypatch.setattr(f"thresher.scores.{module}.BLOCK_ROWS", 1000)
     (few, of_few), (many, of_many) = (
-        held(many_rows(tmp_path / str(rows), rows), monkeypatch) for rows in (3_000, 9_000)
+        held(many_rows(tmp_path / str(rows), rows), monkeypatch) for rows in (9_000, 24_000)
     )
-    assert many - few < 150 * 6_000
+    assert many - few < 150 * 15_000
     assert of_few == of_many <= 3 * 1000

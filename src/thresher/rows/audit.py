@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import polars as pl
 
+from thresher.rows.ids import is_repeated
 from thresher.rows.normalise import SEPARATOR, compared, key_blocks, keys_of, normalised
 from thresher.rows.table import ID, Rows
 
@@ -103,7 +104,7 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
     hashes, blank = key_hashes(rows)
     empty = rows.table[ID].filter(blank)
     # Only rows whose hash occurs twice can have equal texts; the texts of these are compared.
-    often = hashes.is_duplicated().to_numpy()
+    often = is_repeated(hashes.to_numpy())
     keyed = pl.DataFrame(
         {
             "row": np.flatnonzero(often),

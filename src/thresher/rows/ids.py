@@ -57,16 +57,29 @@ def content_id_column(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -
 def _before(values: NDArray[np.uint64]) -> NDArray[np.uint32]:
     """How many rows before each row have its value, (N,)."""
     before = np.zeros(len(values), np.uint32)
+    rows = np.flatnonzero(is_repeated(values))
+    if len(rows):
+        _, place, count = np.unique(values[rows], return_inverse=True, return_counts=True)
+        order = np.argsort(place, kind="stable")
+        before[rows[order]] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return before
+
+
+def is_repeated(values: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which rows have a value that occurs more than once, (N,); with less memory than a hash table takes.
+
+    >>> is_repeated(np.array([4, 1, 4], np.uint64)).tolist()
+    [True, False, True]
+    """
     ordered = np.sort(values)
     repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
-    if len(repeated):
-        places = np.minimum(np.searchsorted(repeated, values), len(repeated) - 1)
-        rows = np.flatnonzero(repeated[places] == values)
-        order = np.argsort(places[rows], kind="stable")
-        count = np.bincount(places[rows])
-        before[rows[order]] = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return before
+    found = np.zeros(len(values), np.bool_)
+    for start in range(0, len(values) if len(repeated) else 0, NAMED_ROWS):
+        block = values[start : start + NAMED_ROWS]
+        place = np.minimum(np.searchsorted(repeated, block), len(repeated) - 1)
+        found[start : start + NAMED_ROWS] = repeated[place] == block
+    return found
 
 
 def _names(values: NDArray[np.uint64], before: NDArray[np.uint32]) -> pl.Series:
