@@ -47,6 +47,7 @@ bench: $(installed)
 # Self-influence beside other libraries, which have an environment of their own.
 bench-peers: .bench-venv/.installed
 	$(quietly) .bench-venv/bin/python -m research.benchmarks.peers
+	$(quietly) .bench-venv/bin/python -m research.benchmarks.completions
 
 venv: $(installed)
 

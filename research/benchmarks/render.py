@@ -125,8 +125,43 @@ def selection(figures: Figures) -> str:
     return table(["selection", "seconds", "peak, GiB", "rows kept"], lines)
 
 
+def completions(figures: Figures) -> str:
+    """Rows per second of measuring completions, by thresher and by others, and how near the adapters' norms are to autograd's."""
+    names = {
+        "all": "thresher, all signals",
+        "plain": "plain loop, all signals",
+        "adapters": "thresher, adapters",
+        "dattri-llm": "dattri-llm, adapters",
+        "bergson": "bergson, adapters",
+    }
+    head = [
+        "model",
+        *names.values(),
+        "all / plain, ≥ 2",
+        "adapters / fastest other, ≥ 2",
+        "largest difference",
+    ]
+    lines = []
+    for name, found in figures.items():
+        speed, differences = found["rows_per_second"], found["largest_relative_difference"]
+        over_plain = speed["all"] / speed["plain"]
+        others = [speed[one] for one in ("dattri-llm", "bergson") if one in speed]
+        over_others = speed["adapters"] / max(others) if others else None
+        lines.append(
+            [
+                name,
+                *(f"{speed[one]:.2f}" if one in speed else "" for one in names),
+                target(over_plain, over_plain >= 2),
+                "" if over_others is None else target(over_others, over_others >= 2),
+                f"{max(differences['all'], differences['adapters']):.1e}",
+            ]
+        )
+    return table(head, lines)
+
+
 # The tables of a benchmark, by their marks in the page.
 TABLES: dict[str, dict[str, Callable[[Figures], str]]] = {
+    "completions": {"completions": completions},
     "measuring": {"measuring": measuring, "profiles": profiles},
     "memory": {"memory": memory},
     "selection": {"selection": selection},

@@ -166,6 +166,19 @@ def test_prompts_are_for_generation(folder: Path, tmp_path: Path, call: Call) ->
     assert answer.code == 2 and "add --task generate" in answer.err
 
 
+def test_lost_records_are_made_again(folder: Path, done: Path, tmp_path: Path, call: Call) -> None:
+    """The training is repeated: the same scores come out."""
+    shutil.copytree(done, tmp_path / "R")
+    shutil.rmtree(tmp_path / "R/.thresher/recording")
+    assert "what the training recorded is gone" in call("measure", tmp_path / "R", "--force").err
+    answer = call(*job(folder, tmp_path / "R", "--prune", 0.5))
+    assert answer.code == 0 and "recording: missing; training it again" in answer.err
+    scores, former = (
+        pl.read_parquet(one / ".thresher/score/scores.parquet") for one in (tmp_path / "R", done)
+    )
+    assert scores.equals(former)
+
+
 def test_scores_of_gradients_are_measured_at_the_checkpoints(
     folder: Path, done: Path, tmp_path: Path, call: Call
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from datasets import Dataset
 
 from thresher.errors import UserError
 from thresher.rows import audit, audit_lines, load_texts, read_rows, save_rows, write_back
@@ -49,6 +50,16 @@ def test_messages(tmp_path: Path, as_text: bool) -> None:
     rows = load_texts(lines_of(tmp_path / "a.jsonl", [{"messages": chat}]), messages="messages")
     assert rows.table["prompt"][0] == "system: Be brief.\nuser: Capital of Peru?"
     assert rows.table["completion"][0] == "Lima"
+
+
+def test_prompts_and_completions_that_are_messages(tmp_path: Path) -> None:
+    """The conversational form of trl: the same rows as one list of messages."""
+    apart = load_texts(lines_of(tmp_path / "a.jsonl", [{"prompt": CHAT[:2], "completion": CHAT[2:]}]))
+    whole = load_texts(lines_of(tmp_path / "b.jsonl", [{"messages": CHAT}]), messages="messages")
+    assert apart.table.equals(whole.table)
+    frame = pl.DataFrame({"prompt": [CHAT[:2]], "completion": [CHAT[2:]]})
+    assert load_texts(frame).table.equals(whole.table)
+    assert load_texts(Dataset.from_polars(frame)).table.equals(whole.table)
 
 
 def test_kept_chats_are_written_as_they_came(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_values_have_the_annotated_type():
         ({"vug": {}}, f"unknown score 'vug'; known scores: {', '.join(scores())}; did you mean 'vog'?"),
         (
             {"vog": {"windo": "all"}},
-            "score 'vog' has no option 'windo'; it has form, window, reduce; did you mean 'window'?",
+            "score 'vog' has no option 'windo'; it has form, window, reduce, tokens; did you mean 'window'?",
         ),
         (
             {"vog": {"window": "sometime"}},

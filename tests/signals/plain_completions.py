@@ -75,7 +75,7 @@ def layers_of(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     stack = stack.h if hasattr(stack, "h") else stack.layers
     adapters = [parameter for name, parameter in named if "lora_" in name]
     return {
-        "classifier_sq_norm": [base.get_output_embeddings().weight],
+        "classifier_sq_norm": list(base.get_output_embeddings().parameters()),
         "adapter_sq_norm": adapters,
         "encoder_sq_norm": [] if adapters else list(stack[-1].parameters()),
     }

@@ -142,6 +142,15 @@ def begin(
             raise
 
 
+def records_problem(run: Run) -> str | None:
+    """What is wrong with the records of a language model's training."""
+    if run.manifest.task != "text":
+        return None
+    from thresher.training.language_runs import recording_problem
+
+    return recording_problem(run)
+
+
 def recipe(run: Run, _: Trainings) -> dict[str, str]:
     """The rows, the model and the recipe, as inputs of the step."""
     return {"key": run.manifest.key}
@@ -151,7 +160,7 @@ def recipe(run: Run, _: Trainings) -> dict[str, str]:
     "train",
     ignore=("proof_seeds",),
     inputs=recipe,
-    problem=lambda run, facts: trainings_problem(run),
+    problem=lambda run, facts: trainings_problem(run) or records_problem(run),
     own=True,
 )
 def train_models(run: Run, settings: Trainings) -> Facts:

@@ -14,7 +14,7 @@ from thresher.rows import validate
 from thresher.rows.ids import content_ids
 from thresher.rows.load import _check_names, _given_ids, _names, _places, _read
 from thresher.rows.read import memory
-from thresher.rows.read.sheet import Sheet
+from thresher.rows.read.sheet import Cells, Sheet
 from thresher.rows.table import ID, Rows, Source
 from thresher.rows.where import conditions, matching, refuse_mixed_splits
 from thresher.wording import shown
@@ -46,7 +46,7 @@ def load_texts(
     source
         as `load` takes it.
     prompt, completion
-        the names of the two columns; by default "prompt" and "completion".
+        the names of the two columns, by default "prompt" and "completion": texts, or lists of messages as trl takes them.
     messages
         instead, the name of a column of chat messages: lists of {"role", "content"}, also written as JSON. The last message is
         the completion, and must be the assistant's; those before it are the prompt.
@@ -91,7 +91,7 @@ def load_texts(
     refuse_empty(columns[texts[1]], place)
     columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
     if id is None:
-        own = [MESSAGES] if messages else list(texts)
+        own = [MESSAGES] if MESSAGES in columns else list(texts)
         kinds = pl.Series([TEXT] * len(columns[texts[0]]))
         ids = pl.Series(
             content_ids(zip(*(columns[column] for column in own), strict=True), kinds), dtype=pl.String
@@ -108,29 +108,37 @@ def load_texts(
 
 
 def columns_of(sheets: list[Sheet], given: tuple[str, ...], messages: str | None) -> dict[str, pl.Series]:
-    """The columns of texts: prompt and completion, and of chats the messages as JSON."""
-    if messages is None:
+    """The columns of texts: prompt and completion, and of chats the messages as JSON.
+
+    A prompt and a completion may also be lists of messages, as trl takes them: together they are a chat.
+    """
+    if messages is None and not any(map(in_messages, (sheet.columns[given[0]] for sheet in sheets))):
         return {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in given}
-    chats = [
-        chat_of(value, sheet.place(row), messages)
-        for sheet in sheets
-        for row, value in enumerate(sheet.columns[messages])
-    ]
+    names = NAMES if messages else given
+    chats = []
+    for sheet in sheets:
+        for row, values in enumerate(zip(*(sheet.columns[column] for column in given), strict=True)):
+            place = sheet.place(row)
+            turns = [
+                turn
+                for value, column in zip(values, given, strict=True)
+                for turn in turns_of(value, place, column)
+            ]
+            chats.append(chat_of(turns, place, " + ".join(given)))
     return {
-        "prompt": pl.Series([as_prompt(chat[:-1]) for chat in chats], dtype=pl.String),
-        "completion": pl.Series([chat[-1]["content"] for chat in chats], dtype=pl.String),
+        names[0]: pl.Series([as_prompt(chat[:-1]) for chat in chats], dtype=pl.String),
+        names[1]: pl.Series([chat[-1]["content"] for chat in chats], dtype=pl.String),
         MESSAGES: pl.Series([json.dumps(chat, ensure_ascii=False) for chat in chats], dtype=pl.String),
     }
 
 
-def chat_of(value: Any, place: str, column: str) -> list[dict[str, str]]:
-    """The messages of one row.
+def in_messages(values: Cells) -> bool:
+    """Whether a column of prompts has lists of messages, and not texts."""
+    return any(isinstance(value, list | tuple | np.ndarray) for value in values)
 
-    Raises UserError: they are no list of roles and contents, or the last is not the assistant's.
 
-    >>> chat_of([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], "line 1", "messages")[-1]
-    {'role': 'assistant', 'content': 'Hello'}
-    """
+def turns_of(value: Any, place: str, column: str) -> list[Any]:
+    """The messages of a cell, which may be written as JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -138,7 +146,17 @@ def chat_of(value: Any, place: str, column: str) -> list[dict[str, str]]:
             raise UserError(
                 f"{place}: column '{shown(column)}' is text and no JSON ({shown(error)})"
             ) from error
-    turns = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else []
+
+
+def chat_of(turns: list[Any], place: str, column: str) -> list[dict[str, str]]:
+    """The messages of one row.
+
+    Raises UserError: one has no role or no text, or the last is not the assistant's.
+
+    >>> chat_of([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}], "line 1", "messages")[-1]
+    {'role': 'assistant', 'content': 'Hello'}
+    """
     for turn in turns:
         if not isinstance(turn, Mapping) or not isinstance(turn.get("role"), str):
             raise UserError(

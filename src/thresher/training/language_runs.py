@@ -14,6 +14,7 @@ from thresher.execution.local import counts_followed
 from thresher.models.completions import Completions, template_of, tokenise_completions
 from thresher.models.language_model import adapted, load_language_model, longest
 from thresher.progress import say, track
+from thresher.recording import store
 from thresher.rows import Rows, read_rows
 from thresher.run import FIRST, Run
 from thresher.run.integrity import read_json
@@ -98,6 +99,10 @@ def train_language_model(run: Run) -> dict[str, Any]:
 
     config = run.config.train
     remove_damaged(run)
+    if problem := recording_problem(run):
+        say(f"{problem}; training it again")
+        done_file(run, FIRST).unlink(missing_ok=True)
+        shutil.rmtree(run.progress(FIRST.name), ignore_errors=True)
     if not finished(run, FIRST):
         total = steps_of(config, run.manifest.n_rows)
         file = progress_file(run.progress(FIRST.name))
@@ -112,6 +117,17 @@ def train_language_model(run: Run) -> dict[str, Any]:
         "bf16": trains_in_bf16(config),
         "processes": 1,
     }
+
+
+def recording_problem(run: Run) -> str | None:
+    """What is wrong with what the finished training of a language model recorded; None if nothing is, or it is not finished."""
+    if run.manifest.task != "text" or not finished(run, FIRST):
+        return None
+    try:
+        store.scan_records(run.recording)
+    except (UserError, OSError):
+        return f"{run.recording}: missing"
+    return None
 
 
 def language_job(run: Run) -> None:

@@ -26,6 +26,9 @@ from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, progress_file
 from thresher.training.resume import Recorded, mark_complete, recorded_at, resume_point
 
+# Logits that a training step holds at a time: 1 GB in float32, of which the loss makes some copies.
+LOGITS = 2**28
+
 
 class _CompletionRows(Dataset[int]):
     """A dataset of row numbers; the collator makes the batch of the rows."""
@@ -131,7 +134,7 @@ def fit_completions(
         with quiet_transformers():
             trainer = _CompletionTrainer(
                 model,
-                arguments(config, total, seed, folder),
+                arguments(config, total, seed, folder, rows_at_a_time(model, tokens, config.batch_size)),
                 order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
                 train_dataset=_CompletionRows(tokens),
                 data_collator=tokens.batch,
@@ -152,11 +155,19 @@ def fit_completions(
     return int(trainer.state.global_step)
 
 
-def arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> TrainingArguments:
-    """Trainer's arguments for a recipe of `total` steps."""
+def rows_at_a_time(model: Any, tokens: Completions, batch_size: int) -> int:
+    """Rows of a batch that go through the model together, so that the logits of a vocabulary fit: a divisor of the batch size."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    fit = max(1, LOGITS // (int(tokens.lengths.max()) * vocabulary))
+    return max(rows for rows in range(1, batch_size + 1) if batch_size % rows == 0 and rows <= fit)
+
+
+def arguments(config: TrainConfig, total: int, seed: int, folder: Path, rows: int) -> TrainingArguments:
+    """Trainer's arguments for a recipe of `total` steps, with `rows` of a batch at a time."""
     found = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size,
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=config.batch_size // rows,
         max_steps=total,
         seed=seed,
         lr_scheduler_type=config.schedule,

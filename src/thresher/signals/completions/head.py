@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from thresher.recording.completion_tokens import values_of
 from thresher.signals.completions.model import LanguageModel
@@ -22,7 +23,7 @@ class FromHead:
 
     `values`: by name, (n,), as `recording.completion_tokens.values_of`. `true_logit` (n, H): the gradient of each token's own
     logit by its hidden state; `loss` (n, H): that of its loss. `sq_norm` (B,): |d (sum of a row's token losses) / dW|^2 of the
-    head's weight W, in float64. None where it was not asked for.
+    head's weight W, and of its bias if it has one, in float64. None where it was not asked for.
     """
 
     values: dict[str, Tensor]
@@ -44,7 +45,7 @@ def from_head(
     """Read the hidden states (n, H) of completion tokens `labels` (n,), of which each row has `number`.
 
     The squared norm is by the ghost identity: the sum over tokens t, s of a row of (h_t . h_s)(e_t . e_s), with h the hidden
-    state and e = softmax - onehot: two T x T matrices instead of one of the size of W.
+    state (and a 1 for the bias) and e = softmax - onehot: two T x T matrices instead of one of the size of W.
     """
     hidden = hidden.detach()
     out = FromHead(
@@ -54,6 +55,7 @@ def from_head(
         torch.zeros(len(number), dtype=torch.float64, device=hidden.device) if sq_norm else None,
     )
     parts: list[dict[str, Tensor]] = []
+    given = pad(hidden, (0, 1), value=1.0) if getattr(model.head, "bias", None) is not None else hidden
     size = max(1, HELD.get(hidden.device.type, ON_A_GPU) // model.vocabulary)
     for rows, spans in groups(number, size):
         error = None
@@ -66,10 +68,10 @@ def from_head(
             assert error is not None
             ends = torch.tensor([0, *number[rows]]).cumsum(0).tolist()
             for row, start, end in zip(range(len(number))[rows], ends[:-1], ends[1:], strict=True):
-                h = hidden[spans[0]][start:end]
+                h = given[spans[0]][start:end]
                 out.sq_norm[row] = _products(error[start:end], h, error[start:end], h)
         else:
-            out.sq_norm[rows.start] = _long_row(model, hidden, labels, spans)
+            out.sq_norm[rows.start] = _long_row(model, hidden, given, labels, spans)
     out.values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return out
 
@@ -148,8 +150,10 @@ def _products(error: Tensor, hidden: Tensor, other_error: Tensor, other_hidden: 
     return ((error @ other_error.T).double() * (h @ other.T).double()).sum()
 
 
-def _long_row(model: LanguageModel, hidden: Tensor, labels: Tensor, spans: list[slice]) -> Tensor:
-    """|d (sum of token losses) / dW|^2 of a row whose logits are not held at once: of each pair of its spans."""
+def _long_row(
+    model: LanguageModel, hidden: Tensor, given: Tensor, labels: Tensor, spans: list[slice]
+) -> Tensor:
+    """The squared norm of a row whose logits are not held at once: of each pair of its spans."""
 
     def error(span: slice) -> Tensor:
         return softmax_minus_onehot(model.logits(hidden[span]), labels[span])
@@ -158,7 +162,7 @@ def _long_row(model: LanguageModel, hidden: Tensor, labels: Tensor, spans: list[
     with torch.no_grad():
         for i, first in enumerate(spans):
             ours = error(first)
-            total += _products(ours, hidden[first], ours, hidden[first])
+            total += _products(ours, given[first], ours, given[first])
             for second in spans[i + 1 :]:
-                total += 2 * _products(ours, hidden[first], error(second), hidden[second])
+                total += 2 * _products(ours, given[first], error(second), given[second])
     return total
