@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from thresher.config import ScoreConfig
 from thresher.errors import UserError
+from thresher.pipeline.follow import Follower
 from thresher.progress import say
 from thresher.rows import check_rows
-from thresher.run import Run, parquet
-from thresher.run.integrity import MADE_OF, read_table, write_table
+from thresher.run import Run
+from thresher.run.files import unwritable
+from thresher.run.integrity import MADE_OF, read_table, write_blocks
 from thresher.run.lock import lock
 from thresher.run.run import command
 from thresher.run.steps import Facts, step
@@ -84,20 +90,23 @@ def refuse_epochs(settings: ScoreConfig, last: float) -> None:
 )
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
-    from thresher.scores import score_runs, scores, stability
+    from thresher.pipeline.part_source import PartSource
+    from thresher.scores import check_options, scores
+    from thresher.scores.compute import score_sources
     from thresher.scores.registry import OF_TEXTS
-    from thresher.signals.measure import read_signals
+    from thresher.scores.stability import agreement
+    from thresher.scores.store import Store
+    from thresher.scores.table import BLOCK_ROWS, report
 
-    options = {name: dict(values) for name, values in settings.options.items()}
-    runs = [read_signals(run, training) for training in run.measured()]
-    table, about = score_runs(runs, options)
-    if len(runs) > 1:
-        about["stability"] = stability(runs, options)
-    groups = [name for name in run.config.data.groups if name not in table.columns]
-    rows = parquet.read(run.rows_file, columns=["id", *groups])
-    table = table.join(rows, on="id", how="left", maintain_order="left")
-    table = table.with_columns(class_names(table["label"], run.manifest.classes))
-    write_table(run.scores_file, table, {MADE_OF: run.require("measure").key.encode()})
+    options = check_options({name: dict(values) for name, values in settings.options.items()})
+    runs = [PartSource(run, training) for training in run.measured()]
+    with columns_folder(run) as folder:
+        scored = score_sources(runs, options, Store(folder), BLOCK_ROWS, every_run=len(runs) > 1)
+        about = report(scored)
+        if len(runs) > 1:
+            about["stability"] = agreement(scored.found, runs[0].schema)
+        made_of = {MADE_OF: run.require("measure").key.encode()}
+        write_blocks(run.scores_file, with_groups(run, scored.blocks(), scored.columns), made_of)
     if run.manifest.task != "text":
         # A classifier has no completions, which nobody misses.
         known = scores()
@@ -108,6 +117,35 @@ def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     if about["skipped"]:
         say(f"score: left out: {left_out(about['skipped'])}")
     return dict(about)
+
+
+@contextmanager
+def columns_folder(run: Run) -> Iterator[Path]:
+    """A temporary folder for columns of scores, in the run folder: the disk of the table of scores has room for them.
+
+    Raises
+    ------
+    UserError
+        the disk is full.
+    """
+    folder = run.step_folder("score") / f".columns.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+    except OSError as error:
+        raise unwritable(folder.parent, error) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def with_groups(run: Run, blocks: Iterable[pl.DataFrame], columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """The table of scores with the names of the classes and the group columns of the rows."""
+    groups = [name for name in run.config.data.groups if name not in columns]
+    rows = Follower([run.rows_file], groups)
+    for block in blocks:
+        beside = rows.at(block["id"]) if groups else pl.DataFrame()
+        named = class_names(block["label"], run.manifest.classes)
+        yield block.with_columns(named, *beside.get_columns())
 
 
 def report_outdated(run: Run) -> None:

@@ -53,7 +53,7 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
     UserError
         an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there are not.
     """
-    columns = [*run.scores().columns, run.config.data.label]
+    columns = [*run.score_columns(), run.config.data.label]
     try:
         names, hard = columns_for(settings, columns[:-1])
     except UserError as error:
@@ -93,19 +93,20 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     from thresher.selection.request import target
 
     assert settings.prune != "auto"
-    scores = run.scores()
+    scores = run.scan_scores()
     names, hard, request = selectable(run, settings)
     by = "+".join(names)
     name = name_of(by, settings)
     # A whole run keeps all rows where no share holds.
-    selection = choose(scores, by=names, hard=hard, **request) if settings.prune else all_rows(scores)
+    read = scores.select(list(dict.fromkeys(["id", "label", *names]))).collect()
+    selection = choose(scores, by=names, hard=hard, **request) if settings.prune else all_rows(read)
     if not settings.prune:
         bare = selection["kept"]
-    elif settings.floor and target(len(scores), settings.prune):
+    elif settings.floor and target(read.height, settings.prune):
         bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
     else:
         bare = selection["kept"] & (settings.floor == 0)
-    warn_of_floor(scores["label"], bare, settings.prune, settings.floor)
+    warn_of_floor(read["label"], bare, settings.prune, settings.floor)
     rows = read_rows(run.rows_file)
     aligned = rows.table.select("id").join(selection, on="id", how="left", maintain_order="left")
     path = run.selection_file(name)
@@ -142,8 +143,8 @@ def select(run: Run, settings: SelectConfig) -> Facts:
         else ""
     )
     say(f"select: {n_kept:,} of {len(rows):,} rows kept {how}{more}")
-    if len(scores) >= 10 and find(settings.strategy).reads_score:
-        tenths = kept_by_tenth(scores[names[0]], selection["kept"], hard[0])
+    if read.height >= 10 and find(settings.strategy).reads_score:
+        tenths = kept_by_tenth(read[names[0]], selection["kept"], hard[0])
         say(
             f"select: share kept of each tenth by {names[0]}, hardest first: {' '.join(f'{one:.0%}' for one in tenths)}"
         )

@@ -7,7 +7,8 @@ from typing import NotRequired, TypedDict
 import numpy as np
 import polars as pl
 
-from thresher.rows.normalise import SEPARATOR, normalised, text_keys
+from thresher.rows.ids import is_repeated
+from thresher.rows.normalise import SEPARATOR, compared, key_blocks, keys_of, normalised
 from thresher.rows.table import ID, Rows
 
 EXAMPLES = 5
@@ -100,15 +101,17 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
         from thresher.rows.audit_texts import audit_texts
 
         return audit_texts(rows, test)
+    hashes, blank = key_hashes(rows)
+    empty = rows.table[ID].filter(blank)
+    # Only rows whose hash occurs twice can have equal texts; the texts of these are compared.
+    often = is_repeated(hashes.to_numpy())
     keyed = pl.DataFrame(
         {
-            "row": np.arange(len(rows)),
-            "key": pl.Series(text_keys(rows), dtype=pl.String),
-            "label": rows.table[rows.label],
+            "row": np.flatnonzero(often),
+            "key": keys_of(rows, often),
+            "label": rows.table[rows.label].filter(pl.Series(often)),
         }
     )
-    # If one text of a pair is empty, its key begins or ends with the separator.
-    empty = rows.table[ID].filter(keyed["key"].str.contains(f"^$|^{SEPARATOR}|{SEPARATOR}$"))
     classes = _counts(rows.table[rows.label])
     return {
         "n": len(rows),
@@ -123,7 +126,7 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
         "unlabelled": {
             name: classes[name] for name in rows.classes if name in classes and _is_no_label(name)
         },
-        "overlap": None if test is None else _overlap(keyed["key"], rows, test),
+        "overlap": None if test is None else _overlap(hashes, rows, test),
         "test": None if test is None else _test(rows, test),
     }
 
@@ -198,10 +201,24 @@ def _examples(groups: pl.Series, rows: Rows) -> list[Example]:
     ]
 
 
-def _overlap(keys: pl.Series, rows: Rows, test: Rows) -> Overlap:
-    test_keys = pl.Series(text_keys(test), dtype=pl.String)
-    in_train = test.table[ID].filter(test_keys.is_in(keys.unique().implode()))
-    in_test = rows.table[ID].filter(keys.is_in(test_keys.unique().implode()))
+def key_hashes(rows: Rows) -> tuple[pl.Series, pl.Series]:
+    """A hash of the normalised text of every row, and whether it is empty, or one of a pair is."""
+    hashes, blank = [], []
+    for keys in key_blocks(compared(rows)):
+        hashes.append(keys.hash())
+        # If one text of a pair is empty, its key begins or ends with the separator.
+        blank.append(keys.str.contains(f"^$|^{SEPARATOR}|{SEPARATOR}$"))
+    return pl.concat([pl.Series(dtype=pl.UInt64), *hashes]), pl.concat([pl.Series(dtype=pl.Boolean), *blank])
+
+
+def _overlap(hashes: pl.Series, rows: Rows, test: Rows) -> Overlap:
+    test_hashes = key_hashes(test)[0]
+    # Rows whose hash occurs in the other set; the texts of these are compared.
+    of_train = hashes.is_in(test_hashes.unique().implode()).to_numpy()
+    of_test = test_hashes.is_in(hashes.filter(pl.Series(of_train)).unique().implode()).to_numpy()
+    keys, test_keys = keys_of(rows, of_train), keys_of(test, of_test)
+    in_train = test.table[ID].filter(pl.Series(of_test)).filter(test_keys.is_in(keys.unique().implode()))
+    in_test = rows.table[ID].filter(pl.Series(of_train)).filter(keys.is_in(test_keys.unique().implode()))
     return {
         "test_rows_in_train": len(in_train),
         "train_rows_in_test": len(in_test),

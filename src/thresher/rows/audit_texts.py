@@ -15,9 +15,10 @@ from thresher.rows.audit import (
     _counts,
     _duplicates,
     _overlap,
+    key_hashes,
 )
 from thresher.rows.audit_lines import _count, _quoted
-from thresher.rows.normalise import text_keys
+from thresher.rows.normalise import keys_of
 from thresher.rows.table import ID, Rows
 from thresher.wording import listed, shown
 
@@ -37,7 +38,7 @@ def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
     keyed = pl.DataFrame(
         {
             "row": np.arange(len(rows)),
-            "key": pl.Series(text_keys(rows), dtype=pl.String),
+            "key": keys_of(rows),
             "label": rows.table[completion].str.strip_chars(),
         }
     )
@@ -55,7 +56,7 @@ def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
         "singletons": [],
         "alike": [],
         "unlabelled": {},
-        "overlap": None if test is None else _overlap(keyed["key"], rows, test),
+        "overlap": None if test is None else _overlap(key_hashes(rows)[0], rows, test),
         "test": None
         if test is None
         else {"n": len(test), "classes": {rows.classes[0]: len(test)}, "absent": []},

@@ -16,13 +16,14 @@ from thresher.errors import UserError
 from thresher.rows import validate
 from thresher.rows.classes import Places, classes_of, given_classes, labels_of, with_known_labels
 from thresher.rows.find import expanded, find, names_of
-from thresher.rows.ids import content_ids
-from thresher.rows.origin import dataset_parts, part_of
+from thresher.rows.ids import content_id_column
+from thresher.rows.origin import bytes_digest, dataset_parts
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
-from thresher.rows.read.raw import content
+from thresher.rows.read.raw import Lines, content, is_plain
 from thresher.rows.read.sheet import Sheet
-from thresher.rows.table import ID, Rows, Source
+from thresher.rows.table import ID, Part, Rows, Source
 from thresher.rows.where import conditions, matching, refuse_mixed_splits
+from thresher.run.files import file_digest
 from thresher.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -124,8 +125,7 @@ def load(
     else:
         known = given_classes(columns[label], classes, origin.name, place)
     if given is None:
-        made = content_ids(zip(*(columns[column] for column in texts), strict=True), columns[label])
-        given = pl.Series(made, dtype=pl.String)
+        given = content_id_column(zip(*(columns[column] for column in texts), strict=True), columns[label])
     if origin.format == "frame":
         origin = Source("frame", memory=memory.as_arrow(origin.memory))
     if not selected.all():
@@ -223,10 +223,22 @@ def _read_path(source: str | Path, wanted: list[str]) -> tuple[list[Sheet], Sour
     form, paths, sharded = find(source)
     sheets, parts = [], []
     for path, name in zip(paths, names_of([path.absolute() for path in paths]), strict=True):
-        raw, shown_path = path.read_bytes(), shown(path, 1000)
-        sheets.append(_READERS[form](content(raw, shown_path), shown_path, wanted))
-        parts.append(part_of(path, name, raw, len(sheets[-1])))
+        sheet, size, digest = _read_file(form, path, wanted)
+        sheets.append(sheet)
+        parts.append(Part(str(path.absolute()), name, size, digest, len(sheet)))
     return sheets, Source(form, str(source), sharded, tuple(parts))
+
+
+def _read_file(form: str, path: Path, wanted: list[str]) -> tuple[Sheet, int, str]:
+    """The wanted columns of a file, its size and the digest of its bytes; JSON lines and Parquet are not read as a whole."""
+    name = shown(path, 1000)
+    if form == "jsonl" and (lines := Lines.of(path, name)) is not None:
+        with lines:
+            return json_lines.read_lines(lines, name, wanted), lines.size, lines.digest
+    if form == "parquet" and is_plain(path):
+        return arrow.read_parquet_file(path, name, wanted), path.stat().st_size, file_digest(path)
+    raw = path.read_bytes()
+    return _READERS[form](content(raw, name), name, wanted), len(raw), bytes_digest(raw)
 
 
 def _places(sheets: list[Sheet]) -> Places:
@@ -244,11 +256,10 @@ def _given_ids(sheets: list[Sheet], column: str, place: Places) -> pl.Series:
     """The ids of all sheets; duplicates are refused."""
     ids = pl.concat([validate.given_ids(sheet, column) for sheet in sheets])
     if ids.n_unique() < len(ids):
-        first: dict[str, int] = {}
-        for row, one in enumerate(ids):
-            if first.setdefault(one, row) != row:
-                raise UserError(
-                    f"{place(row)}: duplicate id '{shown(one)}' (first at {place(first[one])}); make the ids unique, or"
-                    " leave out --id"
-                )
+        row = (~ids.is_first_distinct()).arg_max() or 0
+        one = ids[row]
+        raise UserError(
+            f"{place(row)}: duplicate id '{shown(one)}' (first at {place((ids == one).arg_max() or 0)}); make the ids unique, or"
+            " leave out --id"
+        )
     return ids

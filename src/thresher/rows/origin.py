@@ -13,7 +13,12 @@ from thresher.run.files import digest, file_digest
 
 def part_of(path: Path, name: str, raw: bytes, rows: int) -> Part:
     """The record of one source file with content `raw`."""
-    return Part(str(path.absolute()), name, len(raw), hashlib.blake2b(raw, digest_size=12).hexdigest(), rows)
+    return Part(str(path.absolute()), name, len(raw), bytes_digest(raw), rows)
+
+
+def bytes_digest(raw: bytes) -> str:
+    """The digest of the bytes of a file, as `file_digest` makes it."""
+    return hashlib.blake2b(raw, digest_size=12).hexdigest()
 
 
 def dataset_parts(folder: Path, rows: int) -> tuple[Part, ...]:

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.row_hash import purpose_hashes, uniform
-from thresher.rows.normalise import SEPARATOR, text_keys
+from thresher.rows.normalise import SEPARATOR, keys_of, text_keys
 from thresher.rows.table import HeldOut, Rows, Source
 
 # A class with fewer different texts stays in the training rows.
@@ -35,11 +35,10 @@ def hold_out(rows: Rows, share: float, seed: int = 0) -> tuple[Rows, Rows]:
     >>> len(train), len(held_out), set(train.table["text"]) & set(held_out.table["text"])
     (16, 4, set())
     """
-    texts = text_keys(rows)
     lines = rows.table.select(
         label=pl.col(rows.label),
         cell=pl.concat_str(rows.groups, separator=SEPARATOR) if rows.groups else pl.lit(""),
-        text=pl.Series(texts, dtype=pl.String),
+        text=keys_of(rows),
     )
     units = (
         lines.group_by("text")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -17,7 +18,7 @@ from thresher.rows.origin import dataset_parts, part_of
 from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import HeldOut, Part, Rows, Source, Task
 from thresher.run.files import write, write_folder
-from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_table
+from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_blocks
 
 _KEY = b"thresher.rows"
 _SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` have
@@ -93,11 +94,16 @@ def save_rows(rows: Rows, path: str | Path) -> None:
             "share": held_out.share,
             "too_small": list(held_out.too_small),
         }
-    table = rows.table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    if rows.source.selected is not None:
-        table = table.append_column(_SELECTED, pa.array(rows.source.selected, pa.int64()))
-    # Small row groups: reading some of the rows decodes little more than those.
-    write_table(path, table, {_KEY: json.dumps(saved).encode(), ROWS_HASH: rows.hash().encode()}, GROUP_ROWS)
+    about = {_KEY: json.dumps(saved).encode(), ROWS_HASH: rows.hash().encode()}
+    write_blocks(path, _blocks(rows), about)
+
+
+def _blocks(rows: Rows) -> Iterator[pl.DataFrame]:
+    """The table to save. Small row groups: reading some of the rows decodes little more than those."""
+    table, selected = rows.table, rows.source.selected
+    if selected is not None:
+        table = table.with_columns(pl.Series(_SELECTED, selected, pl.Int64))
+    yield from table.iter_slices(GROUP_ROWS) if table.height else [table]
 
 
 def _save_memory(rows: Rows, path: Path) -> Source:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Cells, Sheet
+from thresher.rows.read.sheet import Sheet
 from thresher.wording import shown
 
 LabelKind = Literal["string", "integer", "boolean", "untyped"]  # untyped: from CSV or TSV
@@ -35,6 +35,8 @@ def texts(sheet: Sheet, column: str) -> pl.Series:
     Raises UserError: a missing text, or one that is not a string.
     """
     values = sheet.columns[column]
+    if isinstance(values, pl.Series):
+        return values.alias(column)
     if not set(map(type, values)) <= {str}:
         _reject_missing(sheet, column, "text")
         place, value = _first(sheet, column, lambda value: not isinstance(value, str))
@@ -50,7 +52,9 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
 
     Raises UserError: a missing or empty label, a decimal number, a list, or labels of mixed types.
     """
-    values = _whole_numbers(sheet.columns[column])
+    if isinstance(cells := sheet.columns[column], pl.Series):
+        return _named_labels(sheet, column, cells)
+    values = _whole_numbers(cells)
     kinds = {_LABELS.get(type(value)) for value in values}
     if None in kinds or len(kinds) > 1:
         _reject_missing(sheet, column, "label")
@@ -72,7 +76,18 @@ def labels(sheet: Sheet, column: str) -> tuple[pl.Series, LabelKind]:
     return _series(sheet, column, values), kind if sheet.typed else "untyped"
 
 
-def _whole_numbers(values: Cells) -> Cells:
+def _named_labels(sheet: Sheet, column: str, values: pl.Series) -> tuple[pl.Series, LabelKind]:
+    """`labels` of a column of strings."""
+    blank = [one for one in values.unique().to_list() if not one.strip()]
+    if blank:
+        empty = values.is_in(blank)
+        raise UserError(
+            f"{sheet.place(empty.arg_max() or 0)}: empty label (column '{shown(column)}'); {_drop(column, int(empty.sum()))}"
+        )
+    return values.alias(column), "string" if sheet.typed else "untyped"
+
+
+def _whole_numbers(values: list[Any]) -> list[Any]:
     """Decimal numbers as integers if all are whole: pandas stores integers with missing values as 1.0 and 0.0."""
     if {float} <= set(map(type, values)) <= {float, int} and all(
         float(value).is_integer() for value in values
@@ -100,6 +115,8 @@ def given_ids(sheet: Sheet, column: str) -> pl.Series:
     Raises UserError: a missing or empty id, or one that is neither a string nor an integer.
     """
     values = sheet.columns[column]
+    if isinstance(values, pl.Series) and not (values == "").any():
+        return values.alias(column)
     if not set(map(type, values)) <= {str, int}:
         _reject_missing(sheet, column, "id")
         place, value = _first(sheet, column, lambda value: type(value) not in (str, int))
@@ -120,6 +137,8 @@ def group(sheet: Sheet, column: str) -> pl.Series:
     Raises UserError: a list or an object.
     """
     values = sheet.columns[column]
+    if isinstance(values, pl.Series):
+        return values.alias(column)
     if not set(map(type, values)) <= {str}:
         if any(isinstance(value, (list, dict, tuple)) for value in values):
             place, value = _first(sheet, column, lambda value: isinstance(value, (list, dict, tuple)))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from thresher.arrow import filtered
 from thresher.errors import UserError
 from thresher.rows.origin import check_unchanged
 from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
-from thresher.rows.read.raw import COMPRESSED, compressed, content
+from thresher.rows.read.raw import COMPRESSED, compressed, content, is_plain
 from thresher.rows.read.sheet import Pieces
 from thresher.rows.table import ID, Part, Rows, Source
 from thresher.run.files import write, write_folder
@@ -186,7 +188,21 @@ def _write_shards(source: Source, mask: Mask, folder: Path) -> None:
 def _write_file(form: str, part: Part, mask: Mask, path: Path) -> None:
     if form == "parquet":
         arrow.write_parquet(Path(part.path), mask, path)
+    elif form == "jsonl" and is_plain(Path(part.path)):
+        _write_lines(Path(part.path), mask, path)
     else:
         raw = Path(part.path).read_bytes()
         pieces = _SPLITTERS[form](content(raw, part.path), part.path)
         path.write_bytes(compressed(pieces.pick(mask), like=raw))
+
+
+def _write_lines(source: Path, mask: Mask, path: Path) -> None:
+    """The kept lines of a file that is read line by line."""
+    with source.open("rb") as file, path.open("wb") as out:
+        start = file.read(len(codecs.BOM_UTF8))
+        if start == codecs.BOM_UTF8:
+            out.write(start)
+        else:
+            file.seek(0)
+        records = (line for line in file if json_lines.is_record(line))
+        out.writelines(compress(records, mask.tolist()))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -53,20 +54,53 @@ def write_table(
     ...     before, table_problem(path)
     (None, 'damaged (its checksum does not match its content)')
     """
-    arrow = table.to_arrow(compat_level=pl.CompatLevel.oldest()) if isinstance(table, pl.DataFrame) else table
-    # The checksum goes last, after the text of every other entry.
-    arrow = arrow.replace_schema_metadata({**(about or {}), KEY: MARK + BLANK})
+    arrow = _with_room(_arrow(table) if isinstance(table, pl.DataFrame) else table, about)
 
     def fill(temporary: Path) -> None:
         pq.write_table(arrow, temporary, compression="zstd", row_group_size=group_rows)
-        with temporary.open("r+b") as handle:
-            place = _checksum_offset(handle)
-            assert place is not None
-            checksum = _checksum(handle, place)
-            handle.seek(place)
-            handle.write(checksum)
+        _write_checksum(temporary)
 
     write(path, fill)
+
+
+def write_blocks(
+    path: Path, blocks: Iterable[pl.DataFrame], about: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Write a table that comes block by block, as `write_table` does; every block is a row group.
+
+    Raises
+    ------
+    UserError
+        as `write_table`.
+    """
+
+    def fill(temporary: Path) -> None:
+        tables = (_with_room(_arrow(block), about) for block in blocks)
+        first = next(tables)
+        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+            for table in chain([first], tables):
+                writer.write_table(table)
+        _write_checksum(temporary)
+
+    write(path, fill)
+
+
+def _arrow(table: pl.DataFrame) -> pa.Table:
+    return table.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _with_room(table: pa.Table, about: Mapping[bytes, bytes] | None) -> pa.Table:
+    """The table with its metadata and room for a checksum, which goes last, after the text of every other entry."""
+    return table.replace_schema_metadata({**(about or {}), KEY: MARK + BLANK})
+
+
+def _write_checksum(path: Path) -> None:
+    with path.open("r+b") as handle:
+        place = _checksum_offset(handle)
+        assert place is not None
+        checksum = _checksum(handle, place)
+        handle.seek(place)
+        handle.write(checksum)
 
 
 def table_problem(path: Path, *, sealed: bool = True) -> str | None:

@@ -121,15 +121,17 @@ class Run(Layout):
         UserError
             nothing was scored yet, or the file is damaged.
         """
+        return self.scan_scores().collect()
+
+    def scan_scores(self) -> pl.LazyFrame:
+        """The table of scores, of which only the columns that are collected are read; see `scores`."""
         self.require("score")
         self.check_scores()
-        return parquet.read(self.scores_file)
+        return parquet.scan(self.scores_file)
 
     def score_columns(self) -> list[str]:
         """The columns of the table of scores; see `scores`."""
-        self.require("score")
-        self.check_scores()
-        return list(parquet.scan(self.scores_file).collect_schema())
+        return list(self.scan_scores().collect_schema())
 
     def check_scores(self) -> None:
         """Refuse a table of scores that is missing, damaged or of other rows."""

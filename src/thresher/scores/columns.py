@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -98,6 +98,26 @@ def columns_of(
     names = [name.strip() for name in by.split(",")] if several else [by]
     found = [column(name, normalise, columns) for name in names]
     return [where for where, _ in found], [hard for _, hard in found]
+
+
+def needed_columns(by: Iterable[str], columns: Sequence[str]) -> list[str]:
+    """The columns that `hard_is_high` reads for these names, of a table that has `columns`.
+
+    Raises
+    ------
+    UserError
+        no such score or column.
+
+    >>> needed_columns(["vog", "pvi"], ["id", "label", "aum", "vog", "vog_class"])
+    ['vog', 'vog_class']
+    """
+    found: dict[str, None] = {}
+    for name in by:
+        score, _ = _score_of(name)
+        if score is None or score.name in columns:
+            found |= dict.fromkeys([score.name] if score else [])
+            found[column(name, "auto", columns)[0]] = None
+    return list(found)
 
 
 def hard_is_high(table: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.scores.columns import hard_is_high
 from thresher.scores.neighbours import Nearest, id_order, nearest, unit_vectors
+from thresher.scores.read import array
 from thresher.scores.registry import score
 
 Numbers = npt.NDArray[np.float64]
@@ -22,6 +23,8 @@ Numbers = npt.NDArray[np.float64]
     hard="high",
     runs="all",
     reads="scores",
+    made_of=lambda by, **_: (by,),
+    pairs="all",
     cost="another score and the encoder's features",
     source="Maharana, Yadav and Bansal, ICLR 2024 (arXiv 2310.07931), sections 3.1 to 3.3",
 )
@@ -64,8 +67,10 @@ def d2(
     """
     if neighbours < 1:
         raise UserError(f"score 'd2': option 'neighbours' is {neighbours}; it must be at least 1")
+    high = hard_is_high(table, by)
+    array(signals, "features")
     order = id_order(signals)
-    difficulty = hard_is_high(table, by)[order]
+    difficulty = high[order]
     span = difficulty.max(initial=0.0) - difficulty.min(initial=0.0)
     scaled = (difficulty - difficulty.min()) / span if span > 0 else np.ones(len(difficulty))
     near = nearest(unit_vectors(signals, order), neighbours)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.scores.neighbours import BLOCK, Vectors, check_pairs, id_order, unit_vectors
-from thresher.scores.read import labels
+from thresher.scores.read import array, labels
 from thresher.scores.registry import score
 
 
@@ -17,6 +17,7 @@ from thresher.scores.registry import score
     hard="low",
     runs=1,
     reads="rows",
+    pairs="class",
     cost="the encoder's features, no training",
     source="near-duplicate removal in embedding space: SemDeDup, Abbas et al. 2023 (arXiv 2303.09540), section 3",
 )
@@ -42,6 +43,7 @@ def duplicates(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, keep_one: bo
     >>> sorted(found.to_list())
     [-1.0, 0.0, 1.0]
     """
+    array(signals, "features")
     order = id_order(signals)
     vectors, label = unit_vectors(signals, order), labels(signals)[order]
     members = [np.flatnonzero(label == one) for one in np.unique(label)]

@@ -16,6 +16,8 @@ from thresher.scores.registry import score
     hard="high",
     runs="all",
     reads="scores",
+    columns=(),
+    made_of=lambda of: of,
     cost="what the scores that it is made of cost",
     source="ours: mean rank (Borda count) over scores",
 )
@@ -40,5 +42,7 @@ def ensemble(
     >>> ensemble(table, pl.DataFrame(), of=("el2n", "pvi")).to_list()
     [0.5, 1.0]
     """
-    ranks = [rankdata(hard_is_high(table, name)) / max(table.height, 1) for name in of]  # M of (N,)
-    return pl.Series("ensemble", np.mean(ranks, axis=0), dtype=pl.Float64)
+    total = np.zeros(table.height)
+    for name in of:
+        total += rankdata(hard_is_high(table, name)) / max(table.height, 1)
+    return pl.Series("ensemble", total / len(of), dtype=pl.Float64)

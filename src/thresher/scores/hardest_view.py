@@ -18,6 +18,8 @@ VIEWS = ("held_out_margin", "word_margin")
     hard="low",
     runs="all",
     reads="scores",
+    columns=("label",),
+    made_of=lambda skill: VIEWS,
     cost="what the held-out margin and the word margin cost",
     source="ours: research/study/fine-tuned.md; two views of a row as in Blum and Mitchell, COLT 1998",
 )
@@ -48,9 +50,9 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
     missing = [name for name in VIEWS if name not in table.columns]
     if missing:
         raise MissingSignal(f"it needs {' and '.join(missing)}")
-    margins = table.select(VIEWS).to_numpy()  # (N, V)
-    n = len(margins)
-    right, by_words = (margins > 0).mean(axis=0)
+    margins = [table[name].to_numpy() for name in VIEWS]  # V of (N,)
+    n = table.height
+    right, by_words = ((one > 0).mean() for one in margins)
     largest = np.bincount(labels(signals)).max() / n
     # A model below the largest class sets no bar for words: both sides of the second comparison are negative then.
     if by_words <= largest or by_words - largest < skill * (right - largest):
@@ -58,4 +60,4 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
             f"the words alone say too little: {by_words:.0%} of the labels, the model {right:.0%},"
             f" the largest class {largest:.0%}"
         )
-    return pl.Series("hardest_view", rankdata(margins, axis=0).min(axis=1) / n, dtype=pl.Float64)
+    return pl.Series("hardest_view", np.minimum(*map(rankdata, margins)) / n, dtype=pl.Float64)

@@ -33,8 +33,14 @@ def id_order(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
     >>> one["id"][id_order(one)].to_list() == other["id"][id_order(other)].to_list()
     True
     """
-    digests = [hashlib.blake2b(str(one).encode(), digest_size=16).hexdigest() for one in signals["id"]]
-    return np.argsort(np.array(digests, dtype="U32"), kind="stable").astype(np.int64)
+    digests = id_digests(signals["id"])
+    return np.lexsort((digests[:, 1], digests[:, 0])).astype(np.int64)
+
+
+def id_digests(ids: pl.Series) -> npt.NDArray[np.uint64]:
+    """The 16 bytes of BLAKE2b of every id, as two numbers that sort like them; (N, 2)."""
+    digests = (hashlib.blake2b(str(one).encode(), digest_size=16).digest() for one in ids)
+    return np.frombuffer(b"".join(digests), dtype=">u8").reshape(-1, 2).astype(np.uint64)
 
 
 def unit_vectors(signals: pl.DataFrame, order: npt.NDArray[np.int64]) -> Vectors:
@@ -49,9 +55,12 @@ def unit_vectors(signals: pl.DataFrame, order: npt.NDArray[np.int64]) -> Vectors
     >>> unit_vectors(signals, np.array([0])).tolist()
     [[0.6000000238418579, 0.800000011920929]]
     """
-    features = array(signals, "features")[order].astype(np.float64)  # (N, H)
-    length = np.sqrt(np.einsum("nh,nh->n", features, features))
-    scaled: Vectors = (features / np.where(length > 0, length, 1.0)[:, None]).astype(np.float32)
+    features = array(signals, "features")
+    scaled = np.empty(features.shape, dtype=np.float32)
+    for start in range(0, len(order), BLOCK):
+        block = features[order[start : start + BLOCK]].astype(np.float64)  # (B, H)
+        length = np.sqrt(np.einsum("nh,nh->n", block, block))
+        scaled[start : start + BLOCK] = block / np.where(length > 0, length, 1.0)[:, None]
     return scaled
 
 

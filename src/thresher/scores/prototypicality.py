@@ -45,13 +45,14 @@ def prototypicality(
     >>> prototypicality(pl.DataFrame(rows, schema_overrides=kind), pl.DataFrame()).to_list()
     [1.0, 1.0, 0.0]
     """
+    features = array(signals, "features")
     order = id_order(signals)
-    vectors = unit_vectors(signals, order) if metric == "cosine" else array(signals, "features")[order]
+    vectors, place = (unit_vectors(signals, order), None) if metric == "cosine" else (features, order)
     label = labels(signals)[order]
     values = np.empty(len(order))
     for one in np.unique(label):
         rows = np.flatnonzero(label == one)
-        own = vectors[rows].astype(np.float64)  # (n, H)
+        own = vectors[rows if place is None else place[rows]].astype(np.float64)  # (n, H)
         centre = own.mean(axis=0)  # (H,)
         if metric == "cosine":
             centre /= max(float(np.sqrt(centre @ centre)), np.finfo(np.float64).tiny)

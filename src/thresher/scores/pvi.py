@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from thresher.logits import log_probability
-from thresher.scores.read import MissingSignal, array, checkpoint_at, labels, without_logits
+from thresher.scores.read import LABEL_SHARE, MissingSignal, array, checkpoint_at, labels, without_logits
 from thresher.scores.registry import score
 
 BLOCK = 1 << 16
@@ -21,7 +21,6 @@ BLOCK = 1 << 16
     hard="low",
     runs="all",
     cost="one training run and one on empty input; steadier averaged over runs (the paper: 10 and 10)",
-    reads="rows",
     source="Ethayarajh, Choi and Swayamdipta, ICML 2022; Anand et al., EMNLP 2023, sections 2.1 and B.1",
 )
 def pvi(
@@ -72,7 +71,7 @@ def pvi(
     logits = array(signals, "logits")  # (N, C, K)
     at = checkpoint_at(checkpoints, checkpoint, epoch)
     informed = _log2_probability(logits[:, at], label)
-    uninformed = _null_of_model(signals, label) if null == "model" else _null_of_prior(label)
+    uninformed = _null_of_model(signals, label) if null == "model" else _null_of_prior(signals, label)
     return pl.Series("pvi", informed - uninformed, dtype=pl.Float64)
 
 
@@ -101,7 +100,9 @@ def _null_of_model(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.N
     return _log2_probability(array(signals, "null_logits"), label)
 
 
-def _null_of_prior(label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def _null_of_prior(signals: pl.DataFrame, label: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    if LABEL_SHARE in signals.columns:  # a block of rows, with the share of each one's class among all rows
+        return np.log2(array(signals, LABEL_SHARE))
     share: npt.NDArray[np.float64] = np.bincount(label)[label] / len(label)
     return np.log2(share)
 

@@ -10,6 +10,9 @@ import polars as pl
 
 from thresher.errors import UserError
 
+# A column that blocks of rows have beside the signals: the share of the rows, in the whole table, that have the row's label.
+LABEL_SHARE = "label_share"
+
 
 class MissingSignal(Exception):
     """A score cannot be computed from this signals table; the message says what is missing."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from thresher.registry import Entry, Registry, assigned
@@ -13,6 +15,8 @@ from thresher.registry import Entry, Registry, assigned
 ScoreFunction = Callable[..., pl.Series]
 SUFFIXES = ("class", "dataset", "rank")
 FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
+# Signals of the rows and the pretrained encoder, which do not depend on a training.
+OF_NO_RUN = frozenset({"id", "label", "features", "word_margin", "n_tokens", "truncated"})
 # Signals that rows have whose target is a text.
 OF_TEXTS = frozenset({"entropy", "accuracy", "n_completion", "loss_alone", "loss_prompted"})
 
@@ -30,6 +34,12 @@ class Score(Entry[ScoreFunction]):
     `normalise`: the form that selection uses by default; only scores with "rank" have a column of ranks. `reads`: "row" if
     the score of a row depends on that row alone, "rows" if it depends on other rows too, "scores" if it is computed from
     other scores. `cost`, `source`: sentences for people.
+
+    A score of single rows is computed block by block and gets every column; `features` only if it is in `needs`. The others
+    hold whole columns in memory: `columns` names those of the signals, by default `id`, `label` and `needs`. `made_of`: from
+    the options to the scores or columns that a score with `reads="scores"` reads; without it, it gets the whole table.
+    `pairs`: which pairs of rows it compares, "all" or those of a "class". `by_blocks`: `(source, *, options...)` to the
+    values, (N,), for a score of other rows that does without whole columns.
     """
 
     needs: tuple[str, ...]
@@ -39,6 +49,20 @@ class Score(Entry[ScoreFunction]):
     source: str
     normalise: Literal["class", "dataset", "rank", "raw"] = "raw"
     reads: Literal["row", "rows", "scores"] = "row"
+    columns: tuple[str, ...] | None = None
+    made_of: Callable[..., Iterable[str]] | None = None
+    pairs: Literal["all", "class"] | None = None
+    by_blocks: Callable[..., npt.NDArray[np.float64]] | None = None
+
+    @property
+    def whole_columns(self) -> tuple[str, ...]:
+        """The columns of the signals that a score of other rows gets."""
+        return ("id", "label", *self.needs) if self.columns is None else self.columns
+
+    @property
+    def of_no_run(self) -> bool:
+        """Whether it is the same whatever the training."""
+        return bool(self.needs) and OF_NO_RUN.issuperset(self.needs)
 
     def __post_init__(self) -> None:
         if self.name.endswith(FORMS) or self.name in ("id", "label"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,14 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from thresher.errors import UserError
-from thresher.scores.read import MissingSignal
-from thresher.scores.registry import Score, check_options, scores
-from thresher.scores.table import Options, Run, by_run, check_runs
+from thresher.scores.each_run import Found, check_rows, of_each_run
+from thresher.scores.registry import OF_NO_RUN, check_options, scores
+from thresher.scores.source import FrameSource
+from thresher.scores.store import Store
+from thresher.scores.table import BLOCK_ROWS, Options, Run
 
 Numbers = npt.NDArray[np.float64]
 LEVEL = 0.9
-# Signals of the rows and the pretrained encoder, which do not depend on a training.
-OF_NO_RUN = frozenset({"id", "label", "features", "word_margin", "n_tokens", "truncated"})
 
 
 def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, Any]:
@@ -56,20 +58,33 @@ def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, 
     {'forgetting': {'runs': 2, 'correlation': 0.5, 'low': 0.5, 'high': 0.5, 'runs_needed': 9}}
     """
     chosen = check_options(options)
-    check_runs(runs)
+    sources = [FrameSource(*run) for run in runs]
+    rows = check_rows(sources, BLOCK_ROWS)
     if len(runs) < 2:
         raise UserError("stability is between training runs, and there is one; train with --runs 2 or more")
+    entries = [entry for entry in scores().values() if entry.reads != "scores"]
+    with TemporaryDirectory() as folder:
+        found = of_each_run(sources, rows, entries, chosen, Store(Path(folder)), BLOCK_ROWS, every_run=True)
+        return agreement(found, sources[0].schema)
+
+
+def agreement(found: Found, columns: Container[str]) -> dict[str, Any]:
+    """`stability` of scores that were computed in every run; `columns` are those of the signals of run 0."""
     measured: dict[str, dict[str, Any]] = {}
     left_out: dict[str, str] = {}
     for name, entry in scores().items():
-        try:
-            reason, values = _by_run(entry, runs, chosen[name])
-        except MissingSignal:
+        if any(one not in columns for one in OF_NO_RUN.intersection(entry.needs)):
             continue
-        if reason:
-            left_out[name] = reason
-        else:
-            measured[name] = between(values)
+        if entry.reads == "scores":
+            left_out[name] = "made from other scores"
+        elif entry.of_no_run:
+            left_out[name] = "does not depend on a training"
+        elif runs := found.runs.get(name, []):
+            reason = _why_none(found, name, runs)
+            if reason is None:
+                measured[name] = between(np.stack([found.of_run(name, run) for run in runs]))
+            elif reason:
+                left_out[name] = reason
     return {"scores": measured, "left_out": left_out}
 
 
@@ -98,8 +113,10 @@ def rank_correlations(values: Numbers) -> Numbers:
     array([0.5])
     """
     rows = values.shape[1]
-    # Twice the centred ranks are whole numbers: up to 200,000 rows their sums are exact, whatever the order of the rows.
-    centred = 2 * rankdata(values, axis=1) - (rows + 1)  # (R, N)
+    centred = np.empty(values.shape)  # (R, N)
+    for run, own in enumerate(values):
+        # Twice the centred ranks are whole numbers: up to 200,000 rows their sums are exact, whatever the order of the rows.
+        centred[run] = 2 * rankdata(own) - (rows + 1)
     products = centred @ centred.T  # (R, R)
     squares = np.diag(products)
     found = products / np.sqrt(np.outer(squares, squares))
@@ -119,22 +136,20 @@ def runs_needed(correlation: float) -> int | None:
     return max(1, math.ceil(exact * (1 - 1e-12)))
 
 
-def _by_run(entry: Score, runs: Sequence[Run], options: Mapping[str, Any]) -> tuple[str | None, Numbers]:
-    """The reason why the score has no correlation between runs, or None; and its values, (R, N)."""
-    nothing = np.empty((0, 0))
-    for name in OF_NO_RUN.intersection(entry.needs).difference(runs[0][0].columns):
-        raise MissingSignal(f"'{name}' was not measured")
-    if entry.reads == "scores":
-        return "made from other scores", nothing
-    if entry.needs and OF_NO_RUN.issuperset(entry.needs):
-        return "does not depend on a training", nothing
-    values = np.stack(by_run(entry, runs, options))
-    if not np.isfinite(values).all():
-        raise MissingSignal("not a finite number for every row")
-    if len(values) == 1:
-        return "measured in one run only", nothing
-    if (np.ptp(values, axis=1) == 0).any():
-        return "the same for every row of a run", nothing
-    if (values == values[0]).all():
-        return "the same in every run", nothing
-    return None, values
+def _why_none(found: Found, name: str, runs: Sequence[int]) -> str | None:
+    """Why a score has no correlation between runs, "" if it is not finite for some row; None if it has one."""
+    first = found.of_run(name, runs[0])
+    constant, same = np.ptp(first) == 0, True
+    if not np.isfinite(first).all():
+        return ""
+    for run in runs[1:]:
+        values = found.of_run(name, run)
+        if not np.isfinite(values).all():
+            return ""
+        constant = constant or np.ptp(values) == 0
+        same = same and bool((values == first).all())
+    if len(runs) == 1:
+        return "measured in one run only"
+    if constant:
+        return "the same for every row of a run"
+    return "the same in every run" if same else None

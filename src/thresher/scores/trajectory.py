@@ -3,16 +3,68 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.scores.neighbours import id_order
+from thresher.scores.neighbours import id_digests
 from thresher.scores.probability import label_log_probability
 from thresher.scores.read import MissingSignal
 from thresher.scores.registry import score
+from thresher.scores.source import FrameSource, Source
 
-# The centres are fitted on at most so many rows; every row then goes to the nearest centre.
+# The centres are fitted on at most so many rows, the first by a hash of their ids; every row then goes to the nearest centre.
 MOST_ROWS = 100_000
+BLOCK_ROWS = 1 << 14
+Numbers = npt.NDArray[np.float64]
+Digested = tuple[npt.NDArray[np.uint64], Numbers]  # digests of ids (n, 2) and losses (n, C)
+
+
+def clustered(source: Source, *, clusters: int) -> Numbers:
+    """`trajectory` of signals that are read block by block, twice; (N,)."""
+    if clusters < 1:
+        raise UserError(f"score 'trajectory': option 'clusters' is {clusters}; it must be at least 1")
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    columns = [name for name in ("id", "label", "logits", "loss") if name in source.schema]
+    found_on = _sample(source, columns)
+    centres = min(clusters, len(np.unique(found_on, axis=0)))
+    values = np.empty(source.rows)
+    start = 0
+    # One thread: several would add up in a varying order, and the same rows would not give the same bits.
+    with threadpool_limits(1):
+        means = KMeans(centres, random_state=0, n_init=1).fit(found_on)
+        rank = np.argsort(np.argsort(means.cluster_centers_.mean(axis=1), kind="stable"))  # (k,)
+        for block in source.blocks(columns, BLOCK_ROWS):
+            values[start : start + block.height] = rank[means.predict(-label_log_probability(block))]
+            start += block.height
+    return values
+
+
+def _sample(source: Source, columns: list[str]) -> Numbers:
+    """The losses of the `MOST_ROWS` rows that come first by the hash of their ids, in that order, (n, C)."""
+    parts: list[Digested] = []
+    broken, last = 0, np.uint64(2**64 - 1)
+    for block in source.blocks(columns, BLOCK_ROWS):
+        losses = -label_log_probability(block)  # (B, C)
+        broken += int((~np.isfinite(losses)).any(axis=1).sum())
+        digests = id_digests(block["id"])
+        early = digests[:, 0] <= last
+        parts.append((digests[early], losses[early]))
+        if sum(len(one) for one, _ in parts) > 2 * MOST_ROWS:
+            parts = [_first(parts)]
+            last = parts[0][0][-1, 0]
+    if broken:
+        raise MissingSignal(f"not a finite loss for {broken} rows; did the training diverge?")
+    return _first(parts)[1]
+
+
+def _first(parts: list[Digested]) -> Digested:
+    """The `MOST_ROWS` rows with the smallest digests, in their order."""
+    digests, losses = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((digests[:, 1], digests[:, 0]))[:MOST_ROWS]
+    return digests[order], losses[order]
 
 
 @score(
@@ -21,6 +73,7 @@ MOST_ROWS = 100_000
     hard="high",
     runs=1,
     reads="rows",
+    by_blocks=clustered,
     cost="all checkpoints of one training run",
     source="S2L: Yang, Mishra, Chiang and Mirzasoleiman, NeurIPS 2024 (arXiv 2403.07384)",
 )
@@ -50,23 +103,6 @@ def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: in
     >>> trajectory(pl.DataFrame(rows, schema_overrides=kind), pl.DataFrame(), clusters=2).to_list()
     [1.0, 0.0, 0.0]
     """
-    if clusters < 1:
-        raise UserError(f"score 'trajectory': option 'clusters' is {clusters}; it must be at least 1")
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
-    order = id_order(signals)
-    losses = -label_log_probability(signals)[order]  # (N, C)
-    broken = int((~np.isfinite(losses)).any(axis=1).sum())
-    if broken:
-        raise MissingSignal(f"not a finite loss for {broken} rows; did the training diverge?")
-    found_on = losses[:MOST_ROWS]
-    centres = min(clusters, len(np.unique(found_on, axis=0)))
-    # One thread: several would add up in a varying order, and the same rows would not give the same bits.
-    with threadpool_limits(1):
-        means = KMeans(centres, random_state=0, n_init=1).fit(found_on)
-        cluster = means.predict(losses)
-    rank = np.argsort(np.argsort(means.cluster_centers_.mean(axis=1), kind="stable"))  # (k,)
-    values = np.empty(len(order))
-    values[order] = rank[cluster]
-    return pl.Series("trajectory", values, dtype=pl.Float64)
+    return pl.Series(
+        "trajectory", clustered(FrameSource(signals, checkpoints), clusters=clusters), dtype=pl.Float64
+    )

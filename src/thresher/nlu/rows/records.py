@@ -72,7 +72,7 @@ def _chosen(sheets: list[Sheet], form: str, where: Iterable[Condition], name: st
     if not any(map(len, chosen)) and any(map(len, sheets)):
         raise UserError(f"{name}: no row matches {' and '.join(map(str, where))}; check the values")
     refuse_mixed_splits(chosen, [one.column for one in where], name)
-    return [parsed for sheet in chosen for parsed in _rows(sheet, form)]
+    return [parsed for sheet in chosen for parsed in _rows(sheet.as_lists(), form)]
 
 
 def format_by(names: Iterable[str], where: str) -> str:

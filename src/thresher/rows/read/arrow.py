@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from thresher.arrow import filtered
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Cells, Sheet, need, with_splits
+from thresher.rows.read.sheet import BLOCK_ROWS, Cells, Sheet, joined, need, with_splits
 from thresher.wording import shown
 
 # Compression names as found in a file, where the writer has another name for them.
@@ -30,11 +32,34 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
         return Sheet(name, {column: [] for column in wanted})
     try:
         file = pq.ParquetFile(pa.BufferReader(raw))
-        need(wanted, file.schema_arrow.names, name)
-        columns = with_splits(wanted, file.schema_arrow.names)
-        return read_table(file.read(columns=columns), name, wanted)
+        return _wanted(file, name, wanted)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{name}: not a readable Parquet file; write it again") from error
+
+
+def read_parquet_file(path: Path, name: str, wanted: Sequence[str]) -> Sheet:
+    """`read_parquet` of a file on the disk, of which no other columns are read."""
+    if not path.stat().st_size:
+        return Sheet(name, {column: [] for column in wanted})
+    try:
+        with pq.ParquetFile(path) as file:
+            return _wanted(file, name, wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{name}: not a readable Parquet file; write it again") from error
+
+
+def _wanted(file: pq.ParquetFile, name: str, wanted: Sequence[str]) -> Sheet:
+    schema = file.schema_arrow
+    need(wanted, schema.names, name)
+    columns = with_splits(wanted, schema.names)
+    if not all(_is_text(schema.field(column).type) for column in columns) or _features(schema):
+        return read_table(file.read(columns=columns), name, wanted)
+    blocks: dict[str, list[Cells]] = {column: [] for column in columns}
+    for batch in file.iter_batches(BLOCK_ROWS, columns=columns):
+        table = pa.Table.from_batches([batch])
+        for column, cells in blocks.items():
+            cells.append(_values(table, column, name))
+    return Sheet(name, {column: joined(cells) for column, cells in blocks.items()})
 
 
 def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
@@ -71,7 +96,18 @@ def _decoded(value: object, name: str, column: str, row: int) -> object:
         ) from error
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
 def _values(table: pa.Table, column: str, name: str) -> Cells:
+    kind = table.schema.field(column).type
+    if _is_text(kind) and not table[column].null_count:
+        with contextlib.suppress(pa.ArrowInvalid):
+            table[column].validate(full=True)
+            found = pl.from_arrow(table[column])
+            assert isinstance(found, pl.Series)
+            return found
     try:
         values: Cells = table[column].to_pylist()
     except UnicodeDecodeError as error:

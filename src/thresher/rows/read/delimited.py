@@ -9,12 +9,24 @@ import contextlib
 import csv
 import io
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Cells, Pieces, Sheet, need, utf8, with_splits, without_mark
+from thresher.rows.read.sheet import (
+    BLOCK_ROWS,
+    Cells,
+    Pieces,
+    Sheet,
+    as_cells,
+    joined,
+    need,
+    utf8,
+    with_splits,
+    without_mark,
+)
 
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 
@@ -26,8 +38,9 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
     (each with its line), or a column that the header lacks.
     """
     _, body = without_mark(raw, name)
-    columns: dict[str, Cells] = {column: [] for column in wanted}
-    lines: list[int] = []
+    columns: dict[str, list[str]] = {column: [] for column in wanted}
+    done: dict[str, list[Cells]] = {}
+    lines = array("q")
     with _any_length():
         records = _records(body, name, _dialect(body, name, delimiter))
         _, _, header = next(records, (0, 0, []))
@@ -36,11 +49,16 @@ def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sh
             need(wanted, header, name, " (the first line is read as the header)")
             columns = {column: [] for column in with_splits(wanted, header)}
             appends = [(header.index(column), values.append) for column, values in columns.items()]
-            for start, _, cells in records:
+            for start, _, record in records:
                 lines.append(start + 1)
                 for index, append in appends:
-                    append(cells[index])
-    return Sheet(name, columns, lines, typed=False)
+                    append(record[index])
+                if not len(lines) % BLOCK_ROWS:
+                    for column, values in columns.items():
+                        done.setdefault(column, []).append(as_cells(values[:]))
+                        values.clear()
+    cells = {column: joined([*done.get(column, []), as_cells(values)]) for column, values in columns.items()}
+    return Sheet(name, cells, lines, typed=False)
 
 
 def columns(raw: bytes, name: str, *, delimiter: str) -> list[str]:

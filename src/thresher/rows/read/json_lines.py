@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from thresher.errors import UserError
-from thresher.rows.read.sheet import Pieces, Sheet, sheet_of, utf8, without_mark
+from thresher.rows.read.sheet import PARSED_ROWS, Block, Pieces, Sheet, sheet_of_blocks, utf8, without_mark
 from thresher.wording import shown
 
 _decode = json.JSONDecoder().raw_decode
+# What `raw_decode` calls; StopIteration where a text has no value.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
@@ -20,13 +23,23 @@ def read(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
     Raises UserError: broken JSON, a line that is not an object, not UTF-8 (each with its line), or a column that no
     line has.
     """
-    return sheet_of(_records(without_mark(raw, name)[1], name), name, wanted)
+    return read_lines(io.BytesIO(without_mark(raw, name)[1]), name, wanted)
+
+
+def read_lines(lines: Iterable[bytes], name: str, wanted: Sequence[str]) -> Sheet:
+    """`read` of a file that comes line by line, so that it is never in memory whole; without a byte order mark."""
+    return sheet_of_blocks(_blocks(lines, name), name, wanted)
 
 
 def split(raw: bytes, name: str) -> Pieces:
     """The records of the file, byte for byte, including the line ends."""
     mark, body = without_mark(raw, name)
-    return Pieces(mark, [line for line in io.BytesIO(body) if line.strip(b" \t\r\n")])
+    return Pieces(mark, [line for line in io.BytesIO(body) if is_record(line)])
+
+
+def is_record(line: bytes) -> bool:
+    """Whether a line is not blank."""
+    return bool(line.strip(b" \t\r\n"))
 
 
 def why(error: Exception) -> str:
@@ -36,9 +49,36 @@ def why(error: Exception) -> str:
     return "nested too deep" if isinstance(error, RecursionError) else "a number of too many digits"
 
 
-def _records(body: bytes, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _blocks(lines: Iterable[bytes], name: str) -> Iterator[Block]:
+    """The objects of the lines that are not blank, with their line numbers, some at a time."""
+    left, start = iter(lines), 1
+    while block := list(islice(left, PARSED_ROWS)):
+        yield _block(block, start) or _slowly(block, start, name)
+        start += len(block)
+
+
+def _block(lines: list[bytes], start: int) -> Block | None:
+    """The objects of some lines; None if a line is blank or holds anything else than one object."""
+    try:
+        texts = [line.decode().strip(" \t\r\n") for line in lines]
+        found = [_scan(text, 0) for text in texts]
+    except (ValueError, RecursionError, StopIteration):
+        return None
+    records = [record for record, _ in found]
+    if set(map(type, records)) != {dict} or [end for _, end in found] != list(map(len, texts)):
+        return None
+    return range(start, start + len(lines)), records
+
+
+def _slowly(lines: list[bytes], start: int, name: str) -> Block:
+    """`_block` line by line, which says what is wrong with the first line that is not as it should be."""
+    found = list(_records(lines, start, name))
+    return [number for number, _ in found], [record for _, record in found]
+
+
+def _records(lines: list[bytes], start: int, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """The object of every line that is not blank, with its line number."""
-    for number, line in enumerate(io.BytesIO(body), 1):
+    for number, line in enumerate(lines, start):
         text = utf8(line, name, number).strip(" \t\r\n")
         if not text:
             continue

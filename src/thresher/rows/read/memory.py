@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -53,13 +53,17 @@ def read_frame(frame: pl.DataFrame | DataFrame, wanted: Sequence[str]) -> Sheet:
     names = [str(one) for one in frame.columns]
     need(wanted, names, name)
     if isinstance(frame, pl.DataFrame):
-        return Sheet(name, {column: frame[column].to_list() for column in with_splits(wanted, names)})
+        return Sheet(name, {column: _cells(frame[column]) for column in with_splits(wanted, names)})
     # By position: pandas columns may be called 0 and 1 rather than "0" and "1".
     places = {column: names.index(column) for column in with_splits(wanted, names)}
     return Sheet(name, {column: _plain(frame.iloc[:, at].tolist()) for column, at in places.items()})
 
 
-def _plain(values: Cells) -> Cells:
+def _cells(values: pl.Series) -> Cells:
+    return values if values.dtype == pl.String and not values.null_count() else values.to_list()
+
+
+def _plain(values: list[Any]) -> Cells:
     """Convert NumPy scalars, which a pandas object column may contain, to Python values."""
     if any(issubclass(one, np.generic) for one in set(map(type, values))):
         return [value.item() if isinstance(value, np.generic) else value for value in values]

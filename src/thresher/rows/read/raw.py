@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
 import pyarrow as pa
 
 from thresher.errors import UserError
+from thresher.rows.read.sheet import without_mark
 
+HEAD = 1024
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -30,6 +37,54 @@ def content(raw: bytes, name: str) -> bytes:
     except (OSError, pa.ArrowException) as error:
         raise UserError(f"{name}: damaged {codec} data ({error}); fetch the file again") from error
     return found
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the bytes of a file are its content: it is neither compressed nor a Git LFS pointer.
+
+    A pointer has a few lines; a file as short as one is not plain, and is read whole.
+    """
+    with path.open("rb") as file:
+        start = file.read(HEAD)
+    return len(start) == HEAD and not start.startswith(_LFS) and _codec(start) is None
+
+
+class Lines:
+    """The lines of a plain text file without its byte order mark; `size` and `digest` of its bytes when all were read."""
+
+    def __init__(self, file: BinaryIO, mark: bytes) -> None:
+        self.file, self.size = file, len(mark)
+        self.hasher = hashlib.blake2b(mark, digest_size=12)
+        file.seek(len(mark))
+
+    @staticmethod
+    def of(path: Path, name: str) -> Lines | None:
+        """The lines of a file; None if it is not plain.
+
+        Raises UserError: it is UTF-16.
+        """
+        if not is_plain(path):
+            return None
+        file = path.open("rb")
+        return Lines(file, without_mark(file.read(HEAD), name)[0])
+
+    @property
+    def digest(self) -> str:
+        """The digest of the bytes that were read."""
+        return self.hasher.hexdigest()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while lines := self.file.readlines(1 << 20):
+            block = b"".join(lines)
+            self.hasher.update(block)
+            self.size += len(block)
+            yield from lines
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
 
 
 def compressed(text: bytes, like: bytes) -> bytes:

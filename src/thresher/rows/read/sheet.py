@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
+from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import chain, compress, islice
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import NoColumn, UserError
 from thresher.wording import did_you_mean, listed, shown
 
-Cells = list[Any]  # the values of a column, in the types that the format has
+# The values of a column in the types that the format has; strings without a missing one as a column of polars.
+Cells = list[Any] | pl.Series
+BLOCK_ROWS = 1 << 14
+# Objects that are Python objects at a time; with many more, the garbage collector takes as long as the parsing.
+PARSED_ROWS = 256
 # Read besides the requested columns, because rows of several splits are not one training set.
 SPLIT_COLUMNS = ("split", "partition")
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The requested columns of one file or frame as Python values; missing values are None.
+    """The requested columns of one file or frame; missing values are None.
 
     `lines` holds the line on which each row starts, or None for formats without lines. `typed` is false for formats
     whose values are always strings.
@@ -48,10 +55,14 @@ class Sheet:
             return self
         return replace(
             self,
-            columns={name: list(compress(values, keep)) for name, values in self.columns.items()},
-            lines=None if self.lines is None else list(compress(self.lines, keep)),
-            rows=list(compress(range(len(self)) if self.rows is None else self.rows, keep)),
+            columns={name: _taken(values, keep) for name, values in self.columns.items()},
+            lines=None if self.lines is None else array("q", compress(self.lines, keep)),
+            rows=array("q", compress(range(len(self)) if self.rows is None else self.rows, keep)),
         )
+
+    def as_lists(self) -> Sheet:
+        """The sheet with every column as a list."""
+        return replace(self, columns={name: list(values) for name, values in self.columns.items()})
 
 
 @dataclass(frozen=True)
@@ -75,24 +86,62 @@ class Pieces:
         return self.head + b"".join(records) + self.tail
 
 
+Block = tuple[Sequence[int], list[dict[str, Any]]]  # the lines of some objects, and the objects
+
+
 def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of JSON objects, each given with its line. A key that an object lacks is None there.
 
     Raises UserError: no object has one of the columns.
     """
-    columns: dict[str, Cells] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
-    appends = [(column, values.append) for column, values in columns.items()]
-    lines: list[int] = []
-    seen: dict[str, Any] = {}
-    for line, record in records:
-        lines.append(line)
-        seen.update(record)
-        for column, append in appends:
-            append(record.get(column))
+    found = iter(records)
+    blocks = iter(lambda: list(islice(found, PARSED_ROWS)), [])
+    return sheet_of_blocks(
+        (([line for line, _ in one], [record for _, record in one]) for one in blocks), name, wanted
+    )
+
+
+def sheet_of_blocks(blocks: Iterable[Block], name: str, wanted: Sequence[str]) -> Sheet:
+    """`sheet_of` objects that come in blocks, of which one is in memory at a time."""
+    columns: dict[str, list[Any]] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
+    done: dict[str, list[Cells]] = {column: [] for column in columns}
+    lines, seen = array("q"), dict[str, None]()
+    for numbers, records in blocks:
+        for keys in set(map(tuple, records)):
+            seen |= dict.fromkeys(keys)
+        for column, values in columns.items():
+            if column in seen:
+                # What came before a column had its first value.
+                values += [None] * (len(lines) - len(values) - sum(map(len, done[column])))
+                values += [record.get(column) for record in records]
+                if len(values) >= BLOCK_ROWS:
+                    done[column].append(as_cells(values[:]))
+                    values.clear()
+        lines.extend(numbers)
     if lines:
         need(wanted, seen, name)
-    kept = {column: values for column, values in columns.items() if column in wanted or column in seen}
-    return Sheet(name, kept, lines)
+    kept = [column for column in columns if column in wanted or column in seen]
+    return Sheet(name, {column: joined([*done[column], as_cells(columns[column])]) for column in kept}, lines)
+
+
+def as_cells(values: list[Any]) -> Cells:
+    """Strings as a column, in a third of the memory; values of other types, missing ones and half surrogates as they are."""
+    if values and set(map(type, values)) == {str}:
+        with contextlib.suppress(UnicodeEncodeError):
+            return pl.Series(values, dtype=pl.String)
+    return values
+
+
+def joined(blocks: list[Cells]) -> Cells:
+    """The values of some blocks, one after another."""
+    full = [block for block in blocks if len(block)]
+    if full and all(isinstance(block, pl.Series) for block in full):
+        return pl.concat(full)  # type: ignore[type-var]
+    return list(chain.from_iterable(full))
+
+
+def _taken(values: Cells, keep: NDArray[np.bool_]) -> Cells:
+    return values.filter(pl.Series(keep)) if isinstance(values, pl.Series) else list(compress(values, keep))
 
 
 def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
