@@ -112,21 +112,21 @@ def audit(rows: Rows, test: Rows | None = None) -> Audit:
             "label": rows.table[rows.label].filter(pl.Series(often)),
         }
     )
-    classes = _counts(rows.table[rows.label])
+    classes = counts_of(rows.table[rows.label])
     return {
         "n": len(rows),
         "label": rows.label,
         "classes": {name: classes.get(name, 0) for name in rows.classes},
-        "groups": {column: _counts(rows.table[column]) for column in rows.groups},
-        "duplicates": _duplicates(keyed, rows),
-        "conflicting": _conflicting(keyed, rows),
+        "groups": {column: counts_of(rows.table[column]) for column in rows.groups},
+        "duplicates": repeats(keyed, rows),
+        "conflicting": conflicts(keyed, rows),
         "empty": {"rows": len(empty), "ids": empty.head(EXAMPLES).to_list()},
         "singletons": [name for name in rows.classes if classes.get(name) == 1],
         "alike": _alike(rows.classes),
         "unlabelled": {
             name: classes[name] for name in rows.classes if name in classes and _is_no_label(name)
         },
-        "overlap": None if test is None else _overlap(hashes, rows, test),
+        "overlap": None if test is None else overlap_with(hashes, rows, test),
         "test": None if test is None else _test(rows, test),
     }
 
@@ -159,18 +159,21 @@ def _is_no_label(name: str) -> bool:
     return normalised(name) in NO_LABEL
 
 
-def _counts(values: pl.Series) -> dict[str, int]:
+def counts_of(values: pl.Series) -> dict[str, int]:
+    """The number of rows of each value, largest first."""
     counted = values.alias("value").value_counts(name="rows").sort("rows", "value", descending=[True, False])
     return dict(counted.iter_rows())
 
 
-def _duplicates(keyed: pl.DataFrame, rows: Rows) -> Duplicates:
+def repeats(keyed: pl.DataFrame, rows: Rows) -> Duplicates:
+    """Rows whose key and label occur before; `keyed` has the columns row, key and label."""
     repeated = keyed.filter(keyed.select("key", "label").is_duplicated())
     groups = repeated.group_by("key", "label", maintain_order=True).agg(pl.col("row"))["row"]
     return {"rows": repeated.height - len(groups), "examples": _examples(groups, rows)}
 
 
-def _conflicting(keyed: pl.DataFrame, rows: Rows) -> Conflicting:
+def conflicts(keyed: pl.DataFrame, rows: Rows) -> Conflicting:
+    """Keys with more than one label; `keyed` has the columns row, key and label."""
     groups = (
         keyed.filter(keyed["key"].is_duplicated())
         .group_by("key", maintain_order=True)
@@ -193,7 +196,7 @@ def _examples(groups: pl.Series, rows: Rows) -> list[Example]:
     return [
         {
             "texts": [table[column][0][:EXAMPLE_CHARACTERS] for column in rows.text],
-            "labels": _counts(table[rows.label]),
+            "labels": counts_of(table[rows.label]),
             "rows": table.height,
             "ids": table[ID].head(EXAMPLES).to_list(),
         }
@@ -211,7 +214,8 @@ def key_hashes(rows: Rows) -> tuple[pl.Series, pl.Series]:
     return pl.concat([pl.Series(dtype=pl.UInt64), *hashes]), pl.concat([pl.Series(dtype=pl.Boolean), *blank])
 
 
-def _overlap(hashes: pl.Series, rows: Rows, test: Rows) -> Overlap:
+def overlap_with(hashes: pl.Series, rows: Rows, test: Rows) -> Overlap:
+    """Rows whose normalised text occurs in both sets; `hashes` are those of `rows`."""
     test_hashes = key_hashes(test)[0]
     # Rows whose hash occurs in the other set; the texts of these are compared.
     of_train = hashes.is_in(test_hashes.unique().implode()).to_numpy()
@@ -228,7 +232,7 @@ def _overlap(hashes: pl.Series, rows: Rows, test: Rows) -> Overlap:
 
 
 def _test(rows: Rows, test: Rows) -> HeldOut:
-    classes = _counts(test.table[test.label])
+    classes = counts_of(test.table[test.label])
     return {
         "n": len(test),
         "classes": classes,

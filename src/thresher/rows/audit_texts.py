@@ -11,11 +11,11 @@ import polars as pl
 from thresher.rows.audit import (
     EXAMPLES,
     Audit,
-    _conflicting,
-    _counts,
-    _duplicates,
-    _overlap,
+    conflicts,
+    counts_of,
     key_hashes,
+    overlap_with,
+    repeats,
 )
 from thresher.rows.audit_lines import _count, _quoted
 from thresher.rows.normalise import keys_of
@@ -49,14 +49,14 @@ def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
         "n": len(rows),
         "label": rows.label,
         "classes": {rows.classes[0]: len(rows)},
-        "groups": {column: _counts(rows.table[column]) for column in rows.groups},
-        "duplicates": _duplicates(keyed, shown_rows),
-        "conflicting": _conflicting(keyed, shown_rows),
+        "groups": {column: counts_of(rows.table[column]) for column in rows.groups},
+        "duplicates": repeats(keyed, shown_rows),
+        "conflicting": conflicts(keyed, shown_rows),
         "empty": {"rows": len(empty), "ids": empty.head(EXAMPLES).to_list()},
         "singletons": [],
         "alike": [],
         "unlabelled": {},
-        "overlap": None if test is None else _overlap(key_hashes(rows)[0], rows, test),
+        "overlap": None if test is None else overlap_with(key_hashes(rows)[0], rows, test),
         "test": None
         if test is None
         else {"n": len(test), "classes": {rows.classes[0]: len(test)}, "absent": []},

@@ -11,16 +11,15 @@ import polars as pl
 
 from thresher.errors import UserError
 from thresher.rows import validate
-from thresher.rows.ids import content_ids
-from thresher.rows.load import _check_names, _given_ids, _names, _places, _read
-from thresher.rows.read import memory
+from thresher.rows.given_names import check_names, names_given
+from thresher.rows.ids import content_id_column
 from thresher.rows.read.sheet import Cells, Sheet
-from thresher.rows.table import ID, Rows, Source
-from thresher.rows.where import conditions, matching, refuse_mixed_splits
+from thresher.rows.sheets import given_ids, read_sheets, selected_rows
+from thresher.rows.table import ID, Rows
 from thresher.wording import shown
 
 if TYPE_CHECKING:
-    from thresher.rows.load import Data
+    from thresher.rows.sheets import Data
 
 # The one class of rows whose target is a text, and the column of their messages as JSON.
 TEXT = "text"
@@ -69,42 +68,24 @@ def load_texts(
     >>> rows.task, rows.text, len(rows)
     ('text', ('prompt', 'completion'), 2)
     """
-    names = _names(groups, "groups")
+    names = names_given(groups, "groups")
     texts = NAMES if messages else (prompt or NAMES[0], completion or NAMES[1])
     given = (messages,) if messages else texts
     label = "label" if "label" not in (*texts, *names) else "target"
-    _check_names(given, label, id, names)
-    filters = conditions(where)
-    filtered = [one.column for one in filters]
-    wanted = list(dict.fromkeys((*given, *names, *([id] if id else []), *filtered)))
-    sheets, origin = _read(source, wanted)
-    if not any(map(len, sheets)):
-        raise UserError(f"{origin.name}: no rows; give a source with prompts and completions")
-    masks = [matching(sheet, filters) for sheet in sheets]
-    if not any(mask.any() for mask in masks):
-        raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
-    sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
-    refuse_mixed_splits(sheets, wanted, origin.name, ", or load them all with --group {}")
-    sheets = [sheet for sheet in sheets if len(sheet)]
-    place = _places(sheets)
+    check_names(given, label, id, names)
+    wanted = (*given, *names, *([id] if id else []))
+    sheets, origin, selected, place = read_sheets(source, wanted, where, "prompts and completions")
     columns = columns_of(sheets, given, messages)
     refuse_empty(columns[texts[1]], place)
     columns |= {column: pl.concat([validate.group(sheet, column) for sheet in sheets]) for column in names}
     if id is None:
         own = [MESSAGES] if MESSAGES in columns else list(texts)
         kinds = pl.Series([TEXT] * len(columns[texts[0]]))
-        ids = pl.Series(
-            content_ids(zip(*(columns[column] for column in own), strict=True), kinds), dtype=pl.String
-        )
+        ids = content_id_column(zip(*(columns[column] for column in own), strict=True), kinds)
     else:
-        ids = _given_ids(sheets, id, place)
-    if origin.format == "frame":
-        origin = Source("frame", memory=memory.as_arrow(origin.memory))
-    selected = np.concatenate(masks)
-    if not selected.all():
-        origin = memory.select(origin, selected)
+        ids = given_ids(sheets, id, place)
     table = pl.DataFrame({ID: ids, **columns}).with_columns(pl.lit(TEXT).alias(label))
-    return Rows(table, texts, label, names, (TEXT,), origin, False, task="text")
+    return Rows(table, texts, label, names, (TEXT,), selected_rows(origin, selected), False, task="text")
 
 
 def columns_of(sheets: list[Sheet], given: tuple[str, ...], messages: str | None) -> dict[str, pl.Series]:
