@@ -45,6 +45,7 @@ __all__ = [
     "select",
     "suspects",
     "sweep",
+    "tokens",
     "train",
     "watch",
 ]

@@ -84,7 +84,9 @@ def _torch_set_aside() -> Iterator[None]:
         after.enter_context(torch.inference_mode(False))
         after.enter_context(torch.enable_grad())
         for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
-            after.enter_context(torch.autocast(device, enabled=False))
+            after.callback(torch.set_autocast_enabled, device, torch.is_autocast_enabled(device))
+            torch.set_autocast_enabled(device, False)
+        after.enter_context(_outside_of_autocast())
         if torch.get_default_device().type != "cpu":
             after.enter_context(torch.device("cpu"))
         after.callback(torch.set_default_dtype, dtype)
@@ -92,3 +94,24 @@ def _torch_set_aside() -> Iterator[None]:
         after.callback(torch.set_float32_matmul_precision, precision)
         torch.set_float32_matmul_precision("highest")
         yield
+
+
+@contextlib.contextmanager
+def _outside_of_autocast() -> Iterator[None]:
+    """Inside, no autocast counts as entered, so that one that is entered there is the outermost.
+
+    The outermost autocast alone forgets on its exit the weights that it has made bfloat16. Inside another one, even one that is
+    off, a training in bfloat16 would compute with the weights of its first step for ever.
+    """
+    import torch
+
+    depth = torch.autocast_increment_nesting() - 1
+    for _ in range(depth + 1):
+        torch.autocast_decrement_nesting()
+    torch.clear_autocast_cache()
+    try:
+        yield
+    finally:
+        for _ in range(depth):
+            torch.autocast_increment_nesting()
+        torch.clear_autocast_cache()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from command_line import Answer, Call
 
+import thresher as th
 from thresher.config import DataConfig, RunConfig
 from thresher.pipeline.hold_out import held_out_lines, without_held_out
 from thresher.rows import load_texts
@@ -25,7 +27,7 @@ QUICK = ["--epochs", 2, "--batch-size", 8, "--threads", 1, "--workers", 1, "--se
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model, and rows of two sources: the completion is the first word of the prompt."""
     found = tmp_path_factory.mktemp("generate")
-    language_model("qwen2").save_pretrained(found / "model")  # type: ignore[operator]
+    language_model("granite").save_pretrained(found / "model")  # type: ignore[operator]
     tokenizer().save_pretrained(found / "model")
     prompts, _ = pairs(60)
     rows = [
@@ -203,3 +205,25 @@ def test_the_plan_counts_trainings_and_writes_nothing(folder: Path, tmp_path: Pa
     assert answer.json["half_width"] == 0 and not (tmp_path / "R").exists()
     budget = call(*job(folder, tmp_path / "R", "--plan", "--budget", "0.001s"))
     assert budget.code == 2 and "too small for a proof" in budget.err
+
+
+def test_tokens_of_a_row(folder: Path, done: Path, tmp_path: Path, call: Call) -> None:
+    """Their mean is the row's loss at the last checkpoint, their pieces are the completion, and the page colours them."""
+    given = pl.read_ndjson(folder / "train.jsonl")
+    found = th.tokens(done, ["r3", "r8"])
+    assert found.columns == ["id", "place", "token", "loss", "loss_alone"]
+    (signals,) = (pl.read_parquet(path) for path in (done / ".thresher").rglob("part-*.parquet"))
+    for id in ("r3", "r8"):
+        tokens, row = (table.filter(pl.col("id") == id) for table in (found, signals))
+        assert tokens["place"].to_list() == list(range(1, tokens.height + 1))
+        assert "".join(tokens["token"]) == given.filter(id=id)["completion"][0]
+        assert tokens["token"][-1] == ""  # the end token
+        for column, signal in (("loss", "loss_prompted"), ("loss_alone", "loss_alone")):
+            assert tokens[column].mean() == pytest.approx(row[signal][0], rel=1e-5)
+    answer = call("tokens", done, "--row", "r3", "--out", tmp_path / "tokens.csv", "--json")
+    assert answer.json["tokens"] == found.filter(id="r3").to_dicts()
+    assert "(end)" in call("tokens", done, "--row", "r3").out
+    assert pl.read_csv(tmp_path / "tokens.csv").height == found.filter(id="r3").height
+    assert re.search(r'<mark class="loss-\d" title="\d\.\d\d nats; ', (done / "report.html").read_text())
+    assert "no row of id 'r99'" in call("tokens", done, "--row", "r99").err
+    assert "give the id of a row" in call("tokens", done).err

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from thresher.caller import plain, set_aside
@@ -34,6 +35,36 @@ def test_torch_computes_as_by_default_inside_and_is_as_it_was_after():
     finally:
         torch.set_default_dtype(former[0])
         torch.set_float32_matmul_precision(former[1])
+
+
+def trained_in_bf16() -> list[float]:
+    """The losses of some steps that take the weights far."""
+    weight = torch.nn.Parameter(torch.ones(4, 1))
+    losses = []
+    for _ in range(3):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = (torch.ones(2, 4) @ weight).float().square().mean()
+        loss.backward()
+        losses.append(float(loss.detach()))
+        with torch.no_grad():
+            weight -= 0.1 * weight.grad
+        weight.grad = None
+    return losses
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+def test_a_training_in_bf16_sees_its_own_steps_inside_the_callers_autocast(enabled: bool):
+    """Inside another autocast torch would keep the bfloat16 weights of the first step (see findings)."""
+    expected = trained_in_bf16()
+    assert expected[0] > expected[1] > expected[2]
+    with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        with set_aside():
+            assert trained_in_bf16() == expected
+        assert torch.is_autocast_enabled("cpu") == enabled
+        assert torch.autocast_increment_nesting() == 2
+        torch.autocast_decrement_nesting()
+    with set_aside():
+        assert trained_in_bf16() == expected
 
 
 def test_random_states_are_the_callers_own_after_a_public_call():

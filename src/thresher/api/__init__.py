@@ -12,7 +12,7 @@ A setting that is not given is that of `run.yaml`; no call remembers what anothe
 """
 
 from thresher.api.job import plan, run
-from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep
+from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep, tokens
 from thresher.api.start import train
 from thresher.api.steps import compare, measure, report, score, select
 from thresher.pipeline.diet import prune_while_training
@@ -41,6 +41,7 @@ __all__ = [
     "select",
     "suspects",
     "sweep",
+    "tokens",
     "train",
     "watch",
 ]

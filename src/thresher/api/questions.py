@@ -1,4 +1,4 @@
-"""The questions about a run: explain, suspects, how much, sweep, noise, map."""
+"""The questions about a run: explain, tokens, suspects, how much, sweep, noise, map."""
 
 from __future__ import annotations
 
@@ -77,6 +77,36 @@ def explain(
         workers=workers,
     )
     return as_table(found)
+
+
+@public
+def tokens(run: RunLike, rows: str | Sequence[str]) -> pl.DataFrame:
+    """The loss of each completion token of some rows, with the prompt and without it, at the last checkpoint.
+
+        loss = -log p(y_t | prompt, y_<t),   loss_alone = -log p(y_t | y_<t)        nats
+
+    A token with a high loss is one that the model did not expect; where loss is above loss_alone, the prompt speaks against it.
+
+    Parameters
+    ----------
+    run
+        a measured run on rows with a prompt and a completion.
+    rows
+        ids of training rows; one, a list or a column of them.
+
+    Returns
+    -------
+    a line per token, row after row: id, place (from 1), token (the piece of the completion; empty for the end token), loss,
+    loss_alone.
+
+    Raises
+    ------
+    UserError
+        an unknown id, no row, rows with labels, or a recorded run, which has no losses of tokens.
+    """
+    from thresher.experiments.tokens import tokens_of
+
+    return tokens_of(Run.open(run), rows)
 
 
 @public

@@ -31,6 +31,10 @@ COMMANDS = {
         "explain",
         "List the training rows that speak for the label of a row (proponents) and against it (opponents).",
     ),
+    "tokens": (
+        "tokens",
+        "Show the loss of each completion token of some rows, with the prompt and without it.",
+    ),
     "suspects": (
         "suspects",
         "List the rows that are most likely mislabelled: given and likely label, and why.",

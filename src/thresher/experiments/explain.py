@@ -73,8 +73,8 @@ def explanations(
     if top < 1:
         raise UserError(f"top {top}: give at least 1 row")
     targets = [
-        *_by_id(run, "test", test_rows),
-        *_by_id(run, "train", rows),
+        *rows_by_id(run, "test", test_rows),
+        *rows_by_id(run, "train", rows),
         *_given(run, text, label),
     ]
     if not targets:
@@ -134,7 +134,7 @@ def _rows(run: Run, of: str, which: pl.Expr) -> list[dict[str, Any]]:
     ]
 
 
-def _by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
+def rows_by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
     """The targets that were named by id, one or a sequence or a column of them, in the order given."""
     ids = [str(id) for id in ([ids] if isinstance(ids, str | int) else ids)]
     if not ids:

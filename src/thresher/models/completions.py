@@ -91,10 +91,12 @@ def tokenise_completions(rows: Rows, tokenizer: Any, max_length: int, template: 
     Raises
     ------
     UserError
-        a chat template that writes a completion into its prompt; rows of whose completion nothing is left.
+        a chat template that writes a completion into its prompt; completions of which the tokenizer makes no token; rows of
+        whose completion nothing is left.
     """
     encode = by_chat if template == "chat" else by_text
     pairs = encode(rows, tokenizer)
+    refuse_no_tokens(rows, tokenizer, [completion for _, completion in pairs])
     prompts, completions, cut = [], [], np.zeros(len(pairs), bool)
     for row, (prompt, completion) in enumerate(pairs):
         room = max(0, max_length - len(prompt))
@@ -110,6 +112,18 @@ def tokenise_completions(rows: Rows, tokenizer: Any, max_length: int, template: 
         )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return Completions(prompts, completions, cut, int(pad), template)
+
+
+def refuse_no_tokens(rows: Rows, tokenizer: Any, completions: Sequence[Sequence[int]]) -> None:
+    """Refuse rows whose completion is the end token alone."""
+    end = tokenizer.eos_token_id
+    none = [row for row, tokens in enumerate(completions) if all(token == end for token in tokens)]
+    if none:
+        raise UserError(
+            f"the tokenizer makes no token of the completions of {len(none):,} of {len(rows):,} rows (first:"
+            f" '{shown(rows.table['id'][none[0]])}', '{shown(rows.table[rows.text[1]][none[0]], 40)}'); does it belong to the"
+            " model, and know the language of the rows? drop them, or give another --model"
+        )
 
 
 def by_text(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
@@ -138,6 +152,32 @@ def by_chat(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
     end = tokenizer.eos_token_id
     cut = [one[: one.index(end) + 1] if end in one else [*one, end] for one in after]
     return list(zip(before, cut, strict=True))
+
+
+def ends_of_tokens(rows: Rows, tokenizer: Any, tokens: Completions) -> np.ndarray | None:
+    """Where in its completion each completion token ends, in characters: an array per row; (N,).
+
+    Tokens that a chat template adds after the completion, and the end token, end where the completion does. None for a
+    tokenizer that does not tell (`is_fast` is False).
+    """
+    if not tokenizer.is_fast:
+        return None
+    completions = rows.table[rows.text[1]].to_list()
+    if tokens.template == "chat":
+        written = [prompt_and_whole(tokenizer, chat) for chat in chats_of(rows)]
+        texts = [whole[len(prompt) :] for prompt, whole in written]
+    else:
+        texts = completions
+    offsets = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    found = np.empty(len(rows), object)
+    for row, (text, completion, spans) in enumerate(zip(texts, completions, offsets, strict=True)):
+        # A template may strip the completion, or write something before it.
+        start = max(0, text.find(completion.strip())) - (len(completion) - len(completion.lstrip()))
+        ends = np.array([end - start for _, end in spans], np.int64)
+        own = np.full(len(tokens.completions[row]), len(completion), np.int64)
+        own[: len(ends)] = ends[: len(own)]
+        found[row] = np.maximum.accumulate(own.clip(0, len(completion))).astype(np.uint32)
+    return found
 
 
 def prompt_and_whole(tokenizer: Any, chat: list[dict[str, str]]) -> tuple[str, str]:

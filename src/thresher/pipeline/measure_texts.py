@@ -11,6 +11,7 @@ from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.execution.cores import cores
 from thresher.execution.engines import run_tasks
+from thresher.models.completions import ends_of_tokens
 from thresher.models.language_model import adapted
 from thresher.pipeline.recorded_run import write_signals
 from thresher.progress import say
@@ -21,7 +22,7 @@ from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_table
 from thresher.run.layout import Layout
 from thresher.run.steps import Facts
-from thresher.signals.completions import measure_completions, signal_frame, swap_to
+from thresher.signals.completions import measure_completions, signal_frame, swap_to, token_frame
 from thresher.signals.completions.of_tokens import rows_to_measure
 from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.checkpoints import checkpoint_table, load_weights
@@ -45,6 +46,7 @@ def measure_texts(run: Run, settings: MeasureConfig) -> Facts:
     ((_, values),) = run_tasks(texts_job, [(run, signals)], 1, threads)
     write = write_measured if signals else write_recorded
     checkpoints = write(run, ids, values)
+    write_table(Layout(run.folder).token_losses_file, token_table(ids, values))
     how = "checkpoints" if signals else "epochs"
     say(f"measure: {len(ids):,} rows x {checkpoints} {how}, and their completions without the prompts")
     return {
@@ -84,6 +86,13 @@ def write_measured(run: Run, ids: pl.Series, values: dict[str, Any]) -> int:
     return checkpoints.height
 
 
+def token_table(ids: pl.Series, values: Mapping[str, Any]) -> pl.DataFrame:
+    """The losses of the tokens of each row, and `end`, where in the completion each ends, if the tokenizer tells."""
+    ends = values["token_end"]
+    lists = [[None] * len(one) for one in values["token_loss"]] if ends is None else ends.tolist()
+    return token_frame(ids, values).with_columns(pl.Series("end", lists, dtype=pl.List(pl.UInt32)))
+
+
 def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     """What the checkpoints of the model give for each row, those of the last alone where no gradients are wanted."""
     config = run.config
@@ -98,4 +107,5 @@ def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     found = measure_completions(
         model, rows, weights, (ALONE, *signals), batch_tokens=config.measure.batch_tokens
     )
-    return {**found, "hidden": int(model.get_input_embeddings().weight.shape[1])}
+    ends = ends_of_tokens(read_rows(run.rows_file), tokenizer, tokens)
+    return {**found, "token_end": ends, "hidden": int(model.get_input_embeddings().weight.shape[1])}

@@ -10,6 +10,8 @@ import polars as pl
 
 from thresher.report.format import count, score_value
 from thresher.report.read import RunFiles, Selection
+from thresher.report.tokens import losses_of, pieces
+from thresher.run import Run
 
 SHOWN = 10
 MOST_CHARACTERS = 12_000  # of one text on the page
@@ -37,9 +39,22 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
     hashes = [hashlib.blake2b(str(one).encode(), digest_size=8).digest() for one in table["id"].to_list()]
     tie = np.argsort(np.argsort(np.array(hashes, dtype="S8"), kind="stable"), kind="stable")
     table = table.with_columns(pl.Series("tie:", tie))
-    return [
+    found = [
         _ends(table, name, facts) for name, facts in files.about["scores"].items() if name in table.columns
     ]
+    if files.manifest.task == "text":
+        with_tokens(found, files.run)
+    return found
+
+
+def with_tokens(found: list[dict[str, Any]], run: Run) -> None:
+    """Give the completions of the hardest rows their tokens, coloured by loss."""
+    hardest = [row for score in found for end in score["ends"] if end["end"] == "hard" for row in end["rows"]]
+    losses = losses_of(run, {row["id"] for row in hardest})
+    for row in hardest:
+        completion = row["texts"][-1] if row["texts"] else None
+        if completion and not completion["more"] and row["id"] in losses:
+            completion["tokens"] = pieces(completion["text"], losses[row["id"]])
 
 
 def default_column(name: str, facts: dict[str, Any]) -> str:
@@ -101,6 +116,7 @@ def _text(column: str, text: str) -> dict[str, Any]:
     return {
         "column": column,
         "text": text[:MOST_CHARACTERS],
+        "tokens": [],
         "more": f"{count(more, 'character')} more in the run folder" if more > 0 else None,
         "long": len(text) > CLAMP or text.count("\n") > 4,
     }

@@ -84,7 +84,7 @@ def content(files: RunFiles) -> dict[str, Any]:
     found = files.compared.get(selection.name) if selection else None
     entry = None if is_text(found) else found
     script, library = "".join(_asset(f"{name}.js") for name in ("charts", "page", "pictures")), _library()
-    figures = pictures(files)
+    figures, shown = pictures(files), examples(files, selection)
     charts = (
         None
         if files.scores is None
@@ -116,7 +116,14 @@ def content(files: RunFiles) -> dict[str, Any]:
         "pictures_json": Markup(script_json(figures)),
         "first_score": _first_score(files, selection),
         "score_colours": {name: index % 8 for index, name in enumerate(score_order(files.about["scores"]))},
-        "examples": examples(files, selection),
+        "examples": shown,
+        "coloured": any(
+            text["tokens"]
+            for one in shown
+            for end in one["ends"]
+            for row in end["rows"]
+            for text in row["texts"]
+        ),
         "overlaps": overlap_tables(files.similarity),
         "groups": groups(files, selection, entry),
         "command": lambda step: next_command(files, step),

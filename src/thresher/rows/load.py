@@ -63,9 +63,9 @@ def load(
     UserError
         one line that names file, line or column and the remedy.
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = Path(folder) / "train.csv"
+    ...     path = pathlib.Path(folder) / "train.csv"
     ...     _ = path.write_text("text,label\\nplay jazz,music\\nstop,music\\nnine am,alarm\\n")
     ...     rows = load(path, text="text", label="label")
     >>> len(rows), rows.classes, rows.labels().tolist()

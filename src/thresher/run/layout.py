@@ -62,6 +62,11 @@ class Layout:
         return self.home / "features" / "words.parquet"
 
     @property
+    def token_losses_file(self) -> Path:
+        """The losses of the completion tokens of each row: id, loss, loss_alone, end (in characters), a list each."""
+        return self.step_folder("measure") / "token_losses.parquet"
+
+    @property
     def model_folder(self) -> Path:
         """The architecture and the tokenizer that its trainings share."""
         return self.home / "train" / "model"

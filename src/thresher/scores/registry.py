@@ -18,7 +18,7 @@ FORMS = tuple(f"_{suffix}" for suffix in SUFFIXES)
 # Signals of the rows and the pretrained encoder, which do not depend on a training.
 OF_NO_RUN = frozenset({"id", "label", "features", "word_margin", "n_tokens", "truncated"})
 # Signals that rows have whose target is a text.
-OF_TEXTS = frozenset({"entropy", "accuracy", "n_completion", "loss_alone", "loss_prompted"})
+OF_TEXTS = frozenset({"entropy", "accuracy", "n_completion", "loss_alone", "loss_prompted", "end_loss"})
 
 
 @dataclass(frozen=True, kw_only=True)

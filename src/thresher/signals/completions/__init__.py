@@ -3,7 +3,7 @@
 from thresher.signals.completions.empty_prompt import empty_prompt
 from thresher.signals.completions.measure import ON_DEMAND, measure_completions
 from thresher.signals.completions.rows import CompletionTokensOfRows
-from thresher.signals.completions.table import signal_frame
+from thresher.signals.completions.table import signal_frame, token_frame
 from thresher.signals.completions.tokens import token_losses
 from thresher.signals.completions.weights import swap_to
 
@@ -14,5 +14,6 @@ __all__ = [
     "measure_completions",
     "signal_frame",
     "swap_to",
+    "token_frame",
     "token_losses",
 ]

@@ -107,7 +107,7 @@ def _at_checkpoint(
 
 
 def _signals(values: dict[str, Tensor], batch: CompletionBatch) -> Values:
-    """The means over the tokens of each row, and which tokens were right."""
+    """The means over the tokens of each row, which tokens were right, and the loss of each."""
     by_row = Places(batch.row, batch.number)
     right = by_row.spread(values["right"])
     found = {
@@ -116,8 +116,23 @@ def _signals(values: dict[str, Tensor], batch: CompletionBatch) -> Values:
         "accuracy": by_row.mean(values["right"].float()),
         "correct": right.sum(1) == batch.number,
     }
-    bits = packed(right.cpu().numpy(), batch.number.cpu().numpy())
-    return {**{name: value.cpu().numpy() for name, value in found.items()}, "token_right": bits}
+    number = batch.number.cpu().numpy()
+    return {
+        **{name: value.cpu().numpy() for name, value in found.items()},
+        "token_right": packed(right.cpu().numpy(), number),
+        "token_loss": lists_of(-values["log_probability"].cpu().numpy(), number),
+    }
+
+
+def lists_of(values: NDArray[Any], number: NDArray[np.int64]) -> NDArray[Any]:
+    """Values (n,) of which each of B rows has `number`, as B arrays.
+
+    >>> [one.tolist() for one in lists_of(np.array([1.0, 2.0, 3.0]), np.array([2, 1]))]
+    [[1.0, 2.0], [3.0]]
+    """
+    found = np.empty(len(number), object)
+    found[:] = np.split(values, np.cumsum(number)[:-1])
+    return found
 
 
 @contextlib.contextmanager

@@ -35,11 +35,13 @@ def measure_completions(
     largest other one), `entropy` (of the predicted distribution, nats), `accuracy` (share of the tokens that are the most
     probable ones), `correct` (whether all are) and `token_right` (whether each is, as bits: see
     `recording.completion_signals.packed`). Per row (N,): `n_completion`, and `n_tokens` with the prompt. They mean the same and
-    have the same names as in a recorded training. On demand:
+    have the same names as in a recorded training. `token_loss` (N,) holds an array per row: the loss of each completion token
+    at the last checkpoint, nats. On demand:
 
     `loss_alone` (N,)
         the mean loss of the same tokens after the empty prompt, at the last checkpoint, nats; and with it `loss_prompted` (N,),
-        the `loss` of that checkpoint. PVI is (loss_alone - loss_prompted) / ln 2 bits per token.
+        the `loss` of that checkpoint; `token_loss_alone` (N,) holds the same by token. PVI is (loss_alone - loss_prompted) / ln 2
+        bits per token.
     `gradient_gram` (N, C, C)
         inner products of the checkpoints' gradients, of the sum of the row's true-token logits by the output of the embedding
         layer. Frozen embeddings have one, too. VoG of any window follows.
@@ -81,16 +83,18 @@ def measure_completions(
         for places, values in each_batch(
             parts, rows, batch_tokens, lambda batch: measure_batch(parts, weights, batch, wanted)
         ):
+            values["token_loss"] = values["token_loss"][:, -1]
             for name, value in values.items():
                 found.setdefault(name, np.empty((len(rows), *value.shape[1:]), value.dtype))[places] = value
         if "loss_alone" in signals:
             weights[-1]()
-            alone = np.empty(len(rows), np.float32)
+            alone, of_tokens = np.empty(len(rows), np.float32), np.empty(len(rows), object)
             for places, values in each_batch(
                 parts, rows.without_prompts(), batch_tokens, lambda batch: row_means(parts, batch)
             ):
-                alone[places] = values["loss"]
+                alone[places], of_tokens[places] = values["loss"], values["token_loss"]
             found["loss_alone"], found["loss_prompted"] = alone, found["loss"][:, -1]
+            found["token_loss_alone"] = of_tokens
     return found
 
 

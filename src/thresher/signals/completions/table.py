@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,4 +47,19 @@ def signal_frame(ids: pl.Series, values: dict[str, NDArray[Any]]) -> pl.DataFram
             "tokens_never_right": never.reshape(count, checkpoints).sum(1).astype(np.int32),
             **{name: values[name] for name in (*ON_DEMAND, "loss_prompted") if name in values},
         }
+    )
+
+
+def token_frame(ids: pl.Series, values: Mapping[str, NDArray[Any]]) -> pl.DataFrame:
+    """The losses of the tokens of N rows from what `measure_completions` gave: id, loss and loss_alone, a list each.
+
+    >>> one = np.empty(1, object)
+    >>> one[0] = np.array([0.5, 0.25], np.float32)
+    >>> token_frame(pl.Series("id", ["a"]), {"token_loss": one, "token_loss_alone": one}).row(0)
+    ('a', [0.5, 0.25], [0.5, 0.25])
+    """
+    kind = pl.List(pl.Float32)
+    losses = {"loss": values["token_loss"], "loss_alone": values["token_loss_alone"]}
+    return pl.DataFrame(
+        {"id": ids, **{name: pl.Series(lists.tolist(), dtype=kind) for name, lists in losses.items()}}
     )
