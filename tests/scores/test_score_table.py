@@ -170,7 +170,12 @@ def test_options_reach_the_scores_and_are_in_the_report():
     table, about = score_runs([(signals, checkpoints)], {"vog": {"window": "2,3,4", "reduce": "mean"}})
     expected = scores()["vog"].function(signals, checkpoints, window=(2, 3, 4), reduce="mean")
     assert table["vog"].equals(expected)
-    assert about["scores"]["vog"]["options"] == {"form": "variance", "window": (2, 3, 4), "reduce": "mean", "tokens": "sum"}
+    assert about["scores"]["vog"]["options"] == {
+        "form": "variance",
+        "window": (2, 3, 4),
+        "reduce": "mean",
+        "tokens": "sum",
+    }
     entry = json.loads(json.dumps(about))["scores"]["pvi"]
     assert (entry["hard"], entry["normalise"]) == ("low", "raw")
     assert set(entry) == {"hard", "normalise", "runs_used", "options", "source", "needs", "cost"}
