@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,47 @@ def test_a_prompt_with_two_completions_is_told() -> None:
     said = "\n".join(audit_lines(found))
     assert '1 prompt has more than one completion (2 rows), e.g. "Hi": "Hello", "Hey"' in said
     assert "class" not in said and "label" not in said
+
+
+def test_nearly_equal_rows_are_told() -> None:
+    """As a plain comparison of all pairs finds them; rows that are equal after `normalised` are repeats."""
+    draw = random.Random(0)
+    words = [
+        "light",
+        "kitchen",
+        "turn",
+        "on",
+        "alarm",
+        "seven",
+        "jazz",
+        "play",
+        "stop",
+        "window",
+        "door",
+        "hall",
+    ]
+    prompts = [" ".join(draw.choices(words, k=20)) for _ in range(60)]
+    prompts += [prompt + " please" for prompt in prompts[:5]] + [prompts[9].upper(), prompts[11][:40]]
+    rows = load_texts(pl.DataFrame({"prompt": prompts, "completion": ["Done"] * len(prompts)}))
+    found = audit(rows)["near_equal"]
+
+    def runs(text: str) -> set[str]:
+        split = (text + " done").split()
+        return {" ".join(split[i : i + 3]) for i in range(len(split) - 2)}
+
+    expected = {
+        (i, j)
+        for j, second in enumerate(prompts)
+        for i, first in enumerate(prompts[:j])
+        if first.lower() != second.lower()
+        and len(runs(first) & runs(second)) >= 0.8 * len(runs(first) | runs(second))
+    }
+    assert expected == {(i, 60 + i) for i in range(5)}
+    ids = rows.table["id"].to_list()
+    assert (found["rows"], found["among"]) == (5, len(prompts))
+    assert found["examples"] == [(ids[i], ids[j]) for i, j in sorted(expected, key=lambda pair: pair[1])]
+    assert "5 rows are nearly equal to an earlier one" in "\n".join(audit_lines(audit(rows)))
+    assert audit(rows)["duplicates"]["rows"] == 1
 
 
 def test_a_test_prompt_in_the_training_rows_is_overlap() -> None:

@@ -49,6 +49,14 @@ class Empty(TypedDict):
     ids: list[str]
 
 
+class NearEqual(TypedDict):
+    """Rows that are nearly equal to an earlier one, of `among` rows that were compared; examples (earlier id, id)."""
+
+    rows: int
+    among: int
+    examples: list[tuple[str, str]]
+
+
 class Overlap(TypedDict):
     """Rows whose text occurs in both sets."""
 
@@ -81,6 +89,7 @@ class Audit(TypedDict):
     unlabelled: dict[str, int]  # classes whose name may mean "no label" -> rows
     overlap: Overlap | None  # None without test rows
     test: HeldOut | None
+    near_equal: NotRequired[NearEqual]  # of rows whose target is a text
     task: NotRequired[str]  # "text" for rows whose target is a text
 
 

@@ -1,4 +1,4 @@
-"""The audit of rows whose target is a text: repeated rows, prompts with several completions, test prompts in the training set."""
+"""The audit of rows whose target is a text: repeated and nearly equal rows, prompts with several completions, test overlap."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from thresher.row_hash import hash_ids
 from thresher.rows.audit import (
     EXAMPLES,
     Audit,
+    NearEqual,
     conflicts,
     counts_of,
     key_hashes,
@@ -18,13 +20,14 @@ from thresher.rows.audit import (
     repeats,
 )
 from thresher.rows.audit_lines import _count, _quoted
-from thresher.rows.normalise import keys_of
+from thresher.rows.near_equal import MOST_ROWS, nearly_equal
+from thresher.rows.normalise import key_blocks, keys_of
 from thresher.rows.table import ID, Rows
 from thresher.wording import listed, shown
 
 
 def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
-    """Count rows that repeat prompt and completion, prompts with more than one completion, empty prompts, and test overlap.
+    """Count rows that repeat prompt and completion or nearly do, prompts with more than one completion, and test overlap.
 
     Prompts are compared after `normalised`. Rows with a test row of the same prompt count as overlap, whatever their completions.
 
@@ -53,6 +56,7 @@ def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
         "duplicates": repeats(keyed, shown_rows),
         "conflicting": conflicts(keyed, shown_rows),
         "empty": {"rows": len(empty), "ids": empty.head(EXAMPLES).to_list()},
+        "near_equal": near_rows(rows),
         "singletons": [],
         "alike": [],
         "unlabelled": {},
@@ -61,6 +65,24 @@ def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
         if test is None
         else {"n": len(test), "classes": {rows.classes[0]: len(test)}, "absent": []},
         "task": "text",
+    }
+
+
+def near_rows(rows: Rows) -> NearEqual:
+    """The rows that are nearly equal to an earlier one, prompt and completion together; among the first rows by id hash."""
+    chosen = pl.DataFrame({"row": np.arange(len(rows)), "hash": hash_ids(rows.table[ID])})
+    chosen = chosen.bottom_k(MOST_ROWS, by="hash").sort("row")
+    table = rows.table[chosen["row"]].select(rows.text)
+    whole = pl.concat(key_blocks(table)) if len(table) else pl.Series(dtype=pl.String)
+    first = pl.DataFrame({"row": chosen["row"], "text": whole}).unique(
+        "text", keep="first", maintain_order=True
+    )
+    pairs = nearly_equal(first["text"].to_list())
+    ids = rows.table[ID][first["row"]]
+    return {
+        "rows": len(pairs),
+        "among": len(chosen),
+        "examples": [(ids[earlier], ids[row]) for earlier, row in pairs[:EXAMPLES]],
     }
 
 
@@ -84,6 +106,14 @@ def text_audit_lines(report: Audit) -> Iterator[str]:
         yield (
             f"{_count(conflicting['texts'], 'prompt', 'has', 'have')} more than one completion"
             f" ({_count(conflicting['rows'], 'row')}), e.g. {_quoted(example)}: {answers}"
+        )
+    near = report.get("near_equal")
+    if near and near["rows"]:
+        among = f" of {near['among']:,} that were compared" if near["among"] < report["n"] else ""
+        pairs = listed((f"{shown(row)} and {shown(earlier)}" for earlier, row in near["examples"]), 2)
+        yield (
+            f"{_count(near['rows'], 'row', 'is', 'are')} nearly equal to an earlier one (80% of the runs of three words){among},"
+            f" e.g. {pairs}"
         )
     if empty["rows"]:
         yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty prompt: {listed(empty['ids'], EXAMPLES)}"
