@@ -111,6 +111,11 @@ class ModelConfig(_Section):
     freeze: bool = Field(
         default=False, description="train only the head, on vectors that the encoder computes once per text"
     )
+    encode: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="precision of the pass over a frozen encoder; auto: bfloat16 for a proxy, if it is faster on the machine that"
+        " starts the run, else float32",
+    )
     trust_remote_code: bool = False
 
 

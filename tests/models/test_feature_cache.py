@@ -108,9 +108,9 @@ def test_the_key_of_an_encoder_depends_on_its_content_not_its_name(tmp_path: Pat
     other = ModelConfig(name=str(tiny_model("bert", tmp_path / "c", seed=1)))
     key = LoadedEncoder(first).key
     assert LoadedEncoder(same).key == key
-    changes = [{"max_length": 9}, {"pooling": "first"}, {"layers": 1}]
+    changes = [{"max_length": 9}, {"pooling": "first"}, {"layers": 1}, {"encode": "bfloat16"}]
     others = [other, *(first.model_copy(update=change) for change in changes)]
-    assert len({key, *(LoadedEncoder(config).key for config in others)}) == 5
+    assert len({key, *(LoadedEncoder(config).key for config in others)}) == 6
 
 
 @pytest.mark.parametrize("kind", ["bert", "gpt2"])
@@ -122,3 +122,15 @@ def test_a_vector_does_not_depend_on_its_batch(tmp_path: Path, kind: str):
     assert truncated.tolist() == [False, True, False, False, False, False]
     for at, text in enumerate(texts):
         np.testing.assert_allclose(encode(encoder, [text])[0][0], values[at], rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_gives_nearly_the_same_vectors_in_any_batch(tmp_path: Path):
+    name = str(tiny_model("bert", tmp_path / "bert"))
+    exact, fast = (LoadedEncoder(ModelConfig(name=name, encode=one)) for one in ("auto", "bfloat16"))
+    random = np.random.default_rng(0)
+    texts = [" ".join(random.choice(WORDS, n)) for n in (1, 30, 4, 9, 2, 4)]
+    expected, values = encode(exact, texts)[0], encode(fast, texts)[0]
+    assert values.dtype == np.float32 and not np.array_equal(values, expected)
+    np.testing.assert_allclose(values, expected, rtol=0.05, atol=0.05)
+    for at, text in enumerate(texts):
+        np.testing.assert_allclose(encode(fast, [text])[0][0], values[at], rtol=0.02, atol=0.02)

@@ -95,3 +95,31 @@ def test_a_run_resumed_on_another_processor_keeps_its_precision(tmp_path, proces
     weights.write_bytes(before[:-1])
     assert trained(not first).config.train.bf16 is first
     assert weights.read_bytes() == before
+
+
+def test_a_proxy_reads_its_encoder_in_bfloat16_where_that_is_faster(tmp_path, processor):
+    """It only orders rows. The precision is that of the machine that started the run; a head that is the model has float32."""
+    texts = [f"{('turn', 'play', 'call')[row % 3]} it {row}" for row in range(60)]
+    frame = pl.DataFrame({"text": texts, "label": [row % 3 for row in range(60)]})
+    rows = th.load(frame, text="text", label="label")
+    settings = {"model": str(tiny_model("bert", tmp_path / "tiny")), "workers": 1, "threads": 1}
+
+    def encoded(out, tiles, **more):
+        processor(cpu_name="Intel Xeon", amx_bf16=tiles)
+        run = th.train(rows, out=tmp_path / out, **settings, **more)
+        features = run.scoring.features_file()
+        return run.scoring.config.model.encode, features.read_bytes()
+
+    fast, plain = encoded("FAST", True, proxy="frozen"), encoded("PLAIN", False, proxy="frozen")
+    assert (fast[0], plain[0]) == ("bfloat16", "float32") and fast[1] != plain[1]
+    assert encoded("FAST", False, proxy="frozen") == fast
+    given = encoded("GIVEN", True, proxy="frozen", encode="float32")
+    own = encoded("OWN", True, freeze=True)
+    assert given == plain and own[0] == "auto"
+    assert pl.read_parquet(tmp_path / "OWN/.thresher/features/rows.parquet")["features"].equals(
+        pl.read_parquet(run_features(tmp_path / "PLAIN"))["features"]
+    )
+
+
+def run_features(folder):
+    return th.Run.open(folder).scoring.features_file()

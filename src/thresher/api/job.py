@@ -225,7 +225,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         begun=planned,
     )
     # run.yaml is what the last whole job was asked for; the recipe has what `auto` means here, and data.test may be older.
-    known = ["data", "train"]
+    known = ["data", "model", "train"]
     if config.compare.budget is not None and config.compare.budget == opened.config.compare.budget:
         known.append("compare")  # with the seeds that fit
     config = config.model_copy(update={name: getattr(opened.config, name) for name in known})

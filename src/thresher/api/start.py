@@ -32,6 +32,7 @@ def train(
     head_hidden: Sequence[int] | None = None,
     dropout: float | None = None,
     freeze: bool | None = None,
+    encode: Literal["auto", "float32", "bfloat16"] | None = None,
     trust_remote_code: bool | None = None,
     proxy: str | int | None = None,
     proxy_trainings: int | None = None,

@@ -21,11 +21,16 @@ BATCH_TOKENS = 4096
 
 
 class LoadedEncoder:
-    """A frozen encoder in eval mode with its tokenizer, and the key under which its vectors are cached."""
+    """A frozen encoder in eval mode with its tokenizer, and the key under which its vectors are cached.
+
+    With `encode` "bfloat16" its weights and products are; the mean over the tokens is float32.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         encoder, self.tokenizer = load_encoder(config)
+        if config.encode == "bfloat16":
+            encoder.to(torch.bfloat16)
         self.encoder = encoder.eval().requires_grad_(False)
         self.max_length, self.pooling = config.max_length, pooling_of(config, encoder)
         self.key = encoder_key(self.encoder, self.tokenizer, self.max_length, self.pooling)
@@ -73,5 +78,5 @@ def encode(encoder: LoadedEncoder, texts: Sequence[str]) -> tuple[NDArray[np.flo
         for rows in length_sorted_batches(tokens.lengths, BATCH_TOKENS):
             batch = tokens.batch(rows, encoder.device)
             hidden = encoder.encoder(**batch).last_hidden_state
-            values[rows] = pool(hidden, batch["attention_mask"], encoder.pooling).float().cpu().numpy()
+            values[rows] = pool(hidden.float(), batch["attention_mask"], encoder.pooling).cpu().numpy()
     return values, tokens.truncated

@@ -16,7 +16,7 @@ from thresher.rows import Rows
 from thresher.run import Training
 from thresher.settings import changed
 from thresher.training.folds import folds_of
-from thresher.training.recipe import recipe, steps_of, with_defaults
+from thresher.training.recipe import recipe, settled_encoder, steps_of, with_defaults
 
 if TYPE_CHECKING:
     from thresher.training.timing import Speeds
@@ -100,7 +100,8 @@ def plan_of(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
     scorer = proxy_config(config) if has_proxy(config) else config
     scorer_train = with_defaults(scorer.model, scorer.train, n)
     heads = scored_by_heads(config)
-    fast = speeds(scorer.model if heads else None, scorer_train, config.model, train, rows)
+    encoder = settled_encoder(scorer.model) if has_proxy(config) else scorer.model
+    fast = speeds(encoder if heads else None, scorer_train, config.model, train, rows)
     stages = [_scoring(scorer.model, scorer_train, n, fast)]
     auto = config.select.prune == "auto"
     if auto and heads:

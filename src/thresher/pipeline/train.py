@@ -22,7 +22,7 @@ from thresher.run.steps import Facts, step
 from thresher.training.check_recipe import check_recipe
 from thresher.training.finished import trainings_problem
 from thresher.training.folds import check_folds
-from thresher.training.recipe import settled, with_defaults
+from thresher.training.recipe import settled, settled_encoder, with_defaults
 
 
 class Trainings(BaseModel):
@@ -68,7 +68,8 @@ def train(
         run = begin(folder, rows, test, config, overwrite=overwrite, begun=begun)
         if proxy:
             with lock(folder):
-                train(run.proxy_folder, rows, test, proxy)
+                encoder = proxy.model.model_copy(update={"encode": run.config.model.encode})
+                train(run.proxy_folder, rows, test, proxy.model_copy(update={"model": encoder}))
             return run
         train_models(run, Trainings(proof_seeds=proof_seeds))
     return run
@@ -126,7 +127,12 @@ def begin(
         # Another process may have started it since.
         if started := started_run(folder, rows, config):
             return resume(started, rows, test, config.data)
-        fixed = config.model_copy(update={"train": settled(config.train)})
+        fixed = config.model_copy(
+            update={
+                "train": settled(config.train),
+                "model": settled_encoder(config.model) if has_proxy(config) else config.model,
+            }
+        )
         try:
             run = start(
                 folder,

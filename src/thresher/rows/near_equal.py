@@ -10,7 +10,7 @@ SHARED = 0.8  # of the runs of words that either of two rows has
 WORDS, PERMUTATIONS = 3, 64
 # Bands of hashes, and hashes in each: of pairs that share 80%, all but 2 in 10,000 agree in a band.
 BANDS = (16, 4)
-MOST_ROWS = 100_000
+MOST_ROWS = 50_000
 
 
 def nearly_equal(texts: Sequence[str]) -> list[tuple[int, int]]:

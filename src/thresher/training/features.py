@@ -73,7 +73,7 @@ def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
     else:
         rows = read_rows(run.rows_file if which == "rows" else run.test_file)
         ids, columns = rows.table["id"].to_list(), [rows.table[name].to_list() for name in rows.text]
-    encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling"})
+    encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling", "encode"})
     made_with = digest({"encoder": encoder, "ids": ids, "texts": columns}).encode()
     if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
         return path

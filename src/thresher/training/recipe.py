@@ -55,6 +55,18 @@ def steps_of(config: TrainConfig, n_rows: int) -> int:
     return config.max_steps or math.ceil(config.epochs * math.ceil(n_rows / config.batch_size))
 
 
+def settled_encoder(model: ModelConfig) -> ModelConfig:
+    """The model of a proxy, whose features only order rows, with the precision of its encoder resolved for this machine.
+
+    >>> settled_encoder(ModelConfig(encode="float32")).encode
+    'float32'
+    """
+    if model.encode != "auto":
+        return model
+    fast = trains_in_bf16(TrainConfig(bf16="auto"))
+    return model.model_copy(update={"encode": "bfloat16" if fast else "float32"})
+
+
 def trains_in_bf16(config: TrainConfig) -> bool:
     """Whether training uses bfloat16 for matrix products; weights, optimiser and measurements stay in float32."""
     if config.bf16 != "auto":
