@@ -13,6 +13,7 @@ from signals_tables import random_run
 from test_five_scores import plain_probability
 
 from thresher.recording.completion_signals import forgotten, packed
+from thresher.scores.end_loss import end_loss
 from thresher.scores.entropy import entropy
 from thresher.scores.forgetting import forgetting
 from thresher.scores.grand import grand
@@ -103,6 +104,7 @@ def texts(rows: int = 6, checkpoints: int = 4) -> pl.DataFrame:
             "loss": rng.exponential(size=(rows, checkpoints)).astype(np.float32),
             "loss_prompted": rng.exponential(size=rows).astype(np.float32),
             "loss_alone": rng.exponential(size=rows).astype(np.float32),
+            "end_loss": rng.exponential(size=rows).astype(np.float32),
             "n_completion": rng.integers(1, 9, rows).astype(np.int32),
             "adapter_sq_norm": rng.exponential(size=(rows, checkpoints)),
             "classifier_sq_norm": rng.exponential(size=(rows, checkpoints)),
@@ -122,6 +124,12 @@ def test_pvi_and_ifd_compare_one_model_with_and_without_the_prompt():
         np.testing.assert_allclose(ifd(signals, trained)[row], line["loss_prompted"] / line["loss_alone"])
         np.testing.assert_allclose(ifd(signals, trained, ratio="perplexity")[row], alone / given, rtol=1e-6)
     assert pvi(signals, trained).rank().equals((-ifd(signals, trained, ratio="perplexity")).rank())
+
+
+def test_end_loss_is_the_loss_of_the_last_token():
+    assert end_loss(texts(), pl.DataFrame()).to_list() == texts()["end_loss"].to_list()
+    with pytest.raises(MissingSignal, match="'end_loss' was not measured"):
+        end_loss(texts().drop("end_loss"), pl.DataFrame())
 
 
 @pytest.mark.parametrize("score", [pvi, pvi_sum, ifd])

@@ -31,6 +31,7 @@ from thresher.training.language_runs import prepared
 
 # The losses of the completions with and without their prompts, for PVI and IFD.
 ALONE, PROMPTED = "loss_alone", "loss_prompted"
+END = "end_loss"
 
 
 def measure_texts(run: Run, settings: MeasureConfig) -> Facts:
@@ -68,7 +69,7 @@ def write_recorded(run: Run, ids: pl.Series, values: Mapping[str, Any]) -> int:
     numbers, unrecorded = recording.labelled_rows(len(ids), lambda row: -1)
     if len(numbers) < len(ids):
         raise UserError(f"{layout.recording}: is not of all rows; {TRAIN_AGAIN}")
-    more = {name: values[name] for name in (ALONE, PROMPTED)}
+    more = {name: values[name] for name in (ALONE, PROMPTED, END)}
     write_signals(layout, recording, ids, numbers, unrecorded, more)
     return recording.epochs.height
 

@@ -36,7 +36,7 @@ def measure_completions(
     probable ones), `correct` (whether all are) and `token_right` (whether each is, as bits: see
     `recording.completion_signals.packed`). Per row (N,): `n_completion`, and `n_tokens` with the prompt. They mean the same and
     have the same names as in a recorded training. `token_loss` (N,) holds an array per row: the loss of each completion token
-    at the last checkpoint, nats. On demand:
+    at the last checkpoint, nats, and `end_loss` (N,) that of its last. On demand:
 
     `loss_alone` (N,)
         the mean loss of the same tokens after the empty prompt, at the last checkpoint, nats; and with it `loss_prompted` (N,),
@@ -95,6 +95,7 @@ def measure_completions(
                 alone[places], of_tokens[places] = values["loss"], values["token_loss"]
             found["loss_alone"], found["loss_prompted"] = alone, found["loss"][:, -1]
             found["token_loss_alone"] = of_tokens
+    found["end_loss"] = np.array([one[-1] for one in found["token_loss"]], np.float32)
     return found
 
 

@@ -45,7 +45,7 @@ def signal_frame(ids: pl.Series, values: dict[str, NDArray[Any]]) -> pl.DataFram
             "n_completion": number.astype(np.int32),
             "tokens_forgotten": events.reshape(count, checkpoints).sum(1).astype(np.int32),
             "tokens_never_right": never.reshape(count, checkpoints).sum(1).astype(np.int32),
-            **{name: values[name] for name in (*ON_DEMAND, "loss_prompted") if name in values},
+            **{name: values[name] for name in (*ON_DEMAND, "loss_prompted", "end_loss") if name in values},
         }
     )
 
