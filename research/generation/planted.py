@@ -1,4 +1,4 @@
-"""Bad completions that are found: `python -m research.generation.planted MODEL OUT [--rows 1200]`.
+"""Bad completions that are found: `python -m research.generation.planted MODEL OUT [--draw 0]`.
 
 Completions of command parses (source `parse` of the data set `sft`) are swapped among 5% of the rows, and cut in half in another
 5%. A run on them is trained once, with LoRA on the whole model, and every score's precision at the planted number is written to
@@ -18,21 +18,26 @@ import polars as pl
 import thresher as th
 from research.places import DATA
 from thresher.config import DataConfig, RunConfig
+from thresher.experiments.suspects_texts import misfit
 from thresher.row_hash import hash_ids
 from thresher.scores import scores as known
 
 SHARE, SEED, WORDS = 0.05, 7, 4
+LAST = "loss of the last checkpoint"
 FIGURES = Path(__file__).with_suffix(".json")
 Row = dict[str, str]
 
 
-def planted(number: int) -> tuple[list[Row], dict[str, str]]:
-    """So many of the command parses, drawn at random, with bad completions among them, and what is wrong with each, by id."""
+def planted(number: int, draw: int = 0) -> tuple[list[Row], dict[str, str]]:
+    """So many of the command parses, drawn at random, with bad completions among them, and what is wrong with each, by id.
+
+    Draw 0 are the first of the shuffled parses, draw 1 the next, ...
+    """
     lines = (DATA / "sft" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     rows: list[Row] = [row for row in map(json.loads, lines) if row["source"] == "parse"]
     rng = random.Random(SEED)
     rng.shuffle(rows)
-    rows, order = rows[:number], list(range(number))
+    rows, order = rows[draw * number : (draw + 1) * number], list(range(number))
     rng.shuffle(order)
     count = round(SHARE * number)
     swapped = order[:count]
@@ -51,7 +56,7 @@ def planted(number: int) -> tuple[list[Row], dict[str, str]]:
 
 
 def trained(rows: list[Row], model: str, out: Path) -> pl.DataFrame:
-    """The scores of a run on the rows."""
+    """The scores of a run on the rows, and the loss by its last checkpoint, whose exponential is the perplexity."""
     source = out / "planted.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -60,7 +65,8 @@ def trained(rows: list[Row], model: str, out: Path) -> pl.DataFrame:
     given = th.load_texts(source, id="id")
     recipe: dict[str, Any] = {"epochs": 2, "batch_size": 8, "max_length": 256}
     done = th.run(given, out=out / "RUN", config=config, model=model, hold_out=0, prune=0.3, **recipe)
-    return th.score(done.run)
+    last = pl.read_parquet(done.run.token_losses_file).select("id", pl.col("loss").list.mean().alias(LAST))
+    return th.score(done.run).join(last, on="id", how="left", maintain_order="left")
 
 
 def precision(scores: pl.DataFrame, values: np.ndarray, wrong: dict[str, str], kind: str | None) -> float:
@@ -73,7 +79,7 @@ def precision(scores: pl.DataFrame, values: np.ndarray, wrong: dict[str, str], k
 
 
 def orders(scores: pl.DataFrame) -> dict[str, np.ndarray]:
-    """Every score with its hard end up, and loss beyond what the model expected."""
+    """Every score with its hard end up, loss beyond what the model expected, and the default order of the suspects."""
     entries = known()
     found = {
         name: (1 if entries[name].hard == "high" else -1) * scores[name].to_numpy().astype(float)
@@ -81,6 +87,8 @@ def orders(scores: pl.DataFrame) -> dict[str, np.ndarray]:
         if name in entries
     }
     found["loss - entropy"] = scores["loss"].to_numpy() - scores["entropy"].to_numpy()
+    found[LAST] = scores[LAST].to_numpy()
+    found["suspects (larger rank by ifd and end_loss)"] = misfit(scores).to_numpy()
     return found
 
 
@@ -90,8 +98,11 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", type=int, default=1200)
+    parser.add_argument(
+        "--draw", type=int, default=0, help="another draw of rows; the order was chosen on draw 0"
+    )
     given = parser.parse_args()
-    rows, wrong = planted(given.rows)
+    rows, wrong = planted(given.rows, given.draw)
     scores = trained(rows, given.model, given.out)
     kinds = (None, "swapped", "truncated")
     table = {
@@ -100,8 +111,10 @@ def main() -> None:
     }
     ordered = dict(sorted(table.items(), key=lambda item: -item[1]["all"]))
     counts = {kind: sum(one == kind for one in wrong.values()) for kind in kinds[1:]}
-    facts = {"rows": given.rows, "planted": counts, "model": Path(given.model).name, "precision": ordered}
-    FIGURES.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    known_before = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    facts = {"rows": given.rows, "planted": counts, "precision": ordered}
+    figures = {**known_before, f"draw {given.draw}": facts}
+    FIGURES.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     for name, found in ordered.items():
         print(name, found)
 

@@ -26,7 +26,8 @@ By = Annotated[
     typer.Option(
         "--by",
         metavar="SCORE",
-        help="the score whose hard end comes first; auto: the mean of the ranks by aum and word_margin, or aum",
+        help="the score whose hard end comes first; auto: the mean of the ranks by aum and word_margin, or aum;"
+        " of completions the larger rank by ifd and end_loss, or loss",
     ),
 ]
 Top = Annotated[

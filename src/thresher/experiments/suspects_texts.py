@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +17,11 @@ from thresher.rows.export import export
 from thresher.run import Run
 from thresher.run.integrity import write_json
 
-# The default order, and what is shown of each row.
-AUTO = "loss"
+# The default order: by the larger of a row's two ranks where the run has both, else by the loss.
+AUTO, RECORDED = ("ifd", "end_loss"), "loss"
+# What is shown of each row.
 SHOWN = ("loss", "entropy", "token_accuracy")
+UNEXPECTED = 2.0  # nats, of an end that is told
 
 
 def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
@@ -33,7 +36,9 @@ def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: 
         raise UserError(
             f"{format} needs the probabilities of classes, which rows with a text for a target do not have"
         )
-    table, by = run.scores(), AUTO if by == "auto" else by
+    table = run.scores()
+    if by == "auto" and not set(AUTO) <= set(table.columns):
+        by = RECORDED
     rows = read_rows(run.rows_file)
     found = suspects_table(table, by).head(top or max(1, int(MOST * table.height)))
     texts = rows.table.select("id", *rows.text)
@@ -43,10 +48,11 @@ def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: 
     )
     if out is not None:
         export(found, out)
-    facts = {"task": "text", "by": by, "rows": table.height, "listed": found.height}
+    named = f"the larger rank by {' and '.join(AUTO)}" if by == "auto" else by
+    facts = {"task": "text", "by": named, "rows": table.height, "listed": found.height}
     write_json(run.suspects_file, {**facts, "score": run.require("score").key})
     say(
-        f"suspects: {found.height:,} of {table.height:,} rows, by {by}; how many of them are wrong is not estimated for texts"
+        f"suspects: {found.height:,} of {table.height:,} rows, by {named}; how many of them are wrong is not estimated for texts"
     )
     return found
 
@@ -54,12 +60,21 @@ def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: 
 def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
     """All rows from the hard end of a score on: `rank` (from 1), `id`, `loss`, `entropy`, `token_accuracy`, `score` and `why`.
 
+    "auto" orders by misfit, which looks for completions of another prompt and for ends that the model did not expect:
+
+        score = max(rank by IFD, rank by end loss) / N        above 0, at most 1; highest first
+
+    with ranks from 1, the row that fits best, and the mean rank for equal values.
+
+    >>> both = pl.DataFrame({"id": ["a", "b", "c"], "ifd": [0.2, 0.9, 0.4], "end_loss": [0.1, 0.2, 3.0]})
+    >>> suspects_table(both, "auto").select("id", "score").rows()[-1]
+    ('a', 0.3333333333333333)
     >>> table = pl.DataFrame({"id": ["a", "b"], "loss": [0.5, 4.0], "entropy": [0.5, 1.0], "token_accuracy": [0.9, 0.25]})
     >>> suspects_table(table, "loss")["id"].to_list()
     ['b', 'a']
     """
-    score, high = ordered(table, by)
-    shown = [name for name in SHOWN if name in table.columns]
+    score, high = (misfit(table), True) if by == "auto" else ordered(table, by)
+    shown = [name for name in (*SHOWN, "ifd", "end_loss") if name in table.columns]
     found = table.select("id", *shown).with_columns(
         score.alias("score"), pl.Series("tie", hash_ids(table["id"]))
     )
@@ -68,6 +83,12 @@ def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
     return found.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("rank"), pl.all()).with_columns(
         why
     )
+
+
+def misfit(table: pl.DataFrame) -> pl.Series:
+    """The larger of a row's ranks by IFD and by end loss, as a share of the rows; (N,)."""
+    ranks = [table.select(pl.col(name).rank()).to_series() for name in AUTO]
+    return pl.select(pl.max_horizontal(ranks) / table.height).to_series()
 
 
 def reasons(found: pl.DataFrame) -> list[str]:
@@ -80,6 +101,15 @@ def reasons(found: pl.DataFrame) -> list[str]:
         return [""] * found.height
     return [
         f"{row['token_accuracy']:.0%} of its tokens were expected; a loss of {row['loss']:.2f} nats per token where the model"
-        f" expected {row['entropy']:.2f}"
-        for row in found.select(SHOWN).iter_rows(named=True)
+        f" expected {row['entropy']:.2f}" + end_of(row.get("end_loss", 0.0))
+        for row in found.iter_rows(named=True)
     ]
+
+
+def end_of(loss: float) -> str:
+    """That the end of a completion was not expected, in words; nothing where it was.
+
+    >>> end_of(4.6), end_of(0.5)
+    ('; its end had a probability of 1.0%', '')
+    """
+    return f"; its end had a probability of {math.exp(-loss):.1%}" if loss >= UNEXPECTED else ""
