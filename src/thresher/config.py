@@ -332,6 +332,12 @@ class CompareConfig(_Section):
         description="share of the rows that `run` holds out to prove on where no test rows are given; auto: as many as the"
         " margin takes, at most a fifth; 0: none, and no proof",
     )
+    proof_rows: int | None = Field(
+        default=None,
+        ge=2,
+        le=MOST,
+        description="train on so many of the rows, drawn class by class; the kept and random rows are those among them",
+    )
     workers: int | None = Field(
         default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"
     )

@@ -78,6 +78,7 @@ def run(
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,
+    proof_rows: int | None = None,
     hold_out: float | Literal["auto"] | None = None,
     budget: str | None = None,
     seed: int | None = None,
@@ -94,7 +95,7 @@ def run(
     Takes the most used settings of the steps by name, and all of them through `config`; finished steps are skipped. `seed` is
     that of the training and of the selection, `seeds` the trainings per arm of the proof, to which more are added, up to
     `most_seeds`, until it is decided; `workers` the processes of each step, `margin` the points of accuracy that may be lost, by
-    the decision and by `prune="auto"`.
+    the decision and by `prune="auto"`; `proof_rows` the rows that the proof trains on, where all would take too long.
     Of rows whose target is a text (`thresher.load_texts`), a language model is fine-tuned, with LoRA adapters of rank `lora` (0:
     all weights) at the peak rate `lr`; the proof compares the loss of held-out completions, which may rise by `loss_margin` nats
     per token.
@@ -131,6 +132,7 @@ def plan(
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,
+    proof_rows: int | None = None,
     hold_out: float | Literal["auto"] | None = None,
     budget: str | None = None,
 ) -> Plan:
@@ -205,7 +207,8 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     trained = rows
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
-    proof_seeds = config.compare.seeds if tested is not None else 0
+    # Trainings on all rows serve the proof, unless it takes a part of them.
+    proof_seeds = config.compare.seeds if tested is not None and config.compare.proof_rows is None else 0
     plans: list[Plan] = []
 
     def planned(run: Run) -> Run:

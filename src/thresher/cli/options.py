@@ -117,6 +117,7 @@ COMPARE = (
     _option("--seeds", "compare.seeds", "N", "Proof", "trainings per arm"),
     _option("--most-seeds", "compare.most_seeds", "N", "Proof"),
     _option("--same-steps", "compare.same_steps", "", "Proof"),
+    _option("--proof-rows", "compare.proof_rows", "N", "Proof"),
 )
 HOLD_OUT = (_option("--hold-out", "compare.hold_out", "P|auto", "Proof"),)
 BUDGET = (_option("--budget", "compare.budget", "20m", "Proof"),)

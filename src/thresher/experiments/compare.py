@@ -120,6 +120,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         "epochs_pruned": by_arm["kept"][0]["epochs"],
         "n_full": len(rows),
         "n_kept": int(kept.sum()),
+        "proof_rows": by_arm["full"][0]["n_train"],
         "n_test": len(test),
         "held_out": run.tests_held_out,
         "confidence": 0.95,

@@ -14,6 +14,7 @@ from thresher.experiments.arm_cells import arm_cells, kept_rows, selection_of, w
 from thresher.experiments.cells import run_cells
 from thresher.experiments.decision import word_of
 from thresher.experiments.looks import confidences, planned
+from thresher.experiments.proof_rows import trained_on
 from thresher.experiments.ratio_intervals import ratio_interval
 from thresher.experiments.text_cells import measured_columns
 from thresher.experiments.wording import ARMS, few_seeds
@@ -64,6 +65,7 @@ def compare_texts(run: Run, settings: CompareConfig) -> Facts:
         "epochs_pruned": by_arm["kept"][0]["epochs"],
         "n_full": len(rows),
         "n_kept": int(kept.sum()),
+        "proof_rows": by_arm["full"][0]["n_train"],
         "n_test": len(test),
         "n_tokens": int(tested["full"]["tokens"][0].sum()),
         "held_out": run.tests_held_out,
@@ -85,7 +87,7 @@ def compare_texts(run: Run, settings: CompareConfig) -> Facts:
     entry["verdict"] = verdict(entry)
     entry["decision"] = {
         "word": looks[-1]["word"],
-        "sentence": sentence(entry, looks[-1], margin),
+        "sentence": sentence(entry, looks[-1], margin) + trained_on(facts),
         "margin": margin,
         "looks": looks,
         "planned": list(plan),
@@ -187,8 +189,9 @@ def verdict(entry: Mapping[str, Any]) -> str:
         f" {math.exp(loss['kept']):.2f}) against {loss['full']:.3f} on all of them: {told['kept-full']}; as many random rows"
         f" instead: {told['random-full']}, and the kept ones against random: {told['kept-random']}. Completions that are exactly"
         f" right: {exact['kept']:.1%}, {exact['full']:.1%} on all rows, {exact['random']:.1%} on random ones."
-        f" {few_seeds(len(facts['seeds']))}"
-    ).rstrip()
+        f" {few_seeds(len(facts['seeds']))}".rstrip()
+        + trained_on(facts)
+    )
 
 
 def sentence(entry: Mapping[str, Any], last: Mapping[str, Any], margin: float) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from thresher.experiments.intervals import Interval, paired_interval
 from thresher.experiments.looks import confidences
+from thresher.experiments.proof_rows import trained_on
 from thresher.experiments.wording import caution
 from thresher.wording import interval_text
 
@@ -184,7 +185,7 @@ def decision(
         needs = {"assuming": assuming, **needed(parts, half, last["seeds"], facts["n_test"])}
     return {
         "word": last["word"],
-        "sentence": sentence(entry, last, margin, needs),
+        "sentence": sentence(entry, last, margin, needs) + trained_on(facts),
         "margin": margin,
         "looks": list(looks),
         "planned": list(plan),

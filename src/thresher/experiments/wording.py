@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.experiments.proof_rows import trained_on
 from thresher.wording import FEW_SEEDS, interval_text
 
 ARMS = ("full", "kept", "random")
@@ -26,6 +27,7 @@ def verdict(entry: dict[str, Any]) -> str:
         f"{arms['full']['accuracy']['mean']:.2%} on all of them: {points('kept-full')}; as many random rows instead: "
         f"{points('random-full')}, and the kept ones against random: {points('kept-random')}. {few_seeds(len(facts['seeds']))}"
         f"{entry['caution']}".rstrip()
+        + trained_on(facts)
     )
 
 

@@ -166,6 +166,7 @@ def _search(model: ModelConfig, train: TrainConfig, n: int, config: RunConfig, f
 def _proof(train: TrainConfig, n: int, config: RunConfig, fast: Speeds) -> Stage:
     """Three training arms, of so many seeds."""
     compare = config.compare
+    n = min(n, compare.proof_rows or n)
     one, least, most = proof_steps(train, n, config)
     step = (fast.head_step if config.model.freeze else fast.step) / fast.at_a_time * OVERHEAD
     low, high = compare.seeds * least * step, max(compare.seeds, compare.most_seeds) * most * step

@@ -31,7 +31,8 @@ def plan_of_texts(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
         )
     ]
     if test is not None:
-        stages.append(_proof(trained, total * len(test) / len(rows), beside * at_a_time, config))
+        part = min(1.0, (config.compare.proof_rows or len(rows)) / len(rows))
+        stages.append(_proof(part * trained, total * len(test) / len(rows), beside * at_a_time, config))
     n_test = len(test) if test is not None else 0
     return Plan(tuple(stages), len(rows), n_test, config.compare.loss_margin, 0.0, 0)
 
