@@ -43,6 +43,8 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
         _ends(table, name, facts) for name, facts in files.about["scores"].items() if name in table.columns
     ]
     if files.manifest.task == "text":
+        for row in (row for score in found for end in score["ends"] for row in end["rows"]):
+            row["label"] = ""  # the same for all
         with_tokens(found, files.run)
     return found
 
