@@ -109,7 +109,10 @@ def reasons(found: pl.DataFrame) -> list[str]:
 def end_of(loss: float) -> str:
     """That the end of a completion was not expected, in words; nothing where it was.
 
-    >>> end_of(4.6), end_of(0.5)
-    ('; its end had a probability of 1.0%', '')
+    >>> end_of(4.6), end_of(13.7), end_of(0.5)
+    ('; its end had a probability of 1.0%', '; its end had a probability below 0.1%', '')
     """
-    return f"; its end had a probability of {math.exp(-loss):.1%}" if loss >= UNEXPECTED else ""
+    if loss < UNEXPECTED:
+        return ""
+    chance = math.exp(-loss)
+    return f"; its end had a probability {'below 0.1%' if chance < 0.001 else f'of {chance:.1%}'}"
