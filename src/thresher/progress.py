@@ -1,14 +1,17 @@
-"""Progress bars and status lines on stderr; the bars are drawn on a terminal only."""
+"""Progress and status lines on stderr: bars on a terminal, elsewhere a line a minute."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from thresher.wording import printable
 
 _quiet = False
+EVERY = 60.0  # seconds between lines of progress
 
 
 def be_quiet(quiet: bool = True) -> None:
@@ -28,11 +31,13 @@ def be_quiet(quiet: bool = True) -> None:
 def track(description: str, total: float, unit: str = "rows") -> Iterator[Callable[[float], None]]:
     """Show a progress bar with rate and remaining time; yields the function that advances it.
 
+    Where stderr is no terminal, as in a notebook or a log file, a line a minute says how far it is.
+
     >>> with track("measure", 10) as advance:
     ...     advance(10)
     """
     if _quiet or not sys.stderr.isatty():
-        yield lambda amount: None
+        yield line_by_line(description, total, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -54,6 +59,44 @@ def track(description: str, total: float, unit: str = "rows") -> Iterator[Callab
             progress.update(task, rate=f"{speed:.1f} {unit}/s" if speed else "")
 
         yield advance
+
+
+def line_by_line(
+    description: str, total: float, unit: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[float], None]:
+    """The function that advances progress without a bar: it prints at most a line a minute.
+
+    >>> seconds = iter([0, 30, 90, 120])
+    >>> import contextlib, sys
+    >>> with contextlib.redirect_stderr(sys.stdout):
+    ...     advance = line_by_line("measure", 1000, "rows", lambda: next(seconds))
+    ...     advance(100), advance(200), advance(100)
+    measure: 300 of 1,000 rows, 4 min left
+    (None, None, None)
+    """
+    started = said = clock()
+    done = 0.0
+
+    def advance(amount: float) -> None:
+        nonlocal said, done
+        done, now = done + amount, clock()
+        if now - said >= EVERY and 0 < done < total:
+            said = now
+            left = duration((now - started) * (total - done) / done)
+            say(f"{description}: {done:,.0f} of {total:,.0f} {unit}, {left} left")
+
+    return advance
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> [duration(one) for one in (59.2, 200, 8000)]
+    ['60 s', '4 min', '2.3 h']
+    """
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
 
 
 def say(line: str) -> None:
