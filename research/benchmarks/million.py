@@ -3,9 +3,9 @@
     python -m research.benchmarks.million OUT --rows 1000000
 
 The rows are synthetic: 1,000 sentences per intent from the demo's templates, with a time or a number after them; 4% have a
-label drawn at random. Steps: `train --proxy frozen-3` (encoder pass, heads with cross-validation), `measure`, `score` and `select`
-of 55% by the recommended rule, with as many processes as cores. Memory is the largest sum of the resident memory of all
-processes; shared pages count in each of them. A run that was interrupted goes on."""
+label drawn at random. Steps: `train --proxy frozen-3` (encoder pass, heads with cross-validation), `measure`, `score`, and
+`select` of 55% by the recommended rule, with as many processes as cores. Memory is the largest sum of the resident memory of
+all processes; shared pages count in each of them. A run that was interrupted goes on."""
 
 from __future__ import annotations
 
