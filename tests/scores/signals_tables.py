@@ -36,6 +36,7 @@ def random_run(
             "entropy": rng.exponential(size=(rows, checkpoints)).astype(np.float32),
             "accuracy": rng.random((rows, checkpoints)).astype(np.float32),
             "loss_prompted": rng.exponential(size=rows).astype(np.float32),
+            "end_loss": rng.exponential(size=rows).astype(np.float32),
             "loss_alone": rng.exponential(size=rows).astype(np.float32),
             "n_completion": rng.integers(1, 9, rows).astype(np.int32),
             "gradient_sq_mean": 1 + rng.exponential(size=rows),
