@@ -62,7 +62,7 @@ def speeds() -> dict[str, float]:
 def scored(name: str, precision: str, out: Path) -> tuple[pl.DataFrame, set[str], dict[str, Any]]:
     """The held-out margins of a data set, the ids of the kept rows, and their accuracy beside all rows and random ones."""
     columns, folder = SETS[name], DATA / name
-    rows = th.load(folder / "train.jsonl", id="id", **columns)
+    rows = th.load(folder / "train.jsonl", **columns)
     run = th.train(
         rows,
         out=out / f"{name}-{precision}",
