@@ -50,6 +50,13 @@ def test_it_takes_half_of_the_steps_of_the_kept_rows(monkeypatch: pytest.MonkeyP
     assert trusted(monkeypatch, 0.5, same_steps=True)[1] == [48]
 
 
+def test_a_short_pilot_does_where_it_has_learned_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 100,000 rows the kept 30,000 take 2,814 steps: 1,407 for the pilot, unless 500 are enough."""
+    assert trusted(monkeypatch, 0.95, n_rows=100_000) == (ASKED, [500])
+    found, steps = trusted(monkeypatch, 0.8, n_rows=100_000)
+    assert (found.options, steps) == ({"trust": 0.5}, [500, 1407])
+
+
 def test_no_pilot_is_trained_where_the_model_scores_its_rows_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = RunConfig(data=CONFIG.data, model=ModelConfig(freeze=True))
     given = ASKED.model_copy(update={"options": {"trust": 0.9}})

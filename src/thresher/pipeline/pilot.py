@@ -18,6 +18,7 @@ from thresher.training.recipe import steps_of
 # The share of rows learned up to which scores of another model do not count, and from which they count fully.
 LEARNED = (0.7, 0.9)
 TESTED = 1500  # rows
+SHORT = 500  # steps of a first pilot, where the whole one would take more than twice as many
 
 
 def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> SelectConfig:
@@ -25,7 +26,8 @@ def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> Se
 
     Heads on a frozen encoder learn a task in few steps, and a model that is fine-tuned for few steps does not: of the rows that
     are hard for the heads it learns less than of random ones. A pilot is trained on all rows for half of the steps that the
-    kept rows will take; F is the share of the rows that it is then right about (1,500 of them at most).
+    kept rows will take; F is the share of the rows that it is then right about (1,500 of them at most). Where that is more than
+    1,000 steps, 500 do if F is 0.9 after them.
 
         trust = (F - 0.7) / (0.9 - 0.7), cut to [0, 1]
 
@@ -46,13 +48,15 @@ def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> Se
 
     n, train = run.manifest.n_rows, run.config.train
     kept = max(1, target(n, settings.prune))
-    steps = steps_of(train, n if same_steps else kept)
-    found = learned(run, max(1, steps // 2))
+    steps = max(1, steps_of(train, n if same_steps else kept) // 2)
+    if steps > 2 * SHORT and trust_in(learned(run, SHORT), LEARNED) == 1:
+        return settings  # more steps learn no less
+    found = learned(run, steps)
     trust = round(trust_in(found, LEARNED), 2)
     if trust == 1:
         return settings
     say(
-        f"select: a pilot of {steps // 2:,} steps, half of what the kept rows will give the model, learned {found:.0%} of the"
+        f"select: a pilot of {steps:,} steps, half of what the kept rows will give the model, learned {found:.0%} of the"
         f" rows, so {1 - trust:.0%} of the kept rows are drawn at random, class by class"
     )
     return settings.model_copy(update={"options": {**settings.options, "trust": trust}})
