@@ -336,7 +336,7 @@ class CompareConfig(_Section):
         default=None,
         ge=2,
         le=MOST,
-        description="train on so many of the rows, drawn class by class; the kept and random rows are those among them",
+        description="rows that the proof trains on, a sample stratified by class; kept and random rows are taken from it",
     )
     workers: int | None = Field(
         default=None, ge=1, le=PROCESSES, description="trainings at a time; default: one per core"

@@ -151,9 +151,8 @@ def compare(
 
     `seeds` trainings per arm; with `most_seeds` more are added up to that number, until it is decided whether the rows can be
     dropped with a loss below the margin of the run (`how_much.margin`). With `same_steps` they take as many steps on fewer
-    rows, and otherwise as many epochs. With `proof_rows` all arms train on the kept, random and all rows of a part of so many,
-    drawn class by class. `test`: test rows, or a path, a frame or a dataset, where the run has none or should
-    have others.
+    rows, and otherwise as many epochs. With `proof_rows` all arms are restricted to a sample of that many rows,
+    stratified by class. `test`: test rows, or a path, a frame or a dataset, where the run has none or should have others.
 
     Raises
     ------

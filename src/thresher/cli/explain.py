@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet, RunFolder
-from thresher.run.outputs import as_place
+from thresher.cli.options import Json, Quiet, RunFolder, TableFile
 
 TestRow = Annotated[list[str] | None, typer.Option("--test-row", metavar="ID", help="a test row of the run")]
 Row = Annotated[list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run")]
@@ -25,12 +23,6 @@ LayerName = Annotated[
         "--layer",
         metavar="encoder|classifier",
         help="take gradients of the last layer of this part",
-    ),
-]
-OutFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet", parser=as_place
     ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="processes at a time")]
@@ -49,7 +41,7 @@ def explain(
     label: Label = None,
     top: Top = 10,
     layer: LayerName = "encoder",
-    out: OutFile = None,
+    out: TableFile = None,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -57,15 +49,13 @@ def explain(
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
     terminal.start(quiet)
     from thresher.experiments.explain import SIDES, as_table, explanations
-    from thresher.pipeline.own_files import check_own_output
-    from thresher.rows.export import check_ending, export
+    from thresher.pipeline.own_files import check_table_output
+    from thresher.rows.export import export
     from thresher.run import Run
     from thresher.wording import shown
 
     opened = Run.open(run)
-    if out is not None:
-        check_ending(out)
-        check_own_output(opened, out)
+    check_table_output(opened, out)
     found = explanations(
         opened,
         test_rows=test_row or (),

@@ -175,6 +175,12 @@ Force = Annotated[bool, typer.Option("--force", help="repeat the step even if it
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False, parser=as_place)
 ]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet", parser=as_place
+    ),
+]
 Out = Annotated[
     Path,
     typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False, parser=as_place),

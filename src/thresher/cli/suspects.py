@@ -27,7 +27,7 @@ By = Annotated[
         "--by",
         metavar="SCORE",
         help="the score whose hard end comes first; auto: the mean of the ranks by aum and word_margin, or aum;"
-        " of completions the larger rank by ifd and end_loss, or loss",
+        " for completions the larger of the ranks by ifd and end_loss, or loss",
     ),
 ]
 Top = Annotated[

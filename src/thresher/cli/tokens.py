@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet, RunFolder
-from thresher.run.outputs import as_place
+from thresher.cli.options import Json, Quiet, RunFolder, TableFile
 
 Row = Annotated[
     list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run; may be repeated")
-]
-OutFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet", parser=as_place
-    ),
 ]
 
 
@@ -28,22 +20,20 @@ def add_to(app: typer.Typer) -> None:
 
 
 def tokens(
-    run: RunFolder, row: Row = None, out: OutFile = None, json: Json = False, quiet: Quiet = False
+    run: RunFolder, row: Row = None, out: TableFile = None, json: Json = False, quiet: Quiet = False
 ) -> None:
     """Show the loss of each completion token of some rows, with the prompt and without it."""
     terminal.start(quiet)
     import polars as pl
 
     from thresher.experiments.tokens import tokens_of
-    from thresher.pipeline.own_files import check_own_output
-    from thresher.rows.export import check_ending, export
+    from thresher.pipeline.own_files import check_table_output
+    from thresher.rows.export import export
     from thresher.run import Run
     from thresher.wording import shown
 
     opened = Run.open(run)
-    if out is not None:
-        check_ending(out)
-        check_own_output(opened, out)
+    check_table_output(opened, out)
     found = tokens_of(opened, row or ())
     if out is not None:
         export(found, out)

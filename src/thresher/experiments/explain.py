@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from thresher.errors import UserError
+from thresher.experiments.rows_by_id import rows_by_id, rows_where
 from thresher.progress import say, track
-from thresher.run import FIRST, Run, parquet
+from thresher.run import FIRST, Run
 from thresher.run.integrity import check_table
 from thresher.run.run import TRAIN_AGAIN
 from thresher.run.steps import refuse_texts
@@ -103,7 +103,7 @@ def explanations(
             advance=advance,
         )
     places = {int(place) for end in ends for place in end.rows.flat}
-    train = _rows(run, "train", pl.col("place:").is_in(places))
+    train = rows_where(run, "train", pl.col("place:").is_in(places))
     known = {row.pop("place"): row for row in train}
     for target, *tops in zip(targets, *(zip(end.values, end.rows, strict=True) for end in ends), strict=True):
         itself = target.pop("place") if target["of"] == "train" else None
@@ -116,42 +116,6 @@ def explanations(
         target.pop("place", None)
     say(f"explain: {n_rows:,} rows x {checkpoints.height} checkpoints, last {layer} layer")
     return {"run": str(run), "layer": layer, "checkpoints": checkpoints.height, "targets": targets}
-
-
-def _file(run: Run, of: str) -> Path:
-    return run.test_file if of == "test" else run.rows_file
-
-
-def _rows(run: Run, of: str, which: pl.Expr) -> list[dict[str, Any]]:
-    """Some training or test rows, without reading the others into memory: place, of, id, label and text(s)."""
-    data, path = run.config.data, _file(run, of)
-    # A column of the user's may be called `place`, too.
-    found = parquet.scan(path).with_row_index("place:").filter(which)
-    columns = found.select("place:", "id", data.label, *data.text).collect().iter_rows()
-    return [
-        {"place": place, "of": of, "id": id, "label": label, "text": texts}
-        for place, id, label, *texts in columns
-    ]
-
-
-def rows_by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
-    """The targets that were named by id, one or a sequence or a column of them, in the order given."""
-    ids = [str(id) for id in ([ids] if isinstance(ids, str | int) else ids)]
-    if not ids:
-        return []
-    path = _file(run, of)
-    if not path.is_file():
-        raise UserError(
-            f"{run}: it has no test rows; run `thresher train` with --test FILE, or give --row or --text"
-        )
-    check_table(path, TRAIN_AGAIN)
-    found = {row["id"]: row for row in _rows(run, of, pl.col("id").is_in(ids))}
-    missing = [id for id in ids if id not in found]
-    if missing:
-        first = parquet.scan(path).select("id").head(10_000).collect()["id"].to_list()
-        near = did_you_mean(missing[0], first) or f"; ids are like {listed(first[:3])}"
-        raise UserError(f"{path}: no row of id '{shown(missing[0])}'{near}")
-    return [found[id] for id in dict.fromkeys(ids)]
 
 
 def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> list[dict[str, Any]]:

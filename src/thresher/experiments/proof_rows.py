@@ -42,7 +42,7 @@ def trained_on(facts: Mapping[str, Any]) -> str:
     """That a comparison trained on a part of the rows, in words, with a space before it; empty where it took all.
 
     >>> trained_on({"n_full": 9000, "proof_rows": 2000})
-    ' The proof trained on 2,000 of the 9,000 rows, drawn class by class; on all of them the loss can be another.'
+    ' The proof trained on 2,000 of the 9,000 rows, drawn class by class; a proof on all of them can differ.'
     >>> trained_on({"n_full": 9000, "proof_rows": 9000})
     ''
     """
@@ -50,6 +50,6 @@ def trained_on(facts: Mapping[str, Any]) -> str:
     if number == facts["n_full"]:
         return ""
     return (
-        f" The proof trained on {number:,} of the {facts['n_full']:,} rows, drawn class by class; on all of them the loss can be"
-        " another."
+        f" The proof trained on {number:,} of the {facts['n_full']:,} rows, drawn class by class; a proof on all of them"
+        " can differ."
     )

@@ -21,7 +21,7 @@ from thresher.run.integrity import write_json
 AUTO, RECORDED = ("ifd", "end_loss"), "loss"
 # What is shown of each row.
 SHOWN = ("loss", "entropy", "token_accuracy")
-UNEXPECTED = 2.0  # nats, of an end that is told
+UNEXPECTED = 2.0  # nats; from here on the loss of the end is given as a reason
 
 
 def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
@@ -48,7 +48,7 @@ def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: 
     )
     if out is not None:
         export(found, out)
-    named = f"the larger rank by {' and '.join(AUTO)}" if by == "auto" else by
+    named = f"the larger of the ranks by {' and '.join(AUTO)}" if by == "auto" else by
     facts = {"task": "text", "by": named, "rows": table.height, "listed": found.height}
     write_json(run.suspects_file, {**facts, "score": run.require("score").key})
     say(
@@ -58,7 +58,7 @@ def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: 
 
 
 def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
-    """All rows from the hard end of a score on: `rank` (from 1), `id`, `loss`, `entropy`, `token_accuracy`, `score` and `why`.
+    """All rows from the hard end of a score on: `rank` (from 1), `id`, the columns of `SHOWN` and `AUTO`, `score` and `why`.
 
     "auto" orders by misfit, which looks for completions of another prompt and for ends that the model did not expect:
 
@@ -74,7 +74,7 @@ def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
     ['b', 'a']
     """
     score, high = (misfit(table), True) if by == "auto" else ordered(table, by)
-    shown = [name for name in (*SHOWN, "ifd", "end_loss") if name in table.columns]
+    shown = [name for name in (*SHOWN, *AUTO) if name in table.columns]
     found = table.select("id", *shown).with_columns(
         score.alias("score"), pl.Series("tie", hash_ids(table["id"]))
     )
@@ -87,8 +87,8 @@ def suspects_table(table: pl.DataFrame, by: str) -> pl.DataFrame:
 
 def misfit(table: pl.DataFrame) -> pl.Series:
     """The larger of a row's ranks by IFD and by end loss, as a share of the rows; (N,)."""
-    ranks = [table.select(pl.col(name).rank()).to_series() for name in AUTO]
-    return pl.select(pl.max_horizontal(ranks) / table.height).to_series()
+    ranks = (pl.col(name).rank() for name in AUTO)
+    return table.select(pl.max_horizontal(*ranks) / pl.len()).to_series()
 
 
 def reasons(found: pl.DataFrame) -> list[str]:

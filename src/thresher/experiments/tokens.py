@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.experiments.explain import rows_by_id
+from thresher.experiments.rows_by_id import rows_by_id
 from thresher.run import Run, parquet
 from thresher.run.integrity import check_table
 

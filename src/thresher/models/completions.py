@@ -145,9 +145,7 @@ def start_of(tokenizer: Any) -> list[int]:
 
 def by_chat(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
     """Prompt and completion of each row as the chat template writes them; a completion ends with its first end token."""
-    chats = list(chats_of(rows))
-    written = [prompt_and_whole(tokenizer, chat) for chat in chats]
-    texts = [prompt for prompt, _ in written], [whole[len(prompt) :] for prompt, whole in written]
+    texts = zip(*written(rows, tokenizer), strict=True)
     before, after = (tokenizer(list(part), add_special_tokens=False)["input_ids"] for part in texts)
     end = tokenizer.eos_token_id
     cut = [one[: one.index(end) + 1] if end in one else [*one, end] for one in after]
@@ -163,11 +161,9 @@ def ends_of_tokens(rows: Rows, tokenizer: Any, tokens: Completions) -> np.ndarra
     if not tokenizer.is_fast:
         return None
     completions = rows.table[rows.text[1]].to_list()
+    texts = completions
     if tokens.template == "chat":
-        written = [prompt_and_whole(tokenizer, chat) for chat in chats_of(rows)]
-        texts = [whole[len(prompt) :] for prompt, whole in written]
-    else:
-        texts = completions
+        texts = [rest for _, rest in written(rows, tokenizer)]
     offsets = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     found = np.empty(len(rows), object)
     for row, (text, completion, spans) in enumerate(zip(texts, completions, offsets, strict=True)):
@@ -178,6 +174,12 @@ def ends_of_tokens(rows: Rows, tokenizer: Any, tokens: Completions) -> np.ndarra
         own[: len(ends)] = ends[: len(own)]
         found[row] = np.maximum.accumulate(own.clip(0, len(completion))).astype(np.uint32)
     return found
+
+
+def written(rows: Rows, tokenizer: Any) -> list[tuple[str, str]]:
+    """Each chat as the template writes it: up to the start of its last message, and the rest."""
+    chats = (prompt_and_whole(tokenizer, chat) for chat in chats_of(rows))
+    return [(prompt, whole[len(prompt) :]) for prompt, whole in chats]
 
 
 def prompt_and_whole(tokenizer: Any, chat: list[dict[str, str]]) -> tuple[str, str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from thresher.errors import UserError
+from thresher.models.feature_cache import cache_folder
 from thresher.progress import say
 from thresher.quiet import quiet_transformers
 from thresher.run.files import file_digest, write_folder
-
-CACHE = "THRESHER_CACHE"
 
 
 def gguf_file(folder: Path) -> Path | None:
@@ -56,10 +54,3 @@ def converted(path: Path) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     write_folder(place, fill)
     return place
-
-
-def cache_folder() -> Path:
-    """Where thresher keeps what it can make again."""
-    if own := os.environ.get(CACHE):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thresher"

@@ -47,7 +47,7 @@ def measure_texts(run: Run, settings: MeasureConfig) -> Facts:
     ((_, values),) = run_tasks(texts_job, [(run, signals)], 1, threads)
     write = write_measured if signals else write_recorded
     checkpoints = write(run, ids, values)
-    write_table(Layout(run.folder).token_losses_file, token_table(ids, values))
+    write_table(run.token_losses_file, token_table(ids, values))
     how = "checkpoints" if signals else "epochs"
     say(f"measure: {len(ids):,} rows x {checkpoints} {how}, and their completions without the prompts")
     return {
@@ -96,8 +96,8 @@ def token_table(ids: pl.Series, values: Mapping[str, Any]) -> pl.DataFrame:
 
 def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     """What the checkpoints of the model give for each row, those of the last alone where no gradients are wanted."""
-    config = run.config
-    model, tokenizer, tokens = prepared(config, read_rows(run.rows_file))
+    config, given = run.config, read_rows(run.rows_file)
+    model, tokenizer, tokens = prepared(config, given)
     model = adapted(model, config.generate, config.train.seed)
     paths = list_checkpoints(run.checkpoints(FIRST))
     weights = [swap_to(model, load_weights(path)) for path in (paths if signals else paths[-1:])]
@@ -108,5 +108,5 @@ def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     found = measure_completions(
         model, rows, weights, (ALONE, *signals), batch_tokens=config.measure.batch_tokens
     )
-    ends = ends_of_tokens(read_rows(run.rows_file), tokenizer, tokens)
+    ends = ends_of_tokens(given, tokenizer, tokens)
     return {**found, "token_end": ends, "hidden": int(model.get_input_embeddings().weight.shape[1])}

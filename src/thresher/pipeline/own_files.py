@@ -11,6 +11,7 @@ from pathlib import Path
 
 from thresher.errors import UserError
 from thresher.rows import Rows
+from thresher.rows.export import check_ending
 from thresher.rows.store import source_of
 from thresher.rows.write_back import names_of
 from thresher.run import Run
@@ -134,6 +135,19 @@ def products(folder: Path) -> set[str]:
 def names_for(rows: Rows) -> tuple[str, ...]:
     """What a run of these rows writes beside `run.yaml`."""
     return (*names_of(rows.source, PRODUCTS[0]), SUSPECTS, REPORT)
+
+
+def check_table_output(run: Run, out: Path | None) -> None:
+    """Refuse where a table is to be written, if anywhere: a file type that is not written, or a file of the run.
+
+    Raises
+    ------
+    UserError
+        one line that says which.
+    """
+    if out is not None:
+        check_ending(out)
+        check_own_output(run, out)
 
 
 def check_own_output(run: Run, path: Path) -> None:

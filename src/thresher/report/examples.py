@@ -43,7 +43,7 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
         _ends(table, name, facts) for name, facts in files.about["scores"].items() if name in table.columns
     ]
     if files.manifest.task == "text":
-        for row in (row for score in found for end in score["ends"] for row in end["rows"]):
+        for row in rows_of(found):
             row["label"] = ""  # the same for all
         with_tokens(found, files.run)
     return found
@@ -51,12 +51,17 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
 
 def with_tokens(found: list[dict[str, Any]], run: Run) -> None:
     """Give the completions of the hardest rows their tokens, coloured by loss."""
-    hardest = [row for score in found for end in score["ends"] if end["end"] == "hard" for row in end["rows"]]
+    hardest = rows_of(found, ("hard",))
     losses = losses_of(run, {row["id"] for row in hardest})
     for row in hardest:
         completion = row["texts"][-1] if row["texts"] else None
         if completion and not completion["more"] and row["id"] in losses:
             completion["tokens"] = pieces(completion["text"], losses[row["id"]])
+
+
+def rows_of(found: list[dict[str, Any]], ends: tuple[str, ...] = ("hard", "easy")) -> list[dict[str, Any]]:
+    """The rows at these ends of all scores."""
+    return [row for score in found for end in score["ends"] if end["end"] in ends for row in end["rows"]]
 
 
 def default_column(name: str, facts: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from thresher.report import arms, findings, settings
 from thresher.report.distributions import distributions
-from thresher.report.examples import examples
+from thresher.report.examples import examples, rows_of
 from thresher.report.format import interval, percent, points, score_value, script_json, visible
 from thresher.report.groups import groups
 from thresher.report.overlap import overlap_tables
@@ -117,13 +117,7 @@ def content(files: RunFiles) -> dict[str, Any]:
         "first_score": _first_score(files, selection),
         "score_colours": {name: index % 8 for index, name in enumerate(score_order(files.about["scores"]))},
         "examples": shown,
-        "coloured": any(
-            text["tokens"]
-            for one in shown
-            for end in one["ends"]
-            for row in end["rows"]
-            for text in row["texts"]
-        ),
+        "coloured": any(text["tokens"] for row in rows_of(shown) for text in row["texts"]),
         "overlaps": overlap_tables(files.similarity),
         "groups": groups(files, selection, entry),
         "command": lambda step: next_command(files, step),

@@ -95,7 +95,7 @@ def changes(entry: dict[str, Any]) -> list[dict[str, Any]]:
             "name": DIFFERENCES[name],
             "arm": name.split("-")[0],
             "cells": [change(metric, one[metric]) for metric in METRICS],
-            "mean": change("loss", one["loss"]).partition(" ")[0],
+            "mean": f"{one['loss']['mean']:+.3f}",
             "zero": place(0.0, low, high),
             "from": place(one["loss"]["low"], low, high),
             "to": place(one["loss"]["high"], low, high),

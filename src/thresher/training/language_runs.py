@@ -121,7 +121,7 @@ def train_language_model(run: Run) -> dict[str, Any]:
 
 def recording_problem(run: Run) -> str | None:
     """What is wrong with what the finished training of a language model recorded; None if nothing is, or it is not finished."""
-    if run.manifest.task != "text" or not finished(run, FIRST):
+    if not finished(run, FIRST):
         return None
     try:
         store.scan_records(run.recording)
