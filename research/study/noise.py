@@ -27,7 +27,7 @@ from thresher.pipeline.nested import nested_run
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.scores import column
-from thresher.training.features import read_features
+from thresher.training.feature_files import read_features
 from thresher.training.head import fit_heads, head_logits
 
 FOLDS = 5
@@ -35,7 +35,7 @@ FOLDS = 5
 
 def out_of_sample(run: Run, labels: np.ndarray, k: int, config: Any) -> np.ndarray:
     """The probabilities (N, K) that heads trained on the other four folds give to the rows of the fifth."""
-    features = read_features(run.features_file())
+    features = read_features(run.features_folder())
     n = len(labels)
     fold = np.random.default_rng(0).permutation(n) * FOLDS // n
     size = min(int((fold != one).sum()) for one in range(FOLDS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 
 from thresher.config import ModelConfig
 from thresher.models.encode import LoadedEncoder, encode
-from thresher.models.feature_cache import VARIABLE, add_vectors, cache_folder, read_vectors, text_key
+from thresher.models.feature_cache import (
+    VARIABLE,
+    add_vectors,
+    cache_folder,
+    cached_vectors,
+    text_key,
+    text_keys,
+)
 from tiny import WORDS, tiny_model
 
 WIDTH = 4
@@ -29,11 +37,24 @@ def vectors(texts: list[str]) -> np.ndarray:
 
 def add(encoder: str, texts: list[str]) -> None:
     cut = np.array([len(text) % 2 == 1 for text in texts])
-    add_vectors(encoder, [text_key(text) for text in texts], vectors(texts), cut)
+    add_vectors(encoder, text_keys(texts), vectors(texts), cut)
 
 
-def read(encoder: str, texts: list[str]):
-    return read_vectors(encoder, [text_key(text) for text in texts], WIDTH)
+class Found(NamedTuple):
+    """For M texts: the vectors (M, H), whether the text was truncated (M,), and whether it was in the cache (M,)."""
+
+    values: np.ndarray
+    truncated: np.ndarray
+    known: np.ndarray
+
+
+def read(encoder: str, texts: list[str]) -> Found:
+    found = Found(
+        np.zeros((len(texts), WIDTH), np.float32), np.zeros(len(texts), bool), np.zeros(len(texts), bool)
+    )
+    for places, values, truncated in cached_vectors(encoder, text_keys(texts), WIDTH):
+        found.values[places], found.truncated[places], found.known[places] = values, truncated, True
+    return found
 
 
 def test_what_was_added_is_found_and_nothing_else():

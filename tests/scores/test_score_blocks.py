@@ -26,6 +26,7 @@ from thresher.scores import source as source_module
 from thresher.scores.source import FrameSource, whole
 from thresher.signals.measure import read_signals
 from thresher.signals.plan import Plan, write_part, write_plan
+from thresher.training.feature_files import fill_features
 
 BESIDE = ("null_logits", "correct", "held_out_logits", "features", "word_margin")
 FOLDS = 3
@@ -59,7 +60,13 @@ def run_of(
             write_json(run.checkpoints(left_out) / "done.json", {})
             own = mixed.select("id", "held_out_logits")[fold::FOLDS]
             write_table(run.evaluations(left_out) / "step-00000009.parquet", own)
-    write_table(run.features_file(), mixed.select("id", "features"))
+    vectors = mixed["features"].to_numpy()
+
+    def fill(values: np.ndarray, truncated: np.ndarray) -> None:
+        values[:] = vectors
+
+    run.features_folder().mkdir(parents=True)
+    fill_features(run.features_folder(), mixed["id"], "these rows", vectors.shape[1], np.float32, fill)
     write_table(run.words_file, mixed.select("id", "word_margin"))
     write_table(run.rows_file, first.select("id", text=pl.lit("a text")), {ROWS_HASH: b"r"})
     write_json(run.record_file("measure"), MEASURED)

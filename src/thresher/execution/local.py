@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from pathlib import Path
 
 from thresher.errors import UserError
@@ -21,6 +22,7 @@ from thresher.execution.torchrun import die_with, world
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL = 0.2  # seconds
+AHEAD = 4  # tasks that wait beside those that run
 
 
 @engine("local")
@@ -67,16 +69,23 @@ def _run_in_processes(
     # loky's processes do not import the caller's script, so it needs no `if __name__ == "__main__"`.
     pool = ProcessPoolExecutor(workers, initializer=_start_worker, initargs=(threads, os.getpid()))
     try:
-        with _interruptions_blocked():
-            pending: dict[Future[Result], int] = {
-                pool.submit(function, *task): i for i, task in enumerate(tasks)
-            }
+        waiting, pending = enumerate(tasks), dict[Future[Result], int]()
+
+        def submit(count: int) -> None:
+            """A task is read when it is submitted, and few are at a time: some hold the texts of many rows."""
+            with _interruptions_blocked():
+                for i, task in islice(waiting, count):
+                    pending[pool.submit(function, *task)] = i
+
+        submit(workers + AHEAD)
         while pending:
             # With a time limit, because polars installs its SIGINT handler with SA_RESTART: without one, Ctrl-C is
             # answered when the first task ends.
             done, _ = wait(pending, timeout=POLL, return_when=FIRST_COMPLETED)
             for future in done:
-                yield pending.pop(future), future.result()
+                i = pending.pop(future)
+                submit(1)
+                yield i, future.result()
     except BrokenProcessPool as error:
         raise UserError(
             "a worker process was killed (out of memory?); run the same command again with --workers 1"

@@ -11,7 +11,7 @@ from thresher.experiments.cell import Cell, same_training, write_cell
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.training.checkpoints import load_weights
-from thresher.training.features import read_features
+from thresher.training.feature_files import read_features
 from thresher.training.finished import list_checkpoints
 from thresher.training.head import fit_heads, head_logits
 from thresher.training.recipe import steps_of
@@ -21,7 +21,7 @@ def head_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]
     """Train (or take from the scored runs) and test cells of equally many rows and steps, side by side."""
     model, config = run.config.model, run.config.train
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
-    features = read_features(run.features_file())
+    features = read_features(run.features_folder())
     started = time.monotonic()
     states, steps = {}, {}
     for key, cell in cells.items():
@@ -42,7 +42,7 @@ def head_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]
         states |= dict(zip(left, trained, strict=True))
         steps |= dict.fromkeys(left, taken)
     seconds = (time.monotonic() - started) / len(cells)
-    tested = read_features(run.features_file("test"))
+    tested = read_features(run.features_folder("test"))
     return {
         key: write_cell(
             run, key, cell, test, head_logits(states[key], tested), steps[key], seconds, config.batch_size

@@ -58,7 +58,7 @@ def map_rows(run: Run, settings: MapSettings) -> Facts:
         chosen = np.random.default_rng(settings.seed).choice(table.height, settings.rows, replace=False)
         table = table[np.sort(chosen)]
     texts = [table[column].to_list() for column in columns]
-    vectors = np.concatenate([text_vectors(run.config.model, one)[0] for one in texts], axis=1)
+    vectors = np.concatenate([text_vectors(run.config.model, one) for one in texts], axis=1)
     plane = tsne(vectors, settings.seed)
     found = table.select("id").with_columns(x=pl.Series(plane[:, 0]), y=pl.Series(plane[:, 1]))
     write_table(run.map_file, found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,19 +19,22 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from thresher.errors import UserError
+from thresher.models.frozen import Vectors
 from thresher.progress import warn
 from thresher.run.files import write
 
 VARIABLE = "THRESHER_CACHE"
 KEY_BYTES = 16
+Keys = NDArray[np.uint64]
 
 
-class Vectors(NamedTuple):
-    """For M texts: the vectors (M, H), whether the text was truncated (M,), and whether it was in the cache (M,)."""
+class Segment(NamedTuple):
+    """Texts that are in the cache: their places among the texts asked for (m,), their vectors (m, H), and whether each was
+    truncated (m,)."""
 
-    values: NDArray[np.float32]
+    places: NDArray[np.int64]
+    values: Vectors
     truncated: NDArray[np.bool_]
-    known: NDArray[np.bool_]
 
 
 def cache_folder() -> Path:
@@ -50,30 +53,33 @@ def text_key(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=KEY_BYTES).digest()
 
 
-def read_vectors(encoder: str, keys: Sequence[bytes], width: int) -> Vectors:
-    """The cached vectors of some texts; damaged segments are deleted."""
-    place = {key: at for at, key in enumerate(keys)}
-    found = Vectors(
-        np.zeros((len(keys), width), np.float32), np.zeros(len(keys), bool), np.zeros(len(keys), bool)
-    )
+def text_keys(texts: Iterable[str]) -> Keys:
+    """The cache keys of M texts as pairs of numbers, (M, 2)."""
+    return np.frombuffer(b"".join(text_key(text) for text in texts), np.uint64).reshape(-1, 2)
+
+
+def cached_vectors(encoder: str, keys: Keys, width: int) -> Iterator[Segment]:
+    """What the cache holds of M texts, which differ, segment by segment; damaged segments are deleted."""
+    order = np.lexsort(keys.T[::-1])
+    ordered = keys[order]
     for path in sorted((cache_folder() / "features" / encoder).glob("*.safetensors")):
         try:
-            _read_segment(path, place, found)
+            found = _read_segment(path, ordered, order, width)
         except FileNotFoundError:
             continue
         except (OSError, SafetensorError, ValueError, KeyError) as error:
             warn(f"{path}: damaged ({str(error).splitlines()[0][:80]}); its texts are encoded again")
             path.unlink(missing_ok=True)
-    return found
+            continue
+        if found is not None:
+            yield found
 
 
-def add_vectors(
-    encoder: str, keys: Sequence[bytes], values: NDArray[np.float32], truncated: NDArray[np.bool_]
-) -> None:
+def add_vectors(encoder: str, keys: Keys, values: Vectors, truncated: NDArray[np.bool_]) -> None:
     """Write a segment. If the cache cannot be written, warn and go on: the next run encodes the texts again."""
     tensors: dict[str, NDArray[Any]] = {
-        "keys": np.frombuffer(b"".join(keys), np.uint8).reshape(-1, KEY_BYTES),
-        "values": np.ascontiguousarray(values, np.float32),
+        "keys": keys.view(np.uint8),
+        "values": np.ascontiguousarray(values),
         "truncated": truncated.astype(np.uint8),
     }
     digests: dict[str, str] = {name: _digest(tensor) for name, tensor in tensors.items()}
@@ -86,20 +92,19 @@ def add_vectors(
         )
 
 
-def _read_segment(path: Path, place: dict[bytes, int], found: Vectors) -> None:
+def _read_segment(path: Path, ordered: Keys, order: NDArray[np.int64], width: int) -> Segment | None:
+    """The texts of a segment that are among those of the keys `ordered`, which stand at `order`; None if there are none."""
     with safe_open(path, framework="numpy") as segment:
-        packed = _checked(segment, "keys").tobytes()
-        keys = [packed[at : at + KEY_BYTES] for at in range(0, len(packed), KEY_BYTES)]
-        here = [at for at, key in enumerate(keys) if key in place]
-        if not here:
-            return
+        keys = np.ascontiguousarray(_checked(segment, "keys")).view(np.uint64)
+        at = np.minimum(np.searchsorted(ordered[:, 0], keys[:, 0]), len(ordered) - 1)
+        # Texts whose keys begin with the same 64 bits may be missed. They are encoded again.
+        here = np.flatnonzero((ordered[at] == keys).all(1)) if len(ordered) else np.empty(0, np.int64)
+        if not len(here):
+            return None
         values, truncated = _checked(segment, "values"), _checked(segment, "truncated")
-    if values.shape != (len(keys), found.values.shape[1]) or truncated.shape != (len(keys),):
+    if values.shape != (len(keys), width) or truncated.shape != (len(keys),):
         raise ValueError(f"vectors of shape {values.shape}")
-    there = [place[keys[at]] for at in here]
-    found.values[there] = values[here]
-    found.truncated[there] = truncated[here] != 0
-    found.known[there] = True
+    return Segment(order[at[here]], values[here], truncated[here] != 0)
 
 
 def _checked(segment: Any, name: str) -> NDArray[Any]:

@@ -16,15 +16,18 @@ from thresher.config import ModelConfig
 from thresher.models.classifier import classification_head
 from thresher.models.tokens import to_device
 
+Vectors = NDArray[np.float32] | NDArray[np.float16]
+
 
 @dataclass(frozen=True)
 class Features:
     """The inputs of the head for N rows, with the interface of `Tokens`.
 
-    `values` (N, H) float32; `truncated` (N,): whether a text of the row exceeded the length limit of the encoder.
+    `values` (N, H) in single or half precision, in memory or memory-mapped; the head takes them in single precision.
+    `truncated` (N,): whether a text of the row exceeded the length limit of the encoder.
     """
 
-    values: NDArray[np.float32]
+    values: Vectors
     truncated: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Features:
     ) -> dict[str, Tensor]:
         """The given rows as inputs of the model."""
         values = torch.from_numpy(self.values[np.asarray(rows, np.int64)])
-        return {"features": to_device(values, device)}
+        return {"features": to_device(values.float(), device)}
 
 
 def head_input(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

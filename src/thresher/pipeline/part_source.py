@@ -12,6 +12,7 @@ from thresher.pipeline.follow import Follower
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import check_table, read_table
 from thresher.signals.plan import part_problem, read_part, read_plan
+from thresher.training.feature_files import ROWS, check_features, read_features, vectors_column
 from thresher.training.finished import TRAIN_AGAIN, finished
 from thresher.training.folds import fold_trainings, folds_of
 
@@ -39,14 +40,17 @@ class PartSource:
             name: paths
             for name, paths in {
                 "held_out_logits": _held_out(run, training),
-                "features": [run.features_file()],
                 "word_margin": [run.words_file],
             }.items()
             if paths and all(path.is_file() for path in paths)
         }
         for name, paths in {**self.beside, "correct": self.evaluations}.items():
             for path in paths:
-                check_table(path, again if name in ("features", "word_margin") else TRAIN_AGAIN)
+                check_table(path, again if name == "word_margin" else TRAIN_AGAIN)
+        folder = run.features_folder()
+        self.features = folder if folder.is_dir() else None
+        if self.features:
+            check_features(self.features, again)
 
     @property
     def rows(self) -> int:
@@ -61,6 +65,8 @@ class PartSource:
             schema["null_logits"] = pl.Array(pl.Float32, len(self.null_logits))
         if self.evaluations:
             schema["correct"] = pl.List(pl.Boolean)
+        if self.features:
+            schema["features"] = pl.Array(pl.Float32, read_features(self.features).values.shape[1])
         for name, paths in self.beside.items():
             schema[name] = parquet.scan(paths[0]).collect_schema()[name]
         return schema
@@ -69,7 +75,10 @@ class PartSource:
         """These columns of `size` rows at a time; see `Source`."""
         beside = {name: Follower(paths, (name,)) for name, paths in self.beside.items() if name in columns}
         correct = [Follower([path], ("correct",)) for path in self.evaluations if "correct" in columns]
-        made = {"correct", "null_logits", *self.beside}
+        places = None
+        if self.features and "features" in columns:
+            places = Follower([self.features / ROWS], ("place",))
+        made = {"correct", "null_logits", "features", *self.beside}
         own = [name for name in columns if name not in made or (name == "correct" and not correct)]
         for block in sized(self._parts(list(dict.fromkeys(["id", *own])), size), size):
             found = {name: follower.at(block["id"])[name] for name, follower in beside.items()}
@@ -78,6 +87,8 @@ class PartSource:
                     [one.at(block["id"])["correct"].alias(str(at)) for at, one in enumerate(correct)]
                 )
                 found["correct"] = table.select(pl.concat_list(pl.all())).to_series()
+            if self.features and places:
+                found["features"] = vectors_column(self.features, places.at(block["id"])["place"])
             if self.null_logits is not None and "null_logits" in columns:
                 one = pl.Series([self.null_logits], dtype=self.schema["null_logits"])
                 found["null_logits"] = one.new_from_index(0, block.height)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -69,6 +70,15 @@ class Source:
         return self.path or f"the {self.format}"
 
 
+def class_indices(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The position of each label among the class names, (N,).
+
+    >>> class_indices(pl.Series(["stop", "play"]), ("play", "stop"))
+    array([1, 0])
+    """
+    return labels.cast(pl.Enum(classes)).to_physical().to_numpy().astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Texts with their targets: a table with the columns id, text(s), label and groups, in input order.
@@ -98,7 +108,7 @@ class Rows:
         >>> thresher.rows.load(frame, text="text", label="label").labels()
         array([0, 1, 0])
         """
-        return self.table[self.label].cast(pl.Enum(self.classes)).to_physical().to_numpy().astype(np.int64)
+        return class_indices(self.table[self.label], self.classes)
 
     def hash(self) -> str:
         """A hash of ids, texts, labels and groups in order; independent of column names, paths and formats.

@@ -52,9 +52,9 @@ class Layout:
         """What the audit of the rows found."""
         return self.home / "rows" / "audit.json"
 
-    def features_file(self, of: FeaturesOf = "rows") -> Path:
+    def features_folder(self, of: FeaturesOf = "rows") -> Path:
         """The encoder's features of the training rows, of the test rows, or of the empty input."""
-        return self.home / "features" / f"{of}.parquet"
+        return self.home / "features" / of
 
     @property
     def words_file(self) -> Path:

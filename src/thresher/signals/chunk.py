@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from thresher.config import SIGNALS
@@ -18,6 +17,7 @@ from thresher.errors import UserError
 from thresher.models.classifier import Classifier
 from thresher.models.frozen import Features, FrozenClassifier
 from thresher.models.tokens import Tokens, tokenise
+from thresher.rows.table import class_indices
 from thresher.run import parquet
 from thresher.run.layout import Layout
 from thresher.run.training import Training
@@ -28,7 +28,7 @@ from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
 from thresher.training.checkpoints import build_classifier, load_weights
-from thresher.training.features import read_features
+from thresher.training.feature_files import read_features
 from thresher.training.finished import list_checkpoints
 
 Model = Classifier | FrozenClassifier
@@ -161,12 +161,6 @@ def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
     return parquet.scan(plan.run.rows_file).slice(first, count).collect()
 
 
-def class_numbers(plan: Plan, rows: pl.DataFrame) -> NDArray[np.int64]:
-    """The class index of each row, (N,)."""
-    classes, labels = plan.inputs.classes, rows[plan.inputs.label]
-    return labels.replace_strict(classes, range(len(classes)), return_dtype=pl.Int64).to_numpy()
-
-
 def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: Any) -> Tokens:
     """Token ids of rows, as the model of a plan takes them."""
     texts = [rows[column].to_list() for column in plan.inputs.text]
@@ -183,11 +177,11 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
 def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
     """The signals table of the rows of one chunk."""
     model, tokenizer, weights = loaded(plan)
-    labels, (first, _) = class_numbers(plan, rows), plan.rows_of(chunk)
+    labels, (first, _) = class_indices(rows[plan.inputs.label], plan.inputs.classes), plan.rows_of(chunk)
     inputs: Inputs = (
         tokens_of(plan, rows, tokenizer)
         if tokenizer is not None
-        else read_features(plan.run.features_file()).take(first + np.arange(rows.height))
+        else read_features(plan.run.features_folder()).take(first + np.arange(rows.height))
     )
     values = measure_tokens(model, weights, inputs, labels, plan.signals, plan.batch_tokens)
     return signal_frame(rows["id"], labels, inputs, values)

@@ -15,11 +15,12 @@ from thresher.execution.cores import share_cores
 from thresher.execution.engines import run_tasks
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, length_sorted_batches, pad_batch, tokenise
+from thresher.rows.table import class_indices
 from thresher.run import Run, Training
 from thresher.signals.batch import Weights, full, swap_weights
 from thresher.signals.batches import tight_batches
 from thresher.signals.capture import layer_flow
-from thresher.signals.chunk import chunk_of_rows, class_numbers, loaded, tokens_of, usable_layers
+from thresher.signals.chunk import chunk_of_rows, loaded, tokens_of, usable_layers
 from thresher.signals.ghost import Flow, rule_for
 from thresher.signals.plan import Plan, make_plan
 
@@ -206,7 +207,9 @@ def influence_job(
     model, tokenizer, weights = loaded(plan)
     assert isinstance(model, Classifier)  # that of a frozen encoder is refused before
     given = chunk_of_rows(plan, chunk)
-    rows = Targets(tokens_of(plan, given, tokenizer), class_numbers(plan, given))
+    rows = Targets(
+        tokens_of(plan, given, tokenizer), class_indices(given[plan.inputs.label], plan.inputs.classes)
+    )
     modules = usable_layers(model, weights[0], rows.tokens)[0][f"{layer}_sq_norm"]
     values = tracin_pairs(model, weights, rates, modules, targets, rows, plan.batch_tokens)
     first, count = plan.rows_of(chunk)

@@ -17,7 +17,8 @@ from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.distribute import measure_chunks
 from thresher.signals.plan import Plan, make_plan, part_problem, read_parts, scored_trainings, write_plan
 from thresher.training.checkpoints import checkpoint_table, load_weights
-from thresher.training.features import read_features, write_features
+from thresher.training.feature_files import ROWS, check_features, read_features, vectors_column
+from thresher.training.features import write_features
 from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
@@ -109,7 +110,7 @@ def refused_signals(plan: Plan) -> dict[str, str]:
 def one_row(plan: Plan, tokenizer: Any, text: str) -> Inputs:
     """The input of a row that holds this text alone; for a frozen encoder, that of the empty text."""
     if tokenizer is None:
-        return read_features(plan.run.features_file("empty"))
+        return read_features(plan.run.features_folder("empty"))
     return tokenise([[text] for _ in plan.inputs.text], tokenizer, 8)
 
 
@@ -142,8 +143,10 @@ def read_signals(run: Run, training: Training) -> tuple[pl.DataFrame, pl.DataFra
     if held_out is not None:
         signals = with_column(signals, held_out)
     again = f"`thresher measure {run}` makes it again"
-    if run.features_file().is_file():
-        signals = with_column(signals, read_table(run.features_file(), again).select("id", "features"))
+    if (folder := run.features_folder()).is_dir():
+        check_features(folder, again)
+        places = with_column(signals.select("id"), parquet.read(folder / ROWS, ["id", "place"]))["place"]
+        signals = signals.with_columns(vectors_column(folder, places))
     if run.words_file.is_file():
         signals = with_column(signals, read_table(run.words_file, again))
     return signals, checkpoints

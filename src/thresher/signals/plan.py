@@ -10,7 +10,7 @@ import polars as pl
 from thresher.config import MeasureConfig, Signal
 from thresher.errors import UserError
 from thresher.run import Run, Training, parquet
-from thresher.run.files import digest, file_digest
+from thresher.run.files import digest
 from thresher.run.integrity import (
     KEY,
     metadata,
@@ -22,6 +22,7 @@ from thresher.run.integrity import (
     write_table,
 )
 from thresher.run.layout import Layout
+from thresher.training.feature_files import features_digest, features_problem
 from thresher.training.finished import weights_digests
 
 PLAN_KEY = b"thresher.plan"
@@ -93,7 +94,7 @@ def make_plan(run: Run, training: Training, measure: MeasureConfig, *, gradients
         "threads": 1,
     }
     if model.freeze:
-        made_of["features"] = file_digest(run.features_file())
+        made_of["features"] = features_digest(run.features_folder())
     data = run.config.data
     return Plan(
         Layout(run.folder),
@@ -203,9 +204,10 @@ def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
     trainings = scored_trainings(run) or run.measured()
     if problem := next((found for one in trainings if (found := signals_problem(run, one))), None):
         return problem
-    beside = {run.features_file(): settings.features, run.words_file: bool(settings.words)}
-    checked = ((path, table_problem(path)) for path, kept in beside.items() if kept)
-    return next((f"{path}: {problem}" for path, problem in checked if problem), None)
+    if settings.features and (problem := features_problem(run.features_folder())):
+        return problem
+    problem = table_problem(run.words_file) if settings.words else None
+    return f"{run.words_file}: {problem}" if problem else None
 
 
 def _measure_again(run: Layout) -> str:

@@ -2,110 +2,212 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from thresher.config import ModelConfig
 from thresher.execution.engines import run_tasks
 from thresher.models.encode import LoadedEncoder, encode, loaded_encoder
-from thresher.models.feature_cache import add_vectors, read_vectors, text_key
-from thresher.models.frozen import Features, head_input
+from thresher.models.feature_cache import add_vectors, cached_vectors, text_keys
+from thresher.models.frozen import Features, Vectors, head_input
 from thresher.progress import track
-from thresher.rows import read_rows
-from thresher.run import Run
-from thresher.run.files import digest
-from thresher.run.integrity import metadata, table_problem, write_table
+from thresher.rows import check_rows
+from thresher.run import Run, parquet
+from thresher.run.files import digest, write_folder
+from thresher.run.integrity import ROWS_HASH, made_of
 from thresher.run.layout import FeaturesOf
+from thresher.training.feature_files import features_made_of, fill_features, forget_pages, read_features
 
 SEGMENT = 2048
-_KEY = b"thresher.features"
+BLOCK_ROWS = 1 << 16
+HALF = np.finfo(np.float16)
 
 
-def text_vectors(
-    config: ModelConfig, texts: Sequence[str], workers: int | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The vector of every text (N, H), and whether the text was truncated (N,).
+@dataclass(frozen=True)
+class Distinct:
+    """The M different texts among N, in the order in which they first occur.
 
-    Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded processes. Every finished
-    segment is cached at once, so an interrupted call resumes from there.
+    `keys` (M, 2); `first` (M,): where each text first occurs; `rows` (N,) holds the places of the first text, then those of the
+    second, and so on, and `start` (M + 1,) where in it those of each text begin.
     """
-    distinct = list(dict.fromkeys(texts))
-    keys = [text_key(text) for text in distinct]
+
+    keys: NDArray[np.uint64]
+    first: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: NDArray[np.uint64]) -> Distinct:
+        """The different texts among those with these keys, (N, 2).
+
+        >>> found = Distinct.of(np.array([[7, 0], [3, 0], [7, 0], [5, 0]], np.uint64))
+        >>> found.first.tolist(), found.rows_of([0, 2])[0].tolist()
+        ([0, 1, 3], [0, 2, 3])
+        """
+        rows = np.lexsort(keys.T[::-1])  # stable: equal texts in the order of their rows
+        new = np.ones(len(rows), np.bool_)
+        new[1:] = (keys[rows[1:]] != keys[rows[:-1]]).any(1)
+        start = np.flatnonzero(new)
+        count = np.diff(start, append=len(rows))
+        by_first = np.argsort(rows[start])
+        moved = np.repeat(start[by_first], count[by_first]) + _within(count[by_first])
+        first = rows[start][by_first]
+        return cls(keys[first], first, rows[moved], np.append(0, np.cumsum(count[by_first])))
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def rows_of(
+        self, texts: Sequence[int] | NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places of some of the texts, (n,), and which of the texts given each of them is."""
+        at = np.asarray(texts, np.int64)
+        count = self.start[at + 1] - self.start[at]
+        return self.rows[np.repeat(self.start[at], count) + _within(count)], np.repeat(
+            np.arange(len(at)), count
+        )
+
+
+def _within(count: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, ... within each group of so many."""
+    end = np.cumsum(count)
+    return np.arange(end[-1] if len(end) else 0) - np.repeat(end - count, count)
+
+
+@dataclass(frozen=True)
+class Segments(Sequence[tuple[ModelConfig, str, list[str]]]):
+    """The tasks of encoding some texts; the texts of a task are looked up when it is taken."""
+
+    config: ModelConfig
+    key: str
+    texts: pl.Series
+    at: NDArray[np.int64]  # where the texts to encode stand
+
+    def __len__(self) -> int:
+        return -(-len(self.at) // SEGMENT)
+
+    def __getitem__(self, segment: int) -> tuple[ModelConfig, str, list[str]]:  # type: ignore[override]
+        at = self.at[segment * SEGMENT : (segment + 1) * SEGMENT]
+        if not len(at):
+            raise IndexError(segment)
+        return self.config, self.key, self.texts.gather(at).to_list()
+
+
+def fill_vectors(
+    config: ModelConfig,
+    texts: Sequence[pl.Series],
+    values: Vectors,
+    truncated: NDArray[np.bool_],
+    workers: int | None = None,
+) -> None:
+    """Fill in the vectors of the texts of N rows, (N, T, H), and whether a text of the row was truncated, (N,).
+
+    Parameters
+    ----------
+    texts
+        the T columns of texts.
+
+    Equal texts are encoded once. Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded
+    processes. Every finished segment is cached at once, so an interrupted call resumes from there.
+    """
+    n = len(values)
+    joined = pl.concat(texts)
+    found = Distinct.of(np.concatenate([text_keys(block) for block in _blocks(joined)]))
     encoder = LoadedEncoder(config)
-    found = read_vectors(encoder.key, keys, encoder.width)
-    missing = np.flatnonzero(~found.known)
-    segments = [missing[start : start + SEGMENT] for start in range(0, len(missing), SEGMENT)]
-    jobs = [(config, encoder.key, [distinct[at] for at in segment]) for segment in segments]
+    left = np.ones(len(found), np.bool_)
+
+    def put(known: NDArray[np.int64], vectors: Vectors, cut: NDArray[np.bool_]) -> None:
+        rows, which = found.rows_of(known)
+        values[rows % n, rows // n] = vectors[which]
+        truncated[rows[cut[which]] % n] = True
+        left[known] = False
+        forget_pages(values)
+
+    for segment in cached_vectors(encoder.key, found.keys, encoder.width):
+        put(*segment)
+    missing = np.flatnonzero(left)
+    tasks = Segments(config, encoder.key, joined, found.first[missing])
     with track("encode", len(missing), "texts") as advance:
-        for segment, (values, truncated) in run_tasks(encode_segment, jobs, workers):
-            found.values[segments[segment]] = values
-            found.truncated[segments[segment]] = truncated
-            advance(len(segments[segment]))
-    place = {text: at for at, text in enumerate(distinct)}
-    rows = np.array([place[text] for text in texts], np.int64)
-    return found.values[rows], found.truncated[rows]
+        for task, (vectors, cut) in run_tasks(encode_segment, tasks, workers):
+            mine = missing[task * SEGMENT : (task + 1) * SEGMENT]
+            put(mine, vectors, cut)
+            advance(len(mine))
 
 
-def encode_segment(
-    config: ModelConfig, key: str, texts: list[str]
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def _blocks(texts: pl.Series) -> Iterator[pl.Series]:
+    for start in range(0, max(1, len(texts)), BLOCK_ROWS):
+        yield texts[start : start + BLOCK_ROWS]
+
+
+def encode_segment(config: ModelConfig, key: str, texts: list[str]) -> tuple[Vectors, NDArray[np.bool_]]:
     """Encode some texts and add them to the cache."""
     values, truncated = encode(loaded_encoder(config, key), texts)
-    add_vectors(key, [text_key(text) for text in texts], values, truncated)
-    return values, truncated
+    kept = values.clip(HALF.min, HALF.max).astype(np.float16) if precision(config) is np.float16 else values
+    add_vectors(key, text_keys(texts), kept, truncated)
+    return kept, truncated
+
+
+def precision(config: ModelConfig) -> type[np.float32] | type[np.float16]:
+    """The precision in which vectors are kept: half where the encoder computes them in bfloat16, which is coarser."""
+    return np.float16 if config.encode == "bfloat16" else np.float32
+
+
+def text_vectors(config: ModelConfig, texts: Sequence[str]) -> NDArray[np.float32]:
+    """The vectors of a few texts, in memory, (N, H)."""
+    values = np.empty((len(texts), 1, LoadedEncoder(config).width), np.float32)
+    fill_vectors(config, [pl.Series(texts, dtype=pl.String)], values, np.zeros(len(texts), np.bool_))
+    return values[:, 0]
 
 
 def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
-    """Write the features of the rows unless they are up to date; returns their file.
+    """Write the features of the rows unless they are up to date; returns their folder.
 
-    The file is a table `id, features Array(Float32, H), truncated`. The features are the pooled last hidden state of the
-    pretrained encoder; for pairs of texts, see `head_input`.
+    The features are the pooled last hidden state of the pretrained encoder; for pairs of texts, see `head_input`.
     """
-    config, path = run.config.model, run.features_file(which)
-    if which == "empty":
-        ids, columns = ["empty"], [[""] for _ in run.config.data.text]
-    else:
-        rows = read_rows(run.rows_file if which == "rows" else run.test_file)
-        ids, columns = rows.table["id"].to_list(), [rows.table[name].to_list() for name in rows.text]
+    config, folder, columns = run.config.model, run.features_folder(which), run.config.data.text
     encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling", "encode"})
-    made_with = digest({"encoder": encoder, "ids": ids, "texts": columns}).encode()
-    if table_problem(path) is None and metadata(path).get(_KEY) == made_with:
-        return path
-    workers = run.config.measure.workers
-    values, truncated = text_vectors(config, [text for column in columns for text in column], workers)
-    parts = values.reshape(len(columns), len(ids), -1)  # (texts per row, N, H)
-    table = pl.DataFrame(
-        {
-            "id": ids,
-            "features": head_input(list(parts)),
-            "truncated": truncated.reshape(len(columns), -1).any(0),
-        },
-        schema_overrides={"id": pl.String},
+    if which == "empty":
+        rows, source = pl.DataFrame({"id": ["empty"], **dict.fromkeys(columns, "")}), "empty"
+    else:
+        path = run.rows_file if which == "rows" else run.test_file
+        check_rows(path)
+        source = str(made_of(path, ROWS_HASH))
+    made_with = digest({"encoder": encoder, "rows": source, "text": columns})
+    if features_made_of(folder) == made_with:
+        return folder
+    if which != "empty":
+        rows = parquet.read(path, ["id", *columns])
+    texts = rows[list(columns)].get_columns()
+    parts = 1 if len(texts) == 1 else 4
+
+    def fill(values: Vectors, truncated: NDArray[np.bool_]) -> None:
+        by_text = values.reshape(len(rows), parts, -1)
+        fill_vectors(config, texts, by_text[:, : len(texts)], truncated, run.config.measure.workers)
+        if len(texts) > 1:
+            for start in range(0, len(rows), BLOCK_ROWS):
+                block = by_text[start : start + BLOCK_ROWS, : len(texts)].astype(np.float32)
+                made = head_input([block[:, at] for at in range(len(texts))])
+                values[start : start + BLOCK_ROWS] = made.clip(*limits(config))
+            forget_pages(values)
+
+    width = parts * LoadedEncoder(config).width
+    write_folder(
+        folder, lambda there: fill_features(there, rows["id"], made_with, width, precision(config), fill)
     )
-    write_table(path, table, {_KEY: made_with})
-    return path
+    return folder
 
 
-def read_features(path: Path) -> Features:
-    """Features that `write_features` wrote; cached per process."""
-    about = path.stat()
-    return _read(path, about.st_mtime_ns, about.st_size)
+def limits(config: ModelConfig) -> tuple[float, float]:
+    """The smallest and the largest number that a vector may hold."""
+    about = np.finfo(precision(config))
+    return float(about.min), float(about.max)
 
 
 def run_features(run: Run, which: FeaturesOf = "rows") -> Features:
     """The features of a run, computed if they are missing."""
     return read_features(write_features(run, which))
-
-
-@lru_cache(maxsize=3)
-def _read(path: Path, changed: int, size: int) -> Features:
-    frame = pl.from_arrow(pq.read_table(path, columns=["features", "truncated"]))
-    assert isinstance(frame, pl.DataFrame)
-    # Copied because torch does not accept read-only memory.
-    return Features(frame["features"].rechunk().to_numpy().copy(), frame["truncated"].to_numpy())

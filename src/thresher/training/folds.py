@@ -5,6 +5,8 @@ Training `fold-i` with F folds belongs to run i // F and leaves out part i % F o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.run import Run, Training
-from thresher.run.integrity import read_table, write_table
+from thresher.run.integrity import read_table, write_blocks
 from thresher.training.finished import TRAIN_AGAIN, finished
 
 FROZEN_FOLDS = 5
@@ -81,16 +83,17 @@ def left_out(
 
 
 def write_held_out(
-    run: Run,
-    training: Training,
-    step: int,
-    ids: pl.Series,
-    out: NDArray[np.bool_],
-    logits: NDArray[np.float32],
+    run: Run, training: Training, step: int, ids: pl.Series, logits: Iterable[NDArray[np.float32]]
 ) -> None:
-    """Write the logits (n, K) of the held-out rows, in row order."""
-    table = pl.DataFrame({"id": ids.filter(out), "held_out_logits": logits})
-    write_table(run.evaluations(training) / f"step-{step:08d}.parquet", table)
+    """Write the logits (n, K) of the held-out rows with these ids, in row order; they come in blocks of rows."""
+
+    def tables() -> Iterator[pl.DataFrame]:
+        start = 0
+        for block in logits:
+            yield pl.DataFrame({"id": ids[start : start + len(block)], "held_out_logits": block})
+            start += len(block)
+
+    write_blocks(run.evaluations(training) / f"step-{step:08d}.parquet", tables())
 
 
 def read_held_out(run: Run, training: Training, folds: int) -> pl.DataFrame | None:

@@ -8,7 +8,7 @@ of the time of one after the other; a head is the same as if trained alone, up t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,15 @@ from transformers.optimization import get_scheduler
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.models.frozen import Features, FrozenClassifier
+from thresher.training.feature_files import forget_pages
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 
 State = dict[str, Tensor]
 MAX_GRADIENT_NORM = 1.0  # the default of Trainer
 BLOCK = 1 << 16  # rows per prediction, to bound the memory of the hidden layers
+WINDOW = 1 << 17  # rows that are looked up at a time, and visited before others where there are more
+PAGE = 64  # rows that lie together in the file and are read together
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,6 @@ def fit_heads(
     n, total = len(choices[0]), steps_of(config, len(choices[0]))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     values = torch.from_numpy(features.values).to(device)
-    rows = torch.from_numpy(np.stack(choices)).to(device)  # (S, n)
-    truth = torch.from_numpy(np.stack([one[at] for one, at in zip(labels, choices, strict=True)])).to(device)
     names, parameters = stacked_heads(features.values.shape[1], n_classes, model, seeds, device)
     # Views of each head's parameters: a vectorised update may round differently at another offset in a tensor.
     parts = [stack.detach()[head] for head in range(len(seeds)) for stack in parameters]
@@ -81,24 +82,29 @@ def fit_heads(
         num_training_steps=total,
     )
     generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
-    orders = [LengthGroupedOrder(np.ones(n, np.int64), config.batch_size, seed) for seed in seeds]
-    per_epoch = math.ceil(n / config.batch_size)
-    heads = torch.arange(len(seeds), device=device)[:, None]
+    per_epoch, per_window = math.ceil(n / config.batch_size), max(1, WINDOW // config.batch_size)
     for step in range(total):
         epoch, batch = divmod(step, per_epoch)
         if batch == 0:
-            for order in orders:
-                order.set_epoch(epoch)
-            visits = torch.from_numpy(np.stack([order.rows() for order in orders])).to(device)  # (S, n)
-        at = visits[:, batch * config.batch_size : (batch + 1) * config.batch_size]  # (S, B)
+            visits = [order_of_visits(n, config.batch_size, seed, epoch) for seed in seeds]
+        place = batch % per_window
+        if place == 0:
+            window = slice(batch * config.batch_size, (batch + per_window) * config.batch_size)
+            looked_up = [choice[visit[window]] for choice, visit in zip(choices, visits, strict=True)]
+            rows = torch.from_numpy(np.stack(looked_up)).to(device)  # (S, W)
+            truth = np.stack([one[at] for one, at in zip(labels, looked_up, strict=True)])
+            targets = torch.from_numpy(truth).to(device)
+            forget_pages(features.values)
+        here = slice(place * config.batch_size, (place + 1) * config.batch_size)
+        at = rows[:, here]  # (S, B)
         with torch.autocast(device.type, torch.bfloat16, enabled=trains_in_bf16(config)):
             logits = stack_logits(
                 parameters,
-                values[rows.gather(1, at)],
+                values[at].float(),
                 masks(at.shape[1], parameters, model.dropout, generators),
             )
         loss = nn.functional.cross_entropy(
-            logits.float().flatten(0, 1), truth[heads, at].flatten(), reduction="sum"
+            logits.float().flatten(0, 1), targets[:, here].flatten(), reduction="sum"
         )
         gradients = torch.autograd.grad(loss / at.shape[1], parameters)
         give_clipped(parts, gradients)
@@ -108,6 +114,25 @@ def fit_heads(
         if step + 1 in snapshots:
             on_snapshot(Snapshot(step + 1, (step + 1) / per_epoch, rate, states(names, parameters)))
     return states(names, parameters), total
+
+
+def order_of_visits(n: int, batch_size: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which a head visits its n rows in an epoch, (n,).
+
+    Of more rows than `WINDOW`, runs of `PAGE` rows that lie together are drawn in random order, and the rows of as many runs as
+    hold `WINDOW` rows are shuffled: so a file larger than the memory is read page by page.
+    """
+    if n <= WINDOW:
+        order = LengthGroupedOrder(np.ones(n, np.int64), batch_size, seed)
+        order.set_epoch(epoch)
+        return order.rows()
+    random = np.random.default_rng((seed, epoch))
+    pages = random.permutation(-(-n // PAGE))
+    rows = (pages[:, None] * PAGE + np.arange(PAGE)).ravel()
+    rows = rows[rows < n]
+    for start in range(0, n, WINDOW):
+        random.shuffle(rows[start : start + WINDOW])
+    return rows
 
 
 def stacked_heads(
@@ -180,11 +205,19 @@ def states(names: Sequence[str], parameters: Sequence[Tensor]) -> list[State]:
 
 def head_logits(state: State, features: Features) -> NDArray[np.float32]:
     """The logits (N, K) of one head in float32, without dropout."""
-    blocks = []
-    for x in torch.split(torch.from_numpy(features.values), BLOCK):
+    return np.concatenate(list(logit_blocks(state, features)))
+
+
+def logit_blocks(
+    state: State, features: Features, rows: NDArray[np.int64] | None = None
+) -> Iterator[NDArray[np.float32]]:
+    """The logits of some rows, all by default, in their order, `BLOCK` rows at a time."""
+    total = len(features) if rows is None else len(rows)
+    for start in range(0, total, BLOCK):
+        here = slice(start, start + BLOCK)
+        x = torch.from_numpy(features.values[here if rows is None else rows[here]]).float()
         for layer, name in enumerate(name for name in state if name.endswith("weight")):
             x = x.relu() if layer else x
             x = nn.functional.linear(x, state[name], state[name.replace("weight", "bias")])
-        blocks.append(x)
-    logits: NDArray[np.float32] = torch.cat(blocks).numpy()
-    return logits
+        yield x.numpy()
+        forget_pages(features.values)

@@ -9,14 +9,15 @@ import polars as pl
 
 from thresher.execution.engines import run_tasks
 from thresher.progress import track
-from thresher.rows import read_rows
-from thresher.run import Run, Training
+from thresher.rows import check_rows
+from thresher.rows.table import class_indices
+from thresher.run import Run, Training, parquet
 from thresher.run.integrity import write_table
 from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
-from thresher.training.features import read_features
+from thresher.training.feature_files import read_features
 from thresher.training.finished import finished, mark_finished
 from thresher.training.folds import folds_of, left_out, n_seen, write_held_out
-from thresher.training.head import Snapshot, fit_heads, head_logits
+from thresher.training.head import Snapshot, fit_heads, logit_blocks
 from thresher.training.recipe import recipe, steps_of
 
 HEADS = 4  # heads trained at once; more would gain little
@@ -55,17 +56,18 @@ def same_size(trainings: list[Training], n_rows: int, folds: int) -> list[list[T
 def train_heads_job(run: Run, trainings: list[Training]) -> int:
     """Train some heads at once and mark them as finished; returns their total number of steps."""
     model, config = run.config.model, run.config.train
-    rows = read_rows(run.rows_file)
-    labels = rows.labels()
+    check_rows(run.rows_file)
+    rows = parquet.read(run.rows_file, ["id", run.config.data.label])
+    ids, labels = rows["id"], class_indices(rows[run.config.data.label], run.manifest.classes)
     null = trainings[0].kind == "null"
-    features = read_features(run.features_file("empty" if null else "rows"))
+    features = read_features(run.features_folder("empty" if null else "rows"))
     if null:
         features = features.repeated(len(rows))
     seeds = [config.seed + training.index for training in trainings]
     asked = [recipe(config, training) for training in trainings]
     n, total = len(rows), steps_of(asked[0], len(rows))
     folds = folds_of(model, config)
-    out = [left_out(one, rows.table["id"], labels, folds, config.seed) for one in trainings]
+    out = [left_out(one, ids, labels, folds, config.seed) for one in trainings]
     saves = [set(checkpoint_steps(one, total)) for one in asked]
     per_epoch = -(-n // config.batch_size)
     evaluates = [set(evaluation_steps(one, total, per_epoch)) for one in asked]
@@ -74,8 +76,8 @@ def train_heads_job(run: Run, trainings: list[Training]) -> int:
         step = f"step-{snapshot.step:08d}"
         for head, (training, state) in enumerate(zip(trainings, snapshot.states, strict=True)):
             if snapshot.step in evaluates[head]:
-                correct = head_logits(state, features).argmax(1) == labels
-                table = pl.DataFrame({"id": rows.table["id"], "correct": correct})
+                found = np.concatenate([block.argmax(1) for block in logit_blocks(state, features)])
+                table = pl.DataFrame({"id": ids, "correct": found == labels})
                 write_table(run.evaluations(training) / f"{step}.parquet", table)
             if snapshot.step in saves[head]:
                 facts = {
@@ -92,7 +94,7 @@ def train_heads_job(run: Run, trainings: list[Training]) -> int:
         [labels] * len(trainings),
         [np.flatnonzero(~one) for one in out],
         seeds,
-        len(rows.classes),
+        len(run.manifest.classes),
         model,
         asked[0].model_copy(update={"max_steps": total}),
         save,
@@ -101,7 +103,7 @@ def train_heads_job(run: Run, trainings: list[Training]) -> int:
     seconds = round((time.monotonic() - started) / len(trainings), 1)
     for training, seed, state, unseen in zip(trainings, seeds, trained, out, strict=True):
         if training.kind == "fold":
-            logits = head_logits(state, features.take(np.flatnonzero(unseen)))
-            write_held_out(run, training, steps, rows.table["id"], unseen, logits)
+            logits = logit_blocks(state, features, np.flatnonzero(unseen))
+            write_held_out(run, training, steps, ids.filter(unseen), logits)
         mark_finished(run, training, steps=steps, seconds=seconds, seed=seed)
     return steps * len(trainings)

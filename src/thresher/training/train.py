@@ -174,7 +174,7 @@ def train_job(run: Run, training: Training) -> None:
     if rank() == 0:
         if training.kind == "fold":
             logits = predict_logits(model, tokens.take(np.flatnonzero(out)))
-            write_held_out(run, training, steps, ids, out, logits)
+            write_held_out(run, training, steps, ids.filter(out), [logits])
         facts = {"steps": steps, "seconds": round(time.monotonic() - started, 1), "seed": seed}
         if (folder / "diet.json").is_file():
             facts["diet"] = json.loads((folder / "diet.json").read_text())
