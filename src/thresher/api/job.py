@@ -14,7 +14,7 @@ from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
-from thresher.pipeline.preset import with_preset
+from thresher.pipeline.preset import for_many_rows, with_preset
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
 from thresher.pipeline.start import data_config
@@ -195,7 +195,7 @@ def has_record(folder: Path, step: str) -> bool:
 
 def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
-    config = with_own_defaults(rows, config)
+    config = for_many_rows(with_own_defaults(rows, config), len(rows))
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
         refuse_unmeasured(config)

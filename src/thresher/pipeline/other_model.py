@@ -11,7 +11,10 @@ from thresher.run.manifest import write_manifest
 from thresher.settings import checked
 from thresher.training.recipe import with_defaults
 
-FROZEN_RUNS = 3  # trainings of a frozen proxy, whose scores are averaged
+FROZEN_RUNS = 3  # trainings of a frozen proxy, whose scores are averaged; of many rows, one
+# Settings that a head does not take from the recipe of a fine-tuned model, and those that it takes where they were given.
+OF_FINE_TUNING = ("epochs", "max_steps", "batch_size", "head_lr")
+OF_MANY_ROWS = ("null_epochs", "folds", "checkpoints", "forgetting_evaluations")
 
 
 def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
@@ -30,7 +33,8 @@ def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
     values["model"] |= {"freeze": layers is not None, "layers": layers or encoder}
     if layers:
         # What a fine-tuned model is trained with does not suit a head: it gets the defaults of one.
-        for name in ("epochs", "max_steps", "batch_size", "head_lr"):
+        given = config.train.model_fields_set
+        for name in (*OF_FINE_TUNING, *(name for name in OF_MANY_ROWS if name not in given)):
             del values["train"][name]
     return checked({**values, "proxy": {}})
 

@@ -97,7 +97,7 @@ def plan_of(rows: Rows, test: Rows | None, config: RunConfig) -> Plan:
 
     n = len(rows)
     train = with_defaults(config.model, config.train, n)
-    scorer = proxy_config(config) if has_proxy(config) else config
+    scorer = proxy_config(config, n) if has_proxy(config) else config
     scorer_train = with_defaults(scorer.model, scorer.train, n)
     heads = scored_by_heads(config)
     encoder = settled_encoder(scorer.model) if has_proxy(config) else scorer.model

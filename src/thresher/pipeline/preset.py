@@ -7,6 +7,7 @@ from typing import Any
 from thresher.config import RunConfig, frozen_layers
 from thresher.execution.torchrun import world
 from thresher.settings import changed
+from thresher.training.recipe import MANY
 
 # Settings that ask for scores of the model itself, which a head on its frozen encoder does not have.
 OWN_SCORES = {
@@ -79,6 +80,21 @@ def of_texts(config: RunConfig) -> RunConfig:
     # A training takes minutes to hours, so none is added unless it is asked for.
     most = {} if "most_seeds" in proof else {"most_seeds": config.compare.seeds}
     return changed(config, "compare", most)
+
+
+def for_many_rows(config: RunConfig, n_rows: int) -> RunConfig:
+    """The settings of a run on so many rows: heads that score more than `MANY` measure their logits alone, where the strategy
+    needs no more and no signals were asked for.
+
+    >>> from thresher.config import DataConfig
+    >>> asked = with_preset(RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label")))
+    >>> for_many_rows(asked, 200_001).measure.signals, len(for_many_rows(asked, 200_000).measure.signals)
+    ((), 4)
+    """
+    asked = "signals" in config.measure.model_fields_set or config.select.strategy != "recommended"
+    if n_rows <= MANY or asked or not scored_by_heads(config):
+        return config
+    return changed(config, "measure", {"signals": ()})
 
 
 def scored_by_heads(config: RunConfig) -> bool:

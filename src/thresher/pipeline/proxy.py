@@ -8,6 +8,7 @@ from __future__ import annotations
 from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.pipeline.other_model import FROZEN_RUNS, other_model
+from thresher.training.recipe import MANY
 
 
 def has_proxy(config: RunConfig) -> bool:
@@ -15,8 +16,8 @@ def has_proxy(config: RunConfig) -> bool:
     return config.proxy.encoder != "none"
 
 
-def proxy_config(config: RunConfig) -> RunConfig:
-    """The settings of the proxy's own run.
+def proxy_config(config: RunConfig, n_rows: int = 0) -> RunConfig:
+    """The settings of the proxy's own run on so many rows.
 
     `frozen`, `frozen-N`: all or the first N layers of the encoder as they are, and a head on them with a recipe of its own. N:
     the first N layers with the recipe of the run.
@@ -37,6 +38,7 @@ def proxy_config(config: RunConfig) -> RunConfig:
             "the head of a frozen encoder trains in seconds and takes no proxy; leave out --proxy or --freeze"
         )
     other = other_model(config, config.proxy.encoder)
-    runs = config.proxy.trainings or (FROZEN_RUNS if other.model.freeze else config.train.runs)
+    averaged = 1 if n_rows > MANY else FROZEN_RUNS
+    runs = config.proxy.trainings or (averaged if other.model.freeze else config.train.runs)
     recipe = {"diet": "none", "diet_options": {}, "runs": runs}
     return other.model_copy(update={"train": other.train.model_copy(update=recipe)})

@@ -51,7 +51,7 @@ def train(
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
     config = (recipe_of_texts if rows.task == "text" else recipe_of_labels)(rows, config)
-    proxy = proxy_config(config) if has_proxy(config) else None
+    proxy = proxy_config(config, len(rows)) if has_proxy(config) else None
     if proxy and world() > 1:
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
     if config.train.diet != "none" and world() > 1:

@@ -22,6 +22,7 @@ from thresher.training.features import write_features
 from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
 from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
+from thresher.training.recipe import MANY
 from thresher.training.words import write_words
 
 
@@ -38,10 +39,12 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
     frozen = run.config.model.freeze
     used = settings
     if frozen:
-        # Heads are measured in less time than a process takes to start.
         if settings.engine != "local":
             say(f"measure: the heads of a frozen encoder are measured here, not by engine {settings.engine}")
-        used = settings.model_copy(update={"workers": 1, "engine": "local"})
+        used = settings.model_copy(update={"engine": "local"})
+        if run.manifest.n_rows <= MANY:
+            # Heads are measured in less time than a process takes to start.
+            used = used.model_copy(update={"workers": 1})
     if frozen or settings.features:
         write_features(run)
     if settings.words:
