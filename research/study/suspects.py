@@ -18,9 +18,10 @@ from research.study.data import COLUMNS
 from research.study.detect import confident_learning, precision_at
 from research.study.run import config_of, recorded, results, training_rows
 from thresher.config import MeasureConfig, NoiseConfig, RunConfig
+from thresher.experiments.guesses import Guess, mean_probabilities
 from thresher.experiments.label_errors import early_probabilities, wrong_chances
 from thresher.experiments.noise import plant, with_labels
-from thresher.experiments.suspects import mean_probabilities, suspects_table
+from thresher.experiments.suspects import suspects_table
 from thresher.experiments.suspects_length import length
 from thresher.pipeline.nested import nested_run
 from thresher.rows import read_rows
@@ -53,7 +54,9 @@ def figures(run: Run, wrong: np.ndarray) -> dict[str, Any]:
         "three_ranks": sum(ranks.values()),
     }
     chances = wrong_chances(label, early)
-    every = suspects_table(scores, mean_probabilities(signals), run.manifest.classes, "auto", chances)
+    every = suspects_table(
+        scores, Guess.of(label, mean_probabilities(signals)), run.manifest.classes, "auto", chances
+    )
     found = every.head(length(every, scores.height, chances))
     among = pl.DataFrame({"id": scores["id"], "wrong": wrong})
     return {

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from scipy.special import softmax
 
+from thresher.experiments.guesses import Guess
 from thresher.experiments.label_errors import early_probabilities, list_length, skill, wrong_chances
 from thresher.experiments.suspects import suspects_table
 from thresher.experiments.suspects_length import length, lines, list_facts
@@ -64,7 +65,7 @@ def test_the_list_is_about_as_long_as_labels_are_wrong_and_holds_what_it_says(sh
     label, p, wrong = planted(share)
     table, names = table_of(label, p)
     chances = wrong_chances(label, p)
-    every = suspects_table(table, p, names, chances=chances)
+    every = suspects_table(table, Guess.of(label, p), names, chances=chances)
     found = every.head(length(every, table.height, chances))
     assert 0.8 * wrong.sum() <= found.height <= 1.3 * wrong.sum()
     among = sum(wrong[int(id[1:])] for id in found["id"])
@@ -92,7 +93,7 @@ def test_a_model_that_has_learned_little_says_so_first_and_lists_the_hardest_few
     learned = skill(label, p)
     assert learned.accuracy < 0.08 and not learned.enough
     table, names = table_of(label, p)
-    every = suspects_table(table, p, names)
+    every = suspects_table(table, Guess.of(label, p), names)
     assert every.height > 1800 and every["p_wrong"].null_count() == every.height
     found = every.head(length(every, table.height, None))
     assert found.height == 100

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from bare_run import bare_run
 from thresher.errors import UserError
-from thresher.experiments.suspects import mean_probabilities, suspects, suspects_table, with_texts
+from thresher.experiments.guesses import Guess, mean_probabilities
+from thresher.experiments.suspects import suspects, suspects_table, with_texts
 from thresher.experiments.suspects_files import argilla_records
 from thresher.rows.export import safe_csv
 from thresher.scores import MissingSignal
@@ -39,6 +40,10 @@ def random_case(seed: int, rows: int) -> tuple[pl.DataFrame, np.ndarray]:
     return table, p
 
 
+def guess(table: pl.DataFrame, p: np.ndarray, classes: list[str] = CLASSES) -> Guess:
+    return Guess.of(np.array([classes.index(name) for name in table["label"]]), p)
+
+
 @settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 50), by=st.sampled_from(["confidence", "aum", "el2n"])
@@ -52,7 +57,7 @@ def test_the_list_holds_the_rows_of_another_likely_label_hardest_first(seed, row
             suspicion = row[by] if by == "el2n" else -row[by]  # of confidence and AUM, low is hard
             expected.append((-suspicion, row["id"], row["label"], likely))
     expected.sort()
-    found = suspects_table(table, p, CLASSES, by)
+    found = suspects_table(table, guess(table, p), CLASSES, by)
     assert found.select("id", "given", "likely").rows() == [tuple(one[1:]) for one in expected]
     assert found["rank"].to_list() == list(range(1, len(expected) + 1))
     assert (found["p_likely"] > found["p_given"]).all()
@@ -85,22 +90,24 @@ def test_the_default_order_is_the_mean_of_the_ranks_by_aum_and_word_margin(seed,
         if CLASSES[chance.index(max(chance))] != row["label"]:
             given_chance = chance[CLASSES.index(row["label"])]
             expected.append((score[at], given_chance, row["id"]))
-    found = suspects_table(table, p, CLASSES)
+    found = suspects_table(table, guess(table, p), CLASSES)
     assert found["id"].to_list() == [id for _, _, id in sorted(expected)]
     np.testing.assert_allclose(found["score"], [one for one, _, _ in sorted(expected)])
 
 
 def test_without_word_margins_the_default_order_is_that_of_aum():
     table, p = random_case(3, 50)
-    assert suspects_table(table, p, CLASSES).equals(suspects_table(table, p, CLASSES, "aum"))
+    assert suspects_table(table, guess(table, p), CLASSES).equals(
+        suspects_table(table, guess(table, p), CLASSES, "aum")
+    )
 
 
 def test_rows_that_nothing_tells_apart_stand_in_the_order_of_the_hashes_of_their_ids():
     ids = [f"r{i}" for i in range(40)]
     table = pl.DataFrame({"id": ids, "label": "on", "aum": -1.0, "word_margin": 0.5})
-    found = suspects_table(table, np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    found = suspects_table(table, guess(table, np.tile([0.8, 0.1, 0.1], (40, 1))), CLASSES)
     assert found["id"].to_list() == sorted(ids, key=lambda id: xxhash.xxh64_intdigest(id.encode()))
-    shuffled = suspects_table(table[::-1], np.tile([0.8, 0.1, 0.1], (40, 1)), CLASSES)
+    shuffled = suspects_table(table[::-1], guess(table[::-1], np.tile([0.8, 0.1, 0.1], (40, 1))), CLASSES)
     assert shuffled["id"].to_list() == found["id"].to_list()
 
 
@@ -108,7 +115,7 @@ def test_rows_that_nothing_tells_apart_stand_in_the_order_of_the_hashes_of_their
 @given(seed=st.integers(0, 2**32 - 1))
 def test_every_reason_is_true_of_its_row_and_every_true_one_is_given(seed):
     table, p = random_case(seed, 60)
-    found = suspects_table(table, p, CLASSES)
+    found = suspects_table(table, guess(table, p), CLASSES)
     few = round(0.05 * 60)
     hardest = {
         name: set(table.sort(name, descending=name == "el2n").head(few)["id"]) for name in ("aum", "el2n")
@@ -126,7 +133,7 @@ def test_many_rows_of_equal_score_are_not_among_the_hardest():
     table = pl.DataFrame(
         {"id": list("abcd"), "label": ["on"] * 4, "confidence": [0.1] * 4, "correctness": [0.5] * 4}
     )
-    found = suspects_table(table, np.tile([0.8, 0.1, 0.1], (4, 1)), CLASSES)
+    found = suspects_table(table, guess(table, np.tile([0.8, 0.1, 0.1], (4, 1))), CLASSES)
     assert found.height == 4 and not found["why"].str.contains("hardest").any()
 
 
@@ -175,7 +182,8 @@ def test_csv_preserves_every_text_except_for_the_apostrophe(texts):
 
 
 def test_two_text_columns_and_names_of_ours():
-    listed = suspects_table(*random_case(1, 30), CLASSES)
+    table, p = random_case(1, 30)
+    listed = suspects_table(table, guess(table, p), CLASSES)
     rows = pl.DataFrame({"id": [f"r{i}" for i in range(30)], "why": ["w"] * 30, "premise": ["p"] * 30})
     found = with_texts(listed, rows, ["premise", "why"])
     assert found.columns[:5] == ["rank", "id", "premise", "why_text", "given"]
@@ -200,10 +208,14 @@ def test_a_column_with_a_missing_value_cannot_be_sorted_by(value):
     with pytest.raises(
         UserError, match=r"^column 'mine' is not a finite number for 1 rows; give another score with by$"
     ):
-        suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="mine")
+        suspects_table(
+            table, guess(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"]), ["on", "off"], by="mine"
+        )
 
 
 def test_a_column_of_text_cannot_be_sorted_by():
     table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "room": ["hall", "bath"]})
     with pytest.raises(UserError, match=r"^column 'room' is String, not a number; give a score with by$"):
-        suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"], by="room")
+        suspects_table(
+            table, guess(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"]), ["on", "off"], by="room"
+        )

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from thresher.config import ModelConfig, TrainConfig
 from thresher.models.frozen import Features, FrozenClassifier
-from thresher.training.head import fit_heads, give_clipped, head_logits, masks, stack_logits, stacked_heads
+from thresher.training import head as head_module
+from thresher.training.head import (
+    fit_heads,
+    give_clipped,
+    head_logits,
+    logit_blocks,
+    masks,
+    order_of_visits,
+    stack_logits,
+    stacked_heads,
+)
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of
 
@@ -43,9 +53,8 @@ def plainly(rows: np.ndarray, seed: int, recipe: TrainConfig) -> dict[str, torch
     warm = int(np.ceil(recipe.warmup * total))
     step, epoch = 0, 0
     while step < total:
-        order = LengthGroupedOrder(np.ones(len(rows), int), recipe.batch_size, seed)
-        order.set_epoch(epoch)
-        for batch in torch.tensor(list(order)).split(recipe.batch_size):
+        order = order_of_visits(len(rows), recipe.batch_size, seed, epoch)
+        for batch in torch.from_numpy(order).split(recipe.batch_size):
             if step == total:
                 break
             rate = step / warm if step < warm else (total - step) / (total - warm)
@@ -68,6 +77,49 @@ def test_equals_the_recipe_written_with_modules(rows):
     assert list(state) == list(expected)
     for name, weights in expected.items():
         torch.testing.assert_close(state[name], weights, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_that_are_looked_up_window_by_window_train_the_same_head(monkeypatch, tmp_path, dtype):
+    monkeypatch.setattr(head_module, "WINDOW", 21)  # 2 batches
+    monkeypatch.setattr(head_module, "PAGE", 4)
+    monkeypatch.setattr(head_module, "BLOCK", 10)
+    still, rows = MODEL.model_copy(update={"dropout": 0.0}), np.arange(0, ROWS, 2)
+    np.save(tmp_path / "vectors.npy", some_features().values.astype(dtype))
+    mapped = Features(np.load(tmp_path / "vectors.npy", mmap_mode="c"), np.zeros(ROWS, bool))
+    (state,), _ = fit_heads(mapped, [some_labels()], [rows], [3], CLASSES, still, RECIPE)
+    expected = plainly(rows, 3, RECIPE)
+    for name, weights in expected.items():
+        torch.testing.assert_close(
+            state[name], weights, rtol=1e-3, atol=1e-4 if dtype == np.float32 else 2e-2
+        )
+    module = FrozenClassifier(WIDTH, CLASSES, still)
+    module.load_state_dict(state)
+    with torch.no_grad():
+        logits = module.eval()(**mapped.batch(rows)).logits.numpy()
+    blocks = list(logit_blocks(state, mapped, rows))
+    assert [len(block) for block in blocks] == [10, 10, 7]
+    np.testing.assert_allclose(np.concatenate(blocks), logits, rtol=1e-4, atol=1e-5)
+
+
+@given(n=st.integers(1, 400), seed=st.integers(0, 9), epoch=st.integers(0, 3))
+def test_an_epoch_visits_every_row_once_in_an_order_of_its_own(n, seed, epoch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head_module, "WINDOW", 96)
+        patch.setattr(head_module, "PAGE", 8)
+        order = order_of_visits(n, 16, seed, epoch)
+        assert sorted(order.tolist()) == list(range(n))
+        assert np.array_equal(order, order_of_visits(n, 16, seed, epoch))
+        if n <= 96:
+            usual = LengthGroupedOrder(np.ones(n, int), 16, seed)
+            usual.set_epoch(epoch)
+            assert np.array_equal(order, usual.rows())
+        else:
+            assert not np.array_equal(order, order_of_visits(n, 16, seed, epoch + 1))
+            # A window takes whole pages, but for those at its ends and the short one at the end of the rows.
+            for start in range(0, n, 96):
+                pages = np.unique(order[start : start + 96] // 8)
+                assert len(pages) <= 96 // 8 + 2
 
 
 @pytest.mark.parametrize("bf16", [False, True])

@@ -43,9 +43,12 @@ def skill(label: NDArray[np.int64], probabilities: Numbers) -> Skill:
     >>> skill(np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]))
     Skill(accuracy=0.75, largest=0.5)
     """
-    return Skill(
-        float((probabilities.argmax(axis=1) == label).mean()), float(np.bincount(label).max() / len(label))
-    )
+    return skill_of(label, probabilities.argmax(axis=1) == label)
+
+
+def skill_of(label: NDArray[np.int64], right: NDArray[np.bool_]) -> Skill:
+    """The same where it is known which of the labels (N,) a model is right about, (N,)."""
+    return Skill(float(right.mean()), float(np.bincount(label).max() / len(label)))
 
 
 def early_probabilities(runs: Sequence[tuple[pl.DataFrame, pl.DataFrame]]) -> Numbers:
@@ -111,26 +114,50 @@ def wrong_chances(label: NDArray[np.int64], probabilities: Numbers) -> Numbers:
     >>> wrong_chances(label, np.r_[sure, unsure])[[0, 95, 120, 180]].round(1).tolist()
     [0.0, 1.0, 0.1, 0.2]
     """
-    classes, rows = probabilities.shape[1], np.arange(len(label))
-    if classes < 2:
-        return np.zeros(len(label))
-    logarithms = np.log(np.maximum(probabilities, 1e-12))
+    return noise_chances(fitted_noise(label, probabilities), label, probabilities)
 
-    def fitted(log_temperature: float) -> tuple[float, Numbers]:
-        own = softmax(logarithms / np.exp(log_temperature), axis=1)[rows, label]
-        other = (1 - own) / (classes - 1)
+
+class Noise(NamedTuple):
+    """The share e of the labels that were replaced, and the temperature T of the model's probabilities; see `wrong_chances`."""
+
+    rate: float
+    temperature: float
+
+
+def fitted_noise(label: NDArray[np.int64], probabilities: Numbers) -> Noise:
+    """The noise that makes the labels (N,) most likely; see `wrong_chances`."""
+    if probabilities.shape[1] < 2:
+        return Noise(0.0, 1.0)
+
+    def at(log_temperature: float) -> tuple[float, float]:
+        own, other = _own_and_other(np.exp(log_temperature), label, probabilities)
 
         def surprise(rate: float) -> float:
             return -float(np.log(np.maximum((1 - rate) * own + rate * other, 1e-300)).mean())
 
         best = minimize_scalar(surprise, bounds=(0, 0.5), method="bounded", options={"xatol": 1e-6})
-        wrong = best.x * other
-        return float(best.fun), wrong / np.maximum((1 - best.x) * own + wrong, 1e-300)
+        return float(best.fun), float(best.x)
 
-    temperature = minimize_scalar(
-        lambda at: fitted(at)[0], bounds=(-2, 2), method="bounded", options={"xatol": 1e-3}
-    )
-    return fitted(temperature.x)[1]
+    found = minimize_scalar(lambda one: at(one)[0], bounds=(-2, 2), method="bounded", options={"xatol": 1e-3})
+    return Noise(at(found.x)[1], float(np.exp(found.x)))
+
+
+def noise_chances(noise: Noise, label: NDArray[np.int64], probabilities: Numbers) -> Numbers:
+    """The chance of every label (N,) to be wrong, given the noise; see `wrong_chances`."""
+    if probabilities.shape[1] < 2:
+        return np.zeros(len(label))
+    own, other = _own_and_other(noise.temperature, label, probabilities)
+    wrong = noise.rate * other
+    return wrong / np.maximum((1 - noise.rate) * own + wrong, 1e-300)
+
+
+def _own_and_other(
+    temperature: float, label: NDArray[np.int64], probabilities: Numbers
+) -> tuple[Numbers, Numbers]:
+    """s[y] and (1 - s[y]) / (K - 1) of every row, (N,)."""
+    logarithms = np.log(np.maximum(probabilities, 1e-12))
+    own = softmax(logarithms / temperature, axis=1)[np.arange(len(label)), label]
+    return own, (1 - own) / (probabilities.shape[1] - 1)
 
 
 def list_length(chances: Numbers, total: float) -> int:

@@ -8,30 +8,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import polars.selectors as cs
-from scipy.special import softmax
 from scipy.stats import rankdata
 
 from thresher.errors import UserError
-from thresher.experiments.label_errors import early_probabilities, in_order_of, skill, wrong_chances
-from thresher.experiments.suspects_files import check_place, write_suspects
+from thresher.experiments.guesses import Guess, guesses_of, probabilities_of
+from thresher.experiments.suspects_files import check_place, write_datalab, write_suspects
 from thresher.experiments.suspects_length import length, lines, list_facts
 from thresher.experiments.suspects_order import ordered
 from thresher.experiments.suspects_texts import text_suspects
 from thresher.pipeline.own_files import check_own_output
 from thresher.progress import say
 from thresher.row_hash import hash_ids
-from thresher.rows import read_rows
-from thresher.run import Run, Training
+from thresher.rows import check_rows
+from thresher.run import Run, parquet
 from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.scores import MissingSignal, column, scores
-from thresher.scores.read import array
 
 Numbers = npt.NDArray[np.float64]
 # A score is named as a reason if the row is among this share of its hardest rows.
 HARDEST = 0.05
-SIGNALS = ("id", "label", "logits", "held_out_logits")
 OWN = ("rank", "id", "given", "likely", "p_given", "p_likely", "p_wrong", "score", "why")
 
 
@@ -46,76 +42,46 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
     with lock(run.folder):
         if run.manifest.task == "text":
             return text_suspects(run, out, by, top, format)
-        from thresher.signals.measure import read_signals
-
         scored = run.scoring
         if not scored.measured():
             raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
-
-        def signals_of(training: Training) -> tuple[pl.DataFrame, pl.DataFrame]:
-            signals, checkpoints = read_signals(scored, training)
-            return signals.select(cs.by_name(*SIGNALS, require_all=False)), checkpoints
-
-        runs = [signals_of(training) for training in scored.measured()]
-        signals = [one for one, _ in runs]
         try:
-            probabilities, early = mean_probabilities(signals), early_probabilities(runs)
+            found = guesses_of(scored)
         except MissingSignal as error:
             raise UserError(
                 f"{run}: suspects needs the logits of every row, which this run does not have (a recorded token classifier"
                 " keeps none); sort the scores by one of them instead"
             ) from error
         table = run.scores()
-        if table["id"].to_list() != signals[0]["id"].to_list():
+        if not table["id"].equals(found.ids):
             raise UserError(
                 f"{run}: scores and signals have different rows; run `thresher score {run} --force`"
             )
         texts, classes = run.config.data.text, run.manifest.classes
-        rows = read_rows(run.rows_file).table.select("id", *texts)
-        label = signals[0]["label"].cast(pl.Int64).to_numpy()
-        learned = skill(label, early)
-        chances = wrong_chances(label, early) if learned.enough else None
-        every = suspects_table(table, probabilities, classes, by, chances)
-        found = with_texts(every.head(top or length(every, table.height, chances)), rows, texts)
-        if out is not None:
-            names = found.columns[2 : 2 + len(texts)]
-            write_suspects(out, format, found, names, signals[0], probabilities, classes)
-        facts = list_facts(found, table, by, learned, chances)
+        every = suspects_table(table, found.guess, classes, by, found.chances)
+        shown = every.head(top or length(every, table.height, found.chances))
+        listed = with_texts(shown, texts_of(run, shown["id"]), texts)
+        if out is not None and format == "datalab":
+            write_datalab(out, found.ids, found.label, probabilities_of(scored), classes)
+        elif out is not None:
+            write_suspects(out, format, listed, listed.columns[2 : 2 + len(texts)])
+        facts = list_facts(listed, table, by, found.learned, found.chances)
         write_json(run.suspects_file, {**facts, "score": key})
         for line in lines(facts):
             say(f"suspects: {line}")
-    return found
+    return listed
 
 
-def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
-    """The probability of every class, averaged over the checkpoints and the runs; (N, K), in the row order of run 0.
-
-    The model was trained on these rows and fits wrong labels in the end, so early checkpoints count as much as late ones.
-    Held-out probabilities avoid this but cost a training per fold; they found no more of the planted errors (see the results
-    page).
-
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or hold none for some row.
-
-    >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
-    >>> run = pl.DataFrame({"id": ["a"], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
-    >>> mean_probabilities([run]).tolist()
-    [[0.75, 0.25]]
-    """
-    total: Numbers = np.zeros(0)
-    for signals in runs:
-        logits = array(in_order_of(runs[0], signals, "logits"), "logits")  # (N, C, K)
-        steps = range(logits.shape[1])
-        mean = sum(softmax(logits[:, c].astype(np.float64), axis=1) for c in steps) / logits.shape[1]
-        total = mean if not len(total) else total + mean
-    return total / len(runs)
+def texts_of(run: Run, ids: pl.Series) -> pl.DataFrame:
+    """`id` and texts of some rows, without reading the others into memory."""
+    check_rows(run.rows_file)
+    among = parquet.scan(run.rows_file).filter(pl.col("id").is_in(ids.implode()))
+    return among.select("id", *run.config.data.text).collect()
 
 
 def suspects_table(
     table: pl.DataFrame,
-    probabilities: Numbers,
+    guess: Guess,
     classes: Sequence[str],
     by: str = "auto",
     chances: Numbers | None = None,
@@ -126,8 +92,8 @@ def suspects_table(
     ----------
     table
         the score table, with the class names as `label`.
-    probabilities
-        of every class, (N, K), in the order of the table; see `mean_probabilities`.
+    guess
+        of every row, in the order of the table.
     classes
         the K class names.
     by
@@ -146,7 +112,8 @@ def suspects_table(
         no such score or column.
 
     >>> table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "confidence": [0.9, 0.2], "aum": [4.0, -2.0]})
-    >>> found = suspects_table(table, np.array([[0.9, 0.1], [0.8, 0.2]]), ["on", "off"])
+    >>> guess = Guess.of(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]))
+    >>> found = suspects_table(table, guess, ["on", "off"])
     >>> found.drop("why").rows()
     [(1, 'b', 'off', 'on', 0.2, 0.8, None, -2.0)]
     >>> found["why"][0]
@@ -155,16 +122,15 @@ def suspects_table(
     score, high = ordered(table, by)
     place = {name: index for index, name in enumerate(classes)}
     given = np.array([place[name] for name in table["label"].to_list()], dtype=np.int64)
-    likely = probabilities.argmax(axis=1)
-    rows = np.arange(len(given))
+    likely = guess.likely
     found = pl.DataFrame(
         {
             "id": table["id"],
             "given": table["label"],
             "likely": [classes[k] for k in likely],
-            "p_given": probabilities[rows, given],
-            "p_likely": probabilities[rows, likely],
-            "p_wrong": pl.Series(chances if chances is not None else [None] * len(rows), dtype=pl.Float64),
+            "p_given": guess.p_given,
+            "p_likely": guess.p_likely,
+            "p_wrong": pl.Series(chances if chances is not None else [None] * len(given), dtype=pl.Float64),
             "score": score,
         }
     )

@@ -37,19 +37,9 @@ def check_place(out: Path | None, format: str) -> None:
         raise UserError(f"{out}: {format} is written as {', '.join(ENDINGS[format])}; choose another --out")
 
 
-def write_suspects(
-    out: Path,
-    format: str,
-    listed: pl.DataFrame,
-    texts: Sequence[str],
-    signals: pl.DataFrame,
-    probabilities: NDArray[np.float64],
-    classes: Sequence[str],
-) -> None:
-    """Write the suspects, whose text columns are `texts`; for Datalab the probabilities (N, K) of all rows of the signals."""
-    if format == "datalab":
-        write_datalab(out, signals, probabilities, classes)
-    elif format == "argilla":
+def write_suspects(out: Path, format: str, listed: pl.DataFrame, texts: Sequence[str]) -> None:
+    """Write the suspects, whose text columns are `texts`, as a table or for Argilla."""
+    if format == "argilla":
         write_lines(out, argilla_records(listed, texts))
     else:
         export(listed, out)
@@ -86,18 +76,21 @@ def write_lines(out: Path, records: list[dict[str, Any]]) -> None:
 
 
 def write_datalab(
-    out: Path, signals: pl.DataFrame, probabilities: NDArray[np.float64], classes: Sequence[str]
+    out: Path,
+    ids: pl.Series,
+    label: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str],
 ) -> None:
     """Write `id`, `label` (the place in `classes`) and `pred_probs` (N, K) of all rows; npz has `classes` too.
 
     Datalab sorts the labels that it is given; places sort like the columns of `pred_probs`, names need not.
     """
-    label = signals["label"].cast(pl.Int64)
     if out.suffix.lower() == ".parquet":
         kind = pl.Array(pl.Float64, probabilities.shape[1])
-        table = pl.DataFrame({"id": signals["id"], "label": label})
+        table = pl.DataFrame({"id": ids, "label": label})
         table = table.with_columns(
-            pl.Series("label_name", [classes[k] for k in label]),
+            pl.Series("label_name", [classes[k] for k in label.tolist()]),
             pl.Series("pred_probs", probabilities, dtype=kind),
         )
         write(out, table.write_parquet)
@@ -107,8 +100,8 @@ def write_datalab(
         with temporary.open("wb") as handle:
             np.savez(
                 handle,
-                id=np.array(signals["id"].to_list(), dtype=str),
-                label=label.to_numpy(),
+                id=np.array(ids.to_list(), dtype=str),
+                label=label,
                 pred_probs=probabilities,
                 classes=np.array(classes, dtype=str),
             )

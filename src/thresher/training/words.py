@@ -56,7 +56,8 @@ def by_hash(texts: Iterable[str]) -> csr_matrix:
         token_pattern=WORD,
         dtype=np.float32,
     )
-    return TfidfTransformer(sublinear_tf=True).fit_transform(hasher.transform(texts), copy=False)
+    counts = hasher.transform(texts)
+    return TfidfTransformer(sublinear_tf=True).fit(counts).transform(counts, copy=False)
 
 
 @dataclass(frozen=True)
