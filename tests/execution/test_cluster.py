@@ -23,11 +23,15 @@ import pytest
 from tiny_run import train_tiny
 
 import thresher as th
+from thresher.config import DataConfig, MeasureConfig, RunConfig
 from thresher.errors import UserError
 from thresher.execution.engines import Place, run_tasks
 from thresher.execution.remote_worker import Worker, requirements_of
+from thresher.models.feature_cache import VARIABLE
 from thresher.run import FIRST, Run
 from thresher.run.layout import Layout
+from thresher.training.feature_files import VECTORS
+from tiny import tiny_model
 
 pytestmark = pytest.mark.cluster
 ROWS, CHUNK_ROWS = 240, 4
@@ -187,6 +191,47 @@ def test_the_command_on_the_cluster_and_the_same_scores(cluster, bucket, local, 
     assert done.returncode == 0, done.stderr
     assert "ray: at most 2 workers on " in done.stderr
     assert th.score(run).equals(th.score(local))
+
+
+def frozen_run(folder: Path, model: str, **where: Any) -> Run:
+    """Heads on a frozen encoder, trained where the settings of `measure` say."""
+    texts = [f"{('turn', 'play', 'call')[row % 3]} it {row}" for row in range(120)]
+    rows = th.load(
+        pl.DataFrame({"text": texts, "label": [row % 3 for row in range(120)]}), text="text", label="label"
+    )
+    data = DataConfig(train="rows", text=("text",), label="label")
+    config = RunConfig(data=data, measure=MeasureConfig(**where))
+    return th.train(rows, out=folder, config=config, model=model, freeze=True, epochs=1, folds=2, workers=2)
+
+
+def test_an_encoder_pass_and_heads_on_the_cluster_are_those_of_this_machine_even_if_a_worker_is_killed(
+    cluster, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr("thresher.training.features.SEGMENT", 10)
+    model = str(tiny_model("bert", tmp_path / "tiny"))
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "here"))
+    here = frozen_run(tmp_path / "HERE", model)
+    there = tmp_path / "there"
+    monkeypatch.setenv(VARIABLE, str(there))
+
+    def killed_once(config: Any, key: str, texts: list[str], mark: Path = tmp_path / "killed") -> Any:
+        from thresher.training.features import encode_segment
+
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return encode_segment(config, key, texts)
+
+    monkeypatch.setattr("thresher.training.features.encode_segment", killed_once)
+    found = frozen_run(tmp_path / "THERE", model, engine="ray", address=cluster.address)
+    assert "a worker was lost" in capfd.readouterr().err
+    assert len(list(there.rglob("*.safetensors"))) == 12 + 1  # and that of the empty text
+    for training in here.trainings():
+        for path in sorted(here.checkpoints(training).glob("step-*/model.safetensors")):
+            other = found.checkpoints(training) / path.relative_to(here.checkpoints(training))
+            assert other.read_bytes() == path.read_bytes()
+    vectors = [(one.features_folder() / VECTORS).read_bytes() for one in (here, found)]
+    assert vectors[0] == vectors[1]
 
 
 def killed_in_its_first_training(killed: Path) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from thresher import execution
+from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.execution.remote_store import check_store
 
@@ -41,6 +42,11 @@ class Place:
 
 
 LOCAL = Place()
+
+
+def place_of(settings: MeasureConfig) -> Place:
+    """Where rows are encoded and measured."""
+    return Place(settings.engine, settings.address, settings.cores)
 
 
 class Run(Protocol):

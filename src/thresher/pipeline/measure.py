@@ -32,8 +32,7 @@ def intact(run: Run, facts: Facts) -> str | None:
 
 def ready(run: Run, settings: MeasureConfig) -> None:
     """Refuse damaged rows or checkpoints, and an engine that cannot start."""
-    from thresher.execution.engines import check_engine
-    from thresher.signals.distribute import place_of
+    from thresher.execution.engines import check_engine, place_of
 
     check_rows(run.rows_file)
     check_trainings(run)

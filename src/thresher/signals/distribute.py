@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
-from thresher.execution.engines import Place, run_tasks
+from thresher.execution.engines import place_of, run_tasks
 from thresher.execution.remote_folder import RemoteFolder, fetch_rows, local_copy, share_folder, share_rows
 from thresher.run import parquet
 from thresher.run.files import write
@@ -22,11 +22,6 @@ from thresher.signals.plan import Plan, part_problem, write_part
 from thresher.training.finished import list_checkpoints
 
 RemoteChunk = tuple[Plan, RemoteFolder, int, str | None]
-
-
-def place_of(settings: MeasureConfig) -> Place:
-    """Where chunks are measured."""
-    return Place(settings.engine, settings.address, settings.cores)
 
 
 def measure_chunks(plan: Plan, chunks: Sequence[int], settings: MeasureConfig) -> Iterator[int]:

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from thresher.config import ModelConfig
-from thresher.execution.engines import run_tasks
+from thresher.execution.engines import LOCAL, Place, place_of, run_tasks
 from thresher.models.encode import LoadedEncoder, encode, loaded_encoder
 from thresher.models.feature_cache import add_vectors, cached_vectors, text_keys
 from thresher.models.frozen import Features, Vectors, head_input
@@ -25,7 +25,6 @@ from thresher.training.feature_files import features_made_of, fill_features, for
 
 SEGMENT = 2048
 BLOCK_ROWS = 1 << 16
-HALF = np.finfo(np.float16)
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ def fill_vectors(
     values: Vectors,
     truncated: NDArray[np.bool_],
     workers: int | None = None,
+    place: Place = LOCAL,
 ) -> None:
     """Fill in the vectors of the texts of N rows, (N, T, H), and whether a text of the row was truncated, (N,).
 
@@ -113,7 +113,7 @@ def fill_vectors(
         the T columns of texts.
 
     Equal texts are encoded once. Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded
-    processes. Every finished segment is cached at once, so an interrupted call resumes from there.
+    processes, here or at `place`. Every finished segment is cached at once, so an interrupted call resumes from there.
     """
     n = len(values)
     joined = pl.concat(texts)
@@ -133,8 +133,9 @@ def fill_vectors(
     missing = np.flatnonzero(left)
     tasks = Segments(config, encoder.key, joined, found.first[missing])
     with track("encode", len(missing), "texts") as advance:
-        for task, (vectors, cut) in run_tasks(encode_segment, tasks, workers):
+        for task, (vectors, cut) in run_tasks(encode_segment, tasks, workers, place=place):
             mine = missing[task * SEGMENT : (task + 1) * SEGMENT]
+            add_vectors(encoder.key, found.keys[mine], vectors, cut)
             put(mine, vectors, cut)
             advance(len(mine))
 
@@ -145,11 +146,10 @@ def _blocks(texts: pl.Series) -> Iterator[pl.Series]:
 
 
 def encode_segment(config: ModelConfig, key: str, texts: list[str]) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Encode some texts and add them to the cache."""
+    """The vectors of some texts in the precision in which they are kept, (n, H), and whether each was truncated, (n,)."""
     values, truncated = encode(loaded_encoder(config, key), texts)
-    kept = values.clip(HALF.min, HALF.max).astype(np.float16) if precision(config) is np.float16 else values
-    add_vectors(key, text_keys(texts), kept, truncated)
-    return kept, truncated
+    kept: Vectors = values.clip(*limits(config))
+    return (kept.astype(np.float16) if precision(config) is np.float16 else kept), truncated
 
 
 def precision(config: ModelConfig) -> type[np.float32] | type[np.float16]:
@@ -170,6 +170,7 @@ def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
     The features are the pooled last hidden state of the pretrained encoder; for pairs of texts, see `head_input`.
     """
     config, folder, columns = run.config.model, run.features_folder(which), run.config.data.text
+    measure = run.config.measure
     encoder = config.model_dump(mode="json", include={"name", "layers", "max_length", "pooling", "encode"})
     if which == "empty":
         rows, source = pl.DataFrame({"id": ["empty"], **dict.fromkeys(columns, "")}), "empty"
@@ -187,7 +188,7 @@ def write_features(run: Run, which: FeaturesOf = "rows") -> Path:
 
     def fill(values: Vectors, truncated: NDArray[np.bool_]) -> None:
         by_text = values.reshape(len(rows), parts, -1)
-        fill_vectors(config, texts, by_text[:, : len(texts)], truncated, run.config.measure.workers)
+        fill_vectors(config, texts, by_text[:, : len(texts)], truncated, measure.workers, place_of(measure))
         if len(texts) > 1:
             for start in range(0, len(rows), BLOCK_ROWS):
                 block = by_text[start : start + BLOCK_ROWS, : len(texts)].astype(np.float32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from thresher.execution.engines import run_tasks
+from thresher.execution.engines import LOCAL, Place, place_of, run_tasks
 from thresher.progress import track
 from thresher.rows import check_rows
 from thresher.rows.table import class_indices
@@ -24,18 +25,30 @@ HEADS = 4  # heads trained at once; more would gain little
 
 
 def train_head_runs(run: Run, trainings: list[Training]) -> None:
-    """Train the heads that are not finished; an interrupted one starts again, because it takes seconds."""
+    """Train the heads that are not finished; an interrupted one starts again, because it takes seconds.
+
+    On an engine for other machines, where all of them see the run folder; with a store in its place, here.
+    """
     n_rows, model, config = run.manifest.n_rows, run.config.model, run.config.train
+    there = replace(run, folder=run.folder.absolute())
     jobs = [
-        (run, left[start : start + HEADS])
+        (there, left[start : start + HEADS])
         for group in same_size(trainings, n_rows, folds_of(model, config))
         if (left := [training for training in group if not finished(run, training)])
         for start in range(0, len(left), HEADS)
     ]
     total = sum(steps_of(recipe(config, training), n_rows) for _, group in jobs for training in group)
     with track("train", total, "steps") as advance:
-        for _, steps in run_tasks(train_heads_job, jobs, config.workers):
+        for _, steps in run_tasks(train_heads_job, jobs, config.workers, place=place_of_heads(there)):
             advance(steps)
+
+
+def place_of_heads(run: Run) -> Place:
+    """Where heads are trained: they are written into the run folder."""
+    measure = run.config.measure
+    if measure.engine == "local" or measure.store:
+        return LOCAL
+    return replace(place_of(measure), shared_file=run.folder / "run.yaml")
 
 
 def same_size(trainings: list[Training], n_rows: int, folds: int) -> list[list[Training]]:
