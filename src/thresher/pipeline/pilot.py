@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from thresher.config import SelectConfig
 from thresher.progress import say
@@ -63,8 +64,11 @@ def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> Se
 
 
 def learned(run: Run, steps: int) -> float:
-    """The share of the rows that the model is right about after so many steps on all rows; trained once, and kept."""
-    from thresher.models.tokens import tokenise
+    """The share of the rows that the model is right about after so many steps; trained once, and kept.
+
+    It trains on rows drawn from all, as many as the steps visit.
+    """
+    from thresher.models.tokens import Tokens, tokenise
     from thresher.training.fit import fit
     from thresher.training.predict import predict_logits
     from thresher.training.train import new_classifier
@@ -77,14 +81,19 @@ def learned(run: Run, steps: int) -> float:
         pass
     rows, config = read_rows(run.rows_file), run.config
     model, tokenizer = new_classifier(config.model, len(rows.classes), config.train.seed)
-    texts = [rows.table[column].to_list() for column in rows.text]
-    tokens, labels = tokenise(texts, tokenizer, config.model.max_length), rows.labels()
+    labels, random = rows.labels(), np.random.default_rng(config.train.seed)
+    tested = np.sort(random.permutation(len(rows))[:TESTED])
+    visited = np.sort(random.permutation(len(rows))[: steps * config.train.batch_size])
+
+    def tokens_of(at: NDArray[np.int64]) -> Tokens:
+        texts = [rows.table[column].gather(at).to_list() for column in rows.text]
+        return tokenise(texts, tokenizer, config.model.max_length)
+
     changes: dict[str, Any] = {"max_steps": steps, "diet": "none", "diet_options": {}, "report_to": ()}
     recipe = config.train.model_copy(update=changes)
-    fit(model, tokens, labels, recipe, config.train.seed, run.progress(name))
+    fit(model, tokens_of(visited), labels[visited], recipe, config.train.seed, run.progress(name))
     shutil.rmtree(run.progress(name), ignore_errors=True)
-    at = np.sort(np.random.default_rng(config.train.seed).permutation(len(rows))[:TESTED])
-    right = predict_logits(model, tokens.take(at)).argmax(1) == labels[at]
+    right = predict_logits(model, tokens_of(tested)).argmax(1) == labels[tested]
     found = round(float(right.mean()), 4)
     write_json(file, {"learned": found, "steps": steps})
     return found

@@ -11,15 +11,18 @@ import mmap
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
-from thresher.models.frozen import Features, Vectors
 from thresher.run import parquet
 from thresher.run.integrity import file_digests, folder_problem, read_json, write_json, write_table
+
+if TYPE_CHECKING:
+    from thresher.models.frozen import Features, Vectors
 
 VECTORS, ROWS, LISTING = "vectors.npy", "rows.parquet", "features.json"
 
@@ -78,6 +81,9 @@ def read_features(folder: Path) -> Features:
 
 @lru_cache(maxsize=3)
 def _read(folder: Path, changed: int, size: int) -> Features:
+    # Imported here: torch takes seconds, which a check of the files need not wait for.
+    from thresher.models.frozen import Features
+
     truncated = parquet.read(folder / ROWS, ["truncated"])["truncated"].to_numpy()
     # Copy on write: torch does not accept read-only memory. Nobody writes.
     return Features(np.load(folder / VECTORS, mmap_mode="c"), truncated)
