@@ -6,15 +6,19 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from thresher.pipeline.follow import Follower
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import check_table, read_table
 from thresher.signals.plan import part_problem, read_part, read_plan
-from thresher.training.feature_files import ROWS, check_features, read_features, vectors_column
+from thresher.training.feature_files import ROWS, check_features, forget_pages, read_features, vectors_column
 from thresher.training.finished import TRAIN_AGAIN, finished
 from thresher.training.folds import fold_trainings, folds_of
+
+BLOCK_ROWS = 1 << 16
 
 
 class PartSource:
@@ -93,6 +97,22 @@ class PartSource:
                 one = pl.Series([self.null_logits], dtype=self.schema["null_logits"])
                 found["null_logits"] = one.new_from_index(0, block.height)
             yield block.with_columns(**found).select(columns)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Source`."""
+        assert self.features
+        values = read_features(self.features).values
+        found = values[self.places[rows]].astype(np.float32, copy=False)
+        forget_pages(values)
+        return found
+
+    @cached_property
+    def places(self) -> NDArray[np.uint32]:
+        """Where the vector of each row stands in the file of features, (N,)."""
+        assert self.features
+        beside = Follower([self.features / ROWS], ("place",))
+        ids = (block["id"] for block in self.blocks(("id",), BLOCK_ROWS))
+        return np.concatenate([beside.at(one)["place"].to_numpy() for one in ids])
 
     def _parts(self, columns: list[str], size: int) -> Iterator[pl.DataFrame]:
         """The parts one after another, several at a time where they are small."""

@@ -58,9 +58,15 @@ def unit_vectors(signals: pl.DataFrame, order: npt.NDArray[np.int64]) -> Vectors
     features = array(signals, "features")
     scaled = np.empty(features.shape, dtype=np.float32)
     for start in range(0, len(order), BLOCK):
-        block = features[order[start : start + BLOCK]].astype(np.float64)  # (B, H)
-        length = np.sqrt(np.einsum("nh,nh->n", block, block))
-        scaled[start : start + BLOCK] = block / np.where(length > 0, length, 1.0)[:, None]
+        scaled[start : start + BLOCK] = of_length_one(features[order[start : start + BLOCK]])
+    return scaled
+
+
+def of_length_one(vectors: Vectors) -> Vectors:
+    """Vectors (n, H) scaled to length 1; a vector of zeros is left as it is."""
+    block = vectors.astype(np.float64)
+    length = np.sqrt(np.einsum("nh,nh->n", block, block))
+    scaled: Vectors = (block / np.where(length > 0, length, 1.0)[:, None]).astype(np.float32)
     return scaled
 
 

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from thresher.scores.neighbours import id_order, unit_vectors
-from thresher.scores.read import array, labels
+from thresher.scores.neighbours import id_order, of_length_one
+from thresher.scores.read import MissingSignal, array, labels
 from thresher.scores.registry import score
+from thresher.scores.source import Source, whole
+
+BLOCK_ROWS = 1 << 16
+
+
+Numbers = npt.NDArray[np.float64]
+
+
+def by_class(source: Source, *, metric: Literal["euclidean", "cosine"]) -> Numbers:
+    """`prototypicality` of signals in files, (N,): the vectors of one class are in memory at a time."""
+    if "features" not in source.schema:
+        raise MissingSignal("'features' was not measured")
+    told = whole(source, ("id", "label"), BLOCK_ROWS)
+    return distances(told, source.vectors, metric)
+
+
+def distances(
+    rows: pl.DataFrame, vectors: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]], metric: str
+) -> Numbers:
+    """The distances of rows with an id and a label, (N,); `vectors` gives those of some rows, (n, H)."""
+    order = id_order(rows)
+    label = labels(rows)[order]
+    values = np.empty(len(order))
+    for one in np.unique(label):
+        mine = order[label == one]
+        own = vectors(mine)
+        own = (of_length_one(own) if metric == "cosine" else own).astype(np.float64)  # (n, H)
+        centre = own.mean(axis=0)  # (H,)
+        if metric == "cosine":
+            centre /= max(float(np.sqrt(centre @ centre)), np.finfo(np.float64).tiny)
+            distance = 1.0 - np.einsum("nh,h->n", own, centre)
+        else:
+            own -= centre
+            distance = np.sqrt(np.einsum("nh,nh->n", own, own))
+        values[mine] = distance
+    return values
 
 
 @score(
@@ -18,6 +56,7 @@ from thresher.scores.registry import score
     hard="high",
     runs=1,
     reads="rows",
+    by_blocks=by_class,
     cost="the encoder's features, no training",
     source="Sorscher et al., NeurIPS 2022 (arXiv 2206.14486), section 5; Xia et al., ICLR 2023 (Moderate coreset)",
 )
@@ -46,18 +85,5 @@ def prototypicality(
     [1.0, 1.0, 0.0]
     """
     features = array(signals, "features")
-    order = id_order(signals)
-    vectors, place = (unit_vectors(signals, order), None) if metric == "cosine" else (features, order)
-    label = labels(signals)[order]
-    values = np.empty(len(order))
-    for one in np.unique(label):
-        rows = np.flatnonzero(label == one)
-        own = vectors[rows if place is None else place[rows]].astype(np.float64)  # (n, H)
-        centre = own.mean(axis=0)  # (H,)
-        if metric == "cosine":
-            centre /= max(float(np.sqrt(centre @ centre)), np.finfo(np.float64).tiny)
-            distance = 1.0 - np.einsum("nh,h->n", own, centre)
-        else:
-            distance = np.sqrt(np.einsum("nh,nh->n", own - centre, own - centre))
-        values[order[rows]] = distance
+    values = distances(signals, lambda rows: features[rows], metric)
     return pl.Series("prototypicality", values, dtype=pl.Float64)

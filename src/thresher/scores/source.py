@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from thresher.scores.read import MissingSignal
+from thresher.scores.read import MissingSignal, array
 
 # Times that a score which reads whole columns holds them: the columns, in another order, and what it computes from them.
 COPIES = 3
@@ -32,6 +34,9 @@ class Source(Protocol):
 
     def blocks(self, columns: Collection[str], size: int) -> Iterator[pl.DataFrame]:
         """These columns of `size` rows at a time (fewer in the last block); one block of no rows if there are none."""
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The features of some rows, (n, H), without reading those of the others."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,10 @@ class FrameSource:
         chosen = self.signals.select(columns)
         for start in range(0, max(1, self.rows), size):
             yield chosen.slice(start, size)
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `Source`."""
+        return array(self.signals, "features")[rows]
 
 
 def whole(source: Source, columns: Collection[str], size: int) -> pl.DataFrame:
