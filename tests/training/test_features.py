@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,19 @@ def test_damaged_features_are_named_and_made_again(tmp_path, name):
         check_features(run.features_folder(), "do this")
     write_features(run)
     assert path.read_bytes() == whole
+
+
+def test_a_disk_without_room_is_told_before_a_text_is_encoded(tmp_path, monkeypatch):
+    run = pair_run(tmp_path / "RUN")
+    before = (run.features_folder() / ROWS).read_bytes()
+    (run.features_folder() / VECTORS).write_bytes(b"")
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("thresher.training.feature_files.os.posix_fallocate", full)
+    monkeypatch.setattr(features_module, "fill_vectors", None)
+    with pytest.raises(UserError, match=r"features/rows: the disk is full"):
+        write_features(run)
+    assert (run.features_folder() / ROWS).read_bytes() == before
+    assert [path.name for path in run.features_folder().parent.iterdir() if ".tmp" in path.name] == []

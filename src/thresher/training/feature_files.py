@@ -7,7 +7,10 @@ are in memory as far as they are looked at, once for all processes, and the syst
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import shutil
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -62,8 +65,12 @@ def fill_features(
     dtype: type[np.float32] | type[np.float16],
     fill: Callable[[Vectors, NDArray[np.bool_]], None],
 ) -> None:
-    """Write features: `fill` gets the vectors (N, width) and the marks of truncated rows (N,) to fill in."""
+    """Write features: `fill` gets the vectors (N, width) and the marks of truncated rows (N,) to fill in.
+
+    Raises OSError: the disk has too little room.
+    """
     values = np.lib.format.open_memmap(folder / VECTORS, "w+", dtype, (len(ids), width))
+    reserve(folder / VECTORS)
     truncated = np.zeros(len(ids), np.bool_)
     fill(values, truncated)
     values.flush()
@@ -71,6 +78,16 @@ def fill_features(
     place = pl.int_range(len(ids), dtype=pl.UInt32, eager=True)
     write_table(folder / ROWS, pl.DataFrame({"id": ids, "place": place, "truncated": truncated}))
     write_json(folder / LISTING, {"made_of": made_of, "files": file_digests(folder)})
+
+
+def reserve(path: Path) -> None:
+    """Take the room of a file, which may be sparse: a process that writes to a mapped page without room on the disk is killed."""
+    size = path.stat().st_size
+    with path.open("r+b") as handle:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+        elif shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_features(folder: Path) -> Features:
