@@ -14,7 +14,7 @@ from thresher.pipeline.follow import Follower
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import check_table, read_table
 from thresher.signals.plan import part_problem, read_part, read_plan
-from thresher.training.feature_files import ROWS, check_features, forget_pages, read_features, vectors_column
+from thresher.training.feature_files import ROWS, check_features, forget_pages, mapped_vectors, vectors_column
 from thresher.training.finished import TRAIN_AGAIN, finished
 from thresher.training.folds import fold_trainings, folds_of
 
@@ -70,7 +70,7 @@ class PartSource:
         if self.evaluations:
             schema["correct"] = pl.List(pl.Boolean)
         if self.features:
-            schema["features"] = pl.Array(pl.Float32, read_features(self.features).values.shape[1])
+            schema["features"] = pl.Array(pl.Float32, mapped_vectors(self.features).shape[1])
         for name, paths in self.beside.items():
             schema[name] = parquet.scan(paths[0]).collect_schema()[name]
         return schema
@@ -101,7 +101,7 @@ class PartSource:
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """See `Source`."""
         assert self.features
-        values = read_features(self.features).values
+        values = mapped_vectors(self.features)
         found = values[self.places[rows]].astype(np.float32, copy=False)
         forget_pages(values)
         return found

@@ -90,6 +90,19 @@ def reserve(path: Path) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def mapped_vectors(folder: Path) -> Vectors:
+    """The vectors in a folder, (N, H), memory-mapped; cached per process."""
+    about = (folder / VECTORS).stat()
+    return _mapped(folder, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=3)
+def _mapped(folder: Path, changed: int, size: int) -> Vectors:
+    # Copy on write: torch does not accept read-only memory. Nobody writes.
+    values: Vectors = np.load(folder / VECTORS, mmap_mode="c")
+    return values
+
+
 def read_features(folder: Path) -> Features:
     """The features in a folder; cached per process."""
     about = (folder / VECTORS).stat()
@@ -98,17 +111,16 @@ def read_features(folder: Path) -> Features:
 
 @lru_cache(maxsize=3)
 def _read(folder: Path, changed: int, size: int) -> Features:
-    # Imported here: torch takes seconds, which a check of the files need not wait for.
+    # Imported here: torch takes seconds, which those who read the vectors alone need not wait for.
     from thresher.models.frozen import Features
 
     truncated = parquet.read(folder / ROWS, ["truncated"])["truncated"].to_numpy()
-    # Copy on write: torch does not accept read-only memory. Nobody writes.
-    return Features(np.load(folder / VECTORS, mmap_mode="c"), truncated)
+    return Features(mapped_vectors(folder), truncated)
 
 
 def vectors_column(folder: Path, places: pl.Series) -> pl.Series:
     """The vectors of the rows at some places, as a column of arrays in float32."""
-    values = read_features(folder).values[places.to_numpy()].astype(np.float32)
+    values = mapped_vectors(folder)[places.to_numpy()].astype(np.float32)
     return pl.Series("features", values, pl.Array(pl.Float32, values.shape[1]))
 
 
