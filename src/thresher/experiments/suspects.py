@@ -52,7 +52,7 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
                 f"{run}: suspects needs the logits of every row, which this run does not have (a recorded token classifier"
                 " keeps none); sort the scores by one of them instead"
             ) from error
-        table = run.scores()
+        table = run.scan_scores().select(needed(run.score_columns(), by)).collect()
         if not table["id"].equals(found.ids):
             raise UserError(
                 f"{run}: scores and signals have different rows; run `thresher score {run} --force`"
@@ -70,6 +70,17 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
         for line in lines(facts):
             say(f"suspects: {line}")
     return listed
+
+
+def needed(columns: Sequence[str], by: str) -> list[str]:
+    """Those of the columns of a score table that a list of suspects reads: each score as it is and as it is told by.
+
+    >>> needed(["id", "label", "vog", "vog_class", "vog_dataset", "aum", "aum_class", "mine"], "mine")
+    ['id', 'label', 'vog', 'vog_class', 'aum', 'mine']
+    """
+    known = [name for name in scores() if name in columns]
+    read = {"id", "label", by, *known, *(column(name, "auto", columns)[0] for name in known)}
+    return [name for name in columns if name in read]
 
 
 def texts_of(run: Run, ids: pl.Series) -> pl.DataFrame:
