@@ -88,15 +88,19 @@ def line_by_line(
     return advance
 
 
-def duration(seconds: float) -> str:
-    """A time in words.
+def duration(low: float, high: float | None = None) -> str:
+    """A time in words, or a time between two; the upper end is rounded up.
 
     >>> [duration(one) for one in (59.2, 200, 8000)]
     ['60 s', '4 min', '2.3 h']
+    >>> duration(20, 25), duration(65, 400), duration(3000, 9000), duration(9, 9.5)
+    ('20 to 25 s', '1 to 7 min', '0.8 to 2.5 h', '9 to 10 s')
     """
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{math.ceil(seconds / 360) / 10:.1f} h"
+    most = low if high is None else high
+    size, digits, unit = (1, 0, "s") if most < 90 else (60, 0, "min") if most < 5400 else (3600, 1, "h")
+    upper = f"{math.ceil(most / size * 10**digits) / 10**digits:.{digits}f}"
+    lower = upper if high is None else f"{low / size:.{digits}f}"
+    return f"{upper} {unit}" if lower == upper else f"{lower} to {upper} {unit}"
 
 
 def say(line: str) -> None:

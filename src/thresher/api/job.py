@@ -17,7 +17,7 @@ from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
 from thresher.pipeline.preset import for_many_rows, with_preset
 from thresher.pipeline.score import score as score_step
 from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
-from thresher.pipeline.start import data_config
+from thresher.pipeline.start import data_config, with_own_defaults
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
 from thresher.progress import say
@@ -176,15 +176,6 @@ def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     found = plan_of(rows, tested, config)
     within_budget(config, found)
     return found
-
-
-def with_own_defaults(rows: Rows, config: RunConfig) -> RunConfig:
-    """The settings with the defaults that depend on the kind of the rows."""
-    if rows.task != "text":
-        return config
-    from thresher.training.language_runs import with_text_defaults
-
-    return with_text_defaults(config)
 
 
 def has_record(folder: Path, step: str) -> bool:

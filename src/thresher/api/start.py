@@ -9,7 +9,7 @@ from typing import Any, Literal
 from thresher.api.arguments import Pooling, with_arguments
 from thresher.config import RunConfig
 from thresher.execution.torchrun import follow, rank
-from thresher.pipeline.start import data_config
+from thresher.pipeline.start import data_config, with_own_defaults
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
 from thresher.rows import Rows
@@ -103,6 +103,6 @@ def train(
     if not isinstance(rows, Rows) or config is None:
         config = RunConfig(data=data_config(rows, test))
     arguments |= {"name": model, "encoder": proxy, "trainings": proxy_trainings}
-    config = with_arguments(config, arguments, "model", "proxy", "train")
+    config = with_own_defaults(rows, with_arguments(config, arguments, "model", "proxy", "train"))
     tested = load_test(test, rows, config.data) if test is not None else None
     return train_step(folder, rows, tested, config, force=force, proof_seeds=proof_seeds)

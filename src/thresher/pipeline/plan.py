@@ -12,6 +12,7 @@ from thresher.errors import UserError
 from thresher.pipeline.hold_out import half_width, rows_for
 from thresher.pipeline.preset import scored_by_heads
 from thresher.pipeline.proxy import has_proxy, proxy_config
+from thresher.progress import duration
 from thresher.rows import Rows
 from thresher.run import Training
 from thresher.settings import changed
@@ -71,8 +72,8 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan in words."""
         width = max(len(one.name) for one in self.stages)
-        lines = [f"{one.name:<{width}}  {span(one.low, one.high):>15}  {one.what}" for one in self.stages]
-        lines.append(f"{'all':<{width}}  {span(*self.seconds):>15}")
+        lines = [f"{one.name:<{width}}  {duration(one.low, one.high):>15}  {one.what}" for one in self.stages]
+        lines.append(f"{'all':<{width}}  {duration(*self.seconds):>15}")
         if self.half_width:
             short = self.rows_needed > self.n_test
             more = (
@@ -129,7 +130,7 @@ def left_after(plan: Plan, stage: str, seconds: float) -> str:
     done, rest = plan.stages[names.index(stage)], plan.stages[names.index(stage) + 1 :]
     factor = seconds / ((done.low + done.high) / 2)
     low, high = (factor * sum(getattr(one, end) for one in rest) for end in ("low", "high"))
-    return f"took {seconds:,.0f} s; {span(low, high)} left"
+    return f"took {seconds:,.0f} s; {duration(low, high)} left"
 
 
 def _scoring(model: ModelConfig, train: TrainConfig, n: int, fast: Speeds) -> Stage:
@@ -194,19 +195,6 @@ def _stage(name: str, what: str, seconds: float) -> Stage:
     return Stage(name, what, seconds, 1.25 * seconds)
 
 
-def span(low: float, high: float) -> str:
-    """A time between two numbers of seconds.
-
-    >>> span(20, 25), span(65, 400), span(3000, 9000)
-    ('20 to 25 s', '1 to 7 min', '50 to 150 min')
-    """
-    if high < 90:
-        a, b, unit = round(low), math.ceil(high), "s"
-    else:
-        a, b, unit = round(low / 60), math.ceil(high / 60), "min"
-    return f"{b} {unit}" if a == b else f"{a} to {b} {unit}"
-
-
 def seconds_of(budget: str) -> float:
     """A time such as 90s, 20m or 1.5h in seconds.
 
@@ -239,8 +227,8 @@ def within_budget(config: RunConfig, plan: Plan) -> RunConfig:
     if seeds < 2:
         enough = math.ceil((before + 2 * each) / 60)
         raise UserError(
-            f"--budget {budget} is too small for a proof: scoring the rows and finding a share take {span(before, before)}, and 2"
-            f" seeds {span(2 * each, 2 * each)}; give --budget {enough}m, or --hold-out 0 for no proof"
+            f"--budget {budget} is too small for a proof: scoring the rows and finding a share take {duration(before)}, and 2"
+            f" seeds {duration(2 * each)}; give --budget {enough}m, or --hold-out 0 for no proof"
         )
     seeds = min(seeds, most)
     return changed(config, "compare", {"seeds": min(seeds, config.compare.seeds), "most_seeds": seeds})

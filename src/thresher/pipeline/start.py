@@ -49,6 +49,15 @@ def data_config(rows: Rows, test: Any) -> DataConfig:
     )
 
 
+def with_own_defaults(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings with the defaults that depend on what the rows are for."""
+    if rows.task != "text":
+        return config
+    from thresher.training.language_runs import with_text_defaults
+
+    return with_text_defaults(config)
+
+
 def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
     """The identity of a run: rows, model and recipe, but not the test rows."""
     return {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from thresher.config import RunConfig
+from thresher.config import RunConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.execution.torchrun import check_shares, leading, world
 from thresher.pipeline.own_files import clear, names_for, refuse_inputs_in, refuse_strange, refuse_unlisted
@@ -50,7 +50,11 @@ def train(
     UserError
         bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
-    config = (recipe_of_texts if rows.task == "text" else recipe_of_labels)(rows, config)
+    if rows.task == "text":
+        check_texts(rows, config)
+    else:
+        config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
+        check_labels(config.train, len(rows))
     proxy = proxy_config(config, len(rows)) if has_proxy(config) else None
     if proxy and world() > 1:
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
@@ -75,25 +79,21 @@ def train(
     return run
 
 
-def recipe_of_labels(rows: Rows, config: RunConfig) -> RunConfig:
-    """The settings of a run with its defaults; refuses a recipe that rows with labels cannot be trained by."""
-    config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
-    check_shares(config.train.batch_size, len(rows))
-    check_folds(config.train, len(rows))
-    check_recipe(config.train)
-    return config
+def check_labels(config: TrainConfig, n_rows: int) -> None:
+    """Refuse a recipe that rows with labels cannot be trained by."""
+    check_shares(config.batch_size, n_rows)
+    check_folds(config, n_rows)
+    check_recipe(config)
 
 
-def recipe_of_texts(rows: Rows, config: RunConfig) -> RunConfig:
-    """The settings of a run with its defaults; refuses a recipe that a language model cannot be trained by."""
-    from thresher.training.language_runs import check_text_settings, with_text_defaults
+def check_texts(rows: Rows, config: RunConfig) -> None:
+    """Refuse a recipe that a language model cannot be trained by."""
+    from thresher.training.language_runs import check_text_settings
 
-    config = with_text_defaults(config)
     check_text_settings(config, len(rows))
     check_recipe(config.train)
     if world() > 1:
         raise UserError("a language model is fine-tuned by one process; start it without torchrun")
-    return config
 
 
 def check_models(rows: Rows, config: RunConfig, proxy: RunConfig | None) -> None:
