@@ -7,6 +7,16 @@ from typing import Any
 
 import polars as pl
 
+from thresher.facts import (
+    ArmFacts,
+    Bounds,
+    ComparisonSettings,
+    ConfirmedShare,
+    DecisionFacts,
+    Groups,
+    ShareLook,
+    Unseen,
+)
 from thresher.run import Run
 
 Facts = dict[str, Any]
@@ -41,16 +51,16 @@ class Comparison(Result):
     """
 
     selection: str
-    settings: Facts
-    arms: Facts = field(repr=False)
-    differences: Facts = field(repr=False)
-    groups: Facts = field(repr=False)
-    unseen: Facts | None = field(repr=False)
+    settings: ComparisonSettings
+    arms: dict[str, ArmFacts] = field(repr=False)
+    differences: dict[str, dict[str, Bounds]] = field(repr=False)
+    groups: Groups = field(repr=False)
+    unseen: Unseen | None = field(repr=False)
     select: str = field(repr=False)
-    test: str = field(repr=False)
+    test: str | None = field(repr=False)
     caution: str
     verdict: str
-    decision: Facts = field(repr=False)
+    decision: DecisionFacts = field(repr=False)
 
     def __str__(self) -> str:
         return f"{self.decision['sentence']}\n{self.verdict}"
@@ -73,7 +83,7 @@ class LargestShare(Result):
     estimate: float | None
     low: float | None
     high: float | None
-    looks: list[Facts] = field(repr=False)
+    looks: list[ShareLook] = field(repr=False)
     trainings: int
     n_validation: int
     margin: float
@@ -81,7 +91,7 @@ class LargestShare(Result):
     folds: int
     same_steps: bool
     arm: Facts = field(repr=False)
-    confirmed: Facts | None = field(repr=False)
+    confirmed: ConfirmedShare | None = field(repr=False)
     test: str | None = field(repr=False)
     sentence: str
 

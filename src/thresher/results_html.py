@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
-    from thresher.results import Comparison, Facts, Result
+    from thresher.results import Comparison, Result
 
 WIDTH, ROW, LEFT = 640, 28, 190
 NAMES = {
@@ -25,18 +25,18 @@ def result_html(result: Result) -> str:
         kept = Markup("<p>Kept {} of {} rows: <code>{}</code></p>").format(
             f"{result.n_kept:,}", f"{result.n_rows:,}", result.kept
         )
-        decided = sentence_html(result.decision)
+        decided = sentence_html(result.decision["sentence"])
         return decided + (Markup(comparison_html(result.compare)) if result.compare else "") + kept
     if isinstance(result, Comparison):
-        return sentence_html(result.decision) + comparison_html(result)
+        return sentence_html(result.decision["sentence"]) + comparison_html(result)
     if isinstance(result, Sweep):
         return str(result.frame()._repr_html_())
     return str(Markup("<p>{}</p>").format(str(result)))
 
 
-def sentence_html(decision: Facts) -> Markup:
+def sentence_html(sentence: str) -> Markup:
     """The sentence of a decision."""
-    return Markup("<p><strong>{}</strong></p>").format(decision["sentence"])
+    return Markup("<p><strong>{}</strong></p>").format(sentence)
 
 
 def comparison_html(result: Comparison) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from thresher.facts import Bounds
 
 # With fewer trainings than this, a report warns that its intervals may be too narrow.
 FEW_SEEDS = 5
@@ -63,7 +65,7 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     return f"; did you mean '{shown(names[near[0]])}'?" if near else ""
 
 
-def interval_text(found: Mapping[str, float], unit: str = "") -> str:
+def interval_text(found: Bounds, unit: str = "") -> str:
     """A difference of shares in percentage points, with its confidence interval, each with its sign.
 
     >>> interval_text({"mean": -0.004, "low": -0.01, "high": 0.002})

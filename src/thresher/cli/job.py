@@ -140,7 +140,7 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
 def show(result: WholeRun, task: str) -> None:
     """Print the result of a run: the proof, the decision and the files; `task`: that of its rows."""
     if result.compare:
-        terminal.proof(result.compare.to_dict())
+        terminal.proof(result.compare)
     terminal.line(result.decision["sentence"])
     for text in terminal.file_lines(
         result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped

@@ -265,7 +265,7 @@ def compare(
     if json:
         terminal.as_json({"run": str(run), **entry.to_dict()})
     else:
-        terminal.proof(entry.to_dict())
+        terminal.proof(entry)
         terminal.line(entry.decision["sentence"])
 
 

@@ -6,10 +6,13 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from thresher.progress import be_quiet
 from thresher.wording import printable
+
+if TYPE_CHECKING:
+    from thresher.results import Comparison
 
 ARM_HEAD = ("trained on", "rows", "accuracy %", "macro-F1 %", "accuracy to all rows [95%]")
 TEXT_HEAD = (
@@ -97,24 +100,25 @@ def file_lines(n_rows: int, n_kept: int, n_held_out: int, kept: str, dropped: st
     ]
 
 
-def proof(entry: dict[str, Any]) -> None:
+def proof(entry: Comparison) -> None:
     """Print the result of `compare`: the arms, their common recipe, the verdict."""
-    if entry["settings"].get("task") == "text":
-        text_proof(entry)
+    facts = entry.settings
+    if facts.get("task") == "text":
+        text_proof(entry.to_dict())
         return
     from thresher.experiments.wording import arm_lines
 
-    table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arm_lines(entry)])
-    facts = entry["settings"]
+    lines = arm_lines({"arms": entry.arms, "differences": entry.differences})
+    table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in lines])
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
-    looks = len(entry["decision"]["planned"])
+    looks = len(entry.decision["planned"])
     allowed = f"; the intervals allow for {looks} looks" if looks > 1 else ""
     tested = "held-out" if facts.get("held_out") else "test"
     line(
         f"{len(facts['seeds'])} seeds on {facts['n_test']:,} {tested} rows; {rule} on fewer rows: "
         f"{facts['steps_full']:,} steps on all, {facts['steps_pruned']:,} on the kept ones{allowed}"
     )
-    line(entry["verdict"])
+    line(entry.verdict)
 
 
 def text_proof(entry: dict[str, Any]) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thresher.config import HowMuchConfig
 from thresher.experiments.looks import confidences, planned
+from thresher.facts import Bisection
+from thresher.facts import ShareLook as LookFacts
 
 
 class ShareLook(Protocol):
@@ -28,7 +30,7 @@ class ShareLook(Protocol):
     def keys(self) -> tuple[str, ...]:
         """Of the trainings."""
 
-    def facts(self, margin: float, confidence: float) -> dict[str, Any]:
+    def facts(self, margin: float, confidence: float) -> LookFacts:
         """{"fraction", "mean", "low", "high", "shown", ...}: an interval, and what it shows about a margin (0 to 1)."""
 
     def undecidable(self, margin: float, seeds: int, confidence: float) -> bool:
@@ -40,7 +42,7 @@ L = TypeVar("L", bound=ShareLook)
 
 def bisected(
     at: Callable[[float, int], L], grid: Sequence[float], settings: HowMuchConfig
-) -> tuple[dict[str, Any], list[L]]:
+) -> tuple[Bisection, list[L]]:
     """The largest fraction of a grid that is shown to be not worse than full data, by bisection; and the looks, ascending.
 
     A fraction is looked at with `first_seeds` trainings. As long as the interval of its paired difference to full data
@@ -65,7 +67,7 @@ def bisected(
     margin = settings.margin / 100
     plan = planned(settings.first_seeds, settings.most_seeds)
     levels = confidences(plan, 1 - 0.05 / math.ceil(math.log2(len(grid) + 1)))
-    looks: dict[float, tuple[L, dict[str, Any]]] = {}
+    looks: dict[float, tuple[L, LookFacts]] = {}
     low, high = -1, len(grid)
     while high - low > 1:
         middle = (low + high) // 2

@@ -17,6 +17,18 @@ from thresher.experiments.looks import planned
 from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
+from thresher.facts import (
+    ArmFacts,
+    Bounds,
+    ComparisonFacts,
+    ComparisonSettings,
+    Contrast,
+    GroupFacts,
+    Groups,
+    MeasuredComparison,
+    Metric,
+    Unseen,
+)
 from thresher.progress import say
 from thresher.rows import Rows, check_rows, read_rows
 from thresher.run import Run
@@ -24,7 +36,10 @@ from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
 
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
+METRICS: dict[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": accuracy,
+    "macro_f1": macro_f1,
+}
 
 
 def comparable(run: Run, settings: CompareConfig) -> None:
@@ -59,7 +74,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     return None
 
 
-def inputs(run: Run, settings: CompareConfig) -> dict[str, Any]:
+def inputs(run: Run, settings: CompareConfig) -> dict[str, object]:
     """The test rows, and the margin of the decision."""
     return {**test_hash(run, settings), "margin": run.config.how_much.margin}
 
@@ -111,7 +126,7 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
     looks, predicted = follow(trained, truth, plan, margin / 100)
     level = looks[-1]["confidence"]
     results = [result for arm in ARMS for result in by_arm[arm]]
-    facts = {
+    facts: ComparisonSettings = {
         "seeds": [result["seed"] for result in by_arm["full"]],
         "same_steps": settings.same_steps,
         "epochs": run.config.train.epochs,
@@ -126,35 +141,38 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
         "confidence": 0.95,
         "seconds": round(sum(result["seconds"] for result in results), 1),
     }
-    entry = {
+    found: MeasuredComparison = {
         "selection": name,
         "settings": facts,
         **contrast(predicted, truth, settings.bootstrap, level),
         "groups": group_contrast(rows, test, kept, predicted, level),
         "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap, level),
+        "select": selected.key,
+        "test": run.manifest.test_hash,
+        "caution": caution(truth, predicted["full"]),
     }
-    entry["select"] = selected.key
-    entry["test"] = run.manifest.test_hash
-    entry["caution"] = caution(truth, predicted["full"])
     for arm in ARMS:
-        entry["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
-    entry["verdict"] = verdict(entry)
+        found["arms"][arm]["n_train"] = by_arm[arm][0]["n_train"]
     parts = parts_of(predicted["kept"], predicted["full"], truth)
-    entry["decision"] = decision(entry, parts, looks, plan, margin)
+    entry: ComparisonFacts = {
+        **found,
+        "verdict": verdict(found),
+        "decision": decision(found, parts, looks, plan, margin),
+    }
     write_json(run.comparison_file(name), entry)
     similar = similarity_table(run.scores(), selected.facts["prune"])
     say(f"compare: {len(ARMS)} x {looks[-1]['seeds']} trainings")
     return {"name": name, "similarity": similar.to_dicts()}
 
 
-def comparison(run: Run, name: str) -> dict[str, Any]:
+def comparison(run: Run, name: str) -> ComparisonFacts:
     """What `compare` found for a selection: settings, arms, differences with 95% intervals, groups, unseen, verdict, decision."""
     return read_json(run.comparison_file(name))
 
 
 def contrast(
     predicted: Mapping[str, np.ndarray], truth: np.ndarray, bootstrap: int, confidence: float = 0.95
-) -> dict[str, Any]:
+) -> Contrast:
     """Mean and standard deviation over seeds per arm, and the paired differences with their intervals.
 
     Parameters
@@ -166,7 +184,7 @@ def contrast(
     confidence
         level of the intervals.
     """
-    arms: dict[str, Any] = {}
+    arms: dict[str, ArmFacts] = {}
     for arm, classes in predicted.items():
         arms[arm] = {}
         for metric, measure in METRICS.items():
@@ -176,12 +194,10 @@ def contrast(
                 "std": float(np.std(values, ddof=1)),
                 "values": values,
             }
-    differences = {
+    differences: dict[str, dict[str, Bounds]] = {
         f"{a}-{b}": {
-            metric: dict(
-                paired_interval(
-                    predicted[a], predicted[b], truth, measure, confidence=confidence, bootstrap=bootstrap
-                )
+            metric: paired_interval(
+                predicted[a], predicted[b], truth, measure, confidence=confidence, bootstrap=bootstrap
             )
             for metric, measure in METRICS.items()
         }
@@ -192,7 +208,7 @@ def contrast(
 
 def unseen_contrast(
     rows: Rows, test: Rows, predicted: Mapping[str, np.ndarray], bootstrap: int, confidence: float = 0.95
-) -> dict[str, Any] | None:
+) -> Unseen | None:
     """The same over the test rows whose text is not in the training rows; None if that is all of them or none."""
     train_texts = set(wordings(rows))
     seen = np.array([text in train_texts for text in wordings(test)])
@@ -208,9 +224,9 @@ def group_contrast(
     kept: np.ndarray,
     predicted: Mapping[str, np.ndarray],
     confidence: float = 0.95,
-) -> dict[str, dict[str, Any]]:
+) -> Groups:
     """Per value of every group column, and of the label: share removed, accuracy per arm, and the change with its interval."""
-    result: dict[str, dict[str, Any]] = {}
+    result: Groups = {}
     truth = test.labels()
     columns = [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
     for name, column in columns:
@@ -218,14 +234,14 @@ def group_contrast(
         result[name] = {}
         for value in sorted(set(train_values) | set(test_values)):
             in_train, in_test = train_values == value, test_values == value
-            entry: dict[str, Any] = {"n_train": int(in_train.sum()), "n_test": int(in_test.sum())}
+            entry: GroupFacts = {"n_train": int(in_train.sum()), "n_test": int(in_test.sum())}
             entry["removed"] = float(1 - kept[in_train].mean()) if in_train.any() else None
             if in_test.any():
                 part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
-                for arm, classes in part.items():
-                    entry[arm] = float((classes == truth[in_test]).mean())
-                entry["kept-full"] = dict(
-                    paired_interval(part["kept"], part["full"], truth[in_test], confidence=confidence)
+                right = {arm: float((classes == truth[in_test]).mean()) for arm, classes in part.items()}
+                entry["full"], entry["kept"], entry["random"] = right["full"], right["kept"], right["random"]
+                entry["kept-full"] = paired_interval(
+                    part["kept"], part["full"], truth[in_test], confidence=confidence
                 )
             result[name][str(value)] = entry
     return result

@@ -11,6 +11,7 @@ from pydantic import Field
 from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
+from thresher.facts import Proof
 from thresher.pipeline.pilot import with_trust
 from thresher.pipeline.preset import TEXT_SHARE
 from thresher.pipeline.select import select
@@ -30,7 +31,7 @@ class Decided(Search):
     found: Facts = Field(default_factory=dict)
 
 
-def inputs(run: Run, settings: Decided) -> dict[str, Any]:
+def inputs(run: Run, settings: Decided) -> dict[str, object]:
     """The test rows, and what of the settings changes the decision."""
     return {**test_hash(run, settings), **settings.key(), "prune": settings.select.prune}
 
@@ -77,7 +78,7 @@ def searched(run: Run, search: Search) -> Facts:
     quick = search.how_much.model_copy(update={"most_seeds": search.how_much.first_seeds})
     found = candidate(run, search.model_copy(update={"how_much": quick}))
     share: float = found["candidate"]
-    proofs: list[Facts] = []
+    proofs: list[Proof] = []
     while share and len(proofs) < TRIES:
         proofs.append(tried(run, search, share))
         if proofs[-1]["word"] in SAFE:
@@ -90,7 +91,7 @@ def searched(run: Run, search: Search) -> Facts:
 
 def searched_texts(run: Run, search: Search) -> Facts:
     """Prove a share of the completions, and a smaller one where it does not hold: a search would take trainings by the dozen."""
-    proofs: list[Facts] = []
+    proofs: list[Proof] = []
     share, margin = TEXT_SHARE, search.compare.loss_margin
     while share and len(proofs) < TRIES:
         proofs.append(tried(run, search, share))
@@ -102,7 +103,7 @@ def searched_texts(run: Run, search: Search) -> Facts:
     return decision(proofs, search, {"candidate": TEXT_SHARE})
 
 
-def tried(run: Run, search: Search, share: float) -> Facts:
+def tried(run: Run, search: Search, share: float) -> Proof:
     """Select by a share, and prove the selection."""
     select_share(run, search, share)
     name = compare(run, search.compare)["name"]
@@ -139,7 +140,7 @@ def next_share(share: float, loss: float, margin: float, step: float) -> float:
     return round(step * math.floor(down / step + 1e-9), 6)
 
 
-def decision(proofs: Sequence[Facts], search: Search, found: Mapping[str, Any] | None = None) -> Facts:
+def decision(proofs: Sequence[Proof], search: Search, found: Mapping[str, Any] | None = None) -> Facts:
     """The decision by its proofs; the share is 0 where one was searched for and none of the proofs shows or sees it as safe."""
     last = proofs[-1] if proofs else None
     holds = last is not None and (found is None or last["word"] in SAFE)
@@ -153,12 +154,12 @@ def decision(proofs: Sequence[Facts], search: Search, found: Mapping[str, Any] |
     }
 
 
-def of_texts(proofs: Sequence[Facts]) -> bool:
+def of_texts(proofs: Sequence[Proof]) -> bool:
     """Whether the proofs are of completions, whose margin is in nats."""
     return any(one.get("task") == "text" for one in proofs)
 
 
-def sentence(proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping[str, Any] | None) -> str:
+def sentence(proofs: Sequence[Proof], holds: bool, margin: float, found: Mapping[str, Any] | None) -> str:
     """The decision in words: that of the last proof, and the shares that did not hold before it."""
     if not proofs:
         return f"Do not drop any rows; the kept file has all of them. {found['sentence'] if found else ''}".rstrip()
@@ -167,7 +168,7 @@ def sentence(proofs: Sequence[Facts], holds: bool, margin: float, found: Mapping
     return " ".join([*all_kept, proofs[-1]["sentence"], *before])
 
 
-def before_it(one: Mapping[str, Any], margin: float) -> str:
+def before_it(one: Proof, margin: float) -> str:
     """What is said of a share that did not hold before the last one that was tried."""
     if one.get("task") == "text":
         return f"Before it: {one['sentence']}"

@@ -15,6 +15,7 @@ from thresher.experiments.intervals import Interval, paired_interval
 from thresher.experiments.looks import confidences
 from thresher.experiments.proof_rows import trained_on
 from thresher.experiments.wording import caution
+from thresher.facts import Bounds, DecisionFacts, Enough, Look, MeasuredComparison, Needs
 from thresher.wording import interval_text
 
 Word = Literal["drop", "do not drop", "probably safe", "undecided"]
@@ -80,7 +81,7 @@ def parts_of(kept: NDArray[np.int32], full: NDArray[np.int32], truth: Labels) ->
     )
 
 
-def needed(parts: Parts, half: float, seeds: int, rows: int) -> dict[str, Any]:
+def needed(parts: Parts, half: float, seeds: int, rows: int) -> Enough:
     """Seeds per arm, or else test rows, with which a 95% interval reaches `half` (0 to 1) to either side.
 
         V(S, n) <= (half / 1.96)^2
@@ -106,7 +107,7 @@ def needed(parts: Parts, half: float, seeds: int, rows: int) -> dict[str, Any]:
 
 def follow(
     at: Callable[[int], Predicted], truth: Labels, plan: tuple[int, ...], margin: float
-) -> tuple[list[dict[str, Any]], Predicted]:
+) -> tuple[list[Look], Predicted]:
     """Look at a comparison with more and more seeds until it is decided; the looks, and what the last one saw.
 
     It ends before the plan does where the word is `drop` or `do not drop`, where the model on all rows has not learned the task,
@@ -127,7 +128,7 @@ def follow(
     -------
     per look {"seeds", "confidence", "mean", "low", "high", "word"}, and the classes of the last one.
     """
-    looks: list[dict[str, Any]] = []
+    looks: list[Look] = []
     levels = confidences(plan)
     for seeds, confidence in zip(plan, levels, strict=True):
         predicted = at(seeds)
@@ -135,7 +136,7 @@ def follow(
         found = paired_interval(kept, full, truth, confidence=confidence)
         learned = not caution(truth, full)
         word = word_of(found, margin) if learned else "undecided"
-        bounds = {"mean": found["mean"], "low": found["low"], "high": found["high"]}
+        bounds: Bounds = {"mean": found["mean"], "low": found["low"], "high": found["high"]}
         looks.append({"seeds": seeds, "confidence": confidence, **bounds, "word": word})
         open_ = learned and word in ("probably safe", "undecided")
         if not open_ or not within_reach(parts_of(kept, full, truth), found, plan[-1], margin, levels[-1]):
@@ -155,12 +156,12 @@ def within_reach(parts: Parts, found: Interval, most: int, margin: float, confid
 
 
 def decision(
-    entry: Mapping[str, Any],
+    entry: MeasuredComparison,
     parts: Parts,
-    looks: Sequence[dict[str, Any]],
+    looks: Sequence[Look],
     plan: Sequence[int],
     margin: float,
-) -> dict[str, Any]:
+) -> DecisionFacts:
     """The decision of a comparison, as its file and results hold it.
 
     Parameters
@@ -179,7 +180,7 @@ def decision(
     """
     last = looks[-1]
     facts = entry["settings"]
-    needs = None
+    needs: Needs | None = None
     if last["word"] in ("probably safe", "undecided") and not entry["caution"]:
         half, assuming = to_reach(last, margin / 100)
         needs = {"assuming": assuming, **needed(parts, half, last["seeds"], facts["n_test"])}
@@ -193,7 +194,7 @@ def decision(
     }
 
 
-def to_reach(found: Mapping[str, Any], margin: float) -> tuple[float, str]:
+def to_reach(found: Bounds, margin: float) -> tuple[float, str]:
     """Half the width of an interval that would decide, and the change in accuracy that this takes for granted.
 
     >>> to_reach({"mean": -0.001, "low": -0.009, "high": 0.007}, 0.005)
@@ -208,9 +209,7 @@ def to_reach(found: Mapping[str, Any], margin: float) -> tuple[float, str]:
     return margin + found["mean"], "the loss is as measured"  # narrow enough, were it not for the loss
 
 
-def sentence(
-    entry: Mapping[str, Any], last: Mapping[str, Any], margin: float, needs: Mapping[str, Any] | None
-) -> str:
+def sentence(entry: MeasuredComparison, last: Look, margin: float, needs: Needs | None) -> str:
     """The decision in words: the rows, the change in accuracy with its interval, and what that means."""
     facts = entry["settings"]
     dropped = facts["n_full"] - facts["n_kept"]
@@ -233,7 +232,7 @@ def sentence(
     ).rstrip()
 
 
-def takes(needs: Mapping[str, Any], n_test: int) -> str:
+def takes(needs: Needs, n_test: int) -> str:
     """How many seeds or test rows would decide."""
     if needs["test_rows"] == n_test:
         return f"if {needs['assuming']}, about {needs['seeds']:,} seeds on these {n_test:,} test rows would show it"
@@ -246,7 +245,7 @@ def takes(needs: Mapping[str, Any], n_test: int) -> str:
     return f"on these {n_test:,} test rows {no}; if {needs['assuming']}, {rows} would show it"
 
 
-def reason(entry: Mapping[str, Any]) -> str:
+def reason(entry: MeasuredComparison) -> str:
     """Why accuracy is lost, as far as random rows tell; nothing where they do not."""
     facts, differences = entry["settings"], entry["differences"]
     lost = differences["kept-full"]["accuracy"]["mean"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted, fold_runs
 from thresher.experiments.share_search import BOOTSTRAP
 from thresher.experiments.share_sentence import sentence
+from thresher.facts import ShareLook
 from thresher.run import Run
 from thresher.run.steps import Facts
 
@@ -96,7 +96,7 @@ class HeadLook:
         """Of its mean in a fit through several looks."""
         return 1 / self.spread.variance
 
-    def facts(self, margin: float, confidence: float) -> dict[str, Any]:
+    def facts(self, margin: float, confidence: float) -> ShareLook:
         """Its line of the table of looks."""
         low, high = self.spread.interval(confidence)
         return {

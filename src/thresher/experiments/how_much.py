@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from pydantic import BaseModel
 
@@ -33,7 +31,7 @@ class Search(BaseModel):
     select: SelectConfig
     compare: CompareConfig
 
-    def key(self) -> dict[str, Any]:
+    def key(self) -> dict[str, object]:
         """What of it changes the answer."""
         return {
             "how_much": self.how_much.model_dump(mode="json"),
@@ -42,7 +40,7 @@ class Search(BaseModel):
         }
 
 
-def inputs(run: Run, settings: Search) -> dict[str, Any]:
+def inputs(run: Run, settings: Search) -> dict[str, object]:
     """The test rows, and what of the settings changes the answer."""
     return {**test_hash(run, settings), **settings.key()}
 
@@ -167,7 +165,7 @@ def by_split(run: Run, settings: Search) -> Facts:
     grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
     rule = (compare.same_steps, compare.workers)
     found = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
-    return found | {"arm": within.facts(), "folds": 0}
+    return {**found, "arm": within.facts(), "folds": 0}
 
 
 def checked_arm(run: Run, inner: Run, select: SelectConfig) -> Arm:
@@ -216,7 +214,7 @@ def with_share(run: Run, settings: Search) -> SelectConfig:
     return settings.select.model_copy(update={"prune": found["fraction"]})
 
 
-def chosen(select: dict[str, Any]) -> dict[str, Any]:
+def chosen(select: dict[str, object]) -> dict[str, object]:
     """What of recorded selection settings a search depends on."""
     return {name: value for name, value in select.items() if name not in ("prune", "seed")}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from thresher.experiments.metrics import Labels, accuracy, macro_f1
+from thresher.facts import Bounds
 
 Floats = npt.NDArray[np.float64]
 Metric = Callable[[Labels, Labels], float]
@@ -16,12 +16,9 @@ DRAWS_PER_BLOCK = 100
 # SciPy is imported in the functions that need it: it takes a second, which finished steps need not wait for.
 
 
-class Interval(TypedDict):
+class Interval(Bounds):
     """A difference with its confidence interval, from `seeds` runs per arm and `rows` test rows."""
 
-    mean: float
-    low: float
-    high: float
     se: float
     df: float
     seeds: int

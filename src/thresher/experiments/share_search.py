@@ -7,7 +7,6 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +19,7 @@ from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cell import new_cell
 from thresher.experiments.cells import predictions, run_cells
 from thresher.experiments.intervals import paired_interval
+from thresher.facts import ShareLook, ShareSearch
 from thresher.rows import read_rows
 from thresher.run import Run, parquet
 from thresher.selection.request import target
@@ -58,17 +58,19 @@ class Look:
         """Never, as far as is known: more seeds are tried."""
         return False
 
-    def facts(self, margin: float, confidence: float = 0.95) -> dict[str, Any]:
+    def facts(self, margin: float, confidence: float = 0.95) -> ShareLook:
         """How many rows are dropped; the paired difference with its interval, and its meaning for a margin (0 to 1)."""
         found = paired_interval(self.kept, self.full, self.truth, confidence=confidence)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
-        difference = {name: found[name] for name in ("mean", "low", "high")}  # type: ignore[literal-required]
-        counts = {"n_kept": self.n_kept, "n_full": self.n_full, "removed": self.removed}
         return {
             "fraction": self.fraction,
-            **counts,
+            "n_kept": self.n_kept,
+            "n_full": self.n_full,
+            "removed": self.removed,
             "seeds": len(self.kept),
-            **difference,
+            "mean": found["mean"],
+            "low": found["low"],
+            "high": found["high"],
             "confidence": confidence,
             "shown": shown,
         }
@@ -142,9 +144,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
     return found
 
 
-def search(
-    at: Callable[[float, int], Look], grid: Sequence[float], settings: HowMuchConfig
-) -> dict[str, Any]:
+def search(at: Callable[[float, int], Look], grid: Sequence[float], settings: HowMuchConfig) -> ShareSearch:
     """What `bisected` finds on one set of validation rows, and where the loss passes the margin.
 
     Returns
@@ -155,7 +155,7 @@ def search(
     """
     found, looks = bisected(at, grid, settings)
     estimate, low, high = crossing_interval(looks, settings.margin / 100)
-    return found | {"estimate": estimate, "low": low, "high": high, "n_validation": len(looks[0].truth)}
+    return {**found, "estimate": estimate, "low": low, "high": high, "n_validation": len(looks[0].truth)}
 
 
 def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> list[float | None]:

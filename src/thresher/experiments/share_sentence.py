@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.experiments.share_search import percent
+from thresher.facts import ConfirmedShare
 from thresher.selection.request import target
 from thresher.wording import interval_text
 
@@ -51,7 +52,7 @@ def rows_of(entry: Mapping[str, Any]) -> tuple[str, str]:
     return f"{n} validation rows", " cut from the training rows"
 
 
-def confirmation(confirmed: Mapping[str, Any] | None) -> str:
+def confirmation(confirmed: ConfirmedShare | None) -> str:
     """What rows that took no part in the search say of the share that it found."""
     if not confirmed:
         return "The intervals allow for every look of the search; it is not confirmed on other rows."

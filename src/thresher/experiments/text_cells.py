@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,9 @@ from thresher.training.finished import finished, list_checkpoints
 from thresher.training.language_runs import prepared
 from thresher.training.recipe import steps_of
 from thresher.training.sft import fit_completions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Per test row: the sum of the losses of its completion tokens (nats), how many tokens are right, how many there are, and whether
 # all are right, so that greedy decoding writes exactly this completion.
@@ -64,7 +67,9 @@ def is_own(run: Run, config: TrainConfig, cell: Cell) -> bool:
     return same and finished(run, FIRST)
 
 
-def measured_rows(model: Any, tokens: Completions, tokenizer: Any, batch_tokens: int) -> pl.DataFrame:
+def measured_rows(
+    model: PreTrainedModel, tokens: Completions, tokenizer: PreTrainedTokenizerBase, batch_tokens: int
+) -> pl.DataFrame:
     """What a model gives the completions of some rows; the columns are `COLUMNS`."""
     found = measure_completions(
         model, rows_to_measure(tokens, tokenizer), [lambda: None], batch_tokens=batch_tokens

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thresher.experiments.proof_rows import trained_on
+from thresher.facts import Contrast, MeasuredComparison
 from thresher.wording import FEW_SEEDS, interval_text
 
 ARMS = ("full", "kept", "random")
 
 
-def verdict(entry: dict[str, Any]) -> str:
+def verdict(entry: MeasuredComparison) -> str:
     """The comparison in a sentence, with its interval and what random rows do."""
     facts, arms = entry["settings"], entry["arms"]
     share = 1 - facts["n_kept"] / facts["n_full"]
@@ -57,13 +57,14 @@ def caution(truth: NDArray[np.int64], full: NDArray[np.int32]) -> str:
     )
 
 
-def arm_lines(entry: dict[str, Any]) -> Sequence[tuple[str, ...]]:
+def arm_lines(entry: Contrast) -> Sequence[tuple[str, ...]]:
     """The comparison as a short table: arm, rows, accuracy, macro-F1, difference to full data with its interval."""
     lines = []
     for arm in ARMS:
         found = entry["arms"][arm]
         spread = [
-            f"{100 * found[m]['mean']:.2f} ± {100 * found[m]['std']:.2f}" for m in ("accuracy", "macro_f1")
+            f"{100 * one['mean']:.2f} ± {100 * one['std']:.2f}"
+            for one in (found["accuracy"], found["macro_f1"])
         ]
         change = "" if arm == "full" else interval_text(entry["differences"][f"{arm}-full"]["accuracy"])
         lines.append((arm, f"{found['n_train']:,}", *spread, change))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from thresher.errors import UserError
 from thresher.rows import Rows
 from thresher.rows.texts import MESSAGES
 from thresher.wording import shown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100
 Template = Literal["chat", "plain"]
@@ -62,7 +65,7 @@ class Completions:
         return {name: torch.from_numpy(values) for name, values in named.items()}
 
 
-def template_of(tokenizer: Any, wanted: str, rows: Rows) -> Template:
+def template_of(tokenizer: PreTrainedTokenizerBase, wanted: str, rows: Rows) -> Template:
     """How rows become texts: by the model's chat template or one after the other.
 
     Raises
@@ -80,7 +83,9 @@ def template_of(tokenizer: Any, wanted: str, rows: Rows) -> Template:
     return "chat" if chats or (has and wanted != "plain") else "plain"
 
 
-def tokenise_completions(rows: Rows, tokenizer: Any, max_length: int, template: Template) -> Completions:
+def tokenise_completions(
+    rows: Rows, tokenizer: PreTrainedTokenizerBase, max_length: int, template: Template
+) -> Completions:
     """Tokenise rows whose target is a text.
 
         chat:   prompt = template(all messages but the last, and the start of an answer), completion = the rest, to its end token
@@ -114,7 +119,9 @@ def tokenise_completions(rows: Rows, tokenizer: Any, max_length: int, template: 
     return Completions(prompts, completions, cut, int(pad), template)
 
 
-def refuse_no_tokens(rows: Rows, tokenizer: Any, completions: Sequence[Sequence[int]]) -> None:
+def refuse_no_tokens(
+    rows: Rows, tokenizer: PreTrainedTokenizerBase, completions: Sequence[Sequence[int]]
+) -> None:
     """Refuse rows whose completion is the end token alone."""
     end = tokenizer.eos_token_id
     none = [row for row, tokens in enumerate(completions) if all(token == end for token in tokens)]
@@ -126,7 +133,7 @@ def refuse_no_tokens(rows: Rows, tokenizer: Any, completions: Sequence[Sequence[
         )
 
 
-def by_text(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
+def by_text(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int]]]:
     """Prompt and completion of each row, tokenised one after the other, with the end token."""
     prompt, completion = (rows.table[name].to_list() for name in rows.text)
     before = tokenizer(prompt)["input_ids"]
@@ -137,13 +144,13 @@ def by_text(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
     return [(a or start, [*b, end]) for a, b in zip(before, after, strict=True)]
 
 
-def start_of(tokenizer: Any) -> list[int]:
+def start_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """What stands in the place of an empty prompt: the first completion token needs one to be predicted from."""
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return [int(first)]
 
 
-def by_chat(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
+def by_chat(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int]]]:
     """Prompt and completion of each row as the chat template writes them; a completion ends with its first end token."""
     texts = zip(*written(rows, tokenizer), strict=True)
     before, after = (tokenizer(list(part), add_special_tokens=False)["input_ids"] for part in texts)
@@ -152,7 +159,7 @@ def by_chat(rows: Rows, tokenizer: Any) -> list[tuple[list[int], list[int]]]:
     return list(zip(before, cut, strict=True))
 
 
-def ends_of_tokens(rows: Rows, tokenizer: Any, tokens: Completions) -> np.ndarray | None:
+def ends_of_tokens(rows: Rows, tokenizer: PreTrainedTokenizerBase, tokens: Completions) -> np.ndarray | None:
     """Where in its completion each completion token ends, in characters: an array per row; (N,).
 
     Tokens that a chat template adds after the completion, and the end token, end where the completion does. None for a
@@ -176,13 +183,13 @@ def ends_of_tokens(rows: Rows, tokenizer: Any, tokens: Completions) -> np.ndarra
     return found
 
 
-def written(rows: Rows, tokenizer: Any) -> list[tuple[str, str]]:
+def written(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:
     """Each chat as the template writes it: up to the start of its last message, and the rest."""
     chats = (prompt_and_whole(tokenizer, chat) for chat in chats_of(rows))
     return [(prompt, whole[len(prompt) :]) for prompt, whole in chats]
 
 
-def prompt_and_whole(tokenizer: Any, chat: list[dict[str, str]]) -> tuple[str, str]:
+def prompt_and_whole(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) -> tuple[str, str]:
     """A chat up to the start of its last message, and the whole of it.
 
     Raises

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -16,8 +16,11 @@ from thresher.models.encoder import BUNDLED, first_layers, resolve
 from thresher.models.gguf import converted, gguf_file
 from thresher.quiet import quiet_transformers
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-def load_language_model(config: ModelConfig) -> tuple[Any, Any]:
+
+def load_language_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The pretrained causal language model in float32 (its first n layers), and its tokenizer.
 
     Of a folder with a .gguf file and no safetensors the model is converted once; see `thresher.models.gguf`.
@@ -62,7 +65,7 @@ def source_of(config: ModelConfig) -> str:
     return str(converted(file)) if file else resolve(config.name)
 
 
-def check_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
+def check_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
     """Refuse a tokenizer without an end token, and one whose tokens the model does not all have."""
     if tokenizer.eos_token_id is None:
         raise UserError(
@@ -77,13 +80,13 @@ def check_tokenizer(model: Any, tokenizer: Any, name: str) -> None:
         )
 
 
-def longest(model: Any, config: ModelConfig) -> int:
+def longest(model: PreTrainedModel, config: ModelConfig) -> int:
     """The tokens that a row may have: `max_length`, or what the model takes where that is less."""
     positions = getattr(model.config, "max_position_embeddings", None) or config.max_length
     return min(config.max_length, int(positions))
 
 
-def adapted(model: Any, config: GenerateConfig, seed: int) -> Any:
+def adapted(model: PreTrainedModel, config: GenerateConfig, seed: int) -> PreTrainedModel:
     """The model with new LoRA adapters, whose weights alone train and are drawn from `seed`; the model itself with rank 0.
 
     Raises
@@ -116,13 +119,13 @@ def adapted(model: Any, config: GenerateConfig, seed: int) -> Any:
         ) from error
 
 
-def trained_weights(model: Any) -> dict[str, Tensor]:
+def trained_weights(model: PreTrainedModel) -> dict[str, Tensor]:
     """The weights that a training changes, by name: those of the adapters, or all."""
     return {name: one.detach() for name, one in model.named_parameters() if one.requires_grad}
 
 
 @torch.no_grad()
-def put_weights(model: Any, weights: dict[str, Tensor]) -> None:
+def put_weights(model: PreTrainedModel, weights: dict[str, Tensor]) -> None:
     """Put the weights that a training left into a model of the same kind."""
     parameters = dict(model.named_parameters())
     for name, values in weights.items():

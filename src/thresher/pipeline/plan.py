@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from thresher.config import ModelConfig, RunConfig, TrainConfig
 from thresher.errors import UserError
@@ -57,7 +57,7 @@ class Plan:
     half_width: float
     rows_needed: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values, for JSON."""
         own = {
             name: getattr(self, name) for name in ("n_train", "n_test", "margin", "half_width", "rows_needed")

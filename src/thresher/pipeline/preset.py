@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from thresher.config import RunConfig, frozen_layers
 from thresher.execution.torchrun import world
 from thresher.settings import changed
@@ -73,7 +71,7 @@ def with_preset(config: RunConfig) -> RunConfig:
 def of_texts(config: RunConfig) -> RunConfig:
     """The settings of a run on completions: which rows are dropped, and how many seeds prove it, where that is not given."""
     given, proof = config.select.model_fields_set, config.compare.model_fields_set
-    defaults: dict[str, Any] = {"by": TEXT_SCORE, "strategy": TEXT_STRATEGY, "prune": "auto"}
+    defaults: dict[str, object] = {"by": TEXT_SCORE, "strategy": TEXT_STRATEGY, "prune": "auto"}
     if given & {"by", "strategy"}:
         defaults |= {"strategy": "cutoff"}
     config = changed(config, "select", {name: value for name, value in defaults.items() if name not in given})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,7 +18,7 @@ class NoSettings(BaseModel):
     """A step without settings."""
 
 
-def everything(run: Run, _: NoSettings) -> dict[str, Any]:
+def everything(run: Run, _: NoSettings) -> dict[str, object]:
     """Every record of the run, as inputs of the page."""
     steps = (*JOB[:-1], "sweep", "how_much", "noise", "map")
     records: dict[str, Record | None] = {name: run.record(name) for name in steps}

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -36,7 +35,7 @@ def score(run: Run, settings: ScoreConfig, *, force: bool = False) -> Facts:
     return facts
 
 
-def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, Any]:
+def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, object]:
     """The options of the scores as they are read, as an input of the step."""
     if not settings.options:
         return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,9 @@ from thresher.progress import say
 from thresher.recording.step import LABELS
 from thresher.rows import Rows
 from thresher.rows.table import Source, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 # Columns of texts by their usual names.
 USUAL = (
@@ -133,7 +136,9 @@ def texts_of(trainer: Trainer, texts: tuple[str, ...] | None) -> dict[str, list[
     return {"text": [f"row {row}" for row in range(len(dataset))]}
 
 
-def source_columns(dataset: Any, tokenizer: Any, labels: Sequence[str] = LABELS) -> tuple[str, ...]:
+def source_columns(
+    dataset: Any, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str] = LABELS
+) -> tuple[str, ...]:
     """The columns of strings that the tokens of the first rows were made from, one or two; () without columns of strings.
 
     Longer columns are looked for first, and what is found is taken out: the name of a class may be a word of the text. Where

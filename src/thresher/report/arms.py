@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
+from thresher.facts import Bounds, ComparisonFacts, Metric, SelectionFacts
 from thresher.report.format import count, digits_for, interval, percent, points
 
 ARMS = {"full": "Full data", "kept": "Kept rows", "random": "Random rows"}
-METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
+METRICS: dict[Metric, str] = {"accuracy": "Accuracy", "macro_f1": "Macro-F1"}
 DIFFERENCES = {
     "kept-full": "Kept − full data",
     "random-full": "Random − full data",
@@ -42,7 +42,7 @@ def place(value: float, low: float, high: float) -> float:
     return round(100 * min(max((value - low) / ((high - low) or 1.0), 0.0), 1.0), 2)
 
 
-def arms_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
+def arms_figure(entry: ComparisonFacts, metric: Metric) -> dict[str, object]:
     """Seeds, mean and standard deviation of each arm."""
     found = {arm: entry["arms"][arm][metric] for arm in ARMS}
     spread = [value["mean"] + sign * value["std"] for value in found.values() for sign in (-1, 1)]
@@ -79,10 +79,12 @@ def _shift(index: int, number: int) -> float:
     return round(16 * (index / (number - 1) - 0.5), 1) if number > 1 else 0.0
 
 
-def differences_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
+def differences_figure(entry: ComparisonFacts, metric: Metric) -> dict[str, object]:
     """The differences between arms, each with its interval, on an axis that holds zero."""
     found = {name: entry["differences"][name][metric] for name in DIFFERENCES}
-    low, high, marks = axis([0.0, *(value[end] for value in found.values() for end in ("low", "high"))])
+    low, high, marks = axis(
+        [0.0, *(end for value in found.values() for end in (value["low"], value["high"]))]
+    )
     digits = 2 if marks[1] - marks[0] < 0.001 else 1 if marks[1] - marks[0] < 0.01 else 0
     return {
         "zero": place(0, low, high),
@@ -103,7 +105,7 @@ def differences_figure(entry: dict[str, Any], metric: str) -> dict[str, Any]:
     }
 
 
-def arms_table(entry: dict[str, Any]) -> list[dict[str, Any]]:
+def arms_table(entry: ComparisonFacts) -> list[dict[str, object]]:
     """Per arm: rows, seeds, and per metric mean ± standard deviation and the differences to full data and to random rows."""
     return [
         {
@@ -116,7 +118,7 @@ def arms_table(entry: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _metric_cells(entry: dict[str, Any], arm: str, metric: str) -> dict[str, str]:
+def _metric_cells(entry: ComparisonFacts, arm: str, metric: Metric) -> dict[str, str]:
     found = entry["arms"][arm][metric]
     return {
         "name": METRICS[metric],
@@ -127,11 +129,15 @@ def _metric_cells(entry: dict[str, Any], arm: str, metric: str) -> dict[str, str
     }
 
 
-def _difference(entry: dict[str, Any], name: str, metric: str) -> str:
+def _difference(entry: ComparisonFacts, name: str, metric: Metric) -> str:
     """A difference with its interval; that of full data to random rows is the measured one with its sign reversed."""
     if name == "full-random":
         reversed_ = entry["differences"]["random-full"][metric]
-        found = {"mean": -reversed_["mean"], "low": -reversed_["high"], "high": -reversed_["low"]}
+        found: Bounds = {
+            "mean": -reversed_["mean"],
+            "low": -reversed_["high"],
+            "high": -reversed_["low"],
+        }
     elif name in entry["differences"]:
         found = entry["differences"][name][metric]
     else:
@@ -140,8 +146,8 @@ def _difference(entry: dict[str, Any], name: str, metric: str) -> str:
 
 
 def compared_table(
-    compared: dict[str, dict[str, Any]], names: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+    compared: dict[str, ComparisonFacts], names: dict[str, SelectionFacts]
+) -> list[dict[str, str]]:
     """Every selection in the run folder, with its result if it was compared."""
     lines = []
     for name, facts in names.items():

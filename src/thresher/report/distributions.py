@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from thresher.facts import ScoreFacts
 from thresher.report.format import visible
 
 BINS = 48
@@ -18,7 +18,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-def distributions(scores: pl.DataFrame, about: dict[str, Any], kept: Bools | None) -> dict[str, Any]:
+def distributions(
+    scores: pl.DataFrame, about: dict[str, ScoreFacts], kept: Bools | None
+) -> dict[str, object]:
     """What the charts draw.
 
     `scores` is the score table, `about` the facts of each score, `kept` (N,) the selection shown or None.
@@ -81,7 +83,9 @@ def bins(values: Floats) -> tuple[Floats, Floats | None]:
     return np.linspace(low, high, BINS + 1), None
 
 
-def form_counts(values: Floats, label: npt.NDArray[np.int64], n_classes: int, kept: Bools) -> dict[str, Any]:
+def form_counts(
+    values: Floats, label: npt.NDArray[np.int64], n_classes: int, kept: Bools
+) -> dict[str, object]:
     """Counts and summary of one column; `label` (N,) with `n_classes` for rows of a class that is not shown."""
     edges, distinct = bins(values)
     last = len(edges) - 2

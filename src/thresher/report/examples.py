@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
 
+from thresher.facts import ScoreFacts
 from thresher.report.format import count, score_value
 from thresher.report.read import RunFiles, Selection
-from thresher.report.tokens import losses_of, pieces
+from thresher.report.tokens import Piece, losses_of, pieces
 from thresher.run import Run
 
 SHOWN = 10
@@ -18,7 +19,46 @@ MOST_CHARACTERS = 12_000  # of one text on the page
 CLAMP = 280  # characters, longer texts are collapsed
 
 
-def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any]]:
+class Text(TypedDict):
+    """One text of a row, with its tokens where their losses are known."""
+
+    column: str
+    text: str
+    tokens: list[Piece]
+    more: str | None
+    long: bool
+
+
+class Row(TypedDict):
+    """A row on the page."""
+
+    id: str
+    value: str
+    label: str
+    groups: list[tuple[str, str]]
+    texts: list[Text]
+    kept: bool | None
+
+
+class End(TypedDict):
+    """The rows at one end of a score."""
+
+    end: str
+    direction: str
+    ties: str | None
+    rows: list[Row]
+
+
+class Ends(TypedDict):
+    """Both ends of a score."""
+
+    name: str
+    column: str
+    hard: str
+    ends: list[End]
+
+
+def examples(files: RunFiles, selection: Selection | None) -> list[Ends]:
     """Per score, the ten hardest and the ten easiest rows by the column that it selects by.
 
     Rows of equal score are ordered by a hash of their id, so that the rows shown are not simply the first in the file.
@@ -49,7 +89,7 @@ def examples(files: RunFiles, selection: Selection | None) -> list[dict[str, Any
     return found
 
 
-def with_tokens(found: list[dict[str, Any]], run: Run) -> None:
+def with_tokens(found: list[Ends], run: Run) -> None:
     """Give the completions of the hardest rows their tokens, coloured by loss."""
     hardest = rows_of(found, ("hard",))
     losses = losses_of(run, {row["id"] for row in hardest})
@@ -59,12 +99,12 @@ def with_tokens(found: list[dict[str, Any]], run: Run) -> None:
             completion["tokens"] = pieces(completion["text"], losses[row["id"]])
 
 
-def rows_of(found: list[dict[str, Any]], ends: tuple[str, ...] = ("hard", "easy")) -> list[dict[str, Any]]:
+def rows_of(found: list[Ends], ends: tuple[str, ...] = ("hard", "easy")) -> list[Row]:
     """The rows at these ends of all scores."""
     return [row for score in found for end in score["ends"] if end["end"] in ends for row in end["rows"]]
 
 
-def default_column(name: str, facts: dict[str, Any]) -> str:
+def default_column(name: str, facts: ScoreFacts) -> str:
     """The column that a score selects by.
 
     >>> default_column("vog", {"normalise": "class"}), default_column("pvi", {"normalise": "raw"})
@@ -82,11 +122,11 @@ def _score_columns(files: RunFiles) -> list[str]:
     return [name for name in dict.fromkeys(wanted) if name in present]
 
 
-def _ends(table: pl.DataFrame, name: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _ends(table: pl.DataFrame, name: str, facts: ScoreFacts) -> Ends:
     column = default_column(name, facts)
     column = column if column in table.columns else name
     hard_is_high = facts["hard"] == "high"
-    ends = []
+    ends: list[End] = []
     for end in ("hard", "easy"):
         highest_first = (end == "hard") == hard_is_high
         found = table.sort(column, "tie:", descending=[highest_first, False]).head(SHOWN)
@@ -107,7 +147,7 @@ def _ends(table: pl.DataFrame, name: str, facts: dict[str, Any]) -> dict[str, An
     return {"name": name, "column": column, "hard": facts["hard"], "ends": ends}
 
 
-def _row(row: dict[str, Any], column: str) -> dict[str, Any]:
+def _row(row: dict[str, Any], column: str) -> Row:
     return {
         "id": str(row["id"]),
         "value": score_value(row[column]),
@@ -118,7 +158,7 @@ def _row(row: dict[str, Any], column: str) -> dict[str, Any]:
     }
 
 
-def _text(column: str, text: str) -> dict[str, Any]:
+def _text(column: str, text: str) -> Text:
     more = len(text) - MOST_CHARACTERS
     return {
         "column": column,

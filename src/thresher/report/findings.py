@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
+from thresher.facts import Audit, Example, Suspects
 from thresher.report.format import ABSENT, count, isolated, percent
 
 MOST_NAMES = 12
 
 
-def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
+class Shown(TypedDict):
+    """Texts with their labels and the number of rows of each, as an example."""
+
+    texts: list[str]
+    labels: list[tuple[str, str]]
+    rows: str
+
+
+class Card(TypedDict):
+    """One finding."""
+
+    name: str
+    figure: str
+    text: str
+    look: bool
+    examples: list[Shown]
+    names: list[str]
+
+
+def findings(audit: Audit | None) -> list[Card]:
     """One entry per check of the audit: `name`, `figure`, `text`, `look` and `examples`.
 
     >>> audit = {"n": 4, "classes": {"a": 3, "b": 1}, "groups": {}, "duplicates": {"rows": 1, "examples": []},
@@ -55,15 +75,18 @@ def findings(audit: dict[str, Any] | None) -> list[dict[str, Any]]:
     ]
 
 
-def _of_texts(audit: dict[str, Any]) -> list[dict[str, Any]]:
+def _of_texts(audit: Audit) -> list[Card]:
     """The cards of rows with a prompt and a completion."""
     duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
     groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
-    rows = {"name": "Rows", "figure": count(audit["n"]), "look": False, "examples": [], "names": []}
     return [
         {
-            **rows,
+            "name": "Rows",
+            "figure": count(audit["n"]),
             "text": "Prompts and completions." + (f" Groups: {', '.join(groups)}." if groups else ""),
+            "look": False,
+            "examples": [],
+            "names": [],
         },
         _found(
             "Repeated rows",
@@ -94,7 +117,7 @@ def _of_texts(audit: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _rows(audit: dict[str, Any]) -> dict[str, Any]:
+def _rows(audit: Audit) -> Card:
     sizes = sorted(audit["classes"].items(), key=lambda item: item[1])
     groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
     (small, few), (large, many) = sizes[0], sizes[-1]
@@ -115,9 +138,9 @@ def _found(
     what: str,
     nothing: str,
     of: int,
-    examples: list[dict[str, Any]],
+    examples: list[Example],
     ids: list[str] | None = None,
-) -> dict[str, Any]:
+) -> Card:
     return {
         "name": name,
         "figure": count(number),
@@ -135,7 +158,7 @@ def _found(
     }
 
 
-def _singletons(names: list[str]) -> dict[str, Any]:
+def _singletons(names: list[str]) -> Card:
     return {
         "name": "Classes of one row",
         "figure": count(len(names)),
@@ -153,9 +176,8 @@ def _some(names: list[str]) -> list[str]:
     return [*map(str, names[:MOST_NAMES]), *([f"and {count(more)} more"] if more > 0 else [])]
 
 
-def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
+def _test(audit: Audit) -> list[Card]:
     test, overlap = audit.get("test"), audit.get("overlap")
-    blank: dict[str, Any] = {"examples": [], "names": []}
     if not test:
         return [
             {
@@ -163,10 +185,11 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
                 "figure": "0",
                 "text": "None were given, so the selection cannot be tested by retraining.",
                 "look": True,
-                **blank,
+                "examples": [],
+                "names": [],
             }
         ]
-    shared, untested = (overlap or {}).get("test_rows_in_train", 0), test.get("absent", [])
+    shared, untested = overlap["test_rows_in_train"] if overlap else 0, test.get("absent", [])
     seen = (
         f"The text of {percent(shared / test['n'])} of the {count(test['n'])} test rows also occurs in the training set; see the"
         " result on unseen text."
@@ -179,7 +202,8 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
             "figure": count(shared),
             "text": seen,
             "look": shared > 0,
-            **blank,
+            "examples": [],
+            "names": [],
         },
         {
             "name": "Classes without a test row",
@@ -194,7 +218,7 @@ def _test(audit: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def suspects(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+def suspects(found: Suspects | None) -> list[Card]:
     r"""The list of suspects as one more finding: how many labels are expected to be wrong; nothing without a list.
 
     >>> facts = {"by": "aum", "rows": 2734, "listed": 85, "expected": 60.2, "total": 70.4, "accuracy": 0.9, "largest": 0.1}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TypeGuard
+
+from thresher.facts import Bounds
 
 ABSENT = "–"
 # Control characters become their Unicode picture or the replacement character. Line breaks and tabs stay.
@@ -39,7 +41,7 @@ def isolated(name: str, most: int = 60) -> str:
     return f"\u2068{cut(name, most)}\u2069"
 
 
-def script_json(value: Any) -> str:
+def script_json(value: object) -> str:
     r"""JSON that is safe inside a script element, whatever strings it contains.
 
     >>> script_json(["</script>", "<!--", "\u2028", "&"])
@@ -49,7 +51,7 @@ def script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def known(value: Any) -> bool:
+def known(value: object) -> TypeGuard[float]:
     """Whether a value is a finite number.
 
     >>> known(0), known(None), known(float("nan"))
@@ -88,7 +90,7 @@ def points(difference: float | None, digits: int = 1) -> str:
     return text if float(f"{100 * difference:.{digits}f}") else text[1:]
 
 
-def interval(found: dict[str, Any] | None, digits: int = 1) -> str:
+def interval(found: Bounds | None, digits: int = 1) -> str:
     """The bounds of a difference, in points.
 
     >>> interval({"mean": -0.003, "low": -0.008, "high": 0.002})
@@ -99,10 +101,10 @@ def interval(found: dict[str, Any] | None, digits: int = 1) -> str:
     return f"[{points(found['low'], digits)}, {points(found['high'], digits)}]"
 
 
-def digits_for(found: dict[str, Any]) -> int:
+def digits_for(found: Bounds) -> int:
     """Decimals to print beside an interval: two if it is narrower than one point, else one.
 
-    >>> digits_for({"low": -0.008, "high": 0.004}), digits_for({"low": -0.001, "high": 0.002})
+    >>> digits_for({"mean": 0, "low": -0.008, "high": 0.004}), digits_for({"mean": 0, "low": -0.001, "high": 0.002})
     (1, 2)
     """
     return 2 if known(found.get("low")) and found["high"] - found["low"] < 0.01 else 1

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from thresher.facts import Similarity
 from thresher.report.format import share
 from thresher.report.read import score_order
 
 
-def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def overlap_tables(listed: list[Similarity]) -> list[dict[str, object]]:
     """One table per end and fraction: `scores`, `chance`, and cells with the similarity index and its lift over chance.
 
     >>> pairs = [{"score_a": a, "score_b": b, "end": "hard", "fraction": 0.05, "similarity": 0.4, "chance": 0.03}
@@ -17,7 +16,7 @@ def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     >>> table["scores"], table["rows"][0][1]["text"], table["rows"][0][0]
     (['vog', 'el2n'], '0.40', None)
     """
-    tables = []
+    tables: list[dict[str, object]] = []
     for fraction, end in sorted(
         {(pair["fraction"], pair["end"]) for pair in listed}, key=lambda key: (key[0], key[1] != "hard")
     ):
@@ -41,7 +40,7 @@ def overlap_tables(listed: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return tables
 
 
-def _cell(pairs: dict[tuple[str, str], dict[str, Any]], a: str, b: str) -> dict[str, Any] | None:
+def _cell(pairs: dict[tuple[str, str], Similarity], a: str, b: str) -> dict[str, object] | None:
     pair = pairs.get((a, b)) or pairs.get((b, a))
     if a == b or pair is None:
         return None

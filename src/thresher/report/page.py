@@ -7,15 +7,15 @@ import gzip
 import hashlib
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from thresher.facts import ComparisonFacts
 from thresher.report import arms, findings, settings
-from thresher.report.distributions import distributions
+from thresher.report.distributions import Bools, distributions
 from thresher.report.examples import examples, rows_of
 from thresher.report.format import interval, percent, points, score_value, script_json, visible
 from thresher.report.groups import groups
@@ -78,7 +78,7 @@ def page_environment(*folders: Path) -> Environment:
     )
 
 
-def content(files: RunFiles) -> dict[str, Any]:
+def content(files: RunFiles) -> dict[str, object]:
     """Everything that the template prints."""
     selection = shown_selection(files)
     found = files.compared.get(selection.name) if selection else None
@@ -129,7 +129,7 @@ def content(files: RunFiles) -> dict[str, Any]:
     }
 
 
-def _words(selection: Selection | None) -> dict[str, Any] | None:
+def _words(selection: Selection | None) -> dict[str, object] | None:
     return (
         selection_words(selection, selection.facts["n_kept"], selection.facts["n_rows"])
         if selection
@@ -145,15 +145,16 @@ def _newer(files: RunFiles, shown: Selection | None) -> str | None:
     return chosen.name if shown and chosen and chosen.name != shown.name and chosen.facts["prune"] else None
 
 
-def _decision(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, str] | None:
+def _decision(files: RunFiles, entry: ComparisonFacts | None) -> dict[str, str] | None:
     """The decision of the last whole job where the selection is still that of the job, else that of the comparison shown."""
     found, last = files.manifest.decision, files.records.get("select")
     if found and last and found.selection == last.facts["name"]:
-        return decision(found.model_dump())
-    return decision(entry.get("decision") if entry else None)
+        return decision(found.word, found.sentence)
+    said = entry.get("decision") if entry else None
+    return decision(said["word"], said["sentence"]) if said else None
 
 
-def _kept(scores: pl.DataFrame, selection: Selection | None) -> Any:
+def _kept(scores: pl.DataFrame, selection: Selection | None) -> Bools | None:
     if selection is None:
         return None
     joined = scores.select("id").join(
@@ -162,7 +163,7 @@ def _kept(scores: pl.DataFrame, selection: Selection | None) -> Any:
     return joined["kept"].fill_null(True).to_numpy()
 
 
-def _figures(entry: dict[str, Any]) -> list[dict[str, Any]]:
+def _figures(entry: ComparisonFacts) -> list[dict[str, object]]:
     return [
         {
             "metric": metric,

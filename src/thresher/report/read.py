@@ -12,6 +12,15 @@ from typing import Any
 import polars as pl
 
 from thresher.errors import UserError
+from thresher.facts import (
+    Audit,
+    ComparisonFacts,
+    ScoresFacts,
+    SelectionFacts,
+    Similarity,
+    Suspects,
+    SweepFacts,
+)
 from thresher.run import Run, parquet
 from thresher.run.integrity import read_facts, read_json, read_table
 from thresher.run.manifest import Manifest
@@ -26,7 +35,7 @@ class Selection:
     """A selection: its settings, and per row whether it is kept."""
 
     name: str
-    facts: dict[str, Any]
+    facts: SelectionFacts
     table: pl.DataFrame  # id, key, kept
 
 
@@ -35,18 +44,18 @@ class RunFiles:
     """The files of a run folder as tables and plain values; None or empty if the step has not been run."""
 
     run: Run
-    audit: dict[str, Any] | None
+    audit: Audit | None
     rows: pl.DataFrame | None
     scores: pl.DataFrame | None
-    about: dict[str, Any]
+    about: ScoresFacts
     selections: dict[str, Selection]
-    compared: dict[str, dict[str, Any]]
-    similarity: list[dict[str, Any]]
+    compared: dict[str, ComparisonFacts]
+    similarity: list[Similarity]
     records: dict[str, Record]  # of every finished step except the report
-    encoder: dict[str, Any]  # its Hugging Face configuration
-    sweep: dict[str, Any] | None = None
+    encoder: dict[str, object]  # its Hugging Face configuration
+    sweep: SweepFacts | None = None
     plane: pl.DataFrame | None = None  # id, x, y
-    suspects: dict[str, Any] | None = None  # of the last list
+    suspects: Suspects | None = None  # of the last list
 
     @property
     def manifest(self) -> Manifest:
@@ -82,7 +91,7 @@ def read_run(run: Run) -> RunFiles:
         audit=_checked(run.audit_file, TRAIN_AGAIN),
         rows=_parquet(run.rows_file, TRAIN_AGAIN),
         scores=_scores(run) if scored else None,
-        about=_about(records["score"].facts if "score" in records else None),
+        about=_about(records["score"].facts if "score" in records else {}),
         selections={
             name: Selection(name, facts[name], table) for name, table in tables.items() if table is not None
         },
@@ -102,7 +111,7 @@ def read_run(run: Run) -> RunFiles:
     )
 
 
-def _suspects(run: Run, scored: str | None) -> dict[str, Any] | None:
+def _suspects(run: Run, scored: str | None) -> Suspects | None:
     """What the last list of suspects holds; None if there is none, it is damaged, or the scores were computed again since."""
     try:
         found = read_json(run.suspects_file)
@@ -111,7 +120,7 @@ def _suspects(run: Run, scored: str | None) -> dict[str, Any] | None:
     return found if found["score"] == scored else None
 
 
-def _checked(path: Path, remedy: str) -> dict[str, Any] | None:
+def _checked(path: Path, remedy: str) -> Any:
     """The facts of a JSON file with a checksum; None if there is no such file."""
     return read_facts(path, remedy) if path.exists() else None
 
@@ -175,12 +184,12 @@ def score_order(names: Iterable[str]) -> list[str]:
     return [*USUAL, *sorted(set(names) - set(USUAL))]
 
 
-def _about(found: dict[str, Any] | None) -> dict[str, Any]:
-    scores = (found or {}).get("scores", {})
+def _about(found: dict[str, Any]) -> ScoresFacts:
+    scores = found.get("scores", {})
     return {
         "scores": {name: scores[name] for name in score_order(scores) if name in scores},
-        "skipped": (found or {}).get("skipped", {}),
-        "stability": (found or {}).get("stability"),
+        "skipped": found.get("skipped", {}),
+        "stability": found.get("stability"),
     }
 
 
@@ -190,7 +199,7 @@ def _scores(run: Run) -> pl.DataFrame:
     return parquet.read(run.scores_file)
 
 
-def _encoder(path: Path) -> dict[str, Any]:
+def _encoder(path: Path) -> dict[str, object]:
     """The Hugging Face configuration of the encoder; empty if there is none."""
     if not path.is_file():
         return {}

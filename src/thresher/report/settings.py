@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from thresher.config import RunConfig, frozen_layers
+from thresher.facts import ComparisonFacts, ScoresFacts
 from thresher.report.format import count, duration, score_value
 from thresher.report.read import RunFiles
 from thresher.run.manifest import Recorded
@@ -16,7 +15,7 @@ FROZEN = ", frozen: only the head is trained, and gradients are taken at its inp
 Facts = list[tuple[str, str]]
 
 
-def facts(files: RunFiles, entry: dict[str, Any] | None) -> dict[str, Facts]:
+def facts(files: RunFiles, entry: ComparisonFacts | None) -> dict[str, Facts]:
     """Name and value pairs, by subject."""
     manifest, recorded = files.manifest, files.manifest.recorded
     return {
@@ -33,7 +32,7 @@ def _steps(files: RunFiles) -> int | None:
     return files.records["train"].facts.get("steps") if "train" in files.records else None
 
 
-def moment(written: Any) -> str:
+def moment(written: object) -> str:
     """A time stamp, shortened to minutes.
 
     >>> moment("2026-02-03T10:11:12+0000")
@@ -65,7 +64,8 @@ def _test_rows(files: RunFiles) -> str:
     held_out = files.manifest.held_out
     if held_out and not files.manifest.config.data.test:
         return f"{count(held_out.rows, 'row')} held out of the training rows: no model trains on them, and all of them are kept"
-    number = files.manifest.n_test or ((files.audit or {}).get("test") or {}).get("n")
+    audited = files.audit["test"] if files.audit else None
+    number = files.manifest.n_test or (audited["n"] if audited else None)
     name = files.manifest.config.data.test or "given in memory"
     return f"{name} ({count(number, 'row')})" if number else name
 
@@ -128,7 +128,7 @@ def _layers(files: RunFiles) -> str:
     )
 
 
-def _training(files: RunFiles, entry: dict[str, Any] | None) -> Facts:
+def _training(files: RunFiles, entry: ComparisonFacts | None) -> Facts:
     train = files.manifest.config.train
     length = f"{count(train.max_steps)} steps" if train.max_steps else f"{train.epochs:g} epochs"
     steps, runs = _steps(files), train.runs
@@ -168,7 +168,7 @@ def _recorded_training(recorded: Recorded, steps: int | None) -> Facts:
     ]
 
 
-def _compared(entry: dict[str, Any] | None) -> Facts:
+def _compared(entry: ComparisonFacts | None) -> Facts:
     if not entry:
         return []
     return [("Compared with", f"seeds {', '.join(map(str, entry['settings']['seeds']))} for each arm")]
@@ -183,7 +183,7 @@ def times(files: RunFiles) -> list[dict[str, str]]:
     ]
 
 
-def score_facts(about: dict[str, Any]) -> list[dict[str, Any]]:
+def score_facts(about: ScoresFacts) -> list[dict[str, object]]:
     """Per score: which end is hard, how it is normalised, how many runs it was averaged over, its options and source."""
     return [
         {
@@ -201,5 +201,5 @@ def score_facts(about: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _option(value: Any) -> str:
+def _option(value: object) -> str:
     return score_value(value) if isinstance(value, float) else "auto" if value is None else str(value)

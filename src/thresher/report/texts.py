@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from thresher.facts import Bounds, ComparisonFacts, ComparisonSettings, GroupFacts, Spread, TextMetric
 from thresher.report.arms import ARMS, DIFFERENCES, axis, place
 from thresher.report.format import count, percent
 
-METRICS = {"loss": "Loss, nats per token", "token_accuracy": "Tokens right, %", "exact": "Exactly right, %"}
+METRICS: dict[TextMetric, str] = {
+    "loss": "Loss, nats per token",
+    "token_accuracy": "Tokens right, %",
+    "exact": "Exactly right, %",
+}
 
 
-def is_text(entry: dict[str, Any] | None) -> bool:
+def is_text(entry: ComparisonFacts | None) -> bool:
     """Whether a comparison is of completions."""
     return entry is not None and entry["settings"].get("task") == "text"
 
 
-def text_proof(entry: dict[str, Any] | None) -> dict[str, Any] | None:
+def text_proof(entry: ComparisonFacts | None) -> dict[str, object] | None:
     """What the page shows of a comparison of completions; None for others.
 
     `sentence`, `loss`, `change`, `random` and `fixed` are texts, `arms` the lines of the table, `changes` the differences of the
@@ -53,7 +57,7 @@ def text_proof(entry: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def fixed(facts: dict[str, Any]) -> str:
+def fixed(facts: ComparisonSettings) -> str:
     """What the arms have in common."""
     steps = (
         f"{count(facts['steps_full'])} on all rows, {count(facts['steps_pruned'])} on the kept or random ones"
@@ -64,10 +68,10 @@ def fixed(facts: dict[str, Any]) -> str:
     return f"Held fixed: model, recipe, seeds and {epochs}."
 
 
-def cell(metric: str, found: dict[str, Any]) -> str:
+def cell(metric: TextMetric, found: Spread) -> str:
     """Mean and standard deviation over the seeds.
 
-    >>> cell("loss", {"mean": 0.51234, "std": 0.01}), cell("exact", {"mean": 0.5, "std": 0.01})
+    >>> cell("loss", {"mean": 0.51234, "std": 0.01, "values": []}), cell("exact", {"mean": 0.5, "std": 0.01, "values": []})
     ('0.512 ± 0.010', '50.0 ± 1.0')
     """
     if metric == "loss":
@@ -75,21 +79,23 @@ def cell(metric: str, found: dict[str, Any]) -> str:
     return f"{100 * found['mean']:.1f} ± {100 * found['std']:.1f}"
 
 
-def change(metric: str, found: dict[str, Any]) -> str:
+def change(metric: TextMetric, found: Bounds) -> str:
     """A difference with its interval: nats, or percentage points.
 
     >>> change("loss", {"mean": 0.01, "low": -0.002, "high": 0.022})
     '+0.010 [-0.002, +0.022]'
     """
     scale, digits = (1, 3) if metric == "loss" else (100, 1)
-    mean, low, high = (f"{scale * found[name]:+.{digits}f}" for name in ("mean", "low", "high"))
+    mean, low, high = (f"{scale * one:+.{digits}f}" for one in (found["mean"], found["low"], found["high"]))
     return f"{mean} [{low}, {high}]"
 
 
-def changes(entry: dict[str, Any]) -> list[dict[str, Any]]:
+def changes(entry: ComparisonFacts) -> list[dict[str, object]]:
     """The differences between the arms: bars of the loss on a common axis, and the texts of all metrics."""
     found = {name: entry["differences"][name] for name in DIFFERENCES}
-    low, high, _ = axis([0.0, *(one["loss"][end] for one in found.values() for end in ("low", "high"))])
+    low, high, _ = axis(
+        [0.0, *(end for one in found.values() for end in (one["loss"]["low"], one["loss"]["high"]))]
+    )
     return [
         {
             "name": DIFFERENCES[name],
@@ -106,7 +112,7 @@ def changes(entry: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def group(column: str, value: str, found: dict[str, Any]) -> dict[str, str]:
+def group(column: str, value: str, found: GroupFacts) -> dict[str, str]:
     """The line of one group."""
     measured = "kept-full" in found
     return {

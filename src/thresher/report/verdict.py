@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from thresher.facts import Bounds, ComparisonFacts, ComparisonSettings, DecisionFacts, Unseen
 from thresher.report.format import count, digits_for, interval, percent, points
 from thresher.report.read import Selection
 from thresher.wording import FEW_SEEDS
@@ -15,7 +14,7 @@ TONES = {"drop": "good", "do not drop": "bad"}  # of a decision; of the others "
 WIDE = 0.02  # an interval that includes zero but also a loss beyond this is inconclusive
 
 
-def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
+def verdict(selection: Selection, entry: ComparisonFacts) -> dict[str, object]:
     """The content of the top of the page: the result of a comparison.
 
     `removed`, `by` and `manner` name the selection; `loss` and `random` complete the sentence; `against_full` and
@@ -54,15 +53,12 @@ def verdict(selection: Selection, entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def decision(found: dict[str, Any] | None) -> dict[str, str] | None:
-    """A decision as the page shows it: `badge`, `tone` and `sentence`; None in files of older versions."""
-    if not found:
-        return None
-    word = str(found["word"])
-    return {"badge": word.capitalize(), "tone": TONES.get(word, "open"), "sentence": found["sentence"]}
+def decision(word: str, sentence: str) -> dict[str, str]:
+    """A decision as the page shows it: `badge`, `tone` and `sentence`."""
+    return {"badge": word.capitalize(), "tone": TONES.get(word, "open"), "sentence": sentence}
 
 
-def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, Any]:
+def selection_words(selection: Selection, n_kept: int, n_rows: int) -> dict[str, object]:
     """Which rows were removed, in words; `by` is empty if no score was used."""
     strategy, end = selection.facts.get("strategy", "cutoff"), selection.facts.get("end", "easy")
     by = "" if strategy in BLIND else str(selection.facts.get("column") or selection.facts.get("by"))
@@ -95,29 +91,29 @@ def _explained(strategy: str, end: str) -> str:
     }.get(strategy, f"Chosen by the strategy {strategy}.")
 
 
-def _badge(found: dict[str, Any], below: str, around: str, above: str) -> str:
+def _badge(found: Bounds, below: str, around: str, above: str) -> str:
     return below if found["high"] < 0 else above if found["low"] > 0 else around
 
 
-def _around(found: dict[str, Any]) -> str:
+def _around(found: Bounds) -> str:
     return "Inconclusive" if found["low"] < -WIDE else "No loss detected"
 
 
-def _against(found: dict[str, Any], digits: int) -> str:
+def _against(found: Bounds, digits: int) -> str:
     size = points(abs(found["mean"]), digits).lstrip("+")
     if not float(size):
         return "level with full data"
     return f"{size} points {'below' if found['mean'] < 0 else 'above'} full data"
 
 
-def _moves(found: dict[str, Any], digits: int) -> str:
+def _moves(found: Bounds, digits: int) -> str:
     size = points(abs(found["mean"]), digits).lstrip("+")
     if not float(size):
         return "lose nothing"
     return f"{'lose' if found['mean'] < 0 else 'gain'} {size} points"
 
 
-def _reading_full(found: dict[str, Any], digits: int) -> str:
+def _reading_full(found: Bounds, digits: int) -> str:
     worst = points(abs(found["low"]), digits).lstrip("+")
     if found["high"] < 0:
         return f"The whole interval is below zero: accuracy is lost, by up to {worst} points."
@@ -132,7 +128,7 @@ def _reading_full(found: dict[str, Any], digits: int) -> str:
     return f"The interval includes zero: no loss was detected, and a loss of more than {worst} points is unlikely."
 
 
-def _reading_random(found: dict[str, Any], digits: int) -> str:
+def _reading_random(found: Bounds, digits: int) -> str:
     if found["high"] < 0:
         return "The whole interval is below zero: as many random rows do better than the kept rows."
     if found["low"] > 0:
@@ -140,7 +136,7 @@ def _reading_random(found: dict[str, Any], digits: int) -> str:
     return "The interval includes zero: no difference between the kept rows and as many random rows was detected."
 
 
-def _sure(settings: dict[str, Any], decision: dict[str, Any] | None) -> list[str]:
+def _sure(settings: ComparisonSettings, decision: DecisionFacts | None) -> list[str]:
     seeds, confidence = len(settings["seeds"]), settings.get("confidence", 0.95)
     tested = "held-out row" if settings.get("held_out") else "test row"
     lines = [
@@ -162,7 +158,7 @@ def _sure(settings: dict[str, Any], decision: dict[str, Any] | None) -> list[str
     return lines
 
 
-def _fixed(settings: dict[str, Any]) -> list[str]:
+def _fixed(settings: ComparisonSettings) -> list[str]:
     steps = f"{count(settings['steps_full'])} on full data, {count(settings['steps_pruned'])} on the kept or random rows"
     if settings["same_steps"]:
         epochs = settings.get("epochs_pruned")
@@ -178,7 +174,7 @@ def _fixed(settings: dict[str, Any]) -> list[str]:
     ]
 
 
-def _unseen(found: dict[str, Any] | None, digits: int) -> str | None:
+def _unseen(found: Unseen | None, digits: int) -> str | None:
     if not found:
         return None
     full, random = (found["differences"][name]["accuracy"] for name in ("kept-full", "kept-random"))

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from thresher.facts import Audit, NearEqual
 from thresher.row_hash import hash_ids
 from thresher.rows.audit import (
     EXAMPLES,
-    Audit,
-    NearEqual,
     conflicts,
     counts_of,
     key_hashes,

@@ -14,7 +14,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
@@ -23,7 +22,7 @@ from thresher.errors import UserError
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
-def write(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
+def write(path: Path, content: bytes | str | Callable[[Path], object]) -> None:
     """Write a file atomically: it is complete, or not there.
 
     `content` is the content, or a function that writes to the temporary path it is given.
@@ -81,7 +80,7 @@ def copy_file(source: Path, path: Path) -> None:
         write(path, lambda temporary: shutil.copyfile(source, temporary))
 
 
-def write_folder(path: Path, fill: Callable[[Path], Any]) -> None:
+def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Like `write`, for a folder: `fill` writes into a temporary folder, which then takes the name.
 
     A former folder is renamed first: a process killed in between leaves no folder, and never half of one.
@@ -134,12 +133,12 @@ def _free(path: Path) -> int:
     return shutil.disk_usage(there).free
 
 
-def as_json(value: Any) -> str:
+def as_json(value: object) -> str:
     """Readable JSON, any script as it is."""
     return json.dumps(value, indent=1, ensure_ascii=False, default=str)
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """A short hash of anything JSON can hold; equal values give equal hashes whatever the key order.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})

@@ -158,12 +158,12 @@ def row_count(path: Path) -> int:
     return int(pq.read_metadata(path).num_rows)
 
 
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
+def write_json(path: Path, facts: Mapping[str, object]) -> None:
     """Write facts as JSON, with a checksum of them."""
     write(path, as_json(with_checksum(facts)))
 
 
-def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(facts: Mapping[str, object]) -> dict[str, object]:
     """Facts for a JSON file, with a checksum of them.
 
     >>> sorted(with_checksum({"step": 4}))
@@ -172,7 +172,7 @@ def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "checksum": digest(facts)}
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> Any:
     """The facts that `write_json` wrote.
 
     Raises
@@ -188,7 +188,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return facts
 
 
-def read_facts(path: Path, remedy: str) -> dict[str, Any]:
+def read_facts(path: Path, remedy: str) -> Any:
     """The facts that `write_json` wrote.
 
     Raises

@@ -38,7 +38,7 @@ class Step(Generic[S]):
     after: str | None
     work: Callable[[Run, S], Facts]
     ignore: frozenset[str]
-    inputs: Callable[[Run, S], Mapping[str, Any]]
+    inputs: Callable[[Run, S], Mapping[str, object]]
     check: Callable[[Run, S], object]
     problem: Callable[[Run, Facts], str | None]
     clear: Callable[[Run, S], None]
@@ -82,7 +82,7 @@ class Step(Generic[S]):
         """The digest of what the facts follow from."""
         return digest([self.settings(settings), dict(self.inputs(run, settings)), self.before(run)])
 
-    def settings(self, settings: S) -> dict[str, Any]:
+    def settings(self, settings: S) -> dict[str, object]:
         """The settings that count."""
         return settings.model_dump(mode="json", exclude=set(self.ignore))
 
@@ -116,7 +116,7 @@ def step(
     *,
     after: str | None = None,
     ignore: tuple[str, ...] = (),
-    inputs: Callable[[Run, S], Mapping[str, Any]] = lambda run, settings: {},
+    inputs: Callable[[Run, S], Mapping[str, object]] = lambda run, settings: {},
     check: Callable[[Run, S], object] = lambda run, settings: None,
     problem: Callable[[Run, Facts], str | None] = lambda run, facts: None,
     clear: Callable[[Run, S], None] = lambda run, settings: None,
@@ -194,7 +194,7 @@ def remove_step(run: Run, name: str) -> None:
     shutil.rmtree(run.step_folder(name), ignore_errors=True)
 
 
-def test_hash(run: Run, _: BaseModel) -> dict[str, Any]:
+def test_hash(run: Run, _: BaseModel) -> dict[str, object]:
     """The test rows, as an input of a step."""
     return {"test": run.manifest.test_hash}
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 from torch import nn
+from torch.optim import Optimizer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from thresher.execution.torchrun import gather, rank, world
@@ -66,7 +66,7 @@ class CheckpointCallback(TrainerCallback):
         self.last = 0
 
     def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         self.last = self.clock(state)
 
@@ -88,16 +88,28 @@ class CheckpointCallback(TrainerCallback):
         return interleaved(gather(predict_logits(model, share).argmax(1) == self.labels[mine]))
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        optimizer: Optimizer,
+        **given: object,
     ) -> None:
         # Read before the scheduler moves on: TracIn weighs a checkpoint by the learning rate of the step itself.
-        groups = given["optimizer"].param_groups
+        groups = optimizer.param_groups
         self.rates = (float(groups[0]["lr"]), float(groups[1]["lr"]))
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: nn.Module,
+        **given: object,
     ) -> None:
-        now, model = self.clock(state), given["model"]
+        now = self.clock(state)
         step = self.due(self.evaluates, now)
         if step is not None:
             table = pl.DataFrame({"id": self.record.ids, "correct": self.correct(model)})
@@ -118,7 +130,7 @@ class CheckpointCallback(TrainerCallback):
             control.should_save = step < state.max_steps
 
     def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         gather("saved")  # every process writes its own random state
         if rank() == 0:
@@ -132,7 +144,7 @@ class Progress(TrainerCallback):
         self.file, self.told = file, 0.0
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         if time.monotonic() - self.told > 1:
             self.told = time.monotonic()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -25,6 +26,9 @@ from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, progress_file
 from thresher.training.resume import Recorded, mark_complete, recorded_at, resume_point
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Logits that a training step holds at a time: 1 GB in float32, of which the loss makes some copies.
 LOGITS = 2**28
@@ -76,29 +80,41 @@ class _Checkpoints(TrainerCallback):
         )
 
     def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        optimizer: Optimizer,
+        **given: object,
     ) -> None:
         # Read before the scheduler moves on: TracIn weighs a checkpoint by the learning rate of the step itself.
-        self.rate = float(given["optimizer"].param_groups[0]["lr"])
+        self.rate = float(optimizer.param_groups[0]["lr"])
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: PreTrainedModel,
+        **given: object,
     ) -> None:
         step = state.global_step
         if step in self.steps:
             facts = {"step": step, "epoch": state.epoch or 0.0, "encoder_lr": self.rate, "head_lr": self.rate}
-            save_weights(self.place(step), trained_weights(given["model"]), facts)
+            save_weights(self.place(step), trained_weights(model), facts)
             self.recorded["checkpoints"].append(step)
             control.should_save = step < state.max_steps
 
     def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: object
     ) -> None:
         mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self.recorded)
 
 
 def fit_completions(
-    model: Any,
+    model: PreTrainedModel,
     tokens: Completions,
     config: TrainConfig,
     generate: GenerateConfig,
@@ -155,7 +171,7 @@ def fit_completions(
     return int(trainer.state.global_step)
 
 
-def rows_at_a_time(model: Any, tokens: Completions, batch_size: int) -> int:
+def rows_at_a_time(model: PreTrainedModel, tokens: Completions, batch_size: int) -> int:
     """Rows of a batch that go through the model together, so that the logits of a vocabulary fit: a divisor of the batch size."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     fit = max(1, LOGITS // (int(tokens.lengths.max()) * vocabulary))

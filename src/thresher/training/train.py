@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -36,8 +36,13 @@ from thresher.training.predict import predict_logits
 from thresher.training.recipe import recipe, steps_of, trains_in_bf16
 from thresher.training.record import Record, progress_file
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-def new_classifier(config: ModelConfig, n_classes: int, seed: int) -> tuple[Classifier, Any]:
+
+def new_classifier(
+    config: ModelConfig, n_classes: int, seed: int
+) -> tuple[Classifier, PreTrainedTokenizerBase]:
     """A pretrained encoder with a freshly initialised head, and its tokenizer; the head is drawn from `seed`."""
     encoder, tokenizer = load_encoder(config)
     torch.manual_seed(seed)

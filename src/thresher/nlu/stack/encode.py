@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from thresher.models.tokens import Tokens, longest_row, tokenise
 from thresher.nlu.rows.table import words
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # a target that the cross entropy ignores
 
@@ -30,7 +33,7 @@ class Encoded:
         return len(self.spans)
 
 
-def encode(texts: Sequence[str], tokenizer: Any, max_length: int) -> Encoded:
+def encode(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
     """Tokens and words of texts.
 
     The first token of a word is the first one that ends after the word's first character, for any tokenizer.

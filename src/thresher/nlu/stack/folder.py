@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import yaml
@@ -34,6 +34,9 @@ from thresher.run.files import write_folder
 from thresher.run.integrity import file_digests, folder_problem, write_json
 from thresher.run.outputs import as_place
 from thresher.wording import shown
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 FORMAT = 1
 TABLE = "token_table"
@@ -66,7 +69,7 @@ def refuse_other_files(folder: Path, manifest: str) -> None:
         raise UserError(f"{folder}: has files but no {manifest}; choose another --out")
 
 
-def save_encoder(stack: Path, encoder: Any, tokenizer: Any) -> None:
+def save_encoder(stack: Path, encoder: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the encoder, tokenizer and token table that all models share."""
 
     def fill(folder: Path) -> None:
@@ -192,7 +195,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
         domain = (classifier, tokenizer)
 
     @cache
-    def joint(name: str) -> tuple[JointModel, Any] | None:
+    def joint(name: str) -> tuple[JointModel, PreTrainedTokenizerBase] | None:
         if not needs_model(labels, name):
             return None
         encoder, tokenizer = _encoder(folder, config)
@@ -205,7 +208,7 @@ def load_stack(stack: str | Path, **thresholds: float) -> Stack:
     return Stack(config, labels, domain, joint, _rules(folder))
 
 
-def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, Any]:
+def _encoder(stack: Path, config: StackConfig) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The encoder to load a saved model into; a frozen encoder has its weights already."""
     folder = (stack / "encoder").resolve()
     if not (folder / "config.json").is_file() or not any(folder.glob("tokenizer*.json")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from thresher.config import ModelConfig
 from thresher.models.encoder import load_encoder
 from thresher.models.tokens import length_sorted_batches
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 KEPT_TOKENS = 2**18  # 2 x 384 numbers each: 0.8 GB
 BATCH_TOKENS = 4096
@@ -85,13 +88,13 @@ class FrozenEncoder(nn.Module):
                 self._tokens += len(states)
 
 
-def stack_encoder(config: ModelConfig) -> tuple[nn.Module, Any]:
+def stack_encoder(config: ModelConfig) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     """The encoder of a stack's models and its tokenizer, frozen if the settings say so."""
     return _frozen(config) if config.freeze else load_encoder(config)
 
 
 @lru_cache(maxsize=1)
-def _frozen(config: ModelConfig) -> tuple[nn.Module, Any]:
+def _frozen(config: ModelConfig) -> tuple[nn.Module, PreTrainedTokenizerBase]:
     # Shared by all models of a process, so that a text of several trainings is encoded once.
     encoder, tokenizer = load_encoder(config)
     return FrozenEncoder(encoder), tokenizer

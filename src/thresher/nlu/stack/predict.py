@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from thresher.nlu.stack.encode import encode
 from thresher.nlu.stack.joint import JointModel
 from thresher.training.predict import EVALUATION_TOKENS, predict_logits
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 Numbers = npt.NDArray[np.float64]
 
 
@@ -30,7 +33,9 @@ class Understood(NamedTuple):
     slot_confidence: float
 
 
-def domain_probabilities(model: Classifier, tokenizer: Any, texts: Sequence[str], max_length: int) -> Numbers:
+def domain_probabilities(
+    model: Classifier, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
+) -> Numbers:
     """P(domain | text), (N, domains)."""
     logits = predict_logits(model, tokenise([list(texts)], tokenizer, max_length))
     probabilities: Numbers = softmax(logits.astype(np.float64), axis=1)
@@ -38,7 +43,11 @@ def domain_probabilities(model: Classifier, tokenizer: Any, texts: Sequence[str]
 
 
 def understand(
-    model: JointModel, tokenizer: Any, texts: Sequence[str], tags: Sequence[str], max_length: int
+    model: JointModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    tags: Sequence[str],
+    max_length: int,
 ) -> list[Understood]:
     """Intent and slots of every text, independent of the other texts."""
     encoded = encode(texts, tokenizer, max_length)

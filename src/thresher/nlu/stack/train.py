@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from thresher.nlu.stack.encode import Encoded, encode, joint_labels
 from thresher.nlu.stack.frozen import stack_encoder
 from thresher.nlu.stack.joint import JointModel, freeze, freshly
 from thresher.training.fit import fit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def tags_for(labels: Sequence[str]) -> list[str]:
@@ -53,7 +56,7 @@ def with_steps(config: StackConfig, rows: int) -> StackConfig:
 
 def train_domain(
     rows: pl.DataFrame, domains: Sequence[str], config: StackConfig, folder: Path
-) -> tuple[Classifier, Any]:
+) -> tuple[Classifier, PreTrainedTokenizerBase]:
     """The domain classifier, trained on all rows, and its tokenizer.
 
     Parameters
@@ -84,7 +87,7 @@ def joint_targets(rows: pl.DataFrame, labels: Labels, domain: str) -> tuple[list
 
 def joint_parts(
     rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig
-) -> tuple[JointModel, Any, Encoded, npt.NDArray[np.int64], TrainConfig]:
+) -> tuple[JointModel, PreTrainedTokenizerBase, Encoded, npt.NDArray[np.int64], TrainConfig]:
     """What the training of a domain needs: a new model, its tokenizer, the encoded rows, their targets, the recipe."""
     encoder, tokenizer = stack_encoder(config.model)
     n_intents, n_tags = len(labels.intents[domain]), len(tags_for(labels.slots[domain]))
@@ -97,7 +100,7 @@ def joint_parts(
 
 def train_joint(
     rows: pl.DataFrame, labels: Labels, domain: str, config: StackConfig, folder: Path
-) -> tuple[JointModel, Any]:
+) -> tuple[JointModel, PreTrainedTokenizerBase]:
     """The intent and slot model of one domain, trained on that domain's rows, and its tokenizer."""
     model, tokenizer, encoded, targets, recipe = joint_parts(rows, labels, domain, config)
     # `fit` needs an encoder, a head and a loss, which the joint model has too.

@@ -7,7 +7,6 @@ traces and layout, where a string such as "--score-0" or "--random/0.2" names a 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from thresher.report.pictures.checkpoints import checkpoints
 from thresher.report.pictures.data_map import data_map
@@ -18,7 +17,7 @@ from thresher.report.pictures.sweep_groups import sweep_groups
 from thresher.report.pictures.sweep_models import sweep_models
 from thresher.report.read import RunFiles
 
-Picture = dict[str, Any]
+Picture = dict[str, object]
 PICTURES: tuple[Callable[[RunFiles], Picture | None], ...] = (
     sweep,
     sweep_groups,

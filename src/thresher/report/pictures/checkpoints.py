@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -18,7 +17,7 @@ from thresher.scores.read import by_index
 QUANTILES = {"95%": 0.95, "75%": 0.75, "median": 0.5, "25%": 0.25, "5%": 0.05}
 
 
-def checkpoints(files: RunFiles) -> dict[str, Any] | None:
+def checkpoints(files: RunFiles) -> dict[str, object] | None:
     """Quantiles of |softmax(logits) - onehot(label)| over the rows at each checkpoint; with several trainings also the rank
     correlation between two of them, which shows from which epoch on the ranking is reproducible.
 
@@ -31,7 +30,7 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
         return None
     epochs, first = found[0]
     values = [one for _, one in found if one.shape == first.shape]
-    lines = [
+    lines: list[dict[str, object]] = [
         {
             "type": "scatter",
             "mode": "lines+markers",
@@ -47,7 +46,7 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
         }
         for name, share in QUANTILES.items()
     ]
-    layout: dict[str, Any] = {
+    layout: dict[str, object] = {
         "xaxis": {"title": {"text": "epochs trained"}},
         "yaxis": {"title": {"text": "EL2N"}, "rangemode": "tozero"},
     }
@@ -80,7 +79,7 @@ def checkpoints(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def agreement(epochs: list[float], values: list[np.ndarray]) -> dict[str, Any]:
+def agreement(epochs: list[float], values: list[np.ndarray]) -> dict[str, object]:
     """Mean rank correlation over pairs of trainings, at each checkpoint."""
     pairs = list(combinations(values, 2))
     means = [

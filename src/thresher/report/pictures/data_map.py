@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
@@ -14,7 +12,7 @@ from thresher.report.read import RunFiles
 MOST_POINTS, MOST_CHARACTERS = 3000, 300
 
 
-def data_map(files: RunFiles) -> dict[str, Any] | None:
+def data_map(files: RunFiles) -> dict[str, object] | None:
     """A point per row, from `confidence`, `variability` and `correctness`; a click shows the row.
 
     Of more than 3,000 rows, a sample with a fixed seed is shown.

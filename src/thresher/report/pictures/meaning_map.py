@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
@@ -17,7 +15,7 @@ from thresher.selection import select
 COLOURS, WITHOUT = 7, (0.1, 0.3, 0.5)
 
 
-def meaning_map(files: RunFiles) -> dict[str, Any] | None:
+def meaning_map(files: RunFiles) -> dict[str, object] | None:
     """The points of map.parquet, coloured by label; a menu drops the hard end by each score, a click shows the row.
 
     Source: the paper, section 7 (its figure of the representation before and after pruning).
@@ -29,7 +27,7 @@ def meaning_map(files: RunFiles) -> dict[str, Any] | None:
     common = counts["label"].to_list()[:COLOURS]
     colours = {label: f"--score-{place}" for place, label in enumerate(common)}
     tints = [colours.get(label, "--rule") for label in table["label"].cast(pl.String)]
-    traces: list[dict[str, Any]] = []
+    traces: list[dict[str, object]] = []
     menu = []
     for name, share, keep in cuts(files, table):
         traces.append(

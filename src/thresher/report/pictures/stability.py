@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Container
 
+from thresher.facts import Agreement
 from thresher.report.format import ABSENT, count
 from thresher.report.pictures.numbers import rounded
 from thresher.report.pictures.text import plain
@@ -13,7 +14,7 @@ from thresher.scores.stability import LEVEL
 ONE_PAIR = " Two trainings are a single pair, so these numbers are rough."
 
 
-def stability(files: RunFiles) -> dict[str, Any] | None:
+def stability(files: RunFiles) -> dict[str, object] | None:
     """One line per score: mean, smallest and largest rank correlation of two trainings, and how many runs to average.
 
     Source: as `thresher.scores.stability`.
@@ -75,7 +76,7 @@ def stability(files: RunFiles) -> dict[str, Any] | None:
                 [
                     name,
                     count(one["runs"]),
-                    *(f"{one[key]:.3f}".replace("-", "−") for key in ("correlation", "low", "high")),
+                    *(f"{r:.3f}".replace("-", "−") for r in (one["correlation"], one["low"], one["high"])),
                     needed(one),
                 ]
                 for name, one in lines
@@ -85,16 +86,17 @@ def stability(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def needed(one: dict[str, Any]) -> str:
+def needed(one: Agreement) -> str:
     """The runs to average, as printed.
 
-    >>> needed({"runs_needed": 1200}), needed({"runs_needed": None})
+    >>> found = {"runs": 3, "correlation": 0.5, "low": 0.4, "high": 0.6, "runs_needed": 1200}
+    >>> needed(found), needed({**found, "runs_needed": None})
     ('1,200', '–')
     """
     return ABSENT if one["runs_needed"] is None else count(one["runs_needed"])
 
 
-def notes(left_out: dict[str, str], computed: dict[str, Any]) -> list[str]:
+def notes(left_out: dict[str, str], computed: Container[str]) -> list[str]:
     """The scores of the run that have no line, grouped by the reason.
 
     >>> notes({"tracin": "measured in one run only", "vog": "measured in one run only"}, {"tracin": {}, "vog": {}})
@@ -108,14 +110,14 @@ def notes(left_out: dict[str, str], computed: dict[str, Any]) -> list[str]:
     return [f"Without a line: {listed}."] if listed else []
 
 
-def level_line() -> dict[str, Any]:
+def level_line() -> dict[str, object]:
     """A vertical line; scores to the right of it need only one training."""
     line = {"color": "--soft", "width": 1, "dash": "dot"}
     ends = {"x0": LEVEL, "x1": LEVEL, "yref": "paper", "y0": 0, "y1": 1}
     return {"type": "line", "layer": "below", **ends, "line": line}
 
 
-def beside(text: str, y: Any, yref: str) -> dict[str, Any]:
+def beside(text: str, y: float | str, yref: str) -> dict[str, object]:
     """A text to the right of the plot: above it, or on the line of a score."""
     return {
         "text": text,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from thresher.facts import Bounds, SweepFull, SweepLine
 from thresher.report.format import ABSENT, interval, points
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain
@@ -14,14 +14,14 @@ from thresher.selection.request import removed
 COLOURS = 8
 DASHES = {"easy": "solid", "hard": "dash", "random": "dot"}
 FIRST_SHOWN = 6
-LAYOUT: dict[str, Any] = {
+LAYOUT: dict[str, object] = {
     "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
     "yaxis": {"title": {"text": "test accuracy, %"}},
     "hovermode": "closest",
 }
 
 
-def sweep(files: RunFiles) -> dict[str, Any] | None:
+def sweep(files: RunFiles) -> dict[str, object] | None:
     """A curve per training arm, with random rows and their standard deviation as a band, and full data as a line."""
     found = files.sweep
     if not found or not found["table"]:
@@ -33,7 +33,7 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
     first = first_shown(curves)
     colours = {name: f"--score-{i % COLOURS}" for i, name in enumerate(score_names(curves))}
     ends = [0.0, max(removed(line["fraction"], line["n"], full["n"]) for line in found["table"])]
-    traces: list[dict[str, Any]] = [
+    traces: list[dict[str, object]] = [
         {
             "type": "scatter",
             "mode": "lines",
@@ -62,15 +62,15 @@ def sweep(files: RunFiles) -> dict[str, Any] | None:
     }
 
 
-def curves_of(table: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def curves_of(table: Sequence[SweepLine]) -> dict[str, list[SweepLine]]:
     """The lines of a sweep by curve, each in the order of its fractions."""
-    curves: dict[str, list[dict[str, Any]]] = {}
+    curves: dict[str, list[SweepLine]] = {}
     for line in sorted(table, key=lambda line: float(line["fraction"])):
         curves.setdefault(title(line), []).append(line)
     return curves
 
 
-def title(line: dict[str, Any]) -> str:
+def title(line: SweepLine) -> str:
     """The name of a curve.
 
     >>> line = {"score": "vog", "normalise": "class", "end": "easy", "strategy": "cutoff", "options": {}, "same_steps": False}
@@ -89,18 +89,18 @@ def title(line: dict[str, Any]) -> str:
     return ", ".join(word for word in [*words, *steps] if word)
 
 
-def is_random(line: dict[str, Any]) -> bool:
+def is_random(line: SweepLine) -> bool:
     """Whether the rows of a line were drawn at random."""
     return line["strategy"] == "random"
 
 
-def score_names(curves: dict[str, list[dict[str, Any]]]) -> list[str]:
+def score_names(curves: dict[str, list[SweepLine]]) -> list[str | None]:
     """The paper's scores first, so that they keep their colours."""
     names = {lines[0]["score"] for lines in curves.values()}
-    return [*USUAL, *sorted(name for name in names - set(USUAL) if name is not None), None]  # type: ignore[list-item]
+    return [*USUAL, *sorted(name for name in names - set(USUAL) if name is not None), None]
 
 
-def first_shown(curves: dict[str, list[dict[str, Any]]]) -> set[str]:
+def first_shown(curves: dict[str, list[SweepLine]]) -> set[str]:
     """The easy ends of the paper's scores, or the first few curves if there are none."""
     usual = [
         name for name, lines in curves.items() if lines[0]["score"] in USUAL and lines[0]["end"] == "easy"
@@ -109,8 +109,8 @@ def first_shown(curves: dict[str, list[dict[str, Any]]]) -> set[str]:
 
 
 def curve(
-    name: str, lines: Sequence[dict[str, Any]], full: dict[str, Any], colour: str, visible: bool
-) -> dict[str, Any]:
+    name: str, lines: Sequence[SweepLine], full: SweepFull, colour: str, visible: bool
+) -> dict[str, object]:
     """One curve, starting at full data; the hover text has the exact figures."""
     texts = [
         f"{plain(name)}<br>{in_percent(removed(line['fraction'], line['n'], full['n'])):g}% removed, {line['n']:,} rows left, "
@@ -137,7 +137,7 @@ def curve(
     }
 
 
-def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str, Any]]:
+def band(lines: Sequence[SweepLine], full: SweepFull) -> list[dict[str, object]]:
     """One standard deviation of random rows to either side, as an area."""
     means = [
         (0.0, full["accuracy"]),
@@ -158,7 +158,7 @@ def band(lines: Sequence[dict[str, Any]], full: dict[str, Any]) -> list[dict[str
     ]
 
 
-def difference(found: dict[str, Any] | None) -> str:
+def difference(found: Bounds | None) -> str:
     """A difference in points with its interval."""
     return f"{points(found['mean'], 2)} {interval(found, 2)} points" if found else ABSENT
 

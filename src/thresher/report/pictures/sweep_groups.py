@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
+from thresher.facts import GroupCounts, SweepFull, SweepLine
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.sweep import curves_of, first_shown, is_random
 from thresher.report.pictures.text import apart, plain
@@ -14,7 +15,22 @@ from thresher.selection.request import removed
 MOST_GROUPS, MOST_CURVES = 60, 12
 
 
-def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
+class Heat(TypedDict):
+    """A heat map as Plotly takes it."""
+
+    type: str
+    x: list[str]
+    y: list[str]
+    z: list[list[float | None]]
+    text: list[list[str]]
+    zmin: float
+    zmax: float
+    colorscale: list[tuple[float, str]]
+    colorbar: dict[str, object]
+    hovertemplate: str
+
+
+def sweep_groups(files: RunFiles) -> dict[str, object] | None:
     """A heat map of accuracy minus that of full data, groups by fractions; a menu chooses the curve and the group column."""
     found = files.sweep
     if not found or not found["table"] or not found.get("groups"):
@@ -22,7 +38,7 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
     curves = curves_of(found["table"])
     shown = [name for name in curves if name in first_shown(curves) or is_random(curves[name][0])]
     shown = [*shown, *(name for name in curves if name not in shown)][:MOST_CURVES]
-    traces: list[dict[str, Any]] = []
+    traces: list[dict[str, object]] = []
     names, sizes = [], []
     for column, counts in found["groups"].items():
         for name in shown:
@@ -52,10 +68,10 @@ def sweep_groups(files: RunFiles) -> dict[str, Any] | None:
 
 def heat(
     column: str,
-    counts: Mapping[str, Sequence[Any]],
-    full: Mapping[str, Any],
-    lines: Sequence[Mapping[str, Any]],
-) -> dict[str, Any] | None:
+    counts: GroupCounts,
+    full: SweepFull,
+    lines: Sequence[SweepLine],
+) -> Heat | None:
     """Groups by fractions of one curve; `counts` holds value, n_train and n_test of each group, in the order of the rest."""
     if column not in full["groups"] or any(column not in line.get("groups", {}) for line in lines):
         return None
@@ -64,9 +80,9 @@ def heat(
     before = full["groups"][column]["accuracy"]
     after = [line["groups"][column]["accuracy"] for line in lines]  # (fractions, groups)
     changes = {
-        place: [None if one[place] is None else in_percent(one[place] - before[place]) for one in after]
-        for place, tested in enumerate(counts["n_test"])
-        if tested and before[place] is not None
+        place: [None if (reached := one[place]) is None else in_percent(reached - level) for one in after]
+        for place, (tested, level) in enumerate(zip(counts["n_test"], before, strict=True))
+        if tested and level is not None
     }
     known = {place: [one for one in row if one is not None] for place, row in changes.items()}
     worst = sorted(changes, key=lambda place: min(known[place], default=0.0))[:MOST_GROUPS]
@@ -84,7 +100,7 @@ def heat(
         "text": [[text] * len(lines) for text in texts],
         "zmin": -largest,
         "zmax": largest,
-        "colorscale": [[0, "--bad"], [0.5, "--card"], [1, "--accent"]],
+        "colorscale": [(0, "--bad"), (0.5, "--card"), (1, "--accent")],
         "colorbar": {"title": {"text": "points", "side": "right"}, "thickness": 10, "outlinewidth": 0},
         "hovertemplate": "%{text}<br>%{x}% removed: %{z:+.1f} points<extra></extra>",
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from thresher.config import frozen_layers
 from thresher.report.pictures.sweep import COLOURS, LAYOUT, curve, curves_of, first_shown, is_random
 from thresher.report.read import RunFiles
 
 
-def sweep_models(files: RunFiles) -> dict[str, Any] | None:
+def sweep_models(files: RunFiles) -> dict[str, object] | None:
     """For the run's model and each other model, the first selection of the sweep and as many random rows."""
     found = files.sweep
     if not found or not found["table"] or not found.get("models"):
