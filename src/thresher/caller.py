@@ -8,12 +8,11 @@ import random
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 _FORKED = False
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """An argument as Python's own value: numbers and arrays of NumPy, columns of a frame, paths.
 
     >>> from pathlib import Path

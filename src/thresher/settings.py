@@ -47,7 +47,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 
 
 def changed(
-    config: RunConfig, section: str, given: Mapping[str, Any], name: Callable[[str], str] = str
+    config: RunConfig, section: str, given: Mapping[str, object], name: Callable[[str], str] = str
 ) -> RunConfig:
     """A configuration with some settings of one section changed; a new strategy starts without the options of the former.
 
@@ -124,7 +124,7 @@ def _problem(error: ErrorDetails, name: Callable[[str], str]) -> str:
     return f"{name(short)} must {wanted} (got {error['input']!r}){_as_share(wanted, error['input'])}"
 
 
-def _as_share(wanted: str, given: Any) -> str:
+def _as_share(wanted: str, given: object) -> str:
     """A hint for a percentage that was given instead of a share.
 
     >>> _as_share("lie between 0 and 1", "45%"), _as_share("lie between 0 and 1", 1.5), _as_share("be text", 45)

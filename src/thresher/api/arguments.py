@@ -13,10 +13,10 @@ End = Literal["easy", "hard"]
 Normalise = Literal["auto", "raw", "class", "dataset"]
 Dtype = Literal["float32", "float64", "bfloat16"]
 Pooling = Literal["auto", "mean", "first", "last"]
-ScoreOptions = Mapping[str, Mapping[str, Any]]
+ScoreOptions = Mapping[str, Mapping[str, object]]
 
 
-def with_arguments(config: RunConfig, arguments: Mapping[str, Any], *sections: str) -> RunConfig:
+def with_arguments(config: RunConfig, arguments: Mapping[str, object], *sections: str) -> RunConfig:
     """A configuration, changed by the arguments that have the name of a setting of one of the sections.
 
     Raises
@@ -35,7 +35,7 @@ def with_arguments(config: RunConfig, arguments: Mapping[str, Any], *sections: s
     return config
 
 
-def given(arguments: Mapping[str, Any], section: str) -> dict[str, Any]:
+def given(arguments: Mapping[str, object], section: str) -> dict[str, Any]:
     """The arguments that have the name of a setting of the section, without those that are None, as Python's own values.
 
     >>> given({"out": "RUN", "prune": 0.3, "by": None}, "select")

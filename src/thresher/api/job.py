@@ -37,7 +37,7 @@ def run(
     rows: Rows,
     *,
     out: str | Path,
-    test: Any = None,
+    test: object = None,
     config: RunConfig | None = None,
     preset: Preset | None = None,
     model: str | None = None,
@@ -119,7 +119,7 @@ def run(
 def plan(
     rows: Rows,
     *,
-    test: Any = None,
+    test: object = None,
     config: RunConfig | None = None,
     preset: Preset | None = None,
     model: str | None = None,
@@ -149,7 +149,9 @@ def plan(
     return whole_plan(rows, test, with_preset(configuration(rows, test, config, arguments)))
 
 
-def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Mapping[str, Any]) -> RunConfig:
+def configuration(
+    rows: Rows, test: object, config: RunConfig | None, arguments: Mapping[str, object]
+) -> RunConfig:
     """The settings of a whole job: those of `config`, changed by the arguments of `run` or `plan`.
 
     Raises UserError: rows that were not loaded, or a value that a setting does not take.
@@ -165,7 +167,7 @@ def configuration(rows: Rows, test: Any, config: RunConfig | None, arguments: Ma
     return with_arguments(config, {"margin": arguments["margin"]}, "how_much")
 
 
-def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
+def whole_plan(rows: Rows, test: object, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
     config = with_own_defaults(rows, config)
     check_selection(config.select, rows.groups, rows.label)
@@ -184,7 +186,7 @@ def has_record(folder: Path, step: str) -> bool:
     return any(one.record_file(step).is_file() for one in (layout, Layout(layout.proxy_folder)))
 
 
-def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: bool = False) -> WholeRun:
+def whole_job(rows: Rows, folder: Path, test: object, config: RunConfig, *, force: bool = False) -> WholeRun:
     """The whole job by a configuration; see `run`."""
     config = for_many_rows(with_own_defaults(rows, config), len(rows))
     if not has_record(folder, "score"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from thresher.api.arguments import Pooling, with_arguments
 from thresher.config import RunConfig
@@ -23,7 +23,7 @@ def train(
     rows: Rows,
     *,
     out: str | Path,
-    test: Any = None,
+    test: object = None,
     config: RunConfig | None = None,
     model: str | None = None,
     layers: int | Literal["auto", "all"] | None = None,

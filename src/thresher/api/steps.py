@@ -138,7 +138,7 @@ def selection(
 def compare(
     run: RunLike,
     *,
-    test: Any = None,
+    test: object = None,
     seeds: int | None = None,
     most_seeds: int | None = None,
     same_steps: bool | None = None,

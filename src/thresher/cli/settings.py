@@ -21,11 +21,11 @@ NOTHING = ("null", "none", "~")
 
 def resolve(
     options: tuple[Option, ...],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, object],
     config: Path | None,
     overrides: Iterable[str] | None,
     score_options: Iterable[str] | None = None,
-    more: Mapping[str, Any] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> RunConfig:
     """The whole configuration of a run, checked before anything is read or written.
 
@@ -57,7 +57,7 @@ def resolve(
 def options_of(
     config: RunConfig,
     options: Mapping[str, tuple[Option, ...]],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, object],
     overrides: Iterable[str] | None,
 ) -> tuple[RunConfig, dict[str, dict[str, Any]]]:
     """The configuration of a run, overridden by the options of a command; and the given settings by section.
@@ -82,9 +82,9 @@ def options_of(
 
 def named(
     options: tuple[Option, ...],
-    by_set: Mapping[str, Any],
+    by_set: Mapping[str, object],
     config: Path | None = None,
-    by_option: Mapping[str, Any] | None = None,
+    by_option: Mapping[str, object] | None = None,
 ) -> Callable[[str], str]:
     """A function that names a setting in messages as the user gave it: by `--set`, by its option, or by its place in the file."""
     flags = {**flag_of(options), "data.train": "TRAIN, the file of the training rows,"}
@@ -106,7 +106,7 @@ def named(
     return name
 
 
-def parsed(texts: Iterable[str]) -> dict[str, Any]:
+def parsed(texts: Iterable[str]) -> dict[str, object]:
     """`SETTING=VALUE` texts as values by place.
 
     Raises

@@ -31,13 +31,13 @@ def start(quiet: bool) -> None:
     be_quiet(quiet)
 
 
-def as_json(result: Any) -> None:
+def as_json(result: object) -> None:
     """One JSON document on stdout; NaN and infinity become null, as JSON has neither."""
     wide = (sys.stdout.encoding or "").lower().startswith("utf")
     print(json.dumps(_plain(result), ensure_ascii=not wide, default=str, allow_nan=False))
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

@@ -27,7 +27,7 @@ from thresher.training.folds import folds_of
 from thresher.wording import shown
 
 
-def data_config(rows: Rows, test: Any) -> DataConfig:
+def data_config(rows: Rows, test: object) -> DataConfig:
     """The data section for rows that were loaded by hand.
 
     Raises

@@ -124,6 +124,6 @@ def report_audit(lines: Iterable[str], found: Audit) -> None:
         )
 
 
-def place_of(test: Any) -> str | None:
+def place_of(test: object) -> str | None:
     """The path of test rows, if they were given as a path."""
     return str(test) if isinstance(test, str | Path) else None

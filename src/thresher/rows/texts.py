@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,7 +168,7 @@ def as_prompt(turns: list[dict[str, str]]) -> str:
     return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
 
 
-def refuse_empty(completions: pl.Series, place: Any) -> None:
+def refuse_empty(completions: pl.Series, place: Callable[[int], str]) -> None:
     """Refuse rows without a completion: there is nothing to learn from them."""
     empty = completions.str.strip_chars() == ""
     if empty.any():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 from scipy import stats
 
@@ -17,7 +15,7 @@ SPLIT_P = 0.001
 DAY = 86_400.0
 
 
-def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, Any], list[str]]:
+def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, object], list[str]]:
     """Facts about the split, and a warning for each problem.
 
     Raises

@@ -6,7 +6,6 @@ Requests of the same user are correlated, so users are resampled and permuted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ _CELLS = 1 << 22  # weights held in memory at a time
 
 def relative_change(
     a: Numbers, b: Numbers, *, resamples: int = 2000, confidence: float = 0.95, seed: int = 0
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Change of a rate from arm A to arm B, R_B / R_A - 1, where R = sum counted / sum of.
 
     - Interval: bootstrap-t of the difference of log R. Users of each arm are resampled with replacement; each resample's
@@ -49,7 +48,7 @@ def relative_change(
     rate_a, rate_b = (
         float(arm[:, 0].sum() / arm[:, 1].sum()) if len(arm) else float("nan") for arm in (a, b)
     )
-    found: dict[str, Any] = {"a": rate_a, "b": rate_b, "users_a": len(a), "users_b": len(b)}
+    found: dict[str, object] = {"a": rate_a, "b": rate_b, "users_a": len(a), "users_b": len(b)}
     if min(len(a), len(b)) < 2 or not (rate_a > 0 and rate_b > 0):
         return {**found, "change": None, "low": None, "high": None, "p": None}
     rng = np.random.default_rng(seed)

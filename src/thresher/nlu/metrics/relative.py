@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -31,7 +30,7 @@ def relative_interval(
     bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Relative error of S trainings on pruned data to S on full data, with an interval over test rows and samples.
 
         mean = (mean_s E_s - mean_s F_s) / mean_s F_s

@@ -29,7 +29,7 @@ def relative(value: float | None) -> str:
     return f"{points(value, 2)}%" if value is not None and known(value) else "–"
 
 
-def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
     """The relative error of every technique with its interval, on one axis that includes zero."""
     found = [entry["metrics"][metric] for entry in entries]
     ends = [value[end] for value in found for end in ("low", "high", "mean") if known(value[end])]
@@ -60,7 +60,7 @@ def name_of(entry: dict[str, Any]) -> str:
     return f"{entry['title']}{where} −{percent(entry['prune'], 0)}"
 
 
-def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
     """Data-score efficiency of every technique, as bars from zero."""
     values = [entry["sigma"][metric] for entry in entries]
     low, high, marks = axis([0.0, *(value for value in values if known(value))])
@@ -85,9 +85,9 @@ def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, An
     }
 
 
-def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
+def distributions(scores: pl.DataFrame) -> list[dict[str, object]]:
     """Per score, the quantiles of every domain as a box on one axis, with median, mean and standard deviation as text."""
-    figures = []
+    figures: list[dict[str, object]] = []
     for name, title in SCORES.items():
         if name not in scores.columns:
             continue
@@ -113,7 +113,7 @@ def distributions(scores: pl.DataFrame) -> list[dict[str, Any]]:
     return figures
 
 
-def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
     """Per domain the share that every technique removes, and its relative error."""
     names = sorted(entries[0]["domains"]) if entries else []
     lines = []
@@ -145,7 +145,7 @@ def _side(found: dict[str, Any] | None) -> str:
     return "worse" if found["low"] > 0 else "better"
 
 
-def headline(entries: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def headline(entries: Sequence[dict[str, Any]]) -> dict[str, object] | None:
     """The first technique of the plan at the largest share, with random rows for comparison.
 
     Not the technique with the fewest errors: the best of many on the test rows is partly luck.

@@ -56,7 +56,7 @@ def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame)
     return environment.get_template("nlu.html.j2").render(content(facts, results, scores))
 
 
-def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> dict[str, Any]:
+def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> dict[str, object]:
     """Everything that the template prints."""
     entries = results["techniques"]
     style = "".join(

@@ -111,7 +111,7 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
     )
 
 
-def to_record(row: Utterance) -> dict[str, Any]:
+def to_record(row: Utterance) -> dict[str, object]:
     """The row as it is written."""
     record = {"id": row.id, "utterance": row.text, "annotated": write(row.text, row.slots)}
     return {**record, "domain": row.domain, "intent": row.intent, "source": row.source}

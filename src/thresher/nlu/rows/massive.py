@@ -29,7 +29,7 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
     return Utterance(text, domain, intent, slots, record.get("source") or "", record.get("id"))
 
 
-def to_record(row: Utterance) -> dict[str, Any]:
+def to_record(row: Utterance) -> dict[str, object]:
     """The row as it is written."""
     record = {"id": row.id, "utt": row.text, "annot_utt": brackets.write(row.text, row.slots)}
     return {**record, "scenario": row.domain, "intent": f"{row.domain}_{row.intent}", "source": row.source}

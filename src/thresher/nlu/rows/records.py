@@ -163,7 +163,7 @@ def _value(value: Any, name: str, is_list: bool) -> Any:
     return value if is_list else str(value)
 
 
-def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], Any]:
+def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], object]:
     """What writes the rows to a path of that ending; the columns source and rasa are written where any row has a value.
 
     Raises
@@ -173,7 +173,7 @@ def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], 
     """
     if path.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{path}: format {form} is written as .jsonl or .parquet")
-    records: list[dict[str, Any]] = []
+    records: list[dict[str, object]] = []
     for row in rows:
         try:
             records.append(FORMATS[form].to_record(row) | {"rasa": row.rasa})
@@ -188,7 +188,7 @@ def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], 
     return lambda place: place.write_text(text, encoding="utf-8")
 
 
-def example(form: str) -> Mapping[str, Any]:
+def example(form: str) -> Mapping[str, object]:
     """One record of a format, for messages and documentation.
 
     >>> example("pipe")["piped"]
@@ -197,5 +197,5 @@ def example(form: str) -> Mapping[str, Any]:
     from thresher.nlu.rows.table import Slot
 
     row = Utterance("wake me at nine am", "alarm", "set", (Slot(11, 18, "time"),), "historical", "1")
-    record: dict[str, Any] = FORMATS[form].to_record(row)
+    record: dict[str, object] = FORMATS[form].to_record(row)
     return record

@@ -50,7 +50,7 @@ def _part(record: Any, name: str, kind: type) -> Any:
     return found
 
 
-def to_record(row: Utterance) -> dict[str, Any]:
+def to_record(row: Utterance) -> dict[str, object]:
     """The row as it is written."""
     spans = words(row.text)
     tokens = [{"surface": row.text[start:end], "id": at} for at, (start, end) in enumerate(spans)]

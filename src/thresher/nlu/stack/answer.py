@@ -72,7 +72,7 @@ def answer(stack: Stack, texts: Sequence[str]) -> pl.DataFrame:
     plain = [squeezed(text)[0] for text in texts]
     ruled = [by_rule(stack.rules, text) if stack.rules else None for text in plain]
     asked = [at for at, found in enumerate(ruled) if found is None]
-    rows: list[dict[str, Any]] = [{} for _ in plain]
+    rows: list[dict[str, object]] = [{} for _ in plain]
     for at, found in enumerate(ruled):
         if found is not None:
             slots = [slot._asdict() for slot in found.slots]
@@ -85,7 +85,7 @@ def answer(stack: Stack, texts: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame({"text": plain, **columns}, schema=ANSWER)
 
 
-def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, Any]]:
+def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, object]]:
     if not texts:
         return []
     names = list(stack.labels.intents)
@@ -97,7 +97,7 @@ def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, Any]]:
     if stack.domain is not None:
         probabilities = domain_probabilities(*stack.domain, texts, length)
     best = probabilities.argmax(1)
-    rows: list[dict[str, Any]] = [{} for _ in texts]
+    rows: list[dict[str, object]] = [{} for _ in texts]
     for place in np.unique(best):
         name = names[place]
         own = np.flatnonzero(best == place)
@@ -115,7 +115,7 @@ def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _within(stack: Stack, domain: str, texts: list[str]) -> list[dict[str, Any]]:
+def _within(stack: Stack, domain: str, texts: list[str]) -> list[dict[str, object]]:
     """Intent and slots of texts of one domain."""
     intents = stack.labels.intents[domain]
     found = stack.joint(domain)
@@ -123,7 +123,7 @@ def _within(stack: Stack, domain: str, texts: list[str]) -> list[dict[str, Any]]
         alone = {"domain": domain, "intent": intents[0], "slots": [], "path": "models"}
         return [{**alone, "intent_confidence": 1.0, "slot_confidence": 1.0} for _ in texts]
     tags = tags_for(stack.labels.slots[domain])
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for said in understand(*found, texts, tags, stack.config.model.max_length):
         enough = said.intent_confidence >= stack.config.intent_threshold
         rows.append(

@@ -36,7 +36,7 @@ class StackConfig(BaseModel):
     )
     seed: int = Field(default=0, ge=0)
 
-    def untrained(self) -> dict[str, Any]:
+    def untrained(self) -> dict[str, object]:
         """The settings that do not change the weights."""
         return self.model_dump(include={"domain_threshold", "intent_threshold"})
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 import yaml
@@ -15,6 +15,10 @@ from thresher.errors import UserError
 from thresher.nlu.rows.table import Slot, squeezed, utterances, words
 from thresher.rows import normalised
 from thresher.wording import shown
+
+if TYPE_CHECKING:
+    from hassil import Intents
+    from hassil.expression import Expression
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Rules:
     """Exact utterances by their normalised text, with the length of the text that their slots index; parsed templates."""
 
     exact: dict[str, tuple[Found, int]] = field(default_factory=dict)
-    templates: Any = None
+    templates: Intents | None = None
 
     def __bool__(self) -> bool:
         return bool(self.exact) or self.templates is not None
@@ -62,7 +66,7 @@ def read_rules(exact: pl.DataFrame | None = None, templates: Path | None = None)
     return Rules(known, None if templates is None else _read_templates(templates))
 
 
-def _read_templates(path: Path) -> Any:
+def _read_templates(path: Path) -> Intents:
     try:
         from hassil import Intents
     except ModuleNotFoundError as error:
@@ -98,7 +102,7 @@ def _read_templates(path: Path) -> Any:
     return intents
 
 
-def _rules_in(expression: Any) -> Iterator[str]:
+def _rules_in(expression: Expression) -> Iterator[str]:
     """The names of the expansion rules that an expression refers to."""
     if hasattr(expression, "rule_name"):
         yield expression.rule_name
@@ -121,7 +125,7 @@ def by_rule(rules: Rules, text: str) -> Found | None:
     return None if rules.templates is None else _by_template(rules.templates, plain)
 
 
-def _by_template(templates: Any, text: str) -> Found | None:
+def _by_template(templates: Intents, text: str) -> Found | None:
     from hassil import recognize_best
     from hassil.errors import MissingListError, MissingRuleError
 

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from thresher.wording import listed, shown
+
+if TYPE_CHECKING:
+    from hassil import Intents
+    from hassil.expression import Expression, Sentence
+    from hassil.intents import SlotList
+
+    Lists = Mapping[str, SlotList]
+    Rules = Mapping[str, Sentence]
 
 TRIES = 8
 EXAMPLES = 3
 
 
-def template_problems(templates: Any) -> list[str]:
+def template_problems(templates: Intents) -> list[str]:
     """A line for each kind of template that can answer nothing, or only what nobody says; empty where all is well.
 
     Every sentence is said up to 8 times, with its parts drawn at random, and is well where it recognises one of them; a value
@@ -62,7 +70,7 @@ def _line(noun: str, names: list[str], problem: str, remedy: str) -> Iterator[st
         yield f"{len(names):,} {noun}{plural} {problem}: {listed(names, EXAMPLES)}; {remedy}"
 
 
-def _values(templates: Any, lists: Any, rules: Any, rng: random.Random) -> Iterator[str]:
+def _values(templates: Intents, lists: Lists, rules: Rules, rng: random.Random) -> Iterator[str]:
     """The values with punctuation that are not recognised when they are said alone."""
     from hassil.intents import Intent, IntentData, TextSlotList
     from hassil.util import PUNCTUATION_PATTERN
@@ -79,7 +87,9 @@ def _values(templates: Any, lists: Any, rules: Any, rng: random.Random) -> Itera
                 yield f"'{shown(text)}' ({{{shown(name)}}})"
 
 
-def _answers(expression: Any, templates: Any, lists: Any, rules: Any, rng: random.Random) -> bool:
+def _answers(
+    expression: Expression, templates: Intents, lists: Lists, rules: Rules, rng: random.Random
+) -> bool:
     """Whether one of some sentences that an expression stands for is recognised."""
     from hassil import recognize
 
@@ -92,7 +102,7 @@ def _answers(expression: Any, templates: Any, lists: Any, rules: Any, rng: rando
     return False
 
 
-def _said(expression: Any, lists: Any, rules: Any, rng: random.Random) -> str:
+def _said(expression: Expression, lists: Lists, rules: Rules, rng: random.Random) -> str:
     """One of the sentences that an expression stands for, drawn at random."""
     from hassil.expression import Alternative, Group, ListReference, RuleReference, TextChunk
     from hassil.intents import RangeSlotList, TextSlotList
@@ -115,7 +125,7 @@ def _said(expression: Any, lists: Any, rules: Any, rng: random.Random) -> str:
     return _said(expression.expression, lists, rules, rng)
 
 
-def _joins_words(expression: Any) -> bool:
+def _joins_words(expression: Expression) -> bool:
     """Whether an expression has a permutation that hassil did not put between blanks."""
     from hassil.expression import Permutation
 
@@ -124,6 +134,6 @@ def _joins_words(expression: Any) -> bool:
     return bare or any(map(_joins_words, items))
 
 
-def _padded(item: Any) -> bool:
+def _padded(item: Expression) -> bool:
     parts = getattr(item, "items", [item])
     return bool(parts) and getattr(parts[0], "original_text", "") == " "
