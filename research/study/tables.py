@@ -15,6 +15,8 @@ from research.benchmarks.render import filled, table
 from research.study.noise_tables import cleaning_table, noise_table
 from research.study.run import RESULTS
 from research.study.suspects_tables import lengths_table, orders_table
+from research.study.undertrained import results as undertrained
+from research.study.undertrained_tables import undertrained_table
 from research.while_training.decision_cost import FIGURES, FROZEN, QUICK
 from research.while_training.tables import interval
 from thresher.experiments.wording import interval_text
@@ -262,6 +264,7 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
     found["views"] = views_table(results.get("val", {}))
     found["two-views"] = two_views_table(tested)
     found["headline"] = headline_table(tested)
+    found["under-trained"] = undertrained_table(undertrained())
     listed = {name: one["suspects"] for name, one in results.get("val", {}).items() if "suspects" in one}
     found["suspects-orders"] = orders_table(listed)
     found["suspects-lengths"] = lengths_table(listed)

@@ -129,6 +129,13 @@ def test_a_result_that_was_edited_by_hand_is_computed_again(run: Path) -> None:
     assert how_much(run, by="el2n", **SEARCH) == first
 
 
+def test_each_fold_is_scored_and_told_once(call: Call, run: Path) -> None:
+    told = call("how-much", run, *QUICK, "--by", "el2n").err.splitlines()
+    folds = [line for line in told if line.endswith("is scored by the other rows")]
+    assert folds == [f"how-much: fold {fold} of 2 is scored by the other rows" for fold in (1, 2)]
+    assert [line for line in told if "fold-" in line and "already done" in line] == []
+
+
 def test_a_column_that_only_this_run_has_is_refused_before_anything_is_trained(call: Call, run: Path) -> None:
     add_column(run, "mine")
     assert "column 'mine' was added to the score table" in refused(call, run, "--by", "mine")

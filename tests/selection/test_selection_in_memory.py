@@ -311,6 +311,15 @@ def test_the_recommended_rule_becomes_a_stratified_draw_where_little_was_learned
         assert len(kept(0.8)) == 1000
 
 
+def test_the_warning_counts_drawn_rows_that_fill_up_the_shares_of_the_classes() -> None:
+    # Half of 7 and of 11 rows is 3 and 5 whole ones; the ninth is drawn too.
+    table = pl.DataFrame(
+        {"id": range(18), "s": range(18), "g": ["a"] * 7 + ["b"] * 11, "learned": [0.0] * 18}
+    )
+    with pytest.warns(UserWarning, match="9 of the 9 kept rows are drawn at random"):
+        select(table, by=("s", "learned"), strategy="recommended", stratify="g", prune=0.5)
+
+
 def test_the_recommended_rule_keeps_some_of_every_class_and_no_share_of_it() -> None:
     table = pl.DataFrame(
         {"id": range(100), "s": range(100), "g": ["easy"] * 40 + ["hard"] * 60}

@@ -11,25 +11,22 @@ from numpy.typing import NDArray
 from thresher.config import HowMuchConfig
 from thresher.experiments.arms import Arm
 from thresher.experiments.bisection import bisected, crossing
-from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted, fold_runs
+from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted
 from thresher.experiments.share_search import BOOTSTRAP
 from thresher.experiments.share_sentence import sentence
 from thresher.facts import ShareLook
 from thresher.run import Run
 from thresher.run.steps import Facts
 
-FOLDS = 5
-
 At = Callable[[float | None, int], Fitted]
 
 
 def search_heads(
-    run: Run,
+    runs: Sequence[Run],
     arm: Arm,
     grid: Sequence[float],
     margin: float = 0.5,
     *,
-    folds: int = FOLDS,
     seeds: int = 3,
     most_seeds: int = 10,
     same_steps: bool = False,
@@ -42,8 +39,8 @@ def search_heads(
 
     Parameters
     ----------
-    run
-        a scored run with a frozen encoder; of a run with a frozen proxy, `run.scoring`.
+    runs
+        one per fold, as `fold_runs` makes them.
     arm
         a way to choose rows by columns that the run computes.
     grid
@@ -59,12 +56,11 @@ def search_heads(
     estimated loss within the margin, for a proof; "estimate", "low", "high": where the loss passes the margin, with a 95%
     interval; "looks", one per share; "trainings"; "n_validation"; "folds"; "margin"; "same_steps"; "sentence"}.
     """
-    runs = fold_runs(run, folds, arm.column.split("+"))
     settings = HowMuchConfig(margin=margin, first_seeds=seeds, most_seeds=most_seeds)
     found = search_folds(
         lambda fraction, count: fitted(runs, arm, fraction, count, same_steps, workers), grid, settings
     )
-    found |= {"margin": margin, "folds": folds, "same_steps": same_steps}
+    found |= {"margin": margin, "folds": len(runs), "same_steps": same_steps}
     return found | {"sentence": sentence(found)}
 
 

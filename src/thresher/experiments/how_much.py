@@ -133,11 +133,10 @@ def by_heads(run: Run, settings: Search) -> Facts:
     # Floors and protected rows end the grid of one fold before that of another: a share counts as long as one drops more rows.
     grid = sorted({share for one in runs for share in shares_of(one, within, asked.step)})
     found = search_heads(
-        heads,
+        runs,
         within,
         grid,
         asked.margin,
-        folds=folds,
         seeds=asked.first_seeds,
         most_seeds=asked.most_seeds,
         same_steps=compare.same_steps,

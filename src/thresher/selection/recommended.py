@@ -89,9 +89,10 @@ def recommended(
     of_each_class = np.minimum(rows.sizes, int(least * trust * rows.n_target / rows.n_groups))
     first = np.where(rows.protected | by_chance, np.inf, key)
     keep = by_chance | largest_of_groups(first, rows.tie, rows.group, of_each_class)
+    drawn = by_chance.sum() if trust else rows.n_target
     note = (
         f"the model that scored the rows learned {in_time:.0%} of them by the middle of its training:"
-        f" {by_chance.sum():,} of the {rows.n_target:,} kept rows are drawn at random, class by class; scores of a longer"
+        f" {drawn:,} of the {rows.n_target:,} kept rows are drawn at random, class by class; scores of a longer"
         " training, or of `--proxy frozen`, choose more of them"
     )
     return Keys(key, keep=keep, shared=False, note=note if by_scorer < 1 else None)
