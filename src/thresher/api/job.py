@@ -169,10 +169,10 @@ def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
     config = with_own_defaults(rows, config)
     check_selection(config.select, rows.groups, rows.label)
-    refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None
     if tested is None:
         rows, tested = without_held_out(None, rows, config)
+    refuse_unmeasured(config, len(rows))
     found = plan_of(rows, tested, config)
     within_budget(config, found)
     return found
@@ -198,7 +198,6 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     config = for_many_rows(with_own_defaults(rows, config), len(rows))
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
-        refuse_unmeasured(config)
     if not has_record(folder, "measure"):
         from thresher.execution.engines import Place, check_engine
 
@@ -207,6 +206,8 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
     trained = rows
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
+    if not has_record(folder, "score"):
+        refuse_unmeasured(config, len(trained))
     # Trainings on all rows serve the proof, unless it takes a part of them.
     proof_seeds = config.compare.seeds if tested is not None and config.compare.proof_rows is None else 0
     plans: list[Plan] = []

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.execution.torchrun import check_shares, leading, world
+from thresher.pipeline.other_task import refuse_settings_of_labels, refuse_settings_of_texts
 from thresher.pipeline.own_files import clear, names_for, refuse_inputs_in, refuse_strange, refuse_unlisted
 from thresher.pipeline.proxy import has_proxy, proxy_config
 from thresher.pipeline.start import identity, refuse_group_names, resume, start, started_run
@@ -77,6 +78,7 @@ def train(
 
 def recipe_of_labels(rows: Rows, config: RunConfig) -> RunConfig:
     """The settings of a run with its defaults; refuses a recipe that rows with labels cannot be trained by."""
+    refuse_settings_of_texts(config)
     config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
     check_shares(config.train.batch_size, len(rows))
     check_folds(config.train, len(rows))
@@ -88,6 +90,7 @@ def recipe_of_texts(rows: Rows, config: RunConfig) -> RunConfig:
     """The settings of a run with its defaults; refuses a recipe that a language model cannot be trained by."""
     from thresher.training.language_runs import check_text_settings, with_text_defaults
 
+    refuse_settings_of_labels(config)
     config = with_text_defaults(config)
     check_text_settings(config, len(rows))
     check_recipe(config.train)
