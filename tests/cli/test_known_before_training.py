@@ -13,7 +13,7 @@ from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
 from thresher.execution.engines import Place, check_engine
 from thresher.pipeline.other_task import refuse_settings_of_labels, refuse_settings_of_texts
-from thresher.pipeline.selection_settings import refuse_unmeasured
+from thresher.pipeline.selection_settings import refuse_to_keep_all, refuse_unmeasured
 from thresher.pipeline.start import warn_of_idle_protection
 from thresher.rows import load
 
@@ -156,6 +156,25 @@ def test_options_without_effect_are_refused(
 ) -> None:
     told = call("run", *training(material, tmp_path / "R"), *options)
     assert told.code == 2 and told.err.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("select", "said"),
+    [
+        ({"prune": 0.01}, "prune 0.01 of 6 rows is less than a row"),
+        ({"floor": 3}, "floors and protected rows keep all 6 rows"),
+        ({"floor": 2, "floor_group": ["g"]}, "floors and protected rows keep all"),
+        ({"protect": ["y=u", "y=v"]}, "floors and protected rows keep all"),
+        ({"prune": "auto", "protect": ["g=a", "g=b", "g=c"]}, "floors and protected rows keep all"),
+    ],
+)
+def test_a_selection_that_can_drop_no_row_is_refused(select: dict[str, Any], said: str) -> None:
+    frame = pl.DataFrame({"t": list("abcdef"), "y": list("uuuvvv"), "g": list("aabbcc")})
+    rows = load(frame, text="t", label="y", groups="g")
+    with pytest.raises(UserError, match=said):
+        refuse_to_keep_all(config(select=select).select, rows)
+    for fine in ({"prune": 0.1}, {"floor": 2}, {"protect": ["y=u", "g=b"]}, {"prune": "auto"}):
+        refuse_to_keep_all(config(select=fine).select, rows)
 
 
 def test_a_cluster_without_its_engine_is_refused() -> None:

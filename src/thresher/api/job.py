@@ -16,7 +16,7 @@ from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
 from thresher.pipeline.preset import for_many_rows, with_preset
 from thresher.pipeline.score import score as score_step
-from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
+from thresher.pipeline.selection_settings import check_selection, refuse_to_keep_all, refuse_unmeasured
 from thresher.pipeline.start import data_config
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
@@ -173,6 +173,7 @@ def whole_plan(rows: Rows, test: Any, config: RunConfig) -> Plan:
     if tested is None:
         rows, tested = without_held_out(None, rows, config)
     refuse_unmeasured(config, len(rows))
+    refuse_to_keep_all(config.select, rows)
     found = plan_of(rows, tested, config)
     within_budget(config, found)
     return found
@@ -208,6 +209,7 @@ def whole_job(rows: Rows, folder: Path, test: Any, config: RunConfig, *, force: 
         trained, tested = without_held_out(None if force else folder, rows, config)
     if not has_record(folder, "score"):
         refuse_unmeasured(config, len(trained))
+        refuse_to_keep_all(config.select, trained)
     # Trainings on all rows serve the proof, unless it takes a part of them.
     proof_seeds = config.compare.seeds if tested is not None and config.compare.proof_rows is None else 0
     plans: list[Plan] = []

@@ -6,11 +6,13 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from thresher.config import SIGNALS, RunConfig, SelectConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.pipeline.proxy import has_proxy, proxy_config
+from thresher.rows import Rows
 from thresher.run import Run
 from thresher.training.recipe import steps_of, with_defaults
 from thresher.training.saved_steps import checkpoint_steps, evaluation_steps
@@ -73,6 +75,31 @@ def refuse_unmeasured(config: RunConfig, n_rows: int) -> None:
     for name in (one.strip() for one in entry.score(config.select.by).split(",")):
         for signal in (one for one in _needs(name, config) if one in without):
             raise UserError(f"score {name} needs {signal}, which {without[signal]}, or give another --by")
+
+
+def refuse_to_keep_all(select: SelectConfig, rows: Rows) -> None:
+    """Refuse a selection that can drop none of the rows, before anything is trained.
+
+    Raises
+    ------
+    UserError
+        the share is less than a row, or floors and protected rows keep every row.
+    """
+    table, n = rows.table, len(rows)
+    if select.prune != "auto" and round((1 - select.prune) * n) == n:
+        raise UserError(
+            f"prune {select.prune:g} of {n:,} rows is less than a row, so none would be dropped; prune more"
+        )
+    kept = np.zeros(n, np.bool_)
+    for column, _, value in (text.partition("=") for text in select.protect):
+        if column in table.columns:
+            kept |= (table[column] == value).to_numpy()
+    for column in (rows.label, *select.floor_group):
+        kept |= table.select(few=pl.len().over(column) <= select.floor)["few"].to_numpy()
+    if kept.all():
+        raise UserError(
+            f"floors and protected rows keep all {n:,} rows, so none would be dropped; lower --floor, or protect fewer"
+        )
 
 
 def _needs(name: str, config: RunConfig) -> Iterator[str]:
