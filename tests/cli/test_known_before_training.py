@@ -13,9 +13,11 @@ from thresher.config import DataConfig, RunConfig
 from thresher.errors import UserError
 from thresher.execution.engines import Place, check_engine
 from thresher.pipeline.other_task import refuse_settings_of_labels, refuse_settings_of_texts
-from thresher.pipeline.selection_settings import refuse_to_keep_all, refuse_unmeasured
+from thresher.pipeline.selection_settings import refuse_to_keep_all
 from thresher.pipeline.start import warn_of_idle_protection
+from thresher.pipeline.unmeasured import refuse_unmeasured
 from thresher.rows import load
+from thresher.training.language_runs import with_text_defaults
 
 
 def config(**sections: dict[str, Any]) -> RunConfig:
@@ -94,6 +96,39 @@ def test_scores_that_will_be_computed_are_not(sections: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"select": {"by": "vog"}}, "is measured with --set measure.signals=gradient_gram; add it"),
+        ({"select": {"by": "grand"}}, "is measured with --set measure.signals=encoder_sq_norm; add it"),
+        ({"select": {"by": "d2"}}, "features, which rows whose target is a text do not have"),
+        (
+            {"select": {"by": "forgetting"}, "train": {"epochs": 1}},
+            "takes two epochs, and this training has one",
+        ),
+        (
+            {
+                "select": {"by": "vog"},
+                "measure": {"signals": ["gradient_gram"]},
+                "train": {"checkpoint_every": 999},
+            },
+            "takes 2 checkpoints",
+        ),
+        ({"score": {"options": {"el2n": {"checkpoint": 3}}}}, "has the checkpoints 0 to 2"),
+    ],
+)
+def test_scores_of_completions_that_cannot_be_computed_are_refused(
+    sections: dict[str, Any], said: str
+) -> None:
+    data = DataConfig(train="chat.jsonl", task="generate")
+    with pytest.raises(UserError, match=said):
+        refuse_unmeasured(with_text_defaults(RunConfig.model_validate({"data": data, **sections})), 1000)
+    for by in ("el2n", "loss", "ifd", "forgetting", "end_loss"):
+        refuse_unmeasured(
+            with_text_defaults(RunConfig.model_validate({"data": data, "select": {"by": by}})), 1000
+        )
+
+
+@pytest.mark.parametrize(
     ("sections", "name"),
     [
         ({"generate": {"lora": 4}}, "--lora"),
@@ -145,7 +180,10 @@ def test_columns_of_labels_are_refused_for_completions(call: Call, material: Pat
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--diet-option", "r=0.5"], "--diet-option has no effect without a diet; add --diet NAME"),
+        (
+            ["--diet-option", "r=0.5"],
+            "train.diet_options (--diet-option) has no effect without a diet; give one",
+        ),
         (["--strategy", "random", "--by", "el2n"], "--by has no effect on --strategy random"),
         (["--strategy", "random", "--end", "hard"], "--end has no effect on --strategy random"),
         (["--freeze", "--encoder-lr", "1e-3"], "--encoder-lr has no effect on a frozen encoder"),

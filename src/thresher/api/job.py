@@ -16,10 +16,11 @@ from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
 from thresher.pipeline.preset import for_many_rows, with_preset
 from thresher.pipeline.score import score as score_step
-from thresher.pipeline.selection_settings import check_selection, refuse_to_keep_all, refuse_unmeasured
+from thresher.pipeline.selection_settings import check_selection, refuse_to_keep_all
 from thresher.pipeline.start import data_config
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
+from thresher.pipeline.unmeasured import refuse_unmeasured
 from thresher.progress import say
 from thresher.results import Comparison, WholeRun
 from thresher.rows import Rows

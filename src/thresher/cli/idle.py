@@ -23,17 +23,15 @@ def refuse_idle(given: Collection[str], config: RunConfig) -> None:
     UserError
         one line that names the option and says what to do.
 
-    >>> from thresher.config import DataConfig, TrainConfig
+    >>> from thresher.config import DataConfig, SelectConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
-    >>> refuse_idle(["train.diet_options"], RunConfig(data=data, train=TrainConfig(diet_options={"r": 0.5})))
+    >>> refuse_idle(["select.by"], RunConfig(data=data, select=SelectConfig(strategy="random", by="el2n")))
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: --diet-option has no effect without a diet; add --diet NAME
+    thresher.errors.UserError: --by has no effect on --strategy random, which reads no score; leave it out
     """
     if "train.encoder_lr" in given and config.model.freeze:
         raise UserError("--encoder-lr has no effect on a frozen encoder; leave it out, or --freeze")
-    if "train.diet_options" in given and config.train.diet == "none":
-        raise UserError("--diet-option has no effect without a diet; add --diet NAME")
     if config.data.task == "generate":
         for place, flag in OF_LABELS.items():
             if place in given:
