@@ -90,7 +90,7 @@ def refuse_checkpoints(settings: ScoreConfig, count: int) -> None:
     >>> refuse_checkpoints(ScoreConfig(options={"vog": {"window": "5,6"}}), 4)
     Traceback (most recent call last):
     ...
-    thresher.errors.UserError: vog.window names checkpoint 6, and the training has the checkpoints 0 to 3
+    thresher.errors.UserError: vog.window names checkpoint 5, and the training has the checkpoints 0 to 3
     """
     if not settings.options:
         return
