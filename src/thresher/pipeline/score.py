@@ -50,11 +50,9 @@ def ready(run: Run, settings: ScoreConfig) -> None:
     check_rows(run.rows_file)
     trainings = run.measured()
     if not trainings:
-        raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
+        raise UserError(f"{run}: its signals are gone; {run.again('measure')}")
     check_evaluations(run)
-    table = read_table(
-        run.signals(trainings[0]) / "checkpoints.parquet", f"`thresher measure {run}` measures it again"
-    )
+    table = read_table(run.signals(trainings[0]) / "checkpoints.parquet", run.again("measure"))
     refuse_checkpoints(settings, table.height)
     last = table["epoch"].max()
     if isinstance(last, float):
