@@ -243,6 +243,38 @@ def distilled(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return 0.5 * nn.functional.cross_entropy(logits, labels) + 0.5 * kl
 
 
+def loss_function(of: Callable[..., torch.Tensor]) -> Callable[[Path], Trainer]:
+    """A trainer with a loss function of its own, given as `compute_loss_func`."""
+
+    def build(folder: Path) -> Trainer:
+        trainer = trainer_of(make.sequence_model("bert"), folder, gradient_accumulation_steps=2)
+
+        def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+            return of(outputs.logits, labels) / trainer.args.gradient_accumulation_steps
+
+        trainer.compute_loss_func = loss
+        return trainer
+
+    return build
+
+
+class OwnRows(torch.utils.data.Dataset[Any]):
+    """Rows that only this class reads."""
+
+    def __init__(self) -> None:
+        self.rows = make.sequence_rows("bert").remove_columns("sentence")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self.rows[at]
+
+
+def own_rows(folder: Path) -> Trainer:
+    return trainer_of(make.sequence_model("bert"), folder, OwnRows(), dataloader_num_workers=2)
+
+
 def own_labels(folder: Path) -> Trainer:
     """Labels under a name of one's own."""
 
@@ -326,6 +358,11 @@ SETUPS = [
     Setup("token classification, one number per row", tokens),
     Setup("pairs of texts", pairs),
     Setup("gradient accumulation", plain("bert", gradient_accumulation_steps=2)),
+    Setup("gradient checkpointing", plain("bert", gradient_checkpointing=True)),
+    Setup("`auto_find_batch_size`", plain("bert", auto_find_batch_size=True)),
+    Setup("a `torch.utils.data.Dataset` of your own, two loader workers", own_rows),
+    Setup("`compute_loss_func` with the mean cross-entropy", loss_function(nn.functional.cross_entropy)),
+    Setup("`compute_loss_func` with class weights", loss_function(weighted), LOGITS),
     Setup("frozen embeddings", frozen_embeddings),
     Setup("a frozen encoder", frozen_encoder),
     Setup("LoRA on an encoder", lora("bert")),

@@ -98,7 +98,7 @@ def trainer_of(
     """A trainer as in the guides of transformers."""
     tokenizer = tokenizer_of(kind)
     tokenizer.padding_side = padding_side
-    per_token = "labels" in rows.column_names
+    per_token = "labels" in getattr(rows, "column_names", ())
     collator = (
         DataCollatorForTokenClassification(tokenizer) if per_token else DataCollatorWithPadding(tokenizer)
     )

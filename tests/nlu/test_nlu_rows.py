@@ -209,6 +209,8 @@ def test_tokens_may_differ_from_the_sentence_in_case(tmp_path: Path) -> None:
     [
         ("[date : 明天] [time : 九点] 提醒我", "明天九点提醒我", {"date": "明天", "time": "九点"}),
         ("[time : 朝 九時] に 起こして", "朝九時に起こして", {"time": "朝九時"}),
+        ("ปลุกฉันตอน [time : เก้าโมง]", "ปลุกฉันตอนเก้าโมง", {"time": "เก้าโมง"}),
+        ("[time : မနက် ၅ နာရီ] နှိုးပါ", "မနက်၅နာရီနှိုးပါ", {"time": "မနက်၅နာရီ"}),
         ("call  [name : Bob] now", "call bob now", {"name": "bob"}),
     ],
 )

@@ -373,6 +373,12 @@ def test_what_is_no_local_file_says_so(tmp_path: Path) -> None:
             load_utterances(source)
 
 
+@pytest.mark.parametrize("form", ["utf-16", "utf-32"])
+def test_a_wide_encoding_with_a_mark_is_named(form: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("t,y\na,0\nb,1\n".encode(form))
+    assert f"iconv -f {form.upper()} -t UTF-8" in refusal(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize("form", ["utf-16-le", "utf-16-be"])
 def test_utf16_without_a_mark_is_named(form: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("t,y\na,0\nb,1\n".encode(form))

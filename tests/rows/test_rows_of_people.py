@@ -158,10 +158,16 @@ def test_conditions_that_make_no_sense_get_one_line() -> None:
         load(frame, text="t", label="y", where=["y=7", "t!=a"])
 
 
+def test_a_condition_that_excludes_a_value_of_no_row_is_warned_of(capfd: pytest.CaptureFixture[str]) -> None:
+    frame = pl.DataFrame({"t": list("abcd"), "y": ["0", "1", "-", "1"]})
+    assert len(load(frame, text="t", label="y", where=["y!=-", "y!=2"])) == 3
+    assert capfd.readouterr().err == "warning: the frame: where: y!=2 leaves no row out: no y is '2'\n"
+
+
 # "No label" is not a class.
 
 
-@pytest.mark.parametrize("spelled", ["-", "-1", "?", "N/A", "NaN", "null"])
+@pytest.mark.parametrize("spelled", ["-", "-1", "-100", "?", "N/A", "NaN", "null"])
 def test_a_label_that_may_mean_none_is_reported_with_the_filter_that_drops_it(
     spelled: str, tmp_path: Path
 ) -> None:
@@ -236,6 +242,7 @@ def test_a_json_column_is_decoded(kind: str, tmp_path: Path) -> None:
     "content",
     [
         "t,y\na,1.0\nb,0.0\nc,1.0\n",
+        "t,y\na,1.0\nb,0\nc,1\n",
         "t, y\na, 1\nb, 0\nc,1\n",
         "t,y\na,1\nb,0\nc,1\n,\n,\n",
         "t;y\na;1\nb;0\nc;1\n",

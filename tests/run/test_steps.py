@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from bare_run import bare_run
 from thresher.errors import UserError
 from thresher.run import Run
+from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.run.manifest import write_manifest
 from thresher.run.steps import Facts, Step, remove_step, step
@@ -343,3 +344,24 @@ def test_a_folder_that_is_not_a_run_is_refused_and_left_as_it_is(tmp_path: Path,
     with pytest.raises(UserError, match="not a run folder"):
         sums.steps["train"](tmp_path, Number())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["train", "measure"])
+def test_of_a_recorded_run_another_recording_is_the_remedy(step: str, tmp_path: Path) -> None:
+    """No command repeats someone else's training."""
+    recorded = bare_run(tmp_path, source="recorded")
+    with pytest.raises(UserError) as refused:
+        recorded.require(step)
+    place = recorded.record_file(step)
+    assert str(refused.value) == (
+        f"{place}: missing or damaged; record the training again with thresher.watch"
+    )
+    assert recorded.again("score") == f"run `thresher score {tmp_path}` first"
+
+
+def test_a_damaged_record_is_not_taken_for_another_result(tmp_path: Path) -> None:
+    run = bare_run(tmp_path)
+    facts = {"settings": {}, "finished": "", "seconds": 1, "facts": {}}
+    write_json(run.record_file("score"), {"key": "s", "after": {"measure": "k"}, **facts})
+    with pytest.raises(UserError, match=r"measure/step\.json: missing or damaged; run `thresher measure"):
+        run.require("score")

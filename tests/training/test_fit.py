@@ -23,12 +23,13 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.models.tokens import pad_batch, tokenise
 from thresher.run import Training
-from thresher.training.checkpoints import checkpoint_steps, checkpoint_table, evaluation_steps
+from thresher.training.checkpoints import checkpoint_table
 from thresher.training.fit import fit
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.predict import predict_logits
 from thresher.training.recipe import bf16_pays, steps_of, trains_in_bf16
 from thresher.training.record import Record
+from thresher.training.saved_steps import checkpoint_steps, evaluation_steps
 from thresher.training.train import new_classifier
 from thresher.training.vocabulary import trimmed_vocabulary
 from tiny import WORDS, tiny_model

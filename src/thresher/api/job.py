@@ -16,10 +16,11 @@ from thresher.pipeline.measure import measure as measure_step
 from thresher.pipeline.plan import Plan, left_after, plan_of, within_budget
 from thresher.pipeline.preset import for_many_rows, with_preset
 from thresher.pipeline.score import score as score_step
-from thresher.pipeline.selection_settings import check_selection, refuse_unmeasured
+from thresher.pipeline.selection_settings import check_selection, refuse_to_keep_all
 from thresher.pipeline.start import data_config, with_own_defaults
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
+from thresher.pipeline.unmeasured import refuse_unmeasured
 from thresher.progress import say
 from thresher.results import Comparison, WholeRun
 from thresher.rows import Rows
@@ -171,10 +172,11 @@ def whole_plan(rows: Rows, test: object, config: RunConfig) -> Plan:
     """The plan of a whole job by a configuration; see `plan`."""
     config = with_own_defaults(rows, config)
     check_selection(config.select, rows.groups, rows.label)
-    refuse_unmeasured(config)
     tested = load_test(test, rows, config.data) if test is not None else None
     if tested is None:
         rows, tested = without_held_out(None, rows, config)
+    refuse_unmeasured(config, len(rows))
+    refuse_to_keep_all(config.select, rows)
     found = plan_of(rows, tested, config)
     within_budget(config, found)
     return found
@@ -191,7 +193,6 @@ def whole_job(rows: Rows, folder: Path, test: object, config: RunConfig, *, forc
     config = for_many_rows(with_own_defaults(rows, config), len(rows))
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
-        refuse_unmeasured(config)
     if not has_record(folder, "measure"):
         from thresher.execution.engines import Place, check_engine
 
@@ -200,6 +201,9 @@ def whole_job(rows: Rows, folder: Path, test: object, config: RunConfig, *, forc
     trained = rows
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
+    if not has_record(folder, "score"):
+        refuse_unmeasured(config, len(trained))
+        refuse_to_keep_all(config.select, trained)
     # Trainings on all rows serve the proof, unless it takes a part of them.
     proof_seeds = config.compare.seeds if tested is not None and config.compare.proof_rows is None else 0
     plans: list[Plan] = []

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin
 
 import yaml
 
+from thresher.cli.idle import refuse_idle
 from thresher.cli.options import Option, flag_of, given
 from thresher.config import RunConfig
 from thresher.errors import UserError
@@ -44,9 +45,7 @@ def resolve(
         for option, value in values.items():
             put(settings, f"score.options.{name}.{option}", value)
     now = checked(settings, named(options, by_set, config, by_option))
-    given_now = {**by_option, **by_set}
-    if "train.encoder_lr" in given_now and now.model.freeze:
-        raise UserError("--encoder-lr has no effect on a frozen encoder; leave it out, or --freeze")
+    refuse_idle({**by_option, **by_set}, now)
     if now.score.options:
         from thresher.scores import check_options
 

@@ -44,7 +44,7 @@ def suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) 
             return text_suspects(run, out, by, top, format)
         scored = run.scoring
         if not scored.measured():
-            raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
+            raise UserError(f"{run}: its signals are gone; {scored.again('measure')}")
         try:
             found = guesses_of(scored)
         except MissingSignal as error:

@@ -36,9 +36,7 @@ class PartSource:
             if part_problem(self.plan, chunk):
                 read_part(self.plan, chunk)  # says what is wrong
         again = f"`thresher measure {run}` makes it again"
-        self.checkpoints = read_table(
-            self.plan.folder / "checkpoints.parquet", f"`thresher measure {run}` measures it again"
-        )
+        self.checkpoints = read_table(self.plan.folder / "checkpoints.parquet", run.again("measure"))
         self.evaluations = sorted(run.evaluations(training).glob("step-*.parquet"))
         self.beside = {
             name: paths

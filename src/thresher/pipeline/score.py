@@ -49,11 +49,11 @@ def ready(run: Run, settings: ScoreConfig) -> None:
     check_rows(run.rows_file)
     trainings = run.measured()
     if not trainings:
-        raise UserError(f"{run}: its signals are gone; run `thresher measure {run}` first")
+        raise UserError(f"{run}: its signals are gone; {run.again('measure')}")
     check_evaluations(run)
-    last = read_table(
-        run.signals(trainings[0]) / "checkpoints.parquet", f"`thresher measure {run}` measures it again"
-    )["epoch"].max()
+    table = read_table(run.signals(trainings[0]) / "checkpoints.parquet", run.again("measure"))
+    refuse_checkpoints(settings, table.height)
+    last = table["epoch"].max()
     if isinstance(last, float):
         refuse_epochs(settings, last)
 
@@ -77,6 +77,30 @@ def refuse_epochs(settings: ScoreConfig, last: float) -> None:
         epoch = options[name].get("epoch")
         if isinstance(epoch, int | float) and epoch > max(1.0, 1.5 * last):
             raise UserError(f"{name}.epoch is {epoch:g}, and the training ends at epoch {last:g}")
+
+
+def refuse_checkpoints(settings: ScoreConfig, count: int) -> None:
+    """Refuse a score of checkpoints that the training does not have; it has `count`.
+
+    Raises UserError: one line that names the option and the checkpoints.
+
+    >>> refuse_checkpoints(ScoreConfig(options={"vog": {"window": "5,6"}}), 4)
+    Traceback (most recent call last):
+    ...
+    thresher.errors.UserError: vog.window names checkpoint 5, and the training has the checkpoints 0 to 3
+    """
+    if not settings.options:
+        return
+    from thresher.scores import check_options
+
+    options = check_options({name: dict(values) for name, values in settings.options.items()})
+    for name, option in ((name, option) for name in settings.options for option in ("checkpoint", "window")):
+        given = options[name].get(option)
+        for index in given if isinstance(given, tuple) else (given,):
+            if isinstance(index, int) and not -count <= index < count:
+                raise UserError(
+                    f"{name}.{option} names checkpoint {index}, and the training has the checkpoints 0 to {count - 1}"
+                )
 
 
 @step(

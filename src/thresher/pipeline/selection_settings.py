@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
-from thresher.config import SIGNALS, RunConfig, SelectConfig
+from thresher.config import SelectConfig
 from thresher.errors import UserError
-from thresher.pipeline.proxy import has_proxy, proxy_config
+from thresher.rows import Rows
 from thresher.run import Run
-from thresher.training.words import are_wanted
 from thresher.wording import listed, shown
 
 
@@ -32,54 +32,29 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
 
 
-def refuse_unmeasured(config: RunConfig) -> None:
-    """Refuse a score whose signals are not going to be measured, and an epoch that no training will reach, before training.
+def refuse_to_keep_all(select: SelectConfig, rows: Rows) -> None:
+    """Refuse a selection that can drop none of the rows, before anything is trained.
 
     Raises
     ------
     UserError
-        one line that names the score, what it needs, and the setting that gives it.
-
-    >>> from thresher.config import DataConfig, MeasureConfig
-    >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
-    >>> refuse_unmeasured(RunConfig(data=data, measure=MeasureConfig(signals=()), select=SelectConfig(by="vog")))
-    Traceback (most recent call last):
-    ...
-    thresher.errors.UserError: score vog needs gradient_gram, which measure.signals leaves out; add it, or give another --by
+        the share is less than a row, or floors and protected rows keep every row.
     """
-    from thresher.pipeline.score import refuse_epochs
-    from thresher.scores import scores
-    from thresher.selection import find
-
-    if config.data.task == "generate":
-        return
-    scorer = proxy_config(config) if has_proxy(config) else config
-    if scorer.train.max_steps is None:
-        refuse_epochs(config.score, scorer.train.epochs)
-    entry = find(config.select.strategy)
-    if not entry.reads_score:
-        return
-    without = _unmeasured(config, scorer)
-    known = scores()
-    for name in (one.strip() for one in entry.score(config.select.by).split(",")):
-        for signal in (one for one in (known[name].needs if name in known else ()) if one in without):
-            raise UserError(f"score {name} needs {signal}, which {without[signal]}, or give another --by")
-
-
-def _unmeasured(config: RunConfig, scorer: RunConfig) -> dict[str, str]:
-    """The signals that a run will not have, each with why and the remedy; `scorer`: the settings of the run or its proxy."""
-    train, frozen = scorer.train, scorer.model.freeze
-    left_out = [name for name in SIGNALS if name not in config.measure.signals]
-    without: dict[str, str] = dict.fromkeys(left_out, "measure.signals leaves out; add it")
-    if not config.measure.features and not frozen:
-        without["features"] = "is measured with --features; add it"
-    if not are_wanted(config, config.measure):
-        without["word_margin"] = "is measured with --words; add it"
-    if train.folds == 0 or (train.folds == "auto" and not frozen):
-        without["held_out_logits"] = "comes from cross-validation; add --folds 5"
-    if train.max_steps == 1:
-        without["gradient_gram"] = "takes two checkpoints, and this training has one; train for more steps"
-    return without
+    table, n = rows.table, len(rows)
+    if select.prune != "auto" and round((1 - select.prune) * n) == n:
+        raise UserError(
+            f"prune {select.prune:g} of {n:,} rows is less than a row, so none would be dropped; prune more"
+        )
+    kept = np.zeros(n, np.bool_)
+    for column, _, value in (text.partition("=") for text in select.protect):
+        if column in table.columns:
+            kept |= (table[column] == value).to_numpy()
+    for column in (rows.label, *select.floor_group):
+        kept |= table.select(few=pl.len().over(column) <= select.floor)["few"].to_numpy()
+    if kept.all():
+        raise UserError(
+            f"floors and protected rows keep all {n:,} rows, so none would be dropped; lower --floor, or protect fewer"
+        )
 
 
 def score_columns() -> list[str]:

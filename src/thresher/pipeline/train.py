@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from thresher.config import RunConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.execution.torchrun import check_shares, leading, world
+from thresher.pipeline.other_task import refuse_settings_of_labels, refuse_settings_of_texts
 from thresher.pipeline.own_files import clear, names_for, refuse_inputs_in, refuse_strange, refuse_unlisted
 from thresher.pipeline.proxy import has_proxy, proxy_config
 from thresher.pipeline.start import identity, refuse_group_names, resume, start, started_run
@@ -53,6 +54,7 @@ def train(
     if rows.task == "text":
         check_texts(rows, config)
     else:
+        refuse_settings_of_texts(config)
         config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
         check_labels(config.train, len(rows))
     proxy = proxy_config(config, len(rows)) if has_proxy(config) else None
@@ -90,6 +92,7 @@ def check_texts(rows: Rows, config: RunConfig) -> None:
     """Refuse a recipe that a language model cannot be trained by."""
     from thresher.training.language_runs import check_text_settings
 
+    refuse_settings_of_labels(config)
     check_text_settings(config, len(rows))
     check_recipe(config.train)
     if world() > 1:

@@ -13,7 +13,22 @@ from thresher.rows.table import ID, Rows
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
 NO_LABEL = frozenset(
-    ("-", "--", "-1", "?", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "unlabeled", "unlabelled")
+    (
+        "-",
+        "--",
+        "-1",
+        "-100",
+        "?",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "nan",
+        "null",
+        "none",
+        "unlabeled",
+        "unlabelled",
+    )
 )
 
 

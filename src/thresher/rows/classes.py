@@ -29,7 +29,7 @@ def labels_of(sheets: list[Sheet], column: str, place: Places) -> tuple[pl.Serie
     labels = pl.concat([series for series, _ in found])
     if kind == "untyped":
         distinct = set(labels.unique().to_list())
-        if all(map(validate.WHOLE.fullmatch, distinct)):
+        if all(validate.WHOLE.fullmatch(one) or validate.INTEGER.fullmatch(one) for one in distinct):
             labels = labels.str.replace(r"\.0+$", "")
             distinct = set(labels.unique().to_list())
         kind, decimal = validate.untyped_kind(distinct)

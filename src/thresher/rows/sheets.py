@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from thresher.errors import UserError
+from thresher.progress import warn
 from thresher.rows import validate
 from thresher.rows.classes import Places
 from thresher.rows.find import expanded, find, names_of
@@ -21,7 +22,7 @@ from thresher.rows.read import arrow, delimited, json_array, json_lines, memory
 from thresher.rows.read.raw import Lines, content, is_plain
 from thresher.rows.read.sheet import Sheet
 from thresher.rows.table import Part, Source
-from thresher.rows.where import conditions, matching, refuse_mixed_splits
+from thresher.rows.where import Condition, conditions, matching, refuse_mixed_splits
 from thresher.run.files import file_digest
 from thresher.wording import listed, shown
 
@@ -59,10 +60,18 @@ def read_sheets(source: Data, columns: Iterable[str], where: str | Iterable[str]
     masks = [matching(sheet, filters) for sheet in sheets]
     if not any(mask.any() for mask in masks):
         raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
+    warn_of_idle(filters, sheets, origin.name)
     sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
     refuse_mixed_splits(sheets, wanted, origin.name, ", or load them all with --group {}")
     sheets = [sheet for sheet in sheets if len(sheet)]
     return Sheets(sheets, origin, np.concatenate(masks), _places(sheets))
+
+
+def warn_of_idle(filters: Iterable[Condition], sheets: list[Sheet], name: str) -> None:
+    """Warn of conditions that exclude a value which no row has: it may be misspelt."""
+    for one in (one for one in filters if not one.equal):
+        if all(matching(sheet, (one,)).all() for sheet in sheets):
+            warn(f"{name}: where: {one} leaves no row out: no {one.column} is '{shown(one.value)}'")
 
 
 def selected_rows(origin: Source, selected: np.ndarray) -> Source:

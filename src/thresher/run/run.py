@@ -186,15 +186,27 @@ class Run(Layout):
             raise UserError(f"{self.rows_file}: holds the rows of another run; {TRAIN_AGAIN}")
         record = self.record(step)
         if record is None:
-            raise UserError(
-                f"{self}: `{command(step)}` has not been run; run `thresher {command(step)} {self}` first"
-            )
+            if self.is_recorded(step):
+                raise UserError(f"{self.record_file(step)}: missing or damaged; {self.again(step)}")
+            raise UserError(f"{self}: `{command(step)}` has not been run; {self.again(step)}")
         if changed := self.outdated(step):
+            if self.record(changed) is None:
+                raise UserError(f"{self.record_file(changed)}: missing or damaged; {self.again(changed)}")
             raise UserError(
                 f"{self}: `{command(changed)}` was run again after `{command(step)}`, with another result; run `thresher"
                 f" {command(step)} {self}` first"
             )
         return record
+
+    def is_recorded(self, step: str) -> bool:
+        """Whether the result of a step comes from someone else's training, which no command repeats."""
+        return self.manifest.source == "recorded" and step in ("train", "measure")
+
+    def again(self, step: str) -> str:
+        """What makes the result of a step again, in words: its command, or another recording."""
+        if self.is_recorded(step):
+            return "record the training again with thresher.watch"
+        return f"run `thresher {command(step)} {self}` first"
 
     def current(self, step: str) -> Record | None:
         """The record of a finished step; None if a step before it was done again since."""

@@ -181,6 +181,10 @@ def forget(run: Run, name: str) -> None:
     It keeps its room on the disk until the new record is written, so that a full disk fails before it changes a result.
     """
     record = run.record_file(name)
+    if record.is_dir():
+        raise UserError(
+            f"{record}: a folder in place of a file; remove it, and `thresher {command(name)} {run}` makes the file again"
+        )
     if record.exists():
         record.replace(_set_aside(record))
 

@@ -26,6 +26,10 @@ def check_recipe(recipe: TrainConfig, section: str = "train") -> None:
         from thresher.training.loggers import check_loggers
 
         check_loggers(recipe.report_to, f"{section}.report_to")
+    if recipe.diet == "none" and recipe.diet_options:
+        raise UserError(
+            f"{section}.diet_options (--diet-option) has no effect without a diet; give one (--diet NAME)"
+        )
     if recipe.diet != "none":
         from thresher.training.diets import check_options
 

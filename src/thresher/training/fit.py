@@ -22,12 +22,12 @@ from thresher.models.tokens import Tokens, pad_batch
 from thresher.quiet import quiet_transformers
 from thresher.recording import hf_compat
 from thresher.run.files import as_json, failed_to_write, unwritable, write
-from thresher.training.checkpoints import checkpoint_steps, evaluation_steps
 from thresher.training.diets.put_on_diet import put_on_diet
 from thresher.training.order import LengthGroupedOrder
 from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import CheckpointCallback, Progress, Record, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of
+from thresher.training.saved_steps import checkpoint_steps, evaluation_steps
 from thresher.training.shared import SharedBatches, shared_loader, shared_loss
 from thresher.training.vocabulary import trimmed_vocabulary
 

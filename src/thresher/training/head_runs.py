@@ -14,12 +14,13 @@ from thresher.rows import check_rows
 from thresher.rows.table import class_indices
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import write_table
-from thresher.training.checkpoints import checkpoint_steps, evaluation_steps, save_weights
+from thresher.training.checkpoints import save_weights
 from thresher.training.feature_files import read_features
 from thresher.training.finished import finished, mark_finished
 from thresher.training.folds import folds_of, left_out, n_seen, write_held_out
 from thresher.training.head import Snapshot, fit_heads, logit_blocks
 from thresher.training.recipe import recipe, steps_of
+from thresher.training.saved_steps import checkpoint_steps, evaluation_steps
 
 HEADS = 4  # heads trained at once; more would gain little
 

@@ -57,23 +57,14 @@ def filled_in(section: Section, values: dict[str, Any]) -> Section:
 
 
 def check_text_settings(config: RunConfig, n_rows: int) -> None:
-    """Refuse settings that a training on completions does not have.
+    """Refuse a training that does not reach every row.
 
     Raises
     ------
     UserError
-        one line that names the setting.
+        one line that says how many steps there are.
     """
     train = config.train
-    for place, given in {
-        "--freeze": config.model.freeze,
-        "--proxy": config.proxy.encoder != "none",
-        "--runs": train.runs > 1,
-        "--folds": train.folds not in (0, "auto"),
-        "--diet": train.diet != "none",
-    }.items():
-        if given:
-            raise UserError(f"{place} is for rows with labels; a language model is fine-tuned without it")
     if steps_of(train, n_rows) * train.batch_size < n_rows:
         raise UserError(
             f"{steps_of(train, n_rows):,} steps of {train.batch_size} rows do not reach each of the {n_rows:,} rows once, and a"

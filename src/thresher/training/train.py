@@ -26,7 +26,7 @@ from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run, Training
 from thresher.run.integrity import read_json
-from thresher.training.checkpoints import checkpoint_steps, save_architecture
+from thresher.training.checkpoints import save_architecture
 from thresher.training.features import run_features
 from thresher.training.finished import damaged_trainings, done_file, finished, mark_finished, model_problem
 from thresher.training.fit import fit
@@ -35,6 +35,7 @@ from thresher.training.head_runs import train_head_runs
 from thresher.training.predict import predict_logits
 from thresher.training.recipe import recipe, steps_of, trains_in_bf16
 from thresher.training.record import Record, progress_file
+from thresher.training.saved_steps import checkpoint_steps
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

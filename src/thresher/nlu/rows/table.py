@@ -27,8 +27,9 @@ SCHEMA = pl.Schema(
         "rasa": pl.String(),
     }
 )
-# Runs of letters and digits, and every other sign alone; scripts without spaces go sign by sign.
-_ALONE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Runs of letters and digits, and every other sign alone; scripts without spaces go sign by sign: Thai and Lao, Burmese, Khmer,
+# Japanese, Chinese.
+_ALONE = r"\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_ALONE}]|[^\W{_ALONE}]+|[^\w\s]")
 _LABEL = re.compile(r"[^\s\[\]{}()|:\"',\\]+")
 

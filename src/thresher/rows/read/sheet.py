@@ -147,12 +147,17 @@ def _taken(values: Cells, keep: NDArray[np.bool_]) -> Cells:
 def without_mark(raw: bytes, name: str) -> tuple[bytes, bytes]:
     """The byte order mark of a file (or nothing), and the rest.
 
-    Raises UserError: the file is UTF-16, with a mark or without.
+    Raises UserError: the file is UTF-16, with a mark or without, or UTF-32 with one.
     """
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise UserError(
-            f"{name}: UTF-16, not UTF-8 (byte 0); save it as UTF-8, e.g. iconv -f UTF-16 -t UTF-8"
-        )
+    # The mark of UTF-32 begins with that of UTF-16.
+    for form, marks in (
+        ("UTF-32", (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+        ("UTF-16", (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+    ):
+        if raw.startswith(marks):
+            raise UserError(
+                f"{name}: {form}, not UTF-8 (byte 0); save it as UTF-8, e.g. iconv -f {form} -t UTF-8"
+            )
     start = raw[:200]
     if start.count(0) > len(start) // 4:
         raise UserError(
