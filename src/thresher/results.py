@@ -73,7 +73,8 @@ class LargestShare(Result):
     `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `candidate`,
     `candidate_removed`: the largest whose estimated loss lies within the margin, which is no proof; `estimate`, `low`, `high`:
     where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried; `folds` of the
-    training rows that decided, 0 for one part of them.
+    training rows that decided, 0 for one part of them. `metric`: what the margin is in, "accuracy" (points) or of completions
+    "loss" (nats per token). The `mean`, `low` and `high` of a look are gains, negative where accuracy falls or the loss rises.
     """
 
     fraction: float
@@ -94,6 +95,7 @@ class LargestShare(Result):
     confirmed: ConfirmedShare | None = field(repr=False)
     test: str | None = field(repr=False)
     sentence: str
+    metric: str
 
     def __str__(self) -> str:
         return self.sentence

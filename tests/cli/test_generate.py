@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from command_line import Answer, Call
+from command_line import Answer, Call, cells_of
 
 import thresher as th
 from thresher.config import DataConfig, RunConfig
@@ -227,3 +227,48 @@ def test_tokens_of_a_row(folder: Path, done: Path, tmp_path: Path, call: Call) -
     assert re.search(r'<mark class="loss-\d" title="\d\.\d\d nats; ', (done / "report.html").read_text())
     assert "no row of id 'r99'" in call("tokens", done, "--row", "r99").err
     assert "give the id of a row" in call("tokens", done).err
+
+
+SEARCH = ["--step", 0.25, "--first-seeds", 2, "--most-seeds", 2, "--validation", 0.3, "--workers", 1]
+
+
+@pytest.fixture(scope="module")
+def asked(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run for questions."""
+    return Path(shutil.copytree(done, tmp_path_factory.mktemp("asked") / "R"))
+
+
+def test_how_much_can_be_dropped(asked: Path, call: Call) -> None:
+    """By the loss of completions that are held out of the training rows, within the margin; confirmed on the test rows."""
+    wide = call("how-much", asked, *SEARCH, "--loss-margin", 50, "--json").json
+    assert wide["metric"] == "loss" and wide["margin"] == 50 and wide["folds"] == 0
+    assert wide["fraction"] == 0.75 and wide["confirmed"]["n_test"] == 20
+    (inner,) = (asked / ".thresher/how_much").glob("validation-*")
+    given, held = (pl.read_parquet(inner / f".thresher/rows/{name}.parquet") for name in ("rows", "test"))
+    assert len(given) + len(held) == 40 and not set(given["prompt"]) & set(held["prompt"])
+    for one in wide["looks"]:
+        assert one["n_full"] == len(given) and one["low"] < one["mean"] < one["high"]
+    assert wide["n_validation"] == len(held)
+    cells = cells_of(inner).values()
+    losses = {
+        arm: np.mean([cell["loss"] for cell in cells if cell["n_train"] == n])
+        for arm, n in (("full", len(given)), ("kept", wide["looks"][-1]["n_kept"]))
+    }
+    assert wide["looks"][-1]["mean"] == pytest.approx(losses["full"] - losses["kept"], abs=1e-6)
+    assert (
+        "nats of loss to all rows on" in wide["sentence"]
+        and "50 nats per completion token" in wide["sentence"]
+    )
+    assert "accuracy" not in wide["sentence"] and "points" not in wide["sentence"]
+
+    trained = set((inner / ".thresher/cells").iterdir())
+    narrow = call("how-much", asked, *SEARCH, "--loss-margin", 1e-9)
+    assert narrow.code == 0 and "No share of the rows is shown to be free" in narrow.out
+    assert "nats of loss per token to all rows" in narrow.out
+    assert trained < set((inner / ".thresher/cells").iterdir()), "what was trained before is used again"
+
+
+def test_select_drops_the_share_that_is_found(asked: Path, call: Call) -> None:
+    found = call("how-much", asked, *SEARCH, "--loss-margin", 50, "--json").json
+    chosen = th.select(asked, prune="auto")
+    assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"] == 10

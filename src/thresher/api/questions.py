@@ -169,10 +169,13 @@ def how_much(
     protect: str | Sequence[str] | None = None,
     seeds: int | None = None,
     same_steps: bool | None = None,
+    loss_margin: float | None = None,
     workers: int | None = None,
     force: bool = False,
 ) -> LargestShare:
     """Find the largest share of the rows that can be dropped without losing more than `margin` points of accuracy.
+
+    Of completions: without the held-out loss rising by more than `loss_margin` nats per token.
 
     A bisection with as few seeds as needed finds the share, on training rows that its models have not seen; its intervals allow
     for every look. Where heads on a frozen encoder score the rows, it trains heads, and every row decides: the rows are cut into
