@@ -272,3 +272,38 @@ def test_select_drops_the_share_that_is_found(asked: Path, call: Call) -> None:
     found = call("how-much", asked, *SEARCH, "--loss-margin", 50, "--json").json
     chosen = th.select(asked, prune="auto")
     assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"] == 10
+
+
+def test_a_sweep_compares_the_losses_of_selections(asked: Path, call: Call) -> None:
+    """A line has the means of its trainings; its differences are those of the loss, and its groups weigh rows by their tokens."""
+    choice = ["--scores", "el2n", "--ends", "easy,hard", "--fractions", 0.5, "--seeds", 2, "--workers", 1]
+    found = call("sweep", asked, *choice, "--json").json
+    assert found["metric"] == "loss" and set(found["groups"]) == {"source"}
+    lines = {(line["score"], line["end"]): line for line in found["table"]}
+    assert set(lines) == {(None, "random"), ("el2n", "easy"), ("el2n", "hard")}
+    line, random, full = lines["el2n", "easy"], lines[None, "random"], found["full"]
+    assert line["n"] == 20 and full["n"] == 40 and set(full) > {"loss", "token_accuracy", "exact"}
+    for name, other in (("to_full", full), ("to_random", random)):
+        assert line[name]["mean"] == pytest.approx(line["loss"]["mean"] - other["loss"]["mean"], abs=2e-5)
+        assert line[name]["low"] < line[name]["mean"] < line[name]["high"]
+
+    sources = pl.read_parquet(asked / ".thresher/rows/test.parquet")["source"]
+    of_a = [
+        pl.read_parquet(path).filter(sources == "a")
+        for path in (asked / ".thresher/cells").iterdir()
+        if cells_of(asked)[path.stem]["n_train"] == 40
+    ]
+    losses = [one["loss"].sum() / one["tokens"].sum() for one in of_a]
+    assert len(losses) == 2 and full["groups"]["source"]["loss"][0] == pytest.approx(
+        np.mean(losses), abs=1e-4
+    )
+
+    shown = call("sweep", asked, *choice).out
+    assert "nats of loss per token to all rows" in shown and f"{line['to_full']['mean']:+.3f}" in shown
+    assert call("report", asked).code == 0
+    page = (asked / "report.html").read_text()
+    assert (
+        "Held-out loss against the share removed" in page
+        and "Loss per completion token of each group" in page
+    )
+    assert "test accuracy" not in page
