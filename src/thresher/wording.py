@@ -74,7 +74,7 @@ def interval_text(found: Bounds, unit: str = "") -> str:
     return f"{100 * found['mean']:+.2f}{unit} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
 
 
-def nats(found: Mapping[str, float], unit: str = "") -> str:
+def nats(found: Bounds, unit: str = "") -> str:
     """A difference of losses with its interval.
 
     >>> nats({"mean": 0.0123, "low": -0.002, "high": 0.02}, " nats")
@@ -83,7 +83,7 @@ def nats(found: Mapping[str, float], unit: str = "") -> str:
     return f"{found['mean']:+.3f}{unit} [{found['low']:+.3f}, {found['high']:+.3f}]"
 
 
-def rise(gain: Mapping[str, float]) -> dict[str, float]:
+def rise(gain: Bounds) -> Bounds:
     """A gain with its interval as the rise of a loss: the same with the sign turned.
 
     >>> rise({"mean": -0.5, "low": -1.0, "high": 0.25})

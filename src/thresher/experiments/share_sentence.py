@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.experiments.share_search import percent
-from thresher.facts import ConfirmedShare
+from thresher.facts import Bounds, ConfirmedShare
 from thresher.selection.request import target
 from thresher.wording import interval_text, nats, rise
 
@@ -47,7 +47,7 @@ def sentence(entry: Mapping[str, Any]) -> str:
     return f"{found} {confirmation(entry.get('confirmed'), of_texts)}"
 
 
-def change(gain: Mapping[str, float], of_texts: bool) -> str:
+def change(gain: Bounds, of_texts: bool) -> str:
     """What the kept rows change: accuracy, in points, or the loss, in nats, which rises where they gain less than nothing.
 
     >>> gain = {"mean": -0.004, "low": -0.01, "high": 0.002}

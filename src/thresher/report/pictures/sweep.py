@@ -154,7 +154,6 @@ def first_shown(curves: dict[str, list[SweepLine]]) -> set[str]:
 
 
 def curve(
-def curve(
     name: str, lines: Sequence[SweepLine], full: SweepFull, form: Form, colour: str, visible: bool
 ) -> dict[str, object]:
     """One curve, starting at full data; the hover text has the exact figures."""
