@@ -85,6 +85,47 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
     assert found["fraction"] < 0.5
 
 
+def texts(rise, noise: float = 0.0, rows: int = ROWS):
+    """Looks at a world of completions of 1 to 30 tokens: pruning a fraction raises the loss of a token by rise(fraction)."""
+    rng = np.random.default_rng(0)
+    size = rng.integers(1, 31, rows).astype(float)
+
+    def at(fraction: float, seeds: int) -> Look:
+        def losses(more: float) -> Outcomes:
+            values = -(1.0 + more + noise * rng.standard_normal((seeds, rows))) * size
+            return Outcomes(values, size, of_texts=True)
+
+        keys = [f"{place} {seed}" for place in ("full", fraction) for seed in range(seeds)]
+        both = losses(rise(fraction)), losses(0.0)
+        return Look(fraction, target(TRAINED, fraction), TRAINED, *both, tuple(keys), 0)
+
+    return at
+
+
+def test_completions_are_searched_by_their_loss_per_token():
+    """The share is the last one before the loss of a token, not of a row, rises by the margin."""
+    found = search(texts(lambda share: 0.05 * share, noise=0.02), grid(0.1), 0.02, HowMuchConfig(step=0.1))
+    assert found["fraction"] in (0.3, 0.4)
+    assert found["low"] <= 0.4 <= found["high"] and found["estimate"] == pytest.approx(0.4, abs=0.02)
+    chosen = next(look for look in found["looks"] if look["fraction"] == found["fraction"])
+    assert chosen["mean"] == pytest.approx(-0.05 * found["fraction"], abs=1e-3) and chosen["low"] > -0.02
+    told = sentence(
+        found | {"metric": "loss", "margin": 0.02, "folds": 0, "same_steps": False, "confirmed": None}
+    )
+    assert "at a margin of 0.02 nats per completion token: +0.0" in told
+    assert "nats of loss to all rows on 2,000 validation rows" in told
+    assert "points" not in told and "accuracy" not in told
+
+
+def test_no_share_of_completions_is_shown_if_every_share_raises_the_loss():
+    found = search(texts(lambda share: 0.3), grid(0.25), 0.02, HowMuchConfig(step=0.25))
+    told = sentence(
+        found | {"metric": "loss", "margin": 0.02, "folds": 0, "same_steps": False, "confirmed": None}
+    )
+    assert found["fraction"] == 0 and told.startswith("No share of the rows is shown to be free")
+    assert "the loss on 2,000 validation rows changes by +0.300 [+0.300, +0.300] nats to all rows" in told
+
+
 def test_no_share_is_shown_if_every_share_costs_accuracy():
     at, _ = world(lambda fraction: 0.1)
     found = search(at, grid(0.25), 0.005, HowMuchConfig(step=0.25)) | {

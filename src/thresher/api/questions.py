@@ -225,7 +225,8 @@ def sweep(
 
     With `engine="ray"` and `address` on a cluster whose machines all see the run folder. Floors and protected rows
     apply to every selection. A training that was done before, by any command, is not repeated; after an interruption the
-    same call resumes. Lines of an earlier sweep on the same scores and test rows are kept.
+    same call resumes. Lines of an earlier sweep on the same scores and test rows are kept. Completions are compared by their
+    held-out loss per token, rows with labels by accuracy.
 
     Raises
     ------
