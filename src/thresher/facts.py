@@ -246,9 +246,10 @@ class Similarity(TypedDict):
 
 
 class SweepGroup(TypedDict):
-    """Accuracy and share kept of each group, in the order of the group counts."""
+    """Accuracy, or loss per token, and share kept of each group, in the order of the group counts."""
 
-    accuracy: list[float | None]
+    accuracy: NotRequired[list[float | None]]
+    loss: NotRequired[list[float | None]]
     kept: list[float | None]
 
 
@@ -258,7 +259,8 @@ class SweepFull(TypedDict):
     n: int
     steps: int
     seeds: int
-    accuracy: Spread
+    accuracy: NotRequired[Spread]
+    loss: NotRequired[Spread]
     groups: dict[str, SweepGroup]
 
 
@@ -287,6 +289,7 @@ class GroupCounts(TypedDict):
 class SweepFacts(TypedDict):
     """The file of a sweep."""
 
+    metric: Literal["accuracy", "loss"]
     full: SweepFull
     groups: dict[str, GroupCounts]
     table: list[SweepLine]

@@ -73,7 +73,8 @@ class LargestShare(Result):
     `fraction` as `select` takes it for `prune`, 0 if none is shown; `removed` the share of the rows that it drops; `candidate`,
     `candidate_removed`: the largest whose estimated loss lies within the margin, which is no proof; `estimate`, `low`, `high`:
     where the loss reaches the margin, with a 95% interval; `looks`: the result at each share that was tried; `folds` of the
-    training rows that decided, 0 for one part of them.
+    training rows that decided, 0 for one part of them. `metric`: what the margin is in, "accuracy" (points) or of completions
+    "loss" (nats per token). The `mean`, `low` and `high` of a look are gains, negative where accuracy falls or the loss rises.
     """
 
     fraction: float
@@ -94,6 +95,7 @@ class LargestShare(Result):
     confirmed: ConfirmedShare | None = field(repr=False)
     test: str | None = field(repr=False)
     sentence: str
+    metric: str
 
     def __str__(self) -> str:
         return self.sentence
@@ -105,7 +107,8 @@ class Sweep(Result):
 
     A line has score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds, accuracy {mean, std, values},
     macro_f1 {mean, std}, and the differences to_full and to_random {mean, low, high}, from 0 to 1. `models`: the same for
-    other models, trained on the same rows.
+    other models, trained on the same rows. `metric`: "accuracy", or of completions "loss": a line has loss, token_accuracy and
+    exact instead, and differences of the loss in nats per token, above 0 where it rises.
     """
 
     full: Facts
@@ -115,18 +118,20 @@ class Sweep(Result):
     seconds: float
     made_of: str = field(repr=False)
     models: dict[str, Facts] = field(default_factory=dict, repr=False)
+    metric: str = "accuracy"
 
     def frame(self) -> pl.DataFrame:
-        """The lines as a frame: one per arm and fraction, differences in points of accuracy."""
+        """The lines as a frame: one per arm and fraction, differences in points of accuracy or nats per token."""
+        scale = 1 if self.metric == "loss" else 100
         lines = [
             {
                 **{
                     name: line[name]
                     for name in ("score", "normalise", "end", "strategy", "fraction", "n", "steps", "seeds")
                 },
-                "accuracy": 100 * line["accuracy"]["mean"],
+                self.metric: scale * line[self.metric]["mean"],
                 **{
-                    f"{to}_{name}": 100 * line[to][name]
+                    f"{to}_{name}": scale * line[to][name]
                     for to in ("to_full", "to_random")
                     for name in line[to]
                 },

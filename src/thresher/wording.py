@@ -72,3 +72,21 @@ def interval_text(found: Bounds, unit: str = "") -> str:
     '-0.40 [-1.00, +0.20]'
     """
     return f"{100 * found['mean']:+.2f}{unit} [{100 * found['low']:+.2f}, {100 * found['high']:+.2f}]"
+
+
+def nats(found: Bounds, unit: str = "") -> str:
+    """A difference of losses with its interval.
+
+    >>> nats({"mean": 0.0123, "low": -0.002, "high": 0.02}, " nats")
+    '+0.012 nats [-0.002, +0.020]'
+    """
+    return f"{found['mean']:+.3f}{unit} [{found['low']:+.3f}, {found['high']:+.3f}]"
+
+
+def rise(gain: Bounds) -> Bounds:
+    """A gain with its interval as the rise of a loss: the same with the sign turned.
+
+    >>> rise({"mean": -0.5, "low": -1.0, "high": 0.25})
+    {'mean': 0.5, 'low': -0.25, 'high': 1.0}
+    """
+    return {"mean": -gain["mean"], "low": -gain["high"], "high": -gain["low"]}

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from command_line import Answer, Call
+from command_line import Answer, Call, cells_of
 
 import thresher as th
 from thresher.config import DataConfig, RunConfig
@@ -227,3 +227,83 @@ def test_tokens_of_a_row(folder: Path, done: Path, tmp_path: Path, call: Call) -
     assert re.search(r'<mark class="loss-\d" title="\d\.\d\d nats; ', (done / "report.html").read_text())
     assert "no row of id 'r99'" in call("tokens", done, "--row", "r99").err
     assert "give the id of a row" in call("tokens", done).err
+
+
+SEARCH = ["--step", 0.25, "--first-seeds", 2, "--most-seeds", 2, "--validation", 0.3, "--workers", 1]
+
+
+@pytest.fixture(scope="module")
+def asked(done: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run for questions."""
+    return Path(shutil.copytree(done, tmp_path_factory.mktemp("asked") / "R"))
+
+
+def test_how_much_can_be_dropped(asked: Path, call: Call) -> None:
+    """By the loss of completions that are held out of the training rows, within the margin; confirmed on the test rows."""
+    wide = call("how-much", asked, *SEARCH, "--loss-margin", 50, "--json").json
+    assert wide["metric"] == "loss" and wide["margin"] == 50 and wide["folds"] == 0
+    assert wide["fraction"] == 0.75 and wide["confirmed"]["n_test"] == 20
+    (inner,) = (asked / ".thresher/how_much").glob("validation-*")
+    given, held = (pl.read_parquet(inner / f".thresher/rows/{name}.parquet") for name in ("rows", "test"))
+    assert len(given) + len(held) == 40 and not set(given["prompt"]) & set(held["prompt"])
+    for one in wide["looks"]:
+        assert one["n_full"] == len(given) and one["low"] < one["mean"] < one["high"]
+    assert wide["n_validation"] == len(held)
+    cells = cells_of(inner).values()
+    losses = {
+        arm: np.mean([cell["loss"] for cell in cells if cell["n_train"] == n])
+        for arm, n in (("full", len(given)), ("kept", wide["looks"][-1]["n_kept"]))
+    }
+    assert wide["looks"][-1]["mean"] == pytest.approx(losses["full"] - losses["kept"], abs=1e-6)
+    assert (
+        "nats of loss to all rows on" in wide["sentence"]
+        and "50 nats per completion token" in wide["sentence"]
+    )
+    assert "accuracy" not in wide["sentence"] and "points" not in wide["sentence"]
+
+    trained = set((inner / ".thresher/cells").iterdir())
+    narrow = call("how-much", asked, *SEARCH, "--loss-margin", 1e-9)
+    assert narrow.code == 0 and "No share of the rows is shown to be free" in narrow.out
+    assert "nats of loss per token to all rows" in narrow.out
+    assert trained < set((inner / ".thresher/cells").iterdir()), "what was trained before is used again"
+
+
+def test_select_drops_the_share_that_is_found(asked: Path, call: Call) -> None:
+    found = call("how-much", asked, *SEARCH, "--loss-margin", 50, "--json").json
+    chosen = th.select(asked, prune="auto")
+    assert int(chosen["kept"].sum()) == found["confirmed"]["n_kept"] == 10
+
+
+def test_a_sweep_compares_the_losses_of_selections(asked: Path, call: Call) -> None:
+    """A line has the means of its trainings; its differences are those of the loss, and its groups weigh rows by their tokens."""
+    choice = ["--scores", "el2n", "--ends", "easy,hard", "--fractions", 0.5, "--seeds", 2, "--workers", 1]
+    found = call("sweep", asked, *choice, "--json").json
+    assert found["metric"] == "loss" and set(found["groups"]) == {"source"}
+    lines = {(line["score"], line["end"]): line for line in found["table"]}
+    assert set(lines) == {(None, "random"), ("el2n", "easy"), ("el2n", "hard")}
+    line, random, full = lines["el2n", "easy"], lines[None, "random"], found["full"]
+    assert line["n"] == 20 and full["n"] == 40 and set(full) > {"loss", "token_accuracy", "exact"}
+    for name, other in (("to_full", full), ("to_random", random)):
+        assert line[name]["mean"] == pytest.approx(line["loss"]["mean"] - other["loss"]["mean"], abs=2e-5)
+        assert line[name]["low"] < line[name]["mean"] < line[name]["high"]
+
+    sources = pl.read_parquet(asked / ".thresher/rows/test.parquet")["source"]
+    of_a = [
+        pl.read_parquet(path).filter(sources == "a")
+        for path in (asked / ".thresher/cells").iterdir()
+        if cells_of(asked)[path.stem]["n_train"] == 40
+    ]
+    losses = [one["loss"].sum() / one["tokens"].sum() for one in of_a]
+    assert len(losses) == 2 and full["groups"]["source"]["loss"][0] == pytest.approx(
+        np.mean(losses), abs=1e-4
+    )
+
+    shown = call("sweep", asked, *choice).out
+    assert "nats of loss per token to all rows" in shown and f"{line['to_full']['mean']:+.3f}" in shown
+    assert call("report", asked).code == 0
+    page = (asked / "report.html").read_text()
+    assert (
+        "Held-out loss against the share removed" in page
+        and "Loss per completion token of each group" in page
+    )
+    assert "test accuracy" not in page

@@ -91,6 +91,6 @@ def test_every_share_that_loses_just_the_margin_is_called_free_in_one_search_of_
         at, _ = world(
             lambda share: 0.005 if share else 0.0, seed=run, training=(0.0, 0.001, 0.004)[run % 3], rows=2000
         )
-        found, _ = bisected(partial(look, at), GRID[4::5], HowMuchConfig())
+        found, _ = bisected(partial(look, at), GRID[4::5], 0.005, HowMuchConfig())
         wrong += found["fraction"] > 0
     assert wrong / runs <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / runs)

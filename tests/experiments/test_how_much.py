@@ -15,6 +15,7 @@ from thresher.errors import UserError
 from thresher.experiments import share_search
 from thresher.experiments.arms import Arm, kept_by
 from thresher.experiments.bisection import crossing
+from thresher.experiments.outcomes import Outcomes
 from thresher.experiments.share_search import Look, crossing_interval, search, shares
 from thresher.experiments.share_sentence import sentence
 from thresher.selection.request import target
@@ -52,7 +53,8 @@ def world(loss, noise: float = 0.0, rows: int = ROWS, held: int = 0):
         kept = np.stack([answers(0.9 - loss(fraction), 100 + seed) for seed in range(seeds)])
         keys = [f"full {s}" for s in range(seeds)] + [f"{fraction} {s}" for s in range(seeds)]
         n_kept = max(held, target(TRAINED, fraction))
-        return Look(fraction, n_kept, TRAINED, kept, full, np.ones(rows, np.int64), tuple(keys), 0)
+        both = (Outcomes(right.astype(float), np.ones(rows)) for right in (kept, full))
+        return Look(fraction, n_kept, TRAINED, *both, tuple(keys), 0)
 
     return at, spent
 
@@ -61,7 +63,7 @@ def world(loss, noise: float = 0.0, rows: int = ROWS, held: int = 0):
 @settings(max_examples=15)
 def test_without_noise_it_is_the_last_fraction_before_the_step(where, step):
     at, spent = world(lambda fraction: 0.0 if fraction <= where else 0.2)
-    found = search(at, grid(step), HowMuchConfig(step=step))
+    found = search(at, grid(step), 0.005, HowMuchConfig(step=step))
     expected = max(round(i * step, 6) for i in range(math.ceil(1 / step)) if round(i * step, 6) <= where)
     assert found["fraction"] == pytest.approx(expected)
     assert len(spent) <= math.ceil(math.log2(1 / step)) + 1
@@ -73,7 +75,7 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
         return 0.0 if fraction <= 0.3 else 0.004 if fraction <= 0.5 else 0.2
 
     at, spent = world(loss, noise=0.02)
-    found = search(at, grid(0.1), HowMuchConfig(step=0.1, first_seeds=3, most_seeds=8))
+    found = search(at, grid(0.1), 0.005, HowMuchConfig(step=0.1, first_seeds=3, most_seeds=8))
     seeds = {}
     for fraction, count in spent:
         seeds.setdefault(fraction, []).append(count)
@@ -83,9 +85,50 @@ def test_more_trainings_are_spent_only_where_the_first_do_not_decide():
     assert found["fraction"] < 0.5
 
 
+def texts(rise, noise: float = 0.0, rows: int = ROWS):
+    """Looks at a world of completions of 1 to 30 tokens: pruning a fraction raises the loss of a token by rise(fraction)."""
+    rng = np.random.default_rng(0)
+    size = rng.integers(1, 31, rows).astype(float)
+
+    def at(fraction: float, seeds: int) -> Look:
+        def losses(more: float) -> Outcomes:
+            values = -(1.0 + more + noise * rng.standard_normal((seeds, rows))) * size
+            return Outcomes(values, size, of_texts=True)
+
+        keys = [f"{place} {seed}" for place in ("full", fraction) for seed in range(seeds)]
+        both = losses(rise(fraction)), losses(0.0)
+        return Look(fraction, target(TRAINED, fraction), TRAINED, *both, tuple(keys), 0)
+
+    return at
+
+
+def test_completions_are_searched_by_their_loss_per_token():
+    """The share is the last one before the loss of a token, not of a row, rises by the margin."""
+    found = search(texts(lambda share: 0.05 * share, noise=0.02), grid(0.1), 0.02, HowMuchConfig(step=0.1))
+    assert found["fraction"] in (0.3, 0.4)
+    assert found["low"] <= 0.4 <= found["high"] and found["estimate"] == pytest.approx(0.4, abs=0.02)
+    chosen = next(look for look in found["looks"] if look["fraction"] == found["fraction"])
+    assert chosen["mean"] == pytest.approx(-0.05 * found["fraction"], abs=1e-3) and chosen["low"] > -0.02
+    told = sentence(
+        found | {"metric": "loss", "margin": 0.02, "folds": 0, "same_steps": False, "confirmed": None}
+    )
+    assert "at a margin of 0.02 nats per completion token: +0.0" in told
+    assert "nats of loss to all rows on 2,000 validation rows" in told
+    assert "points" not in told and "accuracy" not in told
+
+
+def test_no_share_of_completions_is_shown_if_every_share_raises_the_loss():
+    found = search(texts(lambda share: 0.3), grid(0.25), 0.02, HowMuchConfig(step=0.25))
+    told = sentence(
+        found | {"metric": "loss", "margin": 0.02, "folds": 0, "same_steps": False, "confirmed": None}
+    )
+    assert found["fraction"] == 0 and told.startswith("No share of the rows is shown to be free")
+    assert "the loss on 2,000 validation rows changes by +0.300 [+0.300, +0.300] nats to all rows" in told
+
+
 def test_no_share_is_shown_if_every_share_costs_accuracy():
     at, _ = world(lambda fraction: 0.1)
-    found = search(at, grid(0.25), HowMuchConfig(step=0.25)) | {
+    found = search(at, grid(0.25), 0.005, HowMuchConfig(step=0.25)) | {
         "margin": 0.5,
         "folds": 0,
         "same_steps": False,
@@ -97,7 +140,11 @@ def test_no_share_is_shown_if_every_share_costs_accuracy():
 
 def test_the_answer_has_its_interval_its_cost_and_the_one_look_at_the_test_rows():
     at, _ = world(lambda fraction: 0.0 if fraction < 0.5 else 0.1 * (fraction - 0.5), noise=0.01, rows=8000)
-    found = search(at, grid(0.1), HowMuchConfig(step=0.1)) | {"margin": 0.5, "folds": 0, "same_steps": True}
+    found = search(at, grid(0.1), 0.005, HowMuchConfig(step=0.1)) | {
+        "margin": 0.5,
+        "folds": 0,
+        "same_steps": True,
+    }
     assert found["low"] <= found["estimate"] <= found["high"]
     chosen = next(look for look in found["looks"] if look["fraction"] == found["fraction"])
     assert chosen["low"] > -0.005
@@ -121,7 +168,11 @@ def test_a_loss_that_never_crosses_the_margin_is_not_reported_to_cross_it_at_the
     at, _ = world(lambda fraction: 0.0)
     looks = [at(fraction, 4) for fraction in (0.25, 0.5, 0.75)]
     assert crossing_interval(looks, 0.005) == [None, None, None]
-    found = search(at, grid(0.25), HowMuchConfig(step=0.25)) | {"margin": 0.5, "folds": 0, "same_steps": True}
+    found = search(at, grid(0.25), 0.005, HowMuchConfig(step=0.25)) | {
+        "margin": 0.5,
+        "folds": 0,
+        "same_steps": True,
+    }
     assert found["fraction"] == 0.75 and found["estimate"] is None
     assert "at more than 75% [more than 75%, more than 75%]" in sentence(found)
 
@@ -203,7 +254,7 @@ def test_if_nothing_can_be_dropped_one_line_says_so(recwarn):
 
 def test_the_reported_share_is_the_one_that_is_dropped():
     at, _ = world(lambda fraction: 0.0, held=575)
-    found = search(at, [0.1, 0.2, 0.3, 0.4, 0.45], HowMuchConfig()) | {
+    found = search(at, [0.1, 0.2, 0.3, 0.4, 0.45], 0.005, HowMuchConfig()) | {
         "margin": 0.5,
         "folds": 0,
         "same_steps": True,
@@ -224,9 +275,9 @@ def test_the_crossing_of_the_margin_is_a_share_that_is_dropped():
 @pytest.mark.parametrize(("fraction", "told"), [(0.005, "0.5%"), (0.375, "37.5%")])
 def test_shares_are_reported_as_finely_as_they_are_tried(fraction, told):
     at, _ = world(lambda fraction: 0.0)
-    found = search(at, [fraction], HowMuchConfig()) | {"margin": 0.5, "folds": 0, "same_steps": True}
+    found = search(at, [fraction], 0.005, HowMuchConfig()) | {"margin": 0.5, "folds": 0, "same_steps": True}
     assert sentence(found).startswith(f"{told} of the rows can be dropped (prune {fraction:g}) at")
     assert f"more than {told} [more than {told}, more than {told}]" in sentence(found)
     at, _ = world(lambda fraction: 0.1)
-    found = search(at, [fraction], HowMuchConfig()) | {"margin": 0.5, "folds": 0, "same_steps": True}
+    found = search(at, [fraction], 0.005, HowMuchConfig()) | {"margin": 0.5, "folds": 0, "same_steps": True}
     assert f"without {told} accuracy" in sentence(found)

@@ -126,3 +126,49 @@ def test_lengths() -> None:
         tokens.lengths, [len(a) + len(b) for a, b in zip(tokens.prompts, tokens.completions, strict=True)]
     )
     assert len(tokens.take([1])) == 1
+
+
+@pytest.mark.parametrize("template", ["plain", "chat"])
+def test_each_token_knows_where_in_its_completion_it_ends(template: str) -> None:
+    """One pass of the tokenizer gives the tokens and their places."""
+    encode = tokenizer()
+    spaced = pl.DataFrame({"prompt": ["play jazz", "stop"], "completion": ["  music on", "music off now "]})
+    calls: list[list[str]] = []
+
+    def counted(texts: list[str], **more: object) -> object:
+        calls.append(texts)
+        return encode(texts, **more)
+
+    class Counted:
+        def __getattr__(self, name: str) -> object:
+            return getattr(encode, name)
+
+        __call__ = staticmethod(counted)
+
+    tokens = tokenise_completions(load_texts(spaced), Counted(), 4, template)  # type: ignore[arg-type]
+    assert len(calls) == 2, "once for the prompts, once for the completions"
+    assert tokens.ends is not None
+    for row, completion in enumerate(spaced["completion"]):
+        ends = tokens.ends[row].tolist()
+        assert len(ends) == len(tokens.completions[row]) and ends[-1] <= len(completion)
+        pieces = [completion[a:b].strip() for a, b in zip([0, *ends], ends, strict=False)]
+        assert pieces == completion.split()[: len(ends)] + [""] * (len(ends) - len(completion.split()))
+    assert tokens.take([1]).ends[0].tolist() == tokens.ends[1].tolist()  # type: ignore[index]
+
+
+def test_a_tokenizer_that_does_not_tell_places_gives_none() -> None:
+    encode = tokenizer()
+
+    class Slow:
+        is_fast = False
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(encode, name)
+
+        def __call__(self, texts: list[str], return_offsets_mapping: bool = False, **more: object) -> object:
+            if return_offsets_mapping:
+                raise NotImplementedError("a tokenizer in Python has no offsets")
+            return encode(texts, **more)
+
+    tokens = tokenise_completions(rows(), Slow(), 64, "plain")
+    assert tokens.ends is None and tokens.take([0]).ends is None

@@ -110,6 +110,7 @@ def sweep(rows: pl.DataFrame) -> dict[str, Any]:
         ("<b>aum</b>", "easy", 0.02),
     )
     return {
+        "metric": "accuracy",
         "full": {
             "accuracy": {"mean": 0.85, "std": 0.003, "values": [0.85] * SEEDS},
             "n": rows.height,

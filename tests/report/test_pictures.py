@@ -103,6 +103,32 @@ def test_groups_that_lose_most_come_first_and_untested_ones_are_left_out(figures
     assert [trace["visible"] for trace in figure["traces"]].count(True) == 1
 
 
+def test_a_sweep_of_completions_shows_nats_and_a_rise_is_bad(tmp_path: Path) -> None:
+    run = add_pictures(fake_run(tmp_path / "R", n=60))
+    entry = read_sweep(run)
+    entry["metric"] = "loss"
+    for one in (entry["full"], *entry["table"]):
+        one["loss"] = one.pop("accuracy")
+        one["groups"]["label"]["loss"] = one["groups"]["label"].pop("accuracy")
+    hard = [line for line in entry["table"] if line["score"] == "vog" and line["end"] == "hard"]
+    for line in hard:
+        line["groups"]["label"]["loss"][:2] = [0.9, 1.4]
+    del entry["models"]
+    write_sweep(run, entry)
+    found = {one["id"]: one for one in pictures(read_run(run))}
+    figure, groups = found["sweep"], found["sweep-groups"]
+    assert (
+        figure["title"].startswith("Held-out loss")
+        and figure["layout"]["yaxis"]["title"]["text"] == "nats per token"
+    )
+    curve = traces(figure)["vog, easy"]
+    assert curve["y"][0] == 0.85 and "loss 0.825 ± 0.004" in curve["text"][2]
+    assert "to full −0.025 nats [−0.035, −0.015]" in curve["text"][2]
+    changes = dict(zip(groups["menu"], groups["traces"], strict=True))["vog, hard by label"]
+    assert changes["z"][0] == pytest.approx([0.6, 0.6]) and changes["z"][1] == pytest.approx([0.1, 0.1])
+    assert changes["colorscale"][1 + 1] == [1, "--bad"] and "nats" in changes["hovertemplate"]
+
+
 def test_groups_with_a_common_name_prefix_are_separate_lines(tmp_path: Path) -> None:
     run = add_pictures(fake_run(tmp_path / "R", n=60))
     entry = read_sweep(run)

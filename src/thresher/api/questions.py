@@ -169,10 +169,13 @@ def how_much(
     protect: str | Sequence[str] | None = None,
     seeds: int | None = None,
     same_steps: bool | None = None,
+    loss_margin: float | None = None,
     workers: int | None = None,
     force: bool = False,
 ) -> LargestShare:
     """Find the largest share of the rows that can be dropped without losing more than `margin` points of accuracy.
+
+    Of completions: without the held-out loss rising by more than `loss_margin` nats per token.
 
     A bisection with as few seeds as needed finds the share, on training rows that its models have not seen; its intervals allow
     for every look. Where heads on a frozen encoder score the rows, it trains heads, and every row decides: the rows are cut into
@@ -222,7 +225,8 @@ def sweep(
 
     With `engine="ray"` and `address` on a cluster whose machines all see the run folder. Floors and protected rows
     apply to every selection. A training that was done before, by any command, is not repeated; after an interruption the
-    same call resumes. Lines of an earlier sweep on the same scores and test rows are kept.
+    same call resumes. Lines of an earlier sweep on the same scores and test rows are kept. Completions are compared by their
+    held-out loss per token, rows with labels by accuracy.
 
     Raises
     ------

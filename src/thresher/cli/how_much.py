@@ -18,7 +18,7 @@ from thresher.cli.options import (
     takes,
 )
 from thresher.cli.settings import options_of
-from thresher.wording import interval_text
+from thresher.wording import interval_text, nats, rise
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,13 +50,15 @@ def how_much(
         return
     from thresher.experiments.share_search import percent
 
-    head = ("prune", "dropped", "seeds", "points of accuracy to all rows [95%]", "shown")
+    of_texts = entry.metric == "loss"
+    what = "nats of loss per token" if of_texts else "points of accuracy"
+    head = ("prune", "dropped", "seeds", f"{what} to all rows [95%]", "shown")
     lines = [
         (
             f"{one['fraction']:g}",
             percent(one["removed"]),
             str(one["seeds"]),
-            interval_text(one),
+            nats(rise(one)) if of_texts else interval_text(one),
             one["shown"],
         )
         for one in entry.looks

@@ -136,6 +136,7 @@ HOW_MUCH = (
     _option("--most-seeds", "how_much.most_seeds", "N", "Search"),
 )
 SEARCHING = (
+    _option("--loss-margin", "compare.loss_margin", "NATS", "Search"),
     _option("--same-steps", "compare.same_steps", "", "Search"),
     _option("--workers", "compare.workers", "N", "Search"),
 )

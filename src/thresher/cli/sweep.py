@@ -42,18 +42,28 @@ def sweep(
     for model, found in [("", entry), *entry.get("models", {}).items()]:
         if model:
             terminal.line(f"the same rows, model: {model}")
-        terminal.table(*points_table(found))
-        full = found["full"]
+        terminal.table(*difference_table(found))
+        metric, scale, digits, what = form_of(found)
+        full, all_rows = found["full"], found["full"][metric]
         terminal.line(
-            f"points of accuracy to all rows ({100 * full['accuracy']['mean']:.2f} ± "
-            f"{100 * full['accuracy']['std']:.2f}, {full['seeds']} seeds); + or - the 95% interval is all above or below random"
-            " rows, as some of many are by chance"
+            f"{what} to all rows ({scale * all_rows['mean']:.{digits}f} ± {scale * all_rows['std']:.{digits}f},"
+            f" {full['seeds']} seeds); + or - the 95% interval is all better or worse than random rows, as some of many are by"
+            " chance"
         )
 
 
-def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
-    """Head and lines of the table: one line per arm, one column per fraction, the difference to full data in points."""
+def form_of(entry: dict[str, Any]) -> tuple[str, int, int, str]:
+    """What a sweep compares by, times what it is shown, with how many digits, and its name."""
+    if entry["metric"] == "loss":
+        return "loss", 1, 3, "nats of loss per token"
+    return "accuracy", 100, 2, "points of accuracy"
+
+
+def difference_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+    """Head and lines of the table: one line per arm, one column per fraction, the difference to full data."""
     from thresher.selection.request import removed
+
+    metric, scale, digits, _ = form_of(entry)
 
     fractions = sorted({line["fraction"] for line in entry["table"]})
     cells: dict[str, dict[float, str]] = {}
@@ -69,10 +79,13 @@ def points_table(entry: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]
             + steps
         )
         above, below = line["to_random"]["low"] > 0, line["to_random"]["high"] < 0
-        mark = ("+" if above else "-" if below else "") if score else ""
+        better, worse = (below, above) if metric == "loss" else (above, below)
+        mark = ("+" if better else "-" if worse else "") if score else ""
         went = removed(line["fraction"], line["n"], entry["full"]["n"])
         less = f" at {100 * went:.3g}%" if went != line["fraction"] else ""
-        cells.setdefault(name, {})[line["fraction"]] = f"{100 * line['to_full']['mean']:+.2f}{mark}{less}"
+        cells.setdefault(name, {})[line["fraction"]] = (
+            f"{scale * line['to_full']['mean']:+.{digits}f}{mark}{less}"
+        )
     head = ("pruned by", *(f"{100 * fraction:g}%" for fraction in fractions))
     return head, [
         [name, *(found.get(fraction, "") for fraction in fractions)] for name, found in cells.items()

@@ -123,7 +123,7 @@ def proof(entry: Comparison) -> None:
 
 def text_proof(entry: dict[str, Any]) -> None:
     """Print the result of `compare` for completions."""
-    from thresher.experiments.compare_texts import nats
+    from thresher.wording import nats
 
     lines = []
     for arm, name in ARM_NAMES.items():

@@ -31,7 +31,7 @@ class ShareLook(Protocol):
         """Of the trainings."""
 
     def facts(self, margin: float, confidence: float) -> LookFacts:
-        """{"fraction", "mean", "low", "high", "shown", ...}: an interval, and what it shows about a margin (0 to 1)."""
+        """{"fraction", "mean", "low", "high", "shown", ...}: an interval, and what it shows about a margin."""
 
     def undecidable(self, margin: float, seeds: int, confidence: float) -> bool:
         """Whether even so many seeds are not going to show that the margin holds."""
@@ -41,7 +41,7 @@ L = TypeVar("L", bound=ShareLook)
 
 
 def bisected(
-    at: Callable[[float, int], L], grid: Sequence[float], settings: HowMuchConfig
+    at: Callable[[float, int], L], grid: Sequence[float], margin: float, settings: HowMuchConfig
 ) -> tuple[Bisection, list[L]]:
     """The largest fraction of a grid that is shown to be not worse than full data, by bisection; and the looks, ascending.
 
@@ -54,7 +54,7 @@ def bisected(
 
     So a share that loses the margin or more is called not worse in at most 1 of 40 searches.
 
-    `at(fraction, seeds)` gives a look; `grid` is what `shares` gives.
+    `at(fraction, seeds)` gives a look; `grid` is what `shares` gives; `margin` is the loss that may be, in the unit of the looks.
 
     Returns
     -------
@@ -64,7 +64,6 @@ def bisected(
 
     Source: Lan and DeMets 1983 for the looks (`confidences`), Dunn 1961 for the fractions.
     """
-    margin = settings.margin / 100
     plan = planned(settings.first_seeds, settings.most_seeds)
     levels = confidences(plan, 1 - 0.05 / math.ceil(math.log2(len(grid) + 1)))
     looks: dict[float, tuple[L, LookFacts]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from thresher.errors import UserError
-from thresher.experiments.how_much import Search, by_heads, by_split, check, heads_of
+from thresher.experiments.how_much import Search, by_heads, by_split, check, heads_of, told_by
 from thresher.experiments.share_sentence import sentence
 from thresher.progress import say
 from thresher.run import Run
@@ -26,9 +26,8 @@ def candidate(run: Run, search: Search) -> Facts:
         if reason:
             say(f"run: {reason}")
             return {"candidate": 0.0, "fraction": 0.0, "looks": [], "sentence": reason}
-    asked = search.how_much
     found = by_heads(run, search) if heads_of(run) else by_split(run, search)
-    found |= {"margin": asked.margin, "same_steps": search.compare.same_steps, "confirmed": None}
+    found |= told_by(run, search) | {"confirmed": None}
     found |= {"sentence": sentence(found)}
     say(f"run: {found['sentence']}")
     return found

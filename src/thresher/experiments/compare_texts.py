@@ -23,6 +23,7 @@ from thresher.rows import Rows, read_rows
 from thresher.run import Run
 from thresher.run.integrity import write_json
 from thresher.run.steps import Facts
+from thresher.wording import nats
 
 DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 # What a metric sums, and over what: a loss, in nats, is better where it is lower.
@@ -166,15 +167,6 @@ def unseen(rows: Rows, test: Rows, tested: Tested, level: float) -> dict[str, An
     if not seen.any() or seen.all():
         return None
     return {"n_test": int((~seen).sum()), **contrast(of_rows(tested, ~seen), level)}
-
-
-def nats(found: Mapping[str, float], unit: str = "") -> str:
-    """A difference of losses with its interval.
-
-    >>> nats({"mean": 0.0123, "low": -0.002, "high": 0.02}, " nats")
-    '+0.012 nats [-0.002, +0.020]'
-    """
-    return f"{found['mean']:+.3f}{unit} [{found['low']:+.3f}, {found['high']:+.3f}]"
 
 
 def verdict(entry: Mapping[str, Any]) -> str:

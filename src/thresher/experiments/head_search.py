@@ -66,8 +66,9 @@ def search_heads(
 
 def search_folds(at: At, grid: Sequence[float], settings: HowMuchConfig) -> Facts:
     """The search itself; `at` gives the heads of a share (None: all rows) with so many seeds per fold."""
-    found, looks = bisected(lambda share, seeds: look(at, share, seeds), grid, settings)
-    estimate, low, high = crossing_interval(looks, settings.margin / 100)
+    margin = settings.margin / 100
+    found, looks = bisected(lambda share, seeds: look(at, share, seeds), grid, margin, settings)
+    estimate, low, high = crossing_interval(looks, margin)
     return found | {"estimate": estimate, "low": low, "high": high, "n_validation": looks[0].spread.rows}
 
 

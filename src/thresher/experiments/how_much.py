@@ -1,4 +1,4 @@
-"""How much can be dropped: the largest share of the rows without which accuracy is not worse than with all rows."""
+"""How much can be dropped: the largest share of the rows without which held-out rows fare no worse than with all rows."""
 
 from __future__ import annotations
 
@@ -36,13 +36,20 @@ class Search(BaseModel):
         return {
             "how_much": self.how_much.model_dump(mode="json"),
             "select": self.select.model_dump(mode="json", exclude={"prune", "seed"}),
-            "compare": self.compare.model_dump(mode="json", include={"same_steps", "seeds"}),
+            "compare": self.compare.model_dump(mode="json", include={"same_steps", "seeds", "loss_margin"}),
         }
 
 
 def inputs(run: Run, settings: Search) -> dict[str, object]:
     """The test rows, and what of the settings changes the answer."""
     return {**test_hash(run, settings), **settings.key()}
+
+
+def margin_of(run: Run, settings: Search) -> float:
+    """What may be lost: a share of the test rows, or of completions nats per token."""
+    if run.manifest.task == "text":
+        return settings.compare.loss_margin
+    return settings.how_much.margin / 100
 
 
 def heads_of(run: Run) -> Run | None:
@@ -94,7 +101,6 @@ def check(run: Run, settings: Search) -> None:
     inputs=inputs,
     check=check,
     own=True,
-    labels=True,
 )
 def how_much(run: Run, settings: Search) -> Facts:
     """Search on training rows that the models of the search have not seen, and confirm the share on the test rows; see
@@ -103,21 +109,32 @@ def how_much(run: Run, settings: Search) -> Facts:
     asked, compare = settings.how_much, settings.compare
     arm = arm_of(run, settings.select, run.score_columns())
     entry = by_heads(run, settings) if heads_of(run) else by_split(run, settings)
-    entry |= {"margin": asked.margin, "validation": asked.validation, "same_steps": compare.same_steps}
-    entry |= {"confirmed": None, "test": run.manifest.test_hash}
+    entry |= told_by(run, settings)
+    entry |= {"validation": asked.validation, "confirmed": None, "test": run.manifest.test_hash}
     if entry["fraction"] and run.has_test:
         seeds = next(one["seeds"] for one in entry["looks"] if one["fraction"] == entry["fraction"])
         found = look(
             run, arm, entry["fraction"], max(seeds, compare.seeds), compare.same_steps, compare.workers
         )
         entry["confirmed"] = {
-            **found.facts(asked.margin / 100),
-            "n_test": len(found.truth),
+            **found.facts(margin_of(run, settings)),
+            "n_test": found.kept.rows,
             "arm": arm.facts(),
         }
     entry["sentence"] = sentence(entry)
     say(f"how-much: {entry['sentence']}")
     return entry
+
+
+def told_by(run: Run, settings: Search) -> Facts:
+    """What the margin is, in points of accuracy or in nats per token, and how the models are trained."""
+    of_texts = run.manifest.task == "text"
+    margin = settings.compare.loss_margin if of_texts else settings.how_much.margin
+    return {
+        "metric": "loss" if of_texts else "accuracy",
+        "margin": margin,
+        "same_steps": settings.compare.same_steps,
+    }
 
 
 def by_heads(run: Run, settings: Search) -> Facts:
@@ -163,7 +180,8 @@ def by_split(run: Run, settings: Search) -> Facts:
     within = checked_arm(run, inner, settings.select)
     grid = shares(within, scores_of(inner, stay.table["id"]), asked.step, seed)
     rule = (compare.same_steps, compare.workers)
-    found = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, asked)
+    margin = margin_of(run, settings)
+    found = search(lambda fraction, seeds: look(inner, within, fraction, seeds, *rule), grid, margin, asked)
     return {**found, "arm": within.facts(), "folds": 0}
 
 

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from thresher.config import HowMuchConfig
 from thresher.errors import UserError
 from thresher.experiments.arms import Arm, kept_by, scores_of
 from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cell import new_cell
-from thresher.experiments.cells import predictions, run_cells
-from thresher.experiments.intervals import paired_interval
+from thresher.experiments.cells import run_cells
+from thresher.experiments.outcomes import Outcomes, gain, outcomes_of
 from thresher.facts import ShareLook, ShareSearch
-from thresher.rows import read_rows
 from thresher.run import Run, parquet
 from thresher.selection.request import target
 from thresher.training.recipe import steps_of
@@ -30,7 +28,7 @@ BOOTSTRAP = 1000
 
 @dataclass(frozen=True)
 class Look:
-    """S trainings on the kept rows and S on all rows: the predicted classes of the test rows, (S, n) each.
+    """S trainings on the kept rows and S on all rows, and what they give the test rows; see `Outcomes`.
 
     `fraction` is what the selection was asked to prune; of `n_full` rows it kept `n_kept`, the most where the seeds differ.
     """
@@ -38,9 +36,8 @@ class Look:
     fraction: float
     n_kept: int
     n_full: int
-    kept: NDArray[np.int32]
-    full: NDArray[np.int32]
-    truth: NDArray[np.int64]
+    kept: Outcomes
+    full: Outcomes
     keys: tuple[str, ...]
     steps: int
 
@@ -52,22 +49,22 @@ class Look:
     @property
     def weight(self) -> float:
         """Of its mean in a fit through several looks."""
-        return float(len(self.kept))
+        return float(self.kept.seeds)
 
     def undecidable(self, margin: float, seeds: int, confidence: float) -> bool:
         """Never, as far as is known: more seeds are tried."""
         return False
 
     def facts(self, margin: float, confidence: float = 0.95) -> ShareLook:
-        """How many rows are dropped; the paired difference with its interval, and its meaning for a margin (0 to 1)."""
-        found = paired_interval(self.kept, self.full, self.truth, confidence=confidence)
+        """How many rows are dropped; the paired difference with its interval, and its meaning for a margin."""
+        found = gain(self.kept, self.full, confidence)
         shown = "not worse" if found["low"] > -margin else "worse" if found["high"] < -margin else "undecided"
         return {
             "fraction": self.fraction,
             "n_kept": self.n_kept,
             "n_full": self.n_full,
             "removed": self.removed,
-            "seeds": len(self.kept),
+            "seeds": self.kept.seeds,
             "mean": found["mean"],
             "low": found["low"],
             "high": found["high"],
@@ -81,7 +78,6 @@ def look(
 ) -> Look:
     """Train S models on what the arm keeps at a fraction and S on all rows, paired by seed, and test them."""
     recipe = run.config.train
-    test = read_rows(run.test_file)
     ids = parquet.read(run.rows_file, columns=["id"])["id"]
     scores = scores_of(run, ids)
     steps = steps_of(recipe, len(ids)) if same_steps else recipe.max_steps
@@ -96,9 +92,8 @@ def look(
         fraction,
         max(cell["n"] for cell in kept),
         len(ids),
-        predictions(run, results[seeds:]),
-        predictions(run, results[:seeds]),
-        test.labels(),
+        outcomes_of(run, results[seeds:]),
+        outcomes_of(run, results[:seeds]),
         tuple(result["key"] for result in results),
         sum(result["steps"] for result in results),
     )
@@ -144,7 +139,9 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
     return found
 
 
-def search(at: Callable[[float, int], Look], grid: Sequence[float], settings: HowMuchConfig) -> ShareSearch:
+def search(
+    at: Callable[[float, int], Look], grid: Sequence[float], margin: float, settings: HowMuchConfig
+) -> ShareSearch:
     """What `bisected` finds on one set of validation rows, and where the loss passes the margin.
 
     Returns
@@ -153,32 +150,32 @@ def search(at: Callable[[float, int], Look], grid: Sequence[float], settings: Ho
     isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share
     that was looked at; "n_validation"}.
     """
-    found, looks = bisected(at, grid, settings)
-    estimate, low, high = crossing_interval(looks, settings.margin / 100)
-    return {**found, "estimate": estimate, "low": low, "high": high, "n_validation": len(looks[0].truth)}
+    found, looks = bisected(at, grid, margin, settings)
+    estimate, low, high = crossing_interval(looks, margin)
+    return {**found, "estimate": estimate, "low": low, "high": high, "n_validation": looks[0].kept.rows}
 
 
 def crossing_interval(looks: Sequence[Look], margin: float, seed: int = 0) -> list[float | None]:
     """`crossing` of the looks, and both ends of its 95% percentile interval over resampled seeds and test rows."""
     looks = sorted(looks, key=lambda one: one.fraction)
     removed = [one.removed for one in looks]
-    differences = [
-        (one.kept == one.truth).astype(np.float64) - (one.full == one.truth) for one in looks
-    ]  # (S, n) each
+    differences = [one.kept.values - one.full.values for one in looks]  # (S, n) each
+    size = looks[0].kept.size
     weights = [float(len(one)) for one in differences]
-    point = crossing(removed, [float(one.mean()) for one in differences], weights, margin)
+    point = crossing(removed, [float(one.sum(1).mean() / size.sum()) for one in differences], weights, margin)
     rng = np.random.default_rng(seed)
     by_row = np.stack([one.mean(0) for one in differences])  # (L, n)
     (_, rows), seeds = by_row.shape, max(map(len, differences))
     drawn = []
     for _ in range(BOOTSTRAP):
-        losses = by_row @ rng.multinomial(rows, np.full(rows, 1 / rows)) / rows  # (L,)
+        chosen = rng.multinomial(rows, np.full(rows, 1 / rows))
+        losses = by_row @ chosen / (size @ chosen)  # (L,)
         # One draw for all looks: they share the trainings on all rows. Few seeds vary too little when drawn again.
         times = rng.multinomial(seeds, np.full(seeds, 1 / seeds))
         for at, one in enumerate(differences):
             s = len(one)
             part = times[:s] / times[:s].sum() if times[:s].any() else np.full(s, 1 / s)
-            losses[at] += math.sqrt(s / max(s - 1, 1)) * (part - 1 / s) @ one.mean(1)
+            losses[at] += math.sqrt(s / max(s - 1, 1)) * (part - 1 / s) @ (one.sum(1) / size.sum())
         drawn.append(crossing(removed, losses.tolist(), weights, margin))
     # Draws themselves, none in between: some of them are infinite.
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")

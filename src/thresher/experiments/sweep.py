@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from thresher.config import SelectConfig, SweepConfig
+from thresher.errors import UserError
 from thresher.execution.engines import LOCAL, Place, check_engine
 from thresher.experiments.arms import RANDOM, Arm, arms_of, kept_by, scores_of
 from thresher.experiments.cell import Cell, new_cell
-from thresher.experiments.cells import predictions, run_cells
-from thresher.experiments.intervals import paired_interval
-from thresher.experiments.metrics import accuracy, macro_f1
+from thresher.experiments.cells import run_cells
+from thresher.experiments.outcomes import outcomes_of
+from thresher.experiments.sweep_figures import by_group, counts, difference, figures, group_columns
 from thresher.pipeline.other_model import run_of_other_model
 from thresher.pipeline.selection_settings import request_of
 from thresher.progress import say, track
-from thresher.rows import Rows, read_rows
+from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_json
@@ -30,7 +29,6 @@ from thresher.training.recipe import steps_of
 
 # What a line of the table is known by.
 KEY = ("score", "normalise", "end", "strategy", "options", "fraction", "same_steps")
-DIGITS = 5
 
 
 class SweepSettings(BaseModel):
@@ -66,10 +64,12 @@ def arms(run: Run, settings: SweepSettings) -> list[Arm]:
     Raises
     ------
     UserError
-        no test rows, or an unknown score, strategy or engine.
+        no test rows, an unknown score, strategy or engine, or other models for completions.
     """
     require_test(run)
     asked = settings.sweep
+    if asked.models and run.manifest.task == "text":
+        raise UserError("--models is for rows with labels; give each language model a run of its own")
     check_engine(Place(asked.engine, asked.address))
     columns = run.score_columns()
     kept = what_is_kept(run, settings.select)
@@ -93,7 +93,6 @@ def intact(run: Run, facts: Facts) -> str | None:
     check=arms,
     problem=intact,
     own=True,
-    labels=True,
 )
 def sweep(run: Run, settings: SweepSettings) -> Facts:
     """Train and compare every arm; see `thresher.api.sweep`.
@@ -155,11 +154,14 @@ def sweep_arms(
 
     Returns
     -------
-    {"full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}}, "table": lines,
-    "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps, seeds,
-    accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column: {accuracy,
-    kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors and protected rows keep more
-    than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
+    {"metric": "accuracy", "full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}},
+    "table": lines, "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps,
+    seeds, accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column:
+    {accuracy, kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors and protected rows
+    keep more than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
+
+    Of completions the metric is "loss": a line has loss {mean, std, values} in nats per token, token_accuracy and exact
+    {mean, std}; its differences are those of the loss, above 0 where it rises, and its groups have {loss, kept}.
     """
     recipe = run.config.train
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -186,13 +188,13 @@ def sweep_arms(
     wanted = [full, *cells.values(), *random.values()]
     results = run_cells(run, [cell for alike in wanted for cell in alike], workers, place=place)
     groups = [results[at : at + seeds] for at in range(0, len(results), seeds)]
-    predicted = [predictions(run, alike) for alike in groups]
-    by_arm = {place: (groups[at], predicted[at]) for at, place in enumerate(cells, 1)}
-    by_random = dict(zip(random, predicted[1 + len(cells) :], strict=True))
+    found = [outcomes_of(run, alike) for alike in groups]
+    by_arm = {place: (groups[at], found[at]) for at, place in enumerate(cells, 1)}
+    by_random = dict(zip(random, found[1 + len(cells) :], strict=True))
     table = []
     for fraction in fractions:
         for arm in tried:
-            found, classes = by_arm[arm.name, fraction]
+            alike, outcomes = by_arm[arm.name, fraction]
             chosen = cells[arm.name, fraction]
             as_random = by_random.get((arm.name, fraction), by_arm[RANDOM.name, fraction][1])
             table.append(
@@ -200,18 +202,16 @@ def sweep_arms(
                     **arm.facts(),
                     "fraction": fraction,
                     "same_steps": same_steps,
-                    **_figures(found, test, classes),
-                    "to_full": _difference(classes, predicted[0], test),
-                    "to_random": _difference(classes, as_random, test),
-                    "groups": _by_group(rows, test, classes, chosen),
+                    **figures(alike),
+                    "to_full": difference(outcomes, found[0]),
+                    "to_random": difference(outcomes, as_random),
+                    "groups": by_group(rows, test, outcomes, chosen),
                 }
             )
     return {
-        "full": {
-            **_figures(groups[0], test, predicted[0]),
-            "groups": _by_group(rows, test, predicted[0], full),
-        },
-        "groups": {name: _counts(rows, test, column) for name, column in group_columns(rows, test)},
+        "metric": "loss" if found[0].of_texts else "accuracy",
+        "full": {**figures(groups[0]), "groups": by_group(rows, test, found[0], full)},
+        "groups": {name: counts(rows, test, column) for name, column in group_columns(rows, test)},
         "table": table,
         "trainings": len({result["key"] for result in results}),
         "seconds": round(sum({result["key"]: result["seconds"] for result in results}.values()), 1),
@@ -233,73 +233,3 @@ def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) ->
         return tuple(str(line[name]) for name in KEY)
 
     return list({key(line): line for line in (*before, *lines)}.values())
-
-
-def group_columns(rows: Rows, test: Rows) -> list[tuple[str, str]]:
-    """Name and column of the label, and of every group that the test rows have too."""
-    return [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
-
-
-def _figures(results: Sequence[dict[str, Any]], test: Rows, classes: NDArray[np.int32]) -> dict[str, Any]:
-    truth = test.labels()
-    values = [accuracy(truth, one) for one in classes]
-    f1 = [macro_f1(truth, one) for one in classes]
-    return {
-        "n": results[0]["n_train"],
-        "steps": results[0]["steps"],
-        "seeds": len(values),
-        "accuracy": {**_spread(values), "values": [round(value, DIGITS) for value in values]},
-        "macro_f1": _spread(f1),
-    }
-
-
-def _spread(values: Sequence[float]) -> dict[str, float]:
-    return {
-        "mean": round(float(np.mean(values)), DIGITS),
-        "std": round(float(np.std(values, ddof=1)), DIGITS),
-    }
-
-
-def _difference(one: NDArray[np.int32], other: NDArray[np.int32], test: Rows) -> dict[str, float]:
-    if one is other:
-        return {"mean": 0.0, "low": 0.0, "high": 0.0}
-    found = paired_interval(one, other, test.labels())
-    return {name: round(float(found[name]), DIGITS) for name in ("mean", "low", "high")}  # type: ignore[literal-required]
-
-
-def _counts(rows: Rows, test: Rows, column: str) -> dict[str, list[Any]]:
-    values = sorted(set(rows.table[column]) | set(test.table[column]))
-    return {
-        "value": values,
-        **{
-            f"n_{name}": [int((one.table[column] == value).sum()) for value in values]
-            for name, one in (("train", rows), ("test", test))
-        },
-    }
-
-
-def _by_group(
-    rows: Rows, test: Rows, classes: NDArray[np.int32], cells: Sequence[Cell]
-) -> dict[str, dict[str, list[float | None]]]:
-    """Per group column: accuracy and share of the rows kept, mean over seeds, in the order of `_counts`."""
-    truth, n = test.labels(), len(rows)
-    kept = np.mean(
-        [np.ones(n) if cell["rows"] is None else np.isin(np.arange(n), cell["rows"]) for cell in cells],
-        axis=0,
-    )
-    right = np.mean(classes == truth, axis=0)
-    found = {}
-    for name, column in group_columns(rows, test):
-        values = sorted(set(rows.table[column]) | set(test.table[column]))
-        found[name] = {
-            "accuracy": _means(test.table[column], right, values),
-            "kept": _means(rows.table[column], kept, values),
-        }
-    return found
-
-
-def _means(groups: pl.Series, numbers: NDArray[np.float64], values: Sequence[str]) -> list[float | None]:
-    means = dict(
-        pl.DataFrame({"value": groups, "x": numbers}).group_by("value").agg(pl.col("x").mean()).rows()
-    )
-    return [round(means[value], 4) if value in means else None for value in values]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 Template = Literal["chat", "plain"]
+Spans = Sequence[tuple[int, int]]
+# Of each row: the tokens of the prompt and of the completion, the text that the latter are of, and their places in it.
+Encoded = tuple[list[list[int]], list[list[int]], list[str], list[Spans] | None]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Completions:
     """The token ids of N prompts and their completions, without padding.
 
     A completion ends with the end token where it was not cut. `truncated` (N,): whether it was. `pad`: the id that fills a batch.
+    `ends`: where in its completion each completion token ends, in characters; None for a tokenizer that does not tell.
     """
 
     prompts: list[np.ndarray]
@@ -35,6 +39,7 @@ class Completions:
     truncated: np.ndarray
     pad: int
     template: Template
+    ends: list[np.ndarray] | None
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -49,7 +54,8 @@ class Completions:
         """The tokens of some rows."""
         prompts, completions = ([one[i] for i in rows] for one in (self.prompts, self.completions))
         cut = self.truncated[np.asarray(rows, np.int64)]
-        return Completions(prompts, completions, cut, self.pad, self.template)
+        ends = None if self.ends is None else [self.ends[i] for i in rows]
+        return Completions(prompts, completions, cut, self.pad, self.template, ends)
 
     def batch(self, rows: Sequence[int] | np.ndarray) -> dict[str, Tensor]:
         """Rows as a batch that is padded on the right: input_ids, attention_mask, and labels of the completion alone; (B, T)."""
@@ -99,11 +105,10 @@ def tokenise_completions(
         a chat template that writes a completion into its prompt; completions of which the tokenizer makes no token; rows of
         whose completion nothing is left.
     """
-    encode = by_chat if template == "chat" else by_text
-    pairs = encode(rows, tokenizer)
-    refuse_no_tokens(rows, tokenizer, [completion for _, completion in pairs])
-    prompts, completions, cut = [], [], np.zeros(len(pairs), bool)
-    for row, (prompt, completion) in enumerate(pairs):
+    before, after, texts, spans = (by_chat if template == "chat" else by_text)(rows, tokenizer)
+    refuse_no_tokens(rows, tokenizer, after)
+    prompts, completions, cut = [], [], np.zeros(len(rows), bool)
+    for row, (prompt, completion) in enumerate(zip(before, after, strict=True)):
         room = max(0, max_length - len(prompt))
         cut[row] = len(completion) > room
         prompts.append(np.asarray(prompt, np.int64))
@@ -116,7 +121,11 @@ def tokenise_completions(
             f" (first: '{shown(first)}', {tokens:,} tokens); raise --max-length, or drop them"
         )
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    return Completions(prompts, completions, cut, int(pad), template)
+    ends = None
+    if spans is not None:
+        given = zip(rows.table[rows.text[1]].to_list(), texts, spans, map(len, completions), strict=True)
+        ends = [ends_in(*one) for one in given]
+    return Completions(prompts, completions, cut, int(pad), template, ends)
 
 
 def refuse_no_tokens(
@@ -133,15 +142,15 @@ def refuse_no_tokens(
         )
 
 
-def by_text(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int]]]:
+def by_text(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Prompt and completion of each row, tokenised one after the other, with the end token."""
     prompt, completion = (rows.table[name].to_list() for name in rows.text)
     before = tokenizer(prompt)["input_ids"]
-    after = tokenizer(completion, add_special_tokens=False)["input_ids"]
+    after, spans = with_spans(tokenizer, completion)
     start, end = start_of(tokenizer), tokenizer.eos_token_id
     # Some tokenizers end every text with their end token: the completion alone is to have it.
     before = [one[:-1] if one and one[-1] == end else one for one in before]
-    return [(a or start, [*b, end]) for a, b in zip(before, after, strict=True)]
+    return [one or start for one in before], [[*one, end] for one in after], completion, spans
 
 
 def start_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -150,37 +159,38 @@ def start_of(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [int(first)]
 
 
-def by_chat(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[list[int], list[int]]]:
+def by_chat(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Encoded:
     """Prompt and completion of each row as the chat template writes them; a completion ends with its first end token."""
-    texts = zip(*written(rows, tokenizer), strict=True)
-    before, after = (tokenizer(list(part), add_special_tokens=False)["input_ids"] for part in texts)
+    starts, rests = (list(part) for part in zip(*written(rows, tokenizer), strict=True))
+    before = tokenizer(starts, add_special_tokens=False)["input_ids"]
+    after, spans = with_spans(tokenizer, rests)
     end = tokenizer.eos_token_id
     cut = [one[: one.index(end) + 1] if end in one else [*one, end] for one in after]
-    return list(zip(before, cut, strict=True))
+    return before, cut, rests, spans
 
 
-def ends_of_tokens(rows: Rows, tokenizer: PreTrainedTokenizerBase, tokens: Completions) -> np.ndarray | None:
-    """Where in its completion each completion token ends, in characters: an array per row; (N,).
+def with_spans(
+    tokenizer: PreTrainedTokenizerBase, texts: list[str]
+) -> tuple[list[list[int]], list[Spans] | None]:
+    """The tokens of texts, without any that the tokenizer adds, and where in its text each begins and ends, if it tells."""
+    found = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=bool(tokenizer.is_fast))
+    return found["input_ids"], found.get("offset_mapping")
 
-    Tokens that a chat template adds after the completion, and the end token, end where the completion does. None for a
-    tokenizer that does not tell (`is_fast` is False).
+
+def ends_in(completion: str, text: str, spans: Spans, tokens: int) -> np.ndarray:
+    """Where in its completion each of its tokens ends, in characters, from the spans of tokens in `text`; (tokens,).
+
+    Tokens that a chat template adds after the completion, and the end token, end where the completion does.
+
+    >>> ends_in("music on", "music on<end>", [(0, 5), (5, 8), (8, 13)], 3).tolist()
+    [5, 8, 8]
     """
-    if not tokenizer.is_fast:
-        return None
-    completions = rows.table[rows.text[1]].to_list()
-    texts = completions
-    if tokens.template == "chat":
-        texts = [rest for _, rest in written(rows, tokenizer)]
-    offsets = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    found = np.empty(len(rows), object)
-    for row, (text, completion, spans) in enumerate(zip(texts, completions, offsets, strict=True)):
-        # A template may strip the completion, or write something before it.
-        start = max(0, text.find(completion.strip())) - (len(completion) - len(completion.lstrip()))
-        ends = np.array([end - start for _, end in spans], np.int64)
-        own = np.full(len(tokens.completions[row]), len(completion), np.int64)
-        own[: len(ends)] = ends[: len(own)]
-        found[row] = np.maximum.accumulate(own.clip(0, len(completion))).astype(np.uint32)
-    return found
+    # A template may strip the completion, or write something before it.
+    start = max(0, text.find(completion.strip())) - (len(completion) - len(completion.lstrip()))
+    own = np.full(tokens, len(completion), np.int64)
+    ends = np.array([end - start for _, end in spans], np.int64)[:tokens]
+    own[: len(ends)] = ends
+    return np.maximum.accumulate(own.clip(0, len(completion))).astype(np.uint32)
 
 
 def written(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, str]]:

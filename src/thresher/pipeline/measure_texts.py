@@ -11,7 +11,6 @@ from thresher.config import MeasureConfig
 from thresher.errors import UserError
 from thresher.execution.cores import cores
 from thresher.execution.engines import run_tasks
-from thresher.models.completions import ends_of_tokens
 from thresher.models.language_model import adapted
 from thresher.pipeline.recorded_run import write_signals
 from thresher.progress import say
@@ -90,14 +89,14 @@ def write_measured(run: Run, ids: pl.Series, values: dict[str, Any]) -> int:
 def token_table(ids: pl.Series, values: Mapping[str, Any]) -> pl.DataFrame:
     """The losses of the tokens of each row, and `end`, where in the completion each ends, if the tokenizer tells."""
     ends = values["token_end"]
-    lists = [[None] * len(one) for one in values["token_loss"]] if ends is None else ends.tolist()
+    lists = [[None] * len(one) for one in values["token_loss"]] if ends is None else ends
     return token_frame(ids, values).with_columns(pl.Series("end", lists, dtype=pl.List(pl.UInt32)))
 
 
 def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     """What the checkpoints of the model give for each row, those of the last alone where no gradients are wanted."""
-    config, given = run.config, read_rows(run.rows_file)
-    model, tokenizer, tokens = prepared(config, given)
+    config = run.config
+    model, tokenizer, tokens = prepared(config, read_rows(run.rows_file))
     model = adapted(model, config.generate, config.train.seed)
     paths = list_checkpoints(run.checkpoints(FIRST))
     weights = [swap_to(model, load_weights(path)) for path in (paths if signals else paths[-1:])]
@@ -108,5 +107,4 @@ def texts_job(run: Run, signals: tuple[str, ...]) -> dict[str, Any]:
     found = measure_completions(
         model, rows, weights, (ALONE, *signals), batch_tokens=config.measure.batch_tokens
     )
-    ends = ends_of_tokens(given, tokenizer, tokens)
-    return {**found, "token_end": ends, "hidden": int(model.get_input_embeddings().weight.shape[1])}
+    return {**found, "token_end": tokens.ends, "hidden": int(model.get_input_embeddings().weight.shape[1])}

@@ -1,24 +1,70 @@
-"""Accuracy against the share removed: the paper's figure 1."""
+"""Accuracy, or the loss of completions, against the share removed: the paper's figure 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from thresher.facts import Bounds, SweepFull, SweepLine
+from thresher.facts import Bounds, Spread, SweepFacts, SweepFull, SweepLine
 from thresher.report.format import ABSENT, interval, points
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain
 from thresher.report.read import USUAL, RunFiles
 from thresher.selection.request import removed
+from thresher.wording import nats
 
 COLOURS = 8
 DASHES = {"easy": "solid", "hard": "dash", "random": "dot"}
 FIRST_SHOWN = 6
-LAYOUT: dict[str, object] = {
-    "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
-    "yaxis": {"title": {"text": "test accuracy, %"}},
-    "hovermode": "closest",
-}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the metric of a sweep is shown: its name, unit, digits, and times what."""
+
+    metric: Literal["accuracy", "loss"]
+    title: str
+    name: str
+    axis: str
+    unit: str
+    scale: float
+    digits: int
+
+    def value(self, number: float) -> float:
+        """A coordinate."""
+        return round(self.scale * number, 3 if self.scale > 1 else 5)
+
+    def text(self, found: Spread) -> str:
+        """A mean and its standard deviation."""
+        mean, std = (f"{self.value(one):.{self.digits}f}" for one in (found["mean"], found["std"]))
+        return f"{mean}{self.unit} ± {std}"
+
+    def difference(self, found: Bounds | None) -> str:
+        """A difference with its interval."""
+        if not found:
+            return ABSENT
+        if self.metric == "loss":
+            return nats(found, " nats").replace("-", "−")
+        return f"{points(found['mean'], 2)} {interval(found, 2)} points"
+
+
+ACCURACY = Form("accuracy", "Accuracy", "Test accuracy", "test accuracy, %", "%", 100, 2)
+LOSS = Form("loss", "Held-out loss", "Loss per completion token", "nats per token", "", 1, 3)
+
+
+def form_of(found: SweepFacts) -> Form:
+    """How the metric of a sweep is shown."""
+    return LOSS if found["metric"] == "loss" else ACCURACY
+
+
+def layout(form: Form) -> dict[str, object]:
+    """The axes."""
+    return {
+        "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
+        "yaxis": {"title": {"text": form.axis}},
+        "hovermode": "closest",
+    }
 
 
 def sweep(files: RunFiles) -> dict[str, object] | None:
@@ -26,7 +72,7 @@ def sweep(files: RunFiles) -> dict[str, object] | None:
     found = files.sweep
     if not found or not found["table"]:
         return None
-    curves = curves_of(found["table"])
+    curves, form = curves_of(found["table"]), form_of(found)
     full = found["full"]
     seeds = sorted({line["seeds"] for line in found["table"]})
     random = [name for name, lines in curves.items() if is_random(lines[0])]
@@ -39,25 +85,24 @@ def sweep(files: RunFiles) -> dict[str, object] | None:
             "mode": "lines",
             "name": "full data",
             "x": [in_percent(one) for one in ends],
-            "y": [in_percent(full["accuracy"]["mean"])] * 2,
+            "y": [form.value(full[form.metric]["mean"])] * 2,
             "line": {"color": "--full", "width": 1.5, "dash": "longdash"},
-            "hovertemplate": f"full data: %{{y:.2f}}% ± {in_percent(full['accuracy']['std']):.2f}, "
-            f"{full['seeds']} seeds<extra></extra>",
+            "hovertemplate": f"full data: {form.text(full[form.metric])}, {full['seeds']} seeds<extra></extra>",
         }
     ]
     for name in random:
-        traces += band(curves[name], full)
+        traces += band(curves[name], full, form)
     for name, lines in curves.items():
         colour = "--random" if name in random else colours[lines[0]["score"]]
-        traces.append(curve(name, lines, full, colour, visible=name in random or name in first))
+        traces.append(curve(name, lines, full, form, colour, visible=name in random or name in first))
     return {
         "id": "sweep",
-        "title": "Accuracy against the share removed",
-        "lead": f"Test accuracy after training on the kept rows; points are means of {listed(seeds)} seeds. Solid lines drop "
+        "title": f"{form.title} against the share removed",
+        "lead": f"{form.name} after training on the kept rows; points are means of {listed(seeds)} seeds. Solid lines drop "
         "the easy end, dashed lines the hard end; the band is one standard deviation of as many random rows. Click an entry of "
         "the legend to show or hide its curve.",
         "traces": traces,
-        "layout": LAYOUT,
+        "layout": layout(form),
         "height": 520,
     }
 
@@ -109,15 +154,15 @@ def first_shown(curves: dict[str, list[SweepLine]]) -> set[str]:
 
 
 def curve(
-    name: str, lines: Sequence[SweepLine], full: SweepFull, colour: str, visible: bool
+    name: str, lines: Sequence[SweepLine], full: SweepFull, form: Form, colour: str, visible: bool
 ) -> dict[str, object]:
     """One curve, starting at full data; the hover text has the exact figures."""
     texts = [
         f"{plain(name)}<br>{in_percent(removed(line['fraction'], line['n'], full['n'])):g}% removed, {line['n']:,} rows left, "
         f"{line['seeds']} seeds, {line['steps']:,} steps"
-        f"<br>accuracy {in_percent(line['accuracy']['mean']):.2f}% ± {in_percent(line['accuracy']['std']):.2f}"
-        f"<br>to full {difference(line.get('to_full'))}"
-        + ("" if is_random(line) else f"<br>to random {difference(line.get('to_random'))}")
+        f"<br>{form.metric} {form.text(line[form.metric])}"
+        f"<br>to full {form.difference(line.get('to_full'))}"
+        + ("" if is_random(line) else f"<br>to random {form.difference(line.get('to_random'))}")
         for line in lines
     ]
     return {
@@ -125,10 +170,7 @@ def curve(
         "mode": "lines+markers",
         "name": plain(name),
         "x": [0.0, *(in_percent(removed(line["fraction"], line["n"], full["n"])) for line in lines)],
-        "y": [
-            in_percent(full["accuracy"]["mean"]),
-            *(in_percent(line["accuracy"]["mean"]) for line in lines),
-        ],
+        "y": [form.value(one[form.metric]["mean"]) for one in (full, *lines)],
         "text": ["full data", *texts],
         "line": {"color": colour, "width": 2, "dash": DASHES.get(lines[0]["end"] or "random", "dot")},
         "marker": {"size": [0, *[6] * len(lines)], "color": colour},
@@ -137,13 +179,13 @@ def curve(
     }
 
 
-def band(lines: Sequence[SweepLine], full: SweepFull) -> list[dict[str, object]]:
+def band(lines: Sequence[SweepLine], full: SweepFull, form: Form) -> list[dict[str, object]]:
     """One standard deviation of random rows to either side, as an area."""
     means = [
-        (0.0, full["accuracy"]),
-        *((removed(line["fraction"], line["n"], full["n"]), line["accuracy"]) for line in lines),
+        (0.0, full[form.metric]),
+        *((removed(line["fraction"], line["n"], full["n"]), line[form.metric]) for line in lines),
     ]
-    edges = [[in_percent(found["mean"] + sign * found["std"]) for _, found in means] for sign in (1, -1)]
+    edges = [[form.value(found["mean"] + sign * found["std"]) for _, found in means] for sign in (1, -1)]
     shared = {
         "type": "scatter",
         "mode": "lines",
@@ -156,11 +198,6 @@ def band(lines: Sequence[SweepLine], full: SweepFull) -> list[dict[str, object]]
         {**shared, "y": edges[0]},
         {**shared, "y": edges[1], "fill": "tonexty", "fillcolor": "--random/0.18"},
     ]
-
-
-def difference(found: Bounds | None) -> str:
-    """A difference in points with its interval."""
-    return f"{points(found['mean'], 2)} {interval(found, 2)} points" if found else ABSENT
 
 
 def listed(seeds: Sequence[int]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from thresher.config import frozen_layers
-from thresher.report.pictures.sweep import COLOURS, LAYOUT, curve, curves_of, first_shown, is_random
+from thresher.report.pictures.sweep import COLOURS, curve, curves_of, first_shown, form_of, is_random, layout
 from thresher.report.read import RunFiles
 
 
@@ -24,6 +24,7 @@ def sweep_models(files: RunFiles) -> dict[str, object] | None:
                     f"{model}: {way}",
                     lines,
                     entry["full"],
+                    form_of(entry),
                     f"--score-{at % COLOURS}",
                     visible=True,
                 )
@@ -34,6 +35,6 @@ def sweep_models(files: RunFiles) -> dict[str, object] | None:
         "lead": "Test accuracy of several models, each trained on the rows that the scores of this run chose; dotted lines "
         "are as many random rows.",
         "traces": traces,
-        "layout": LAYOUT,
+        "layout": layout(form_of(found)),
         "height": 420,
     }

@@ -1,0 +1,105 @@
+"""What a line of a sweep says of its trainings: their means over the test rows and per group, and differences of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.experiments.cell import Cell
+from thresher.experiments.outcomes import Outcomes, gain
+from thresher.rows import Rows
+from thresher.wording import rise
+
+DIGITS = 5
+# The first is the one that trainings are compared by.
+OF_LABELS, OF_TEXTS = ("accuracy", "macro_f1"), ("loss", "token_accuracy", "exact")
+
+
+def figures(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and standard deviation over the seeds of some trainings on as many rows."""
+    metrics = OF_TEXTS if "loss" in results[0] else OF_LABELS
+    values = {metric: [result[metric] for result in results] for metric in metrics}
+    found: dict[str, Any] = {metric: spread(values[metric]) for metric in metrics}
+    found[metrics[0]]["values"] = [round(value, DIGITS) for value in values[metrics[0]]]
+    return {"n": results[0]["n_train"], "steps": results[0]["steps"], "seeds": len(results), **found}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Mean and standard deviation.
+
+    >>> spread([0.5, 0.7])
+    {'mean': 0.6, 'std': 0.14142}
+    """
+    return {
+        "mean": round(float(np.mean(values)), DIGITS),
+        "std": round(float(np.std(values, ddof=1)), DIGITS),
+    }
+
+
+def difference(one: Outcomes, other: Outcomes) -> dict[str, float]:
+    """The accuracy of `one` minus that of `other`, or of completions the loss per token, with its 95% interval."""
+    if one is other:
+        return {"mean": 0.0, "low": 0.0, "high": 0.0}
+    better = gain(one, other)
+    ends = {"mean": better["mean"], "low": better["low"], "high": better["high"]}
+    return {
+        name: round(float(value), DIGITS) for name, value in (rise(ends) if one.of_texts else ends).items()
+    }
+
+
+def group_columns(rows: Rows, test: Rows) -> list[tuple[str, str]]:
+    """Name and column of the label, if rows have any, and of every group that the test rows have too."""
+    label = [("label", rows.label)] if rows.task != "text" else []
+    return [*label, *((name, name) for name in rows.groups if name in test.groups)]
+
+
+def counts(rows: Rows, test: Rows, column: str) -> dict[str, list[Any]]:
+    """The values of a group column, and the rows of each."""
+    values = values_of(rows, test, column)
+    return {
+        "value": values,
+        **{
+            f"n_{name}": [int((one.table[column] == value).sum()) for value in values]
+            for name, one in (("train", rows), ("test", test))
+        },
+    }
+
+
+def values_of(rows: Rows, test: Rows, column: str) -> list[str]:
+    """The values of a group column in training and test rows, in order."""
+    return sorted(set(rows.table[column]) | set(test.table[column]))
+
+
+def by_group(
+    rows: Rows, test: Rows, outcomes: Outcomes, cells: Sequence[Cell]
+) -> dict[str, dict[str, list[float | None]]]:
+    """Per group column: accuracy or loss per token, and share of the rows kept, means over seeds, in the order of `counts`."""
+    n = len(rows)
+    kept = np.mean(
+        [np.ones(n) if cell["rows"] is None else np.isin(np.arange(n), cell["rows"]) for cell in cells],
+        axis=0,
+    )
+    metric, sign = ("loss", -1) if outcomes.of_texts else ("accuracy", 1)
+    values = sign * outcomes.values.mean(0)
+    found = {}
+    for name, column in group_columns(rows, test):
+        groups = values_of(rows, test, column)
+        found[name] = {
+            metric: means(test.table[column], values, outcomes.size, groups),
+            "kept": means(rows.table[column], kept, np.ones(n), groups),
+        }
+    return found
+
+
+def means(groups: pl.Series, sums: np.ndarray, size: np.ndarray, values: Sequence[str]) -> list[float | None]:
+    """`sum(sums) / sum(size)` of the rows of each group; None for a group without rows.
+
+    >>> means(pl.Series(["a", "b", "a"]), np.array([1.0, 4.0, 2.0]), np.array([2.0, 4.0, 1.0]), ["a", "b", "c"])
+    [1.0, 1.0, None]
+    """
+    table = pl.DataFrame({"value": groups, "sums": sums, "size": size}).group_by("value").sum()
+    found = {value: total / number for value, total, number in table.select("value", "sums", "size").rows()}
+    return [round(found[value], 4) if value in found else None for value in values]
