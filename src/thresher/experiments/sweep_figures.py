@@ -10,6 +10,7 @@ import polars as pl
 
 from thresher.experiments.cell import Cell
 from thresher.experiments.outcomes import Outcomes, gain
+from thresher.facts import Bounds
 from thresher.rows import Rows
 from thresher.wording import rise
 
@@ -39,14 +40,17 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def difference(one: Outcomes, other: Outcomes) -> dict[str, float]:
+def difference(one: Outcomes, other: Outcomes) -> Bounds:
     """The accuracy of `one` minus that of `other`, or of completions the loss per token, with its 95% interval."""
     if one is other:
         return {"mean": 0.0, "low": 0.0, "high": 0.0}
     better = gain(one, other)
-    ends = {"mean": better["mean"], "low": better["low"], "high": better["high"]}
+    ends: Bounds = {"mean": better["mean"], "low": better["low"], "high": better["high"]}
+    told = rise(ends) if one.of_texts else ends
     return {
-        name: round(float(value), DIGITS) for name, value in (rise(ends) if one.of_texts else ends).items()
+        "mean": round(told["mean"], DIGITS),
+        "low": round(told["low"], DIGITS),
+        "high": round(told["high"], DIGITS),
     }
 
 
