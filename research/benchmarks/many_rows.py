@@ -35,11 +35,11 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.models.frozen import Features
 from thresher.rows import Rows
 from thresher.run import Training
-from thresher.training.checkpoints import evenly_spaced
 from thresher.training.features import text_vectors
 from thresher.training.folds import FROZEN_FOLDS, left_out
 from thresher.training.head import Snapshot, fit_heads, head_logits, logit_blocks
 from thresher.training.recipe import steps_of, with_defaults
+from thresher.training.saved_steps import evenly_spaced
 from thresher.training.words import OF_MANY, OF_SOME, word_margins
 
 MODEL = ModelConfig(freeze=True, layers=3, encode="bfloat16")
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--as", type=int, default=1_000_000, dest="like")
+    parser.add_argument("--words", action=argparse.BooleanOptionalAction, default=True)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
@@ -116,7 +117,7 @@ def main() -> None:
         read = np.load(file)
         found[name] = {one: read[one] for one in ("aum", "held_out")}
         seconds[name] = round(float(read["seconds"]))
-    for name, passes in (("usual", OF_SOME), ("few", OF_MANY)):
+    for name, passes in (("usual", OF_SOME), ("few", OF_MANY)) if given.words else ():
         file = given.out / f"words {name}.npz"
         if not file.is_file():
             started = time.process_time()
