@@ -126,7 +126,7 @@ def test_a_sweep_of_completions_shows_nats_and_a_rise_is_bad(tmp_path: Path) -> 
     assert "to full −0.025 nats [−0.035, −0.015]" in curve["text"][2]
     changes = dict(zip(groups["menu"], groups["traces"], strict=True))["vog, hard by label"]
     assert changes["z"][0] == pytest.approx([0.6, 0.6]) and changes["z"][1] == pytest.approx([0.1, 0.1])
-    assert changes["colorscale"][1 + 1] == [1, "--bad"] and "nats" in changes["hovertemplate"]
+    assert changes["colorscale"][2] == (1, "--bad") and "nats" in changes["hovertemplate"]
 
 
 def test_groups_with_a_common_name_prefix_are_separate_lines(tmp_path: Path) -> None:
