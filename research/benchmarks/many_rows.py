@@ -38,7 +38,7 @@ from thresher.run import Training
 from thresher.training.features import text_vectors
 from thresher.training.folds import FROZEN_FOLDS, left_out
 from thresher.training.head import Snapshot, fit_heads, head_logits, logit_blocks
-from thresher.training.recipe import steps_of, with_defaults
+from thresher.training.recipe import MANY, steps_of, with_defaults
 from thresher.training.saved_steps import evenly_spaced
 from thresher.training.words import OF_MANY, OF_SOME, word_margins
 
@@ -101,7 +101,9 @@ def main() -> None:
     rows = th.load(source, text="text", label="intent", id="id")
     wrong = rows.table["id"].is_in(json.loads(planted.read_text())).to_numpy()
     few = with_defaults(MODEL, TrainConfig(), given.like)
-    usual = with_defaults(MODEL, TrainConfig(), len(rows)).model_copy(update={"folds": FROZEN_FOLDS})
+    usual = with_defaults(MODEL, TrainConfig(), min(len(rows), MANY)).model_copy(
+        update={"folds": FROZEN_FOLDS}
+    )
     features: Features | None = None
     found: dict[str, dict[str, Numbers]] = {}
     seconds: dict[str, float] = {}
@@ -138,7 +140,7 @@ def main() -> None:
         one: rank_correlation(found["few"][one], found["few again"][one]) for one in ("aum", "held_out")
     }
     figures |= {"rank correlation between seeds": between, "planted": int(wrong.sum()), "machine": machine()}
-    record("many_rows", f"{given.rows:,} rows", figures)
+    record("many_rows", f"{given.rows:,} rows as {given.like:,}", figures)
     print(json.dumps(figures, indent=2), flush=True)
 
 
