@@ -56,7 +56,8 @@ class ProxyConfig(Section):
         default=None,
         ge=1,
         le=TRAININGS,
-        description="trainings of the proxy, whose scores are averaged; default: 3 if frozen, else train.runs",
+        description="trainings of the proxy, whose scores are averaged; default: 3 if frozen (1 on more than 200,000 rows), else"
+        " train.runs",
     )
 
 

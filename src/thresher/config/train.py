@@ -12,7 +12,12 @@ from thresher.config.section import MANY, MOST, PROCESSES, TRAININGS, WIDEST, Se
 class TrainConfig(Section):
     """The recipe. The same recipe trains the scored model and every model of `compare`."""
 
-    epochs: float = Field(default=3.0, gt=0, le=MANY, description="default of a frozen encoder's head: 6")
+    epochs: float = Field(
+        default=3.0,
+        gt=0,
+        le=MANY,
+        description="default of a frozen encoder's head: 6, fewer on more than 200,000 rows",
+    )
     max_steps: int | None = Field(default=None, ge=1, le=MOST, description="overrides epochs")
     batch_size: int = Field(
         default=32,
@@ -32,7 +37,8 @@ class TrainConfig(Section):
     )
     folds: Annotated[int, Field(ge=0, le=MANY)] | Literal["auto"] = Field(
         default="auto",
-        description="cross-validation: further trainings per run, each without a part of the rows; auto: 5 if frozen, else 0",
+        description="cross-validation: further trainings per run, each without a part of the rows; auto: 5 if frozen (2 on more"
+        " than 200,000 rows), else 0",
     )
     checkpoints: int = Field(default=10, ge=2, le=MANY, description="evenly spaced over the run")
     checkpoint_every: int | None = Field(
