@@ -25,6 +25,7 @@ from command_line import (
 from thresher.rows import normalised
 from thresher.run import Run
 from thresher.run.layout import Layout
+from thresher.training.feature_files import ROWS, VECTORS
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,9 @@ def test_the_whole_job_works_on_a_frozen_encoder_and_is_not_done_twice(
     assert "frozen" in first.err
     about = facts_of(tmp_path / "RUN", "score")
     assert {"vog", "el2n", "forgetting", "pvi", "tracin"} <= set(about["scores"])
-    features = pl.read_parquet(tmp_path / "RUN" / ".thresher/features/rows.parquet")
-    assert features.schema["features"] == pl.Array(pl.Float32, 16)
+    folder = tmp_path / "RUN" / ".thresher/features/rows"
+    features = pl.read_parquet(folder / ROWS)
+    assert np.load(folder / VECTORS).shape == (features.height, 16)
     assert (
         features["id"].to_list()
         == pl.read_parquet(tmp_path / "RUN" / ".thresher/rows/rows.parquet")["id"].to_list()
@@ -84,9 +86,9 @@ def test_a_fine_tuned_run_keeps_features_where_asked(call: Call, material: Path,
     quick = ["--epochs", 1, "--batch-size", 8, "--checkpoints", 2, "--threads", 1, "--workers", 1]
     assert call("train", tmp_path / "pairs.jsonl", *columns, *quick, "--out", tmp_path / "RUN").code == 0
     assert call("measure", tmp_path / "RUN", "--workers", 1).code == 0
-    assert not (tmp_path / "RUN" / ".thresher/features/rows.parquet").exists()
+    assert not (tmp_path / "RUN" / ".thresher/features/rows").exists()
     assert call("measure", tmp_path / "RUN", "--features", "--workers", 1).code == 0
-    found = pl.read_parquet(tmp_path / "RUN" / ".thresher/features/rows.parquet")["features"].to_numpy()
+    found = np.load(tmp_path / "RUN" / ".thresher/features/rows" / VECTORS)
     assert found.shape == (30, 64)
     p, h = found[:, :16], found[:, 16:32]
     np.testing.assert_array_equal(found[:, 32:], np.concatenate([np.abs(p - h), p * h], axis=1))
