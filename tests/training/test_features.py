@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,14 @@ from thresher.models.feature_cache import VARIABLE, text_keys
 from thresher.models.frozen import head_input
 from thresher.run import Run
 from thresher.training import features as features_module
-from thresher.training.feature_files import ROWS, VECTORS, check_features, read_features, vectors_column
+from thresher.training.feature_files import (
+    ROWS,
+    VECTORS,
+    check_features,
+    forget_pages,
+    read_features,
+    vectors_column,
+)
 from thresher.training.features import Distinct, fill_vectors, write_features
 from tiny import tiny_model
 
@@ -137,3 +145,15 @@ def test_a_disk_without_room_is_told_before_a_text_is_encoded(tmp_path, monkeypa
         write_features(run)
     assert (run.features_folder() / ROWS).read_bytes() == before
     assert [path.name for path in run.features_folder().parent.iterdir() if ".tmp" in path.name] == []
+
+
+def test_pages_that_were_read_can_be_taken_out_of_the_process(tmp_path):
+    np.save(tmp_path / "vectors.npy", np.ones((40_000, 200), np.float16))  # 15 MiB
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="c")
+    process = psutil.Process()
+    before = process.memory_info().rss
+    assert mapped.sum(dtype=np.float64) == 8_000_000
+    read = process.memory_info().rss
+    forget_pages(mapped.reshape(-1, 2, 100)[:, :1])
+    assert read - before > 10 << 20 and process.memory_info().rss - before < 5 << 20
+    assert mapped[39_999, 199] == 1

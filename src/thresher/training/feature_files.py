@@ -126,6 +126,8 @@ def vectors_column(folder: Path, places: pl.Series) -> pl.Series:
 
 def forget_pages(values: NDArray[np.generic]) -> None:
     """Take the pages of a memory-mapped array out of this process; they stay in the cache of files while there is room."""
-    mapped = getattr(values, "_mmap", None)
-    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+    below = values.base
+    while isinstance(below, np.ndarray):
+        below = below.base
+    if isinstance(below, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        below.madvise(mmap.MADV_DONTNEED)
