@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from thresher.facts import Bounds
+if TYPE_CHECKING:
+    from thresher.facts import Bounds
 
 # With fewer trainings than this, a report warns that its intervals may be too narrow.
 FEW_SEEDS = 5
