@@ -23,7 +23,9 @@ from thresher.training.recipe import trains_in_bf16
 from thresher.training.train import new_classifier
 from thresher.training.vocabulary import trimmed_vocabulary
 
-ENCODED, BLOCK = 128, 16  # rows, and how many of them at a time
+# Texts at a time: few first, as an encoder may be slow, then more, which are encoded faster.
+BLOCKS = (16, 64, 256, 512)
+ENCODED = sum(BLOCKS)  # rows
 STEPS, UNTIMED = 10, 2
 HEADS, HEAD_STEPS = 4, 10
 ENOUGH = 2.0  # seconds after which a measurement ends
@@ -66,15 +68,16 @@ def _of_heads(model: ModelConfig, train: TrainConfig, rows: Rows) -> tuple[float
     """Seconds to encode a row, and of a step of a head."""
     encoder = LoadedEncoder(model)
     texts = [text for column in rows.text for text in rows.table[column].head(ENCODED).to_list()]
-    encode(encoder, texts[:BLOCK])
-    taken: list[float] = []
-    for start in range(0, len(texts), BLOCK):
-        part, started = texts[start : start + BLOCK], time.perf_counter()
-        encode(encoder, part)
-        taken.append((time.perf_counter() - started) / len(part))
-        if sum(taken) * BLOCK > ENOUGH:
+    encode(encoder, texts[: BLOCKS[0]])
+    row, spent, start = 0.0, 0.0, 0
+    for size in BLOCKS:
+        part, started = texts[start : start + size], time.perf_counter()
+        if not part or (row and spent + size * row > ENOUGH):
             break
-    row = statistics.mean(taken) * len(rows.text)
+        encode(encoder, part)
+        took = time.perf_counter() - started
+        row, spent, start = took / len(part), spent + took, start + size
+    row *= len(rows.text)
     width = encoder.width * (4 if len(rows.text) == 2 else 1)
     features = Features(np.zeros((len(rows), width), np.float32), np.zeros(len(rows), bool))
     every = [np.arange(len(rows))] * HEADS
