@@ -194,9 +194,9 @@ def whole_job(rows: Rows, folder: Path, test: object, config: RunConfig, *, forc
     if not has_record(folder, "score"):
         check_selection(config.select, rows.groups, rows.label)
     if not has_record(folder, "measure"):
-        from thresher.execution.engines import Place, check_engine
+        from thresher.execution.engines import check_engine, place_of
 
-        check_engine(Place(config.measure.engine, config.measure.address), config.measure.store)
+        check_engine(place_of(config.measure), config.measure.store)
     tested = load_test(test, rows, config.data) if test is not None else None
     trained = rows
     if tested is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -31,8 +32,7 @@ BLOCK_ROWS = 1 << 14
 SAMPLE = 100_000
 
 
-@dataclass(frozen=True)
-class Guess:
+class Guess(NamedTuple):
     """For N rows: the most probable class (N,), and the probabilities of it and of the row's own class, (N,) each."""
 
     likely: NDArray[np.int64]
@@ -95,11 +95,8 @@ def guesses_of(run: Run) -> Guesses:
         sampled.clear()
         noise = fitted_noise(label[among], early)
         chances = noise_chances(noise, label[among], early) if among.all() else _chances(sources, noise)
-    guess = Guess(*(np.concatenate([getattr(one, name) for one in guesses]) for name in _FIELDS))
+    guess = Guess(*(np.concatenate(parts) for parts in zip(*guesses, strict=True)))
     return Guesses(pl.concat(ids), label, guess, learned, chances)
-
-
-_FIELDS = ("likely", "p_likely", "p_given")
 
 
 def probabilities_of(run: Run) -> Numbers:

@@ -26,9 +26,9 @@ def with_trust(run: Run, settings: SelectConfig, same_steps: bool = False) -> Se
     """The settings of a selection, in which the scores of a proxy count as far as the model itself will learn the rows.
 
     Heads on a frozen encoder learn a task in few steps, and a model that is fine-tuned for few steps does not: of the rows that
-    are hard for the heads it learns less than of random ones. A pilot is trained on all rows for half of the steps that the
-    kept rows will take; F is the share of the rows that it is then right about (1,500 of them at most). Where that is more than
-    1,000 steps, 500 do if F is 0.9 after them.
+    are hard for the heads it learns less than of random ones. A pilot is trained on rows drawn from all, for half of the steps
+    that the kept rows will take; F is the share of the rows that it is then right about (1,500 of them at most). Where that is
+    more than 1,000 steps, 500 do if F is 0.9 after them.
 
         trust = (F - 0.7) / (0.9 - 0.7), cut to [0, 1]
 

@@ -92,30 +92,27 @@ def reserve(path: Path) -> None:
 
 def mapped_vectors(folder: Path) -> Vectors:
     """The vectors in a folder, (N, H), memory-mapped; cached per process."""
-    about = (folder / VECTORS).stat()
-    return _mapped(folder, about.st_mtime_ns, about.st_size)
-
-
-@lru_cache(maxsize=3)
-def _mapped(folder: Path, changed: int, size: int) -> Vectors:
-    # Copy on write: torch does not accept read-only memory. Nobody writes.
-    values: Vectors = np.load(folder / VECTORS, mmap_mode="c")
-    return values
+    return _opened(folder)[0]
 
 
 def read_features(folder: Path) -> Features:
     """The features in a folder; cached per process."""
+    # Imported here: torch takes seconds, which those who read the vectors alone need not wait for.
+    from thresher.models.frozen import Features
+
+    return Features(*_opened(folder))
+
+
+def _opened(folder: Path) -> tuple[Vectors, NDArray[np.bool_]]:
     about = (folder / VECTORS).stat()
     return _read(folder, about.st_mtime_ns, about.st_size)
 
 
 @lru_cache(maxsize=3)
-def _read(folder: Path, changed: int, size: int) -> Features:
-    # Imported here: torch takes seconds, which those who read the vectors alone need not wait for.
-    from thresher.models.frozen import Features
-
-    truncated = parquet.read(folder / ROWS, ["truncated"])["truncated"].to_numpy()
-    return Features(mapped_vectors(folder), truncated)
+def _read(folder: Path, changed: int, size: int) -> tuple[Vectors, NDArray[np.bool_]]:
+    # Copy on write: torch does not accept read-only memory. Nobody writes.
+    values: Vectors = np.load(folder / VECTORS, mmap_mode="c")
+    return values, parquet.read(folder / ROWS, ["truncated"])["truncated"].to_numpy()
 
 
 def vectors_column(folder: Path, places: pl.Series) -> pl.Series:
