@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Logits that a training step holds at a time: 1 GB in float32, of which the loss makes some copies.
 LOGITS = 2**28
+# Rows of at most so many tokens train faster with plain attention than with torch's fused kernel, in bfloat16 on a CPU.
+SHORT = 256
 
 
 class _CompletionRows(Dataset[int]):
@@ -137,6 +139,9 @@ def fit_completions(
     """
     total = steps_of(config, len(tokens))
     folder.mkdir(parents=True, exist_ok=True)
+    on_cpu = not torch.accelerator.is_available()
+    if on_cpu and trains_in_bf16(config) and tokens.lengths.max() <= SHORT:
+        model.set_attn_implementation("eager")
     weights = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=generate.lr, weight_decay=config.weight_decay)
     callbacks: list[TrainerCallback] = [Progress(progress_file(folder))]
