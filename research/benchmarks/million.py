@@ -31,11 +31,12 @@ from thresher.demo.commands import NOISE_SHARE, by_intent, plant
 from thresher.demo.templates import draw, read_templates
 
 COMMAND = ["--text", "text", "--label", "intent", "--id", "id", "--proxy", "frozen-3", "--prune", "0.45"]
+BLOCK_ROWS = 1_000_000
 STEPS = ("train", "measure", "score", "select")
 
 
 def make_rows(path: Path, number: int) -> set[str]:
-    """Write so many rows; returns the ids of those with a wrong label."""
+    """Write so many rows, a block at a time; returns the ids of those with a wrong label."""
     rng = random.Random(0)
     templates, intents = read_templates()
     own = by_intent(templates)
@@ -43,19 +44,22 @@ def make_rows(path: Path, number: int) -> set[str]:
     sentences = {
         name: [draw(rng.choice(own[name]), intents, rng).text for _ in range(1000)] for name in names
     }
-    rows = []
-    for at in range(number):
-        intent = names[at % len(names)]
-        text, kind = rng.choice(sentences[intent]), rng.randrange(3)
-        if kind != 1:
-            text += f" at {rng.randrange(24)}:{rng.randrange(60):02d}"
-        if kind != 0:
-            text += f" and then {rng.randrange(1000)} more"
-        rows.append({"id": f"r{at}", "text": text, "intent": intent})
-    rows, wrong = plant(rows, NOISE_SHARE, 0)
+    wrong: set[str] = set()
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    return {row["id"] for row in wrong}
+        for block, start in enumerate(range(0, number, BLOCK_ROWS)):
+            rows = []
+            for at in range(start, min(start + BLOCK_ROWS, number)):
+                intent = names[at % len(names)]
+                text, kind = rng.choice(sentences[intent]), rng.randrange(3)
+                if kind != 1:
+                    text += f" at {rng.randrange(24)}:{rng.randrange(60):02d}"
+                if kind != 0:
+                    text += f" and then {rng.randrange(1000)} more"
+                rows.append({"id": f"r{at}", "text": text, "intent": intent})
+            rows, planted = plant(rows, NOISE_SHARE, block)
+            wrong |= {row["id"] for row in planted}
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return wrong
 
 
 def cpu_seconds(tree: list[psutil.Process]) -> float:
