@@ -14,10 +14,7 @@ def convert(value: object, annotation: Any) -> Any:
 
     Text is parsed ("2", "true", "none", "0,1,2"). A union takes the first type that fits. A bool also accepts 0 and 1.
 
-    Raises
-    ------
-    ValueError
-        the value does not fit.
+    Raises ValueError: the value does not fit.
 
     >>> convert("0,1,2", Literal["all"] | tuple[int, ...])
     (0, 1, 2)

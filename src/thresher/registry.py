@@ -66,10 +66,8 @@ class Registry(Generic[AnyEntry, Facts]):
     ) -> Callable[[Decorated], Decorated]:
         """Decorator that enters a function as `name`. The function itself stays callable as it is.
 
-        Raises
-        ------
-        ValueError
-            a name that is taken, or an option without a type or a default: a mistake in the file of the function.
+        Raises ValueError: a name that is taken, or an option without a type or a default: a mistake in the file of the
+        function.
         """
 
         def enter(function: Decorated) -> Decorated:
@@ -86,13 +84,7 @@ class Registry(Generic[AnyEntry, Facts]):
         return dict(sorted(self.table.items()))
 
     def find(self, name: str) -> AnyEntry:
-        """The entry of that name.
-
-        Raises
-        ------
-        UserError
-            there is none.
-        """
+        """The entry of that name."""
         if name not in self.table:
             known = sorted(self.table)
             raise UserError(
@@ -103,10 +95,7 @@ class Registry(Generic[AnyEntry, Facts]):
     def check_options(self, name: str, given: Mapping[str, object] | None = None) -> dict[str, Any]:
         """All options of an entry: its defaults, overridden by what is given, as values of the annotated types.
 
-        Raises
-        ------
-        UserError
-            an unknown entry or option, or a value that the option does not accept.
+        Raises UserError: an unknown entry or option, or a value that the option does not accept.
         """
         entry = self.find(name)
         chosen = entry.defaults
@@ -129,10 +118,7 @@ class Registry(Generic[AnyEntry, Facts]):
 def options_of(function: Callable[..., Any]) -> dict[str, Option]:
     """The keyword-only arguments of a function.
 
-    Raises
-    ------
-    ValueError
-        one of them lacks a type or a default.
+    Raises ValueError: one of them lacks a type or a default.
 
     >>> def cut(rows: list[int], *, share: float = 0.5) -> None: ...
     >>> options_of(cut)
@@ -160,10 +146,7 @@ def import_files(package: str, path: Iterable[str]) -> None:
 def assigned(texts: Iterable[str], kind: str, form: str) -> dict[str, str]:
     """Parse `NAME=VALUE` command-line texts; `form` is how to write one, with an example after a comma.
 
-    Raises
-    ------
-    UserError
-        a text of another form; a name without the dot that `form` has.
+    Raises UserError: a text of another form; a name without the dot that `form` has.
 
     >>> assigned(["vog.window = late"], "score", "SCORE.OPTION=VALUE, for example vog.window=late")
     {'vog.window': 'late'}

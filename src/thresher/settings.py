@@ -51,10 +51,7 @@ def changed(
 ) -> RunConfig:
     """A configuration with some settings of one section changed; a new strategy starts without the options of the former.
 
-    Raises
-    ------
-    UserError
-        an unknown setting, or a value that it does not take.
+    Raises UserError: an unknown setting, or a value that it does not take.
 
     >>> base = RunConfig(data=DataConfig(train="train.jsonl", text=("text",), label="label"))
     >>> soft = changed(base, "select", {"strategy": "softmax", "options": {"temperature": 2}})
@@ -72,11 +69,6 @@ def changed(
 
 def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:
     """A whole configuration from plain values; `name` gives the name of a setting (`select.prune`) in messages.
-
-    Raises
-    ------
-    UserError
-        one line that names the setting and what it takes.
 
     >>> data = {"train": "train.jsonl", "text": ["text"], "label": "label"}
     >>> checked({"data": data, "select": {"prune": 1.5}})
@@ -195,10 +187,7 @@ def _kinds(annotation: Any) -> list[str]:
 def read_config(path: Path) -> dict[str, Any]:
     """The plain values of a run.yaml: one that a user wrote (any part of `RunConfig`), or that of a run folder.
 
-    Raises
-    ------
-    UserError
-        missing file, broken YAML, or not a mapping.
+    Raises UserError: missing file, broken YAML, or not a mapping.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), LOADER)

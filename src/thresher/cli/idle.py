@@ -18,11 +18,6 @@ OF_SCORES = {"select.by": "--by", "select.end": "--end", "select.normalise": "--
 def refuse_idle(given: Collection[str], config: RunConfig) -> None:
     """Refuse an option that has no effect with the others; `given` are the places of the options of a command.
 
-    Raises
-    ------
-    UserError
-        one line that names the option and says what to do.
-
     >>> from thresher.config import DataConfig, SelectConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
     >>> refuse_idle(["select.by"], RunConfig(data=data, select=SelectConfig(strategy="random", by="el2n")))

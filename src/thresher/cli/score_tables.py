@@ -23,10 +23,7 @@ def as_parquet(source: str | Path, id: str, folder: Path) -> tuple[str | Path, s
 
     A table without a column "id", where no other is named, gets row numbers from 0, as a pandas index has them.
 
-    Raises
-    ------
-    UserError
-        a file that cannot be read.
+    Raises UserError: a file that cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place:

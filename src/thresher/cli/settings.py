@@ -30,10 +30,7 @@ def resolve(
 ) -> RunConfig:
     """The whole configuration of a run, checked before anything is read or written.
 
-    Raises
-    ------
-    UserError
-        a missing, unknown or invalid setting, named as the user gave it.
+    Raises UserError: a missing, unknown or invalid setting, named as the user gave it.
     """
     by_file = read_config(config) if config else {}
     by_option = given(options, parameters) | dict(more or {})
@@ -61,10 +58,7 @@ def options_of(
 ) -> tuple[RunConfig, dict[str, dict[str, Any]]]:
     """The configuration of a run, overridden by the options of a command; and the given settings by section.
 
-    Raises
-    ------
-    UserError
-        a setting of another section, an unknown one, or a value that it does not take.
+    Raises UserError: a setting of another section, an unknown one, or a value that it does not take.
     """
     by_set = parsed(overrides or ())
     found: dict[str, dict[str, Any]] = {section: {} for section in options}
@@ -108,10 +102,7 @@ def named(
 def parsed(texts: Iterable[str]) -> dict[str, object]:
     """`SETTING=VALUE` texts as values by place.
 
-    Raises
-    ------
-    UserError
-        a text of another form, or an unknown setting.
+    Raises UserError: a text of another form, or an unknown setting.
 
     >>> parsed(["train.encoder_lr=2e-5", "model.head_hidden=128,64", "select.stratify=none"])
     {'train.encoder_lr': '2e-5', 'model.head_hidden': ['128', '64'], 'select.stratify': None}

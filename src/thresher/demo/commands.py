@@ -53,10 +53,8 @@ def generate(folder: Path, seed: int = 0) -> DemoFiles:
     keeps its label. `planted.jsonl` lists the wrong labels (`id`, `given`, `true`). The same seed and the same versions of
     the two packages give the same bytes.
 
-    Raises
-    ------
-    UserError
-        the packages of the `demo` extra are not installed, or the folder holds other files of these names or cannot be written.
+    Raises UserError: the packages of the `demo` extra are not installed, or the folder holds other files of these names or
+    cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -45,10 +45,7 @@ def dispatch(
         the result of a done ticket. Raises `Lost` where the worker is gone (another one is started) and anything else where
         the task failed; both put the task back into the queue.
 
-    Raises
-    ------
-    UserError
-        raised by a task, at once; or a task failed, or no worker could be started, `attempts` times.
+    Raises UserError: raised by a task, at once; or a task failed, or no worker could be started, `attempts` times.
 
     >>> def work(worker, task): return worker, task
     >>> done = dispatch([3, 4], 1, lambda: ("w", ("w", None)), work, lambda tickets: tickets[0], lambda t: t)

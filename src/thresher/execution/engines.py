@@ -80,10 +80,7 @@ def engine(name: str, check: Check = lambda place: None) -> Callable[[Run], Run]
 def find_engine(name: str) -> tuple[Run, Check]:
     """The function and the check of an engine.
 
-    Raises
-    ------
-    UserError
-        there is no such engine.
+    Raises UserError: there is no such engine.
 
     >>> find_engine("spark")
     Traceback (most recent call last):
@@ -100,11 +97,8 @@ def find_engine(name: str) -> tuple[Run, Check]:
 def check_engine(place: Place, store: str | None = None) -> None:
     """Refuse an engine that cannot start, before anything is trained or measured.
 
-    Raises
-    ------
-    UserError
-        an unknown engine, a missing package, a cluster that does not answer, or a remote store that cannot be written
-        or that the engine does not use.
+    Raises UserError: an unknown engine, a missing package, a cluster that does not answer, or a remote store that cannot be
+    written or that the engine does not use.
 
     >>> check_engine(LOCAL)
     """
@@ -141,10 +135,7 @@ def run_tasks(
     threads
         torch threads of each task.
 
-    Raises
-    ------
-    UserError
-        raised by a task, or workers were lost too often.
+    Raises UserError: raised by a task, or workers were lost too often.
 
     >>> list(run_tasks(pow, [(2, 3), (3, 2)], workers=1))
     [(0, 8), (1, 9)]

@@ -35,10 +35,7 @@ def run(
 ) -> Iterator[tuple[int, Result]]:
     """Run tasks in this process where there is one worker, else in processes that end with this one.
 
-    Raises
-    ------
-    UserError
-        a worker was killed (usually out of memory), or torchrun started this process.
+    Raises UserError: a worker was killed (usually out of memory), or torchrun started this process.
     """
     import torch
 

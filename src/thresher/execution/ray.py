@@ -86,11 +86,8 @@ def run(
 ) -> Iterator[tuple[int, Result]]:
     """Run tasks on the workers of a Ray cluster. A lost worker or machine costs the task that it held, which is run again.
 
-    Raises
-    ------
-    UserError
-        the cluster cannot be joined; a machine has other versions or does not see the shared file; a task failed three
-        times.
+    Raises UserError: the cluster cannot be joined; a machine has other versions or does not see the shared file; a task failed
+    three times.
     """
     if not tasks:
         return

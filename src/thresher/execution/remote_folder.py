@@ -37,10 +37,7 @@ class RemoteFolder:
 def share_folder(folder: Path, paths: Sequence[Path], store: str | None) -> RemoteFolder:
     """Offer files of a folder to other machines; uploads them where there is a store.
 
-    Raises
-    ------
-    UserError
-        the store cannot be written.
+    Raises UserError: the store cannot be written.
     """
     opened = open_store(store) if store else None
     files = []
@@ -55,10 +52,7 @@ def share_folder(folder: Path, paths: Sequence[Path], store: str | None) -> Remo
 def local_copy(remote: RemoteFolder) -> Path:
     """A folder of this machine with the files of a remote folder: fetched from its store, or, without one, the folder itself.
 
-    Raises
-    ------
-    UserError
-        there is no store, and this machine does not see the folder, or sees another one.
+    Raises UserError: there is no store, and this machine does not see the folder, or sees another one.
     """
     if not remote.store:
         for place, digest in remote.files:
@@ -99,10 +93,7 @@ def share_rows(store: str, rows: Callable[[int, int], pa.Table], chunk_rows: int
 def fetch_rows(store: str, slab: str, chunk: int) -> pa.Table:
     """The rows of a chunk, their checksums verified. No other rows are read.
 
-    Raises
-    ------
-    OSError
-        the slab is damaged.
+    Raises OSError: the slab is damaged.
     """
     opened = open_store(store)
     # Neither side reads ahead: the footer and the bytes of the group, in one request each.

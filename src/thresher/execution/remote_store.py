@@ -31,10 +31,7 @@ class Store(NamedTuple):
 def open_store(address: str) -> Store:
     """The store at an address; nothing is read or written yet.
 
-    Raises
-    ------
-    UserError
-        an address that fsspec does not know, or whose package is not installed.
+    Raises UserError: an address that fsspec does not know, or whose package is not installed.
 
     >>> open_store("memory://rows").place("a1")
     '/rows/a1'
@@ -58,10 +55,7 @@ def open_store(address: str) -> Store:
 def check_store(address: str) -> None:
     """Write an object to a store and remove it again.
 
-    Raises
-    ------
-    UserError
-        the store does not answer or cannot be written.
+    Raises UserError: the store does not answer or cannot be written.
 
     >>> check_store("memory://rows")
     """
@@ -78,10 +72,7 @@ def check_store(address: str) -> None:
 def put(store: Store, content: bytes | Path) -> str:
     """Store a file or some bytes under their digest, and return it. A complete object is not sent again.
 
-    Raises
-    ------
-    UserError
-        the store cannot be written.
+    Raises UserError: the store cannot be written.
     """
     if isinstance(content, bytes):
         digest, size = hashlib.blake2b(content, digest_size=12).hexdigest(), len(content)
@@ -103,10 +94,7 @@ def put(store: Store, content: bytes | Path) -> str:
 def fetch(store: Store, digest: str, folder: Path) -> Path:
     """The object as a file in a folder of this machine, fetched once by whichever process comes first.
 
-    Raises
-    ------
-    OSError
-        its content does not have that digest.
+    Raises OSError: its content does not have that digest.
     """
     place = folder / digest
     with (folder / f".{digest}.lock").open("a") as lock:
@@ -127,10 +115,7 @@ def fetch(store: Store, digest: str, folder: Path) -> Path:
 def cache_folder() -> Path:
     """The folder of this machine for fetched objects. It is private: files of other users are never read.
 
-    Raises
-    ------
-    UserError
-        another user made a folder of that name.
+    Raises UserError: another user made a folder of that name.
     """
     folder = Path(tempfile.gettempdir()) / f"thresher-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)

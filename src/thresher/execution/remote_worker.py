@@ -38,10 +38,7 @@ class Worker:
     def ready(self, required: Requirements, threads: int) -> None:
         """Set up the process.
 
-        Raises
-        ------
-        UserError
-            this machine has another version of a package, or does not see a shared file.
+        Raises UserError: this machine has another version of a package, or does not see a shared file.
         """
         import torch
 

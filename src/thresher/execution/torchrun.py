@@ -49,10 +49,7 @@ def die_with(parent: int) -> None:
 def check_shares(batch_size: int, n_rows: int) -> None:
     """Refuse a training that the processes cannot share equally.
 
-    Raises
-    ------
-    UserError
-        a batch size that is not a multiple of the number of processes, or fewer rows than processes.
+    Raises UserError: a batch size that is not a multiple of the number of processes, or fewer rows than processes.
     """
     below = batch_size - batch_size % world()
     if below != batch_size:
@@ -100,10 +97,7 @@ def together(function: Callable[[*Args], None], *arguments: *Args) -> None:
 def follow(function: Callable[..., None]) -> None:
     """Take part in every `together` of rank 0, until it ends.
 
-    Raises
-    ------
-    SystemExit
-        with code 2, where rank 0 ended with an error, which it prints itself.
+    Raises SystemExit: with code 2, where rank 0 ended with an error, which it prints itself.
     """
     _join()
     try:
@@ -121,10 +115,7 @@ def follow(function: Callable[..., None]) -> None:
 def agreed() -> Iterator[None]:
     """Inside, every process prepares on its own; none continues unless all succeeded.
 
-    Raises
-    ------
-    UserError
-        the first error, in rank 0; the others end.
+    Raises UserError: the first error, in rank 0; the others end.
     """
     mine: UserError | None = None
     try:

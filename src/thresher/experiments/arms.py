@@ -84,10 +84,7 @@ def arms_of(
     `columns`: those of the score table. `names`: scores or columns; by default every score of the table. `strategies`:
     `NAME` or `NAME:OPTION=X`, several options with more colons.
 
-    Raises
-    ------
-    UserError
-        an unknown score, strategy or option, or a value that is not a finite number.
+    Raises UserError: an unknown score, strategy or option, or a value that is not a finite number.
 
     >>> arms = arms_of(["id", "label", "el2n"], [], ["easy", "hard"], ["cutoff", "softmax:temperature=2"], {})
     >>> [arm.name for arm in arms]

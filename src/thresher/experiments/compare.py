@@ -43,13 +43,7 @@ METRICS: dict[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
 
 
 def comparable(run: Run, settings: CompareConfig) -> None:
-    """Refuse a run without the test rows it names, and a selection that keeps every row.
-
-    Raises
-    ------
-    UserError
-        one line that says what to do.
-    """
+    """Refuse a run without the test rows it names, and a selection that keeps every row."""
     require_test(run)
     check_rows(run.rows_file)
     if read_rows(run.test_file).hash() != run.manifest.test_hash:

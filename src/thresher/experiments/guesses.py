@@ -65,12 +65,8 @@ class Guesses:
 def guesses_of(run: Run) -> Guesses:
     """The guesses of the models whose signals a run has.
 
-    Raises
-    ------
-    UserError
-        signals are missing or damaged.
-    MissingSignal
-        the signals lack `logits`, or hold none for some row.
+    Raises UserError: signals are missing or damaged.
+    Raises MissingSignal: the signals lack `logits`, or hold none for some row.
     """
     sources = [PartSource(run, training) for training in run.measured()]
     ids, labels, guesses, right = [], [], [], []
@@ -112,10 +108,7 @@ def mean_probabilities(runs: Sequence[pl.DataFrame]) -> Numbers:
     Held-out probabilities avoid this but cost a training per fold; they found no more of the planted errors (see the results
     page).
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or hold none for some row.
+    Raises MissingSignal: the signals lack `logits`, or hold none for some row.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> run = pl.DataFrame({"id": ["a"], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)

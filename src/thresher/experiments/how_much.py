@@ -69,10 +69,7 @@ def folds_for(validation: float) -> int:
 def check(run: Run, settings: Search) -> None:
     """Refuse what cannot be searched before anything is trained.
 
-    Raises
-    ------
-    UserError
-        no row is set aside, no share drops rows, or a selection by a column that other rows do not have.
+    Raises UserError: no row is set aside, no share drops rows, or a selection by a column that other rows do not have.
     """
     columns = run.score_columns()
     refuse_added(run, settings.select, columns)
@@ -199,10 +196,7 @@ def checked_arm(run: Run, inner: Run, select: SelectConfig) -> Arm:
 def with_share(run: Run, settings: Search) -> SelectConfig:
     """The selection settings with the share that `prune="auto"` finds: that of the whole run's decision where there is one.
 
-    Raises
-    ------
-    UserError
-        no share is shown to be free within the margin.
+    Raises UserError: no share is shown to be free within the margin.
     """
     if settings.select.prune != "auto":
         return settings.select
@@ -250,13 +244,7 @@ def arm_of(run: Run, select: SelectConfig, columns: list[str]) -> Arm:
 
 
 def refuse_added(run: Run, select: SelectConfig, columns: list[str]) -> None:
-    """Refuse a selection by columns that someone added to the score table: a run on other rows does not have them.
-
-    Raises
-    ------
-    UserError
-        one line that names the first of them.
-    """
+    """Refuse a selection by columns that someone added to the score table: a run on other rows does not have them."""
     made = {*score_columns(), "id", "label", *run.config.data.groups}
     for name in columns_for(select, columns)[0]:
         if name not in made:
@@ -270,10 +258,7 @@ def refuse_added(run: Run, select: SelectConfig, columns: list[str]) -> None:
 def arm_within(inner: Run, select: SelectConfig, columns: list[str]) -> Arm:
     """The way to choose rows in the nested run, by those `columns` of the outer one that it has too.
 
-    Raises
-    ------
-    UserError
-        it does not have the score that was asked for.
+    Raises UserError: it does not have the score that was asked for.
     """
     there = inner.score_columns()
     try:

@@ -78,10 +78,7 @@ def paired_interval(
     metric
         `accuracy`, `macro_f1`, or any function (truth, prediction) -> float with values in 0..1.
 
-    Raises
-    ------
-    ValueError
-        no rows, or shapes that do not agree.
+    Raises ValueError: no rows, or shapes that do not agree.
 
     >>> truth = np.zeros(100, dtype=int)
     >>> worse = np.tile(np.arange(100) < 10, (3, 1)).astype(int)

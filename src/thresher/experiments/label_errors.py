@@ -57,10 +57,7 @@ def early_probabilities(runs: Sequence[tuple[pl.DataFrame, pl.DataFrame]]) -> Nu
     Those of the folds that left a row out, where every run was cross-validated; else those of the checkpoint nearest to epoch
     2. `runs` holds the signals and the checkpoint table of each; rows stand in the order of the first.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or hold none for some row.
+    Raises MissingSignal: the signals lack `logits`, or hold none for some row.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"id": ["a"], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)

@@ -13,10 +13,7 @@ Labels = npt.NDArray[np.integer[Any]]
 def accuracy(truth: Labels, prediction: Labels) -> float:
     """Share of the rows with the correct predicted class; 0 to 1.
 
-    Raises
-    ------
-    ValueError
-        no rows, or arrays of different lengths.
+    Raises ValueError: no rows, or arrays of different lengths.
 
     >>> accuracy(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]))
     0.75
@@ -32,10 +29,7 @@ def macro_f1(truth: Labels, prediction: Labels) -> float:
     `f1_score(average= "macro")`. So a class without test rows counts, as 0, once the model predicts it, and
     no class is 0/0.
 
-    Raises
-    ------
-    ValueError
-        no rows, or arrays of different lengths.
+    Raises ValueError: no rows, or arrays of different lengths.
 
     >>> round(macro_f1(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])), 4)  # 1, 2/3 and 0
     0.5556

@@ -40,10 +40,7 @@ PAPER_FRACTION = 0.05  # at which two scores are compared, as in the paper's sec
 def planted(run: Run, settings: NoiseConfig) -> dict[tuple[str, float], Noisy]:
     """The noisy labels of every requested kind and level.
 
-    Raises
-    ------
-    UserError
-        no test rows, or noise that could not show anything.
+    Raises UserError: no test rows, or noise that could not show anything.
     """
     require_test(run)
     rows = read_rows(run.rows_file)
@@ -117,10 +114,7 @@ def plant(run: Run, rows: Rows, kind: str, level: float, settings: NoiseConfig) 
     checkpoint nearest to epoch 2: the mistakes that are easy to make. group: groups that hold about half of the rows, drawn
     by the seed, take all of the isotropic noise.
 
-    Raises
-    ------
-    UserError
-        kind "group" without a group column.
+    Raises UserError: kind "group" without a group column.
     """
     labels, ids, k = rows.labels(), rows.table["id"].to_list(), len(rows.classes)
     if kind == "isotropic":
@@ -146,11 +140,6 @@ def refuse_idle(planted: Mapping[tuple[str, float], Noisy], n: int, settings: No
 
     `planted`: by kind and level, what `plant` gave for the same `n` rows. Pruning a fraction f leaves round((1 - f) n) of
     them, which must be at least 1 and fewer than n; two scores are compared by round(0.05 n) rows, at least 1.
-
-    Raises
-    ------
-    UserError
-        one line that names what cannot be tried, what would happen, and which setting to change.
 
     >>> same = Noisy(np.array([0, 1] * 10), np.zeros(20, dtype=bool))
     >>> refuse_idle({("isotropic", 0.02): same}, 20, NoiseConfig())

@@ -33,10 +33,7 @@ def rows_where(run: Run, of: str, which: pl.Expr) -> list[dict[str, Any]]:
 def rows_by_id(run: Run, of: str, ids: Any) -> list[dict[str, Any]]:
     """The rows with these ids, one or a sequence or a column of them, in the order given.
 
-    Raises
-    ------
-    UserError
-        an unknown id, no test rows, or a damaged file.
+    Raises UserError: an unknown id, no test rows, or a damaged file.
     """
     ids = [str(id) for id in ([ids] if isinstance(ids, str | int) else ids)]
     if not ids:

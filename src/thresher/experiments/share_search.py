@@ -106,10 +106,7 @@ def shares(arm: Arm, scores: pl.DataFrame, step: float, seed: int = 0) -> list[f
 
     The first keeps fewer than N. Where floors and protection take over, n_kept falls no further and the grid ends.
 
-    Raises
-    ------
-    UserError
-        no share drops rows; a column that the arm reads is missing or not finite.
+    Raises UserError: no share drops rows; a column that the arm reads is missing or not finite.
 
     >>> table = pl.DataFrame({"id": [*"abcdefgh"], "kind": [*"xxxxxyyy"], "el2n": [*range(8)]})
     >>> arm = Arm("el2n", "high", "easy", "cutoff", {}, {"protect": ["kind=x"]})

@@ -30,10 +30,7 @@ def similarity(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
     `a`, `b`: which of the same n rows are selected, (n,) boolean. Source: Anand et al., EMNLP 2023, section
     2.3.
 
-    Raises
-    ------
-    ValueError
-        selections of different sizes, or of nothing.
+    Raises ValueError: selections of different sizes, or of nothing.
 
     >>> similarity(np.array([True, True, False, False]), np.array([True, False, True, False]))
     0.3333333333333333
@@ -56,10 +53,7 @@ def chance_similarity(rows: int, selected: int) -> float:
     is what two selections of 20% share, the share of rows with a changed label at 30% noise, where the paper
     prints 0.11 again.
 
-    Raises
-    ------
-    ValueError
-        no rows selected, or more than there are.
+    Raises ValueError: no rows selected, or more than there are.
 
     >>> round(chance_similarity(100_000, 5_000), 4), round(chance_similarity(100_000, 20_000), 4)
     (0.0256, 0.1111)
@@ -99,10 +93,7 @@ def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | N
     Rows of equal score at the cut are chosen by a hash of their id, another one for each score: two scores
     that are both mostly ties do not look alike because of the same toss.
 
-    Raises
-    ------
-    UserError
-        a fraction outside (0, 1) or of no row, an unknown score or column, no score at all.
+    Raises UserError: a fraction outside (0, 1) or of no row, an unknown score or column, no score at all.
 
     >>> values = {"el2n": [1.0, 2.0, 3.0, 4.0], "pvi": [9.0, 7.0, 5.0, 6.0]}  # of PVI, low is hard
     >>> table = pl.DataFrame({"id": ["a", "b", "c", "d"], "label": [0, 0, 1, 1], **values})

@@ -117,10 +117,7 @@ def suspects_table(
     `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `p_wrong` (the
     chance), `score` (of `by`), `why` (in words). Equal scores stand in the order of p_given, then of the hash of the id.
 
-    Raises
-    ------
-    UserError
-        no such score or column.
+    Raises UserError: no such score or column.
 
     >>> table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "confidence": [0.9, 0.2], "aum": [4.0, -2.0]})
     >>> guess = Guess.of(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]))

@@ -24,13 +24,7 @@ ENDINGS = {
 
 
 def check_place(out: Path | None, format: str) -> None:
-    """Refuse an unknown format, and a file's ending that the format does not have.
-
-    Raises
-    ------
-    UserError
-        one line with the formats or the endings.
-    """
+    """Refuse an unknown format, and a file's ending that the format does not have."""
     if format not in ENDINGS:
         raise UserError(f"format is '{format}'; it is one of {', '.join(ENDINGS)}")
     if out is not None and out.suffix.lower() not in ENDINGS[format]:

@@ -24,10 +24,7 @@ def ordered(table: pl.DataFrame, by: str) -> tuple[pl.Series, bool]:
 
     with ranks from 1, the hardest row, and the mean rank for equal values; without the word margin, the AUM itself.
 
-    Raises
-    ------
-    UserError
-        no such score or column, or one that is not a finite number for every row.
+    Raises UserError: no such score or column, or one that is not a finite number for every row.
 
     >>> table = pl.DataFrame({"id": ["a", "b"], "label": ["on", "off"], "aum": [4.0, -2.0], "word_margin": [0.5, 0.1]})
     >>> ordered(table, "auto")[0].to_list(), ordered(table.drop("word_margin"), "auto")[0].to_list()

@@ -27,10 +27,7 @@ UNEXPECTED = 2.0  # nats; from here on the loss of the end is given as a reason
 def text_suspects(run: Run, out: Path | None, by: str, top: int | None, format: str) -> pl.DataFrame:
     """The suspects of a recorded language model, with prompt and completion, written to `out` if one is given.
 
-    Raises
-    ------
-    UserError
-        a format that needs classes, or an unknown score.
+    Raises UserError: a format that needs classes, or an unknown score.
     """
     if format != "table":
         raise UserError(

@@ -61,10 +61,7 @@ def inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
 def arms(run: Run, settings: SweepSettings) -> list[Arm]:
     """The requested training arms.
 
-    Raises
-    ------
-    UserError
-        no test rows, an unknown score, strategy or engine, or other models for completions.
+    Raises UserError: no test rows, an unknown score, strategy or engine, or other models for completions.
     """
     require_test(run)
     asked = settings.sweep

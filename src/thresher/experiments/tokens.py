@@ -15,10 +15,7 @@ from thresher.run.integrity import check_table
 def tokens_of(run: Run, rows: str | Sequence[str]) -> pl.DataFrame:
     """What `thresher.tokens` returns.
 
-    Raises
-    ------
-    UserError
-        an unknown id, no row, rows with classes, or a run without losses of tokens.
+    Raises UserError: an unknown id, no row, rows with classes, or a run without losses of tokens.
     """
     run.require("measure")
     if run.manifest.task != "text":

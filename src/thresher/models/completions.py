@@ -74,10 +74,7 @@ class Completions:
 def template_of(tokenizer: PreTrainedTokenizerBase, wanted: str, rows: Rows) -> Template:
     """How rows become texts: by the model's chat template or one after the other.
 
-    Raises
-    ------
-    UserError
-        chat messages, or `chat`, for a model without a chat template.
+    Raises UserError: chat messages, or `chat`, for a model without a chat template.
     """
     has, chats = bool(getattr(tokenizer, "chat_template", None)), MESSAGES in rows.table.columns
     if not has and (chats or wanted == "chat"):
@@ -99,11 +96,8 @@ def tokenise_completions(
 
     A row of more than `max_length` tokens loses the end of its completion, never of its prompt.
 
-    Raises
-    ------
-    UserError
-        a chat template that writes a completion into its prompt; completions of which the tokenizer makes no token; rows of
-        whose completion nothing is left.
+    Raises UserError: a chat template that writes a completion into its prompt; completions of which the tokenizer makes no
+    token; rows of whose completion nothing is left.
     """
     before, after, texts, spans = (by_chat if template == "chat" else by_text)(rows, tokenizer)
     refuse_no_tokens(rows, tokenizer, after)
@@ -202,10 +196,7 @@ def written(rows: Rows, tokenizer: PreTrainedTokenizerBase) -> list[tuple[str, s
 def prompt_and_whole(tokenizer: PreTrainedTokenizerBase, chat: list[dict[str, str]]) -> tuple[str, str]:
     """A chat up to the start of its last message, and the whole of it.
 
-    Raises
-    ------
-    UserError
-        the template does not take these messages, or does not write the one as the start of the other.
+    Raises UserError: the template does not take these messages, or does not write the one as the start of the other.
     """
     try:
         prompt = tokenizer.apply_chat_template(chat[:-1], tokenize=False, add_generation_prompt=True)

@@ -26,10 +26,7 @@ def converted(path: Path) -> Path:
     transformers reads GGUF anew for seconds each time, and does not save or train what it has read. Converted models stand in the
     folder `thresher/gguf` of the user's cache, or of that which the variable THRESHER_CACHE names, by the digest of the file.
 
-    Raises
-    ------
-    UserError
-        the package gguf is missing, or the file cannot be read.
+    Raises UserError: the package gguf is missing, or the file cannot be read.
     """
     place = cache_folder() / "gguf" / f"{path.stem}-{file_digest(path)[:12]}"
     if place.is_dir():

@@ -25,11 +25,8 @@ def load_language_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTraine
 
     Of a folder with a .gguf file and no safetensors the model is converted once; see `thresher.models.gguf`.
 
-    Raises
-    ------
-    UserError
-        an unknown model, an adapter without its model, pickled weights, more layers than it has, a tokenizer without an end
-        token, or one that knows more tokens than the model.
+    Raises UserError: an unknown model, an adapter without its model, pickled weights, more layers than it has, a tokenizer
+    without an end token, or one that knows more tokens than the model.
     """
     source, options = source_of(config), {"trust_remote_code": config.trust_remote_code}
     try:
@@ -51,10 +48,7 @@ def load_language_model(config: ModelConfig) -> tuple[PreTrainedModel, PreTraine
 def source_of(config: ModelConfig) -> str:
     """The folder or hub name that a model is loaded from.
 
-    Raises
-    ------
-    UserError
-        the bundled encoder, which writes no text, or a folder without weights.
+    Raises UserError: the bundled encoder, which writes no text, or a folder without weights.
     """
     if config.name == BUNDLED:
         raise UserError(
@@ -89,10 +83,7 @@ def longest(model: PreTrainedModel, config: ModelConfig) -> int:
 def adapted(model: PreTrainedModel, config: GenerateConfig, seed: int) -> PreTrainedModel:
     """The model with new LoRA adapters, whose weights alone train and are drawn from `seed`; the model itself with rank 0.
 
-    Raises
-    ------
-    UserError
-        peft is not installed, or the model has no modules of these names.
+    Raises UserError: peft is not installed, or the model has no modules of these names.
     """
     if config.lora == 0:
         return model

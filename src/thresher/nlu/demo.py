@@ -55,10 +55,7 @@ def home_rows(per_intent: int = PER_INTENT, seed: int = 0) -> tuple[pl.DataFrame
     The domain is the subject of a command (light, timer, ...), the intent is Home Assistant's, the slots are those of the
     template. A fifth of the templates of each intent is held out for the test rows. Training rows have source "historical".
 
-    Raises
-    ------
-    UserError
-        the packages of the `demo` extra are not installed.
+    Raises UserError: the packages of the `demo` extra are not installed.
     """
     try:
         from thresher.demo.commands import sample, split

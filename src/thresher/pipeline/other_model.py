@@ -42,10 +42,7 @@ def other_model(config: RunConfig, encoder: str | int) -> RunConfig:
 def run_of_other_model(run: Run, encoder: str) -> Run:
     """A run in `RUN/.thresher/models/` with the rows, test rows and scores of a run, for trainings of another model on them.
 
-    Raises
-    ------
-    UserError
-        the encoder has fewer layers, or the model is the run's own.
+    Raises UserError: the encoder has fewer layers, or the model is the run's own.
     """
     from thresher.models.encoder import load_encoder
 

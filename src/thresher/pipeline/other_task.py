@@ -36,11 +36,6 @@ OF_LABELS = {
 def refuse_settings_of_texts(config: RunConfig) -> None:
     """Refuse what only a language model has, for rows with labels.
 
-    Raises
-    ------
-    UserError
-        one line that names the setting.
-
     >>> from thresher.config import DataConfig, GenerateConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
     >>> refuse_settings_of_texts(RunConfig(data=data, generate=GenerateConfig(lora=4)))
@@ -55,13 +50,7 @@ def refuse_settings_of_texts(config: RunConfig) -> None:
 
 
 def refuse_settings_of_labels(config: RunConfig) -> None:
-    """Refuse what only a classifier has, for rows whose target is a text.
-
-    Raises
-    ------
-    UserError
-        one line that names the setting.
-    """
+    """Refuse what only a classifier has, for rows whose target is a text."""
     for name in _given(config, OF_LABELS):
         instead = "; --loss-margin is its margin, in nats per token" if name == "--margin" else ""
         raise UserError(f"{name} is for rows with labels; a language model is fine-tuned without it{instead}")

@@ -36,11 +36,6 @@ def refuse_strange(folder: Path) -> None:
     """Refuse a place that is not a folder, or a folder that is not a run and holds what a run would write over.
 
     A lock without a run was left by a process that was killed as it started: the files beside it are its own.
-
-    Raises
-    ------
-    UserError
-        one line that names the first of them.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder}: is a file, and a run is a folder; choose another --out")
@@ -66,10 +61,7 @@ def refuse_former(run: Path, force: bool) -> None:
 def refuse_unwritable(folder: Path) -> None:
     """Refuse a folder that cannot be written now, rather than when the first epoch ends.
 
-    Raises
-    ------
-    UserError
-        the folder, or the nearest one above it that exists, takes no new file.
+    Raises UserError: the folder, or the nearest one above it that exists, takes no new file.
     """
     there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     try:
@@ -80,13 +72,7 @@ def refuse_unwritable(folder: Path) -> None:
 
 
 def refuse_inputs_in(folder: Path, *tables: Rows | None) -> None:
-    """Refuse rows that were read from a file which the run would write over.
-
-    Raises
-    ------
-    UserError
-        one line that names the file.
-    """
+    """Refuse rows that were read from a file which the run would write over."""
     written = {path.resolve() for path in (*visible(folder), folder / HOME)}
     for rows in (one for one in tables if one is not None and one.source.memory is None):
         for part in rows.source.parts:
@@ -98,13 +84,7 @@ def refuse_inputs_in(folder: Path, *tables: Rows | None) -> None:
 
 
 def refuse_unlisted(folder: Path, names: Iterable[str]) -> None:
-    """Refuse to write over files that are in the folder of a run and that the run has not written.
-
-    Raises
-    ------
-    UserError
-        one line that names the first of them.
-    """
+    """Refuse to write over files that are in the folder of a run and that the run has not written."""
     listed = products(folder)
     for name in (name for name in names if name not in listed and (folder / name).exists()):
         raise UserError(
@@ -138,26 +118,14 @@ def names_for(rows: Rows) -> tuple[str, ...]:
 
 
 def check_table_output(run: Run, out: Path | None) -> None:
-    """Refuse where a table is to be written, if anywhere: a file type that is not written, or a file of the run.
-
-    Raises
-    ------
-    UserError
-        one line that says which.
-    """
+    """Refuse where a table is to be written, if anywhere: a file type that is not written, or a file of the run."""
     if out is not None:
         check_ending(out)
         check_own_output(run, out)
 
 
 def check_own_output(run: Run, path: Path) -> None:
-    """Refuse a file to write that a run was made from, or that it has written.
-
-    Raises
-    ------
-    UserError
-        one line that says what would be overwritten.
-    """
+    """Refuse a file to write that a run was made from, or that it has written."""
     tables = [table for table in (run.rows_file, run.test_file) if table_problem(table) is None]
     check_output(path, [Path(part.path) for table in tables for part in source_of(table).parts])
 

@@ -24,10 +24,7 @@ BLOCK_ROWS = 1 << 16
 class PartSource:
     """What `thresher.signals.measure.read_signals` reads, block by block (`thresher.scores.source.Source`).
 
-    Raises
-    ------
-    UserError
-        a file is missing, damaged or of another plan.
+    Raises UserError: a file is missing, damaged or of another plan.
     """
 
     def __init__(self, run: Run, training: Training) -> None:

@@ -209,10 +209,7 @@ def seconds_of(budget: str) -> float:
 def within_budget(config: RunConfig, plan: Plan) -> RunConfig:
     """The settings with as many seeds of the proof as the budget allows.
 
-    Raises
-    ------
-    UserError
-        not even 2 seeds fit; the line says what would do.
+    Raises UserError: not even 2 seeds fit; the line says what would do.
     """
     budget = config.compare.budget
     if budget is None:

@@ -22,10 +22,7 @@ def proxy_config(config: RunConfig, n_rows: int = 0) -> RunConfig:
     `frozen`, `frozen-N`: all or the first N layers of the encoder as they are, and a head on them with a recipe of its own. N:
     the first N layers with the recipe of the run.
 
-    Raises
-    ------
-    UserError
-        the run's own encoder is frozen, so no proxy is cheaper.
+    Raises UserError: the run's own encoder is frozen, so no proxy is cheaper.
 
     >>> from thresher.config import DataConfig, ProxyConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")

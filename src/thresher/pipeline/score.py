@@ -146,10 +146,7 @@ def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
 def columns_folder(run: Run) -> Iterator[Path]:
     """A temporary folder for columns of scores, in the run folder: the disk of the table of scores has room for them.
 
-    Raises
-    ------
-    UserError
-        the disk is full.
+    Raises UserError: the disk is full.
     """
     folder = run.step_folder("score") / f".columns.{os.getpid()}.tmp"
     try:

@@ -48,10 +48,8 @@ def intact(run: Run, facts: Facts) -> str | None:
 def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], dict[str, Any]]:
     """The columns that a selection reads, the hard end of each, and the rest of the request.
 
-    Raises
-    ------
-    UserError
-        an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there are not.
+    Raises UserError: an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there
+    are not.
     """
     columns = [*run.score_columns(), run.config.data.label]
     try:

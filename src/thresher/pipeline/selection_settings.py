@@ -18,10 +18,7 @@ from thresher.wording import listed, shown
 def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
     """Refuse an impossible selection before hours are spent on training.
 
-    Raises
-    ------
-    UserError
-        an unknown score, strategy or strategy option, or a group column that was not loaded.
+    Raises UserError: an unknown score, strategy or strategy option, or a group column that was not loaded.
     """
     from thresher.selection.request import check
 
@@ -35,10 +32,7 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
 def refuse_to_keep_all(select: SelectConfig, rows: Rows) -> None:
     """Refuse a selection that can drop none of the rows, before anything is trained.
 
-    Raises
-    ------
-    UserError
-        the share is less than a row, or floors and protected rows keep every row.
+    Raises UserError: the share is less than a row, or floors and protected rows keep every row.
     """
     table, n = rows.table, len(rows)
     if select.prune != "auto" and round((1 - select.prune) * n) == n:
@@ -66,13 +60,7 @@ def score_columns() -> list[str]:
 
 
 def refuse_unloaded(select: SelectConfig, columns: Sequence[str], run: Run | None = None) -> None:
-    """Refuse a selection by a column of the file that was not loaded as a group; `run`: a folder that is there already.
-
-    Raises
-    ------
-    UserError
-        one line that names it.
-    """
+    """Refuse a selection by a column of the file that was not loaded as a group; `run`: a folder that is there already."""
     protected = [text.partition("=")[0] for text in select.protect if "=" in text]
     asked = [*select.floor_group, *([select.stratify] if select.stratify else []), *protected]
     for name in (name for name in asked if name and name not in columns):
@@ -98,10 +86,7 @@ def columns_for(
 ) -> tuple[list[str], list[Literal["high", "low"]]]:
     """The columns that a selection reads, as many as its strategy takes, and the hard end of each.
 
-    Raises
-    ------
-    UserError
-        an unknown strategy, score or column.
+    Raises UserError: an unknown strategy, score or column.
     """
     from thresher.scores import columns_of
     from thresher.selection import find

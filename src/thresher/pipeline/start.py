@@ -30,10 +30,7 @@ from thresher.wording import shown
 def data_config(rows: Rows, test: object) -> DataConfig:
     """The data section for rows that were loaded by hand.
 
-    Raises
-    ------
-    UserError
-        they were not loaded.
+    Raises UserError: they were not loaded.
     """
     if not isinstance(rows, Rows):
         raise UserError(
@@ -74,10 +71,7 @@ def identity(rows: Rows, config: RunConfig) -> dict[str, Any]:
 def started_run(folder: Path, rows: Rows, config: RunConfig) -> Run | None:
     """The run that a folder holds already; None if it holds none.
 
-    Raises
-    ------
-    UserError
-        it holds another run, one of another format, or files that a run would write over.
+    Raises UserError: it holds another run, one of another format, or files that a run would write over.
     """
     refuse_strange(folder)
     if not Run.exists(folder):
@@ -104,13 +98,7 @@ def held_out_of(rows: Rows) -> HeldOut | None:
 
 
 def refuse_other_split(folder: Path, former: HeldOut | None, now: HeldOut | None) -> None:
-    """Refuse to go on with a run that holds out another share of its rows.
-
-    Raises
-    ------
-    UserError
-        one line that names both shares.
-    """
+    """Refuse to go on with a run that holds out another share of its rows."""
     then, wanted = (f"{one.share:.3g}" if one else "none" for one in (former, now))
     if then != wanted:
         hint = f", prove on other rows with `thresher compare {folder} --test FILE`" if former else ""
@@ -190,13 +178,7 @@ def resume(run: Run, rows: Rows, test: Rows | None, data: DataConfig) -> Run:
 
 
 def refuse_group_names(rows: Rows) -> None:
-    """Refuse groups with the name of a column of the score table.
-
-    Raises
-    ------
-    UserError
-        one line that names the first of them.
-    """
+    """Refuse groups with the name of a column of the score table."""
     from thresher.pipeline.selection_settings import score_columns
 
     taken = {"label", *score_columns()}

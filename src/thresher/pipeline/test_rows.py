@@ -74,11 +74,8 @@ def load_test_texts(test: Any, rows: Rows, data: DataConfig) -> Rows:
 def in_classes_of(rows: Rows, test: Rows) -> Rows:
     """The test rows with their labels numbered, and their columns named, as those of the training rows are.
 
-    Raises
-    ------
-    UserError
-        a label that the training rows do not have, another number of text columns, or a group column with the name of the
-        training rows' text or label.
+    Raises UserError: a label that the training rows do not have, another number of text columns, or a group column with the
+    name of the training rows' text or label.
     """
     if len(test.text) != len(rows.text):
         raise UserError(

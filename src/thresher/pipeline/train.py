@@ -46,10 +46,7 @@ def train(
 
     `begun` is called with a new run after its audit, before anything is trained, and may refuse it.
 
-    Raises
-    ------
-    UserError
-        bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
+    Raises UserError: bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
     if rows.task == "text":
         check_texts(rows, config)

@@ -31,11 +31,6 @@ def refuse_unmeasured(config: RunConfig, n_rows: int) -> None:
 
     `n_rows` rows are trained on, which with the size of a batch gives the number of steps.
 
-    Raises
-    ------
-    UserError
-        one line that names the score, what it needs, and the setting that gives it.
-
     >>> from thresher.config import DataConfig, MeasureConfig, SelectConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
     >>> few = MeasureConfig(signals=())

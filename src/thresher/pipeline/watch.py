@@ -148,10 +148,7 @@ def finish_recording(
 def sketch_width(trainer: Trainer, vog: bool | int | Literal["auto"]) -> int:
     """The width of the sketch of online VoG, 0 without it.
 
-    Raises
-    ------
-    UserError
-        not a width, or VoG was asked for and cannot be known.
+    Raises UserError: not a width, or VoG was asked for and cannot be known.
     """
     from thresher.recording.supported import loss_reason, vog_reason
 

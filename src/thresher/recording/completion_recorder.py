@@ -71,11 +71,6 @@ def refuse_other_loss(step: Step, recorder: Recorder) -> None:
     """Refuse a training whose loss is not the cross-entropy of the tokens that is recorded.
 
     The trainer divides their sum by the number of tokens of the batch, or of the accumulated batches of all processes.
-
-    Raises
-    ------
-    UserError
-        one line with both losses.
     """
     tokens, trainer = step.completion, recorder.trainer
     assert tokens is not None

@@ -40,10 +40,7 @@ def completion_tokens(step: Step) -> CompletionTokens | None:
     Labels are those of the next position, as in every causal language model of transformers: the token at position t is
     predicted at t - 1.
 
-    Raises
-    ------
-    UserError
-        the output is not one per token of the batch, or the rows of the tokens cannot be told.
+    Raises UserError: the output is not one per token of the batch, or the rows of the tokens cannot be told.
     """
     labels = step.target[:, 1:]
     true = labels != IGNORED
@@ -140,10 +137,7 @@ def rows_of_tokens(step: Step) -> Tensor:
 
     Rows that a collator laid end to end in one line, as `padding_free` does, begin where the position is 0.
 
-    Raises
-    ------
-    UserError
-        the lines are not the rows, and nothing says which rows they are made of.
+    Raises UserError: the lines are not the rows, and nothing says which rows they are made of.
     """
     count, labels = len(step.rows), step.target
     positions = step.inputs.get("position_ids")

@@ -69,13 +69,7 @@ def table_rows(
 
 
 def check_columns(dataset: Any, columns: Sequence[str]) -> None:
-    """Refuse columns that the dataset does not have.
-
-    Raises
-    ------
-    UserError
-        one line that names the column and those there are.
-    """
+    """Refuse columns that the dataset does not have."""
     known = getattr(dataset, "column_names", None)
     for column in columns:
         if not known or column not in known:

@@ -80,10 +80,8 @@ class LoopRecorder:
         epoch
             the epoch, counted from 0; a fraction says where in it the step is.
 
-        Raises
-        ------
-        UserError
-            in the first step: shapes that do not fit, or unknown rows. Later steps end no training: a failure is warned of once.
+        Raises UserError: in the first step: shapes that do not fit, or unknown rows. Later steps end no training: a failure is
+        warned of once.
         """
         if self.finished:
             raise UserError(
@@ -200,12 +198,8 @@ class LoopRecorder:
     def finish(self) -> Path:
         """Write what is left, and make the run; called by every process. Returns the folder.
 
-        Raises
-        ------
-        UserError
-            nothing was noted.
-        OSError
-            the folder cannot be written; call it again when it can be.
+        Raises UserError: nothing was noted.
+        Raises OSError: the folder cannot be written; call it again when it can be.
         """
         if not self.finished:
             self.write()

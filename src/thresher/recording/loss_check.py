@@ -19,11 +19,6 @@ def refuse_other_labels(step: Step, trainer: Trainer) -> None:
 
     So do language models behind another name, whose labels are those of the next position. What tells is the gradient at the
     logits; where none is known, the mean cross-entropy must be the loss of the trainer.
-
-    Raises
-    ------
-    UserError
-        one line with the loss of the trainer and the mean cross-entropy that would be recorded.
     """
     if is_cross_entropy(step):
         return

@@ -65,10 +65,7 @@ class NumberedBatch:
 def number_rows(loader: Any) -> Any:
     """Make a train data loader, as `Trainer.get_train_dataloader` returned it, carry row numbers; returns the same loader.
 
-    Raises
-    ------
-    UserError
-        a loader without row numbers: an iterable dataset, or one without batches.
+    Raises UserError: a loader without row numbers: an iterable dataset, or one without batches.
     """
     base = hf_compat.torch_loader(loader)
     if not isinstance(base, DataLoader) or isinstance(base.dataset, IterableDataset):

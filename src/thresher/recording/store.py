@@ -89,10 +89,8 @@ def remove_sums(folder: Path, but: Iterable[int]) -> None:
 def rewind(folder: Path, step: int) -> None:
     """Remove the records of one process from optimiser step `step` on.
 
-    Raises
-    ------
-    UserError
-        nothing was recorded before that step: the training that is resumed was not watched, or into another folder.
+    Raises UserError: nothing was recorded before that step: the training that is resumed was not watched, or into another
+    folder.
     """
     kept = False
     for path in sorted(folder.glob("records-*.parquet")):

@@ -32,13 +32,7 @@ SHARDED = {
 
 
 def refuse_unsupported(trainer: Trainer) -> None:
-    """Refuse a trainer whose rows cannot be recorded.
-
-    Raises
-    ------
-    UserError
-        one line that names what it is and what to do.
-    """
+    """Refuse a trainer whose rows cannot be recorded."""
     if not isinstance(trainer, Trainer):
         kind = type(trainer)
         raise UserError(
@@ -121,10 +115,7 @@ def _task_reason(trainer: Trainer) -> str:
 def refuse_two_passes(step: Step) -> None:
     """Refuse a training step that calls the model more than once.
 
-    Raises
-    ------
-    UserError
-        which logits are those of the rows is not known.
+    Raises UserError: which logits are those of the rows is not known.
     """
     if step.passes > 1:
         raise UserError(
@@ -133,13 +124,7 @@ def refuse_two_passes(step: Step) -> None:
 
 
 def refuse_step(step: Step, name: str) -> None:
-    """Refuse, before any weight has changed, what can only be checked on a batch.
-
-    Raises
-    ------
-    UserError
-        one line that names the model `name` and the shapes; logits that are not one per row or token.
-    """
+    """Refuse, before any weight has changed, what can only be checked on a batch."""
     count = len(step.rows)
     refuse_two_passes(step)
     if step.raw_logits is None:

@@ -104,10 +104,7 @@ class Recording:
 def read_recording(folder: Path, hidden: int) -> Recording:
     """The records that a training left in a folder; `hidden` is the width of its embeddings.
 
-    Raises
-    ------
-    UserError
-        nothing was recorded.
+    Raises UserError: nothing was recorded.
     """
     records, ranks = store.scan_records(folder)
     return Recording(folder, records, ranks, epoch_table(records, hidden))

@@ -161,10 +161,7 @@ class TrainerHooks(TrainerCallback):
 def labels_in(trainer: Trainer, inputs: dict[str, Any]) -> Tensor:
     """The labels of a batch, (B,), (B, 1) or (B, T).
 
-    Raises
-    ------
-    UserError
-        the batch has none.
+    Raises UserError: the batch has none.
     """
     # Of a model whose forward takes **inputs, the Trainer knows no names of labels.
     names = trainer.label_names or LABELS

@@ -47,10 +47,7 @@ def write(run: Run) -> Path:
     Text from the data is escaped for HTML and for the JSON inside the page, its control characters are made visible and
     its direction is isolated. A content security policy allows only the two scripts of the page and forbids loading anything.
 
-    Raises
-    ------
-    UserError
-        a damaged file in the run, or a place that cannot be written.
+    Raises UserError: a damaged file in the run, or a place that cannot be written.
     """
     path = run.folder / "report.html"
     files.write(path, render(read_run(run)))

@@ -66,10 +66,7 @@ class RunFiles:
 def read_run(run: Run) -> RunFiles:
     """Read the files of the steps that have been run.
 
-    Raises
-    ------
-    UserError
-        not a run folder, one of another format, or a damaged file in it.
+    Raises UserError: not a run folder, one of another format, or a damaged file in it.
     """
     records = {step: found for step in JOB[:-1] if (found := run.record(step))}
     scored = records["score"].key if "score" in records else None

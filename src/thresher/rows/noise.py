@@ -34,10 +34,7 @@ def isotropic(labels: ArrayLike, n_classes: int, share: float, *, ids: Sequence[
         row ids, (N,). Whether a row is redrawn depends on its id, the seed and, because the count is exact, on which
         other rows there are; not on the order.
 
-    Raises
-    ------
-    ValueError
-        share outside [0, 1], or lengths that differ.
+    Raises ValueError: share outside [0, 1], or lengths that differ.
 
     Source: Anand et al., EMNLP 2023 (arXiv 2311.16298), section 2.4 and table 4.
 
@@ -94,10 +91,7 @@ def class_conditional(
     P(new = j | old = i) = transition[i, j], shape (n_classes, n_classes), rows sum to 1. Rows are drawn independently, so
     the realised shares vary around the matrix.
 
-    Raises
-    ------
-    ValueError
-        not a square matrix of probabilities, or lengths that differ.
+    Raises ValueError: not a square matrix of probabilities, or lengths that differ.
 
     >>> swap = [[0.0, 1.0], [0.0, 1.0]]
     >>> class_conditional([0, 1, 0], swap, ids=["a", "b", "c"]).labels.tolist()

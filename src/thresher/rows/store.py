@@ -57,10 +57,7 @@ def save_rows(rows: Rows, path: str | Path) -> None:
     Rows that were loaded from memory have no file to write back from, so the whole frame is saved beside them
     (rows.original.parquet), or the whole dataset (folder rows.original).
 
-    Raises
-    ------
-    UserError
-        the file cannot be written, or the disk is full.
+    Raises UserError: the file cannot be written, or the disk is full.
 
     >>> import tempfile
     >>> from thresher.rows import load
@@ -137,10 +134,7 @@ def check_rows(path: str | Path) -> None:
 def read_rows(path: str | Path) -> Rows:
     """Read rows that `save_rows` wrote.
 
-    Raises
-    ------
-    UserError
-        the file is missing or damaged, or was not written by `save_rows`.
+    Raises UserError: the file is missing or damaged, or was not written by `save_rows`.
     """
     path = Path(path)
     check_rows(path)

@@ -57,11 +57,8 @@ def write_back(rows: Rows, keep: Keep, kept_path_stem: str | Path) -> tuple[Path
     (kept, dropped)
         the two paths.
 
-    Raises
-    ------
-    UserError
-        the source is missing or has changed since it was read, an id is unknown, a path would overwrite the source or a
-        folder that contains other files, or a file cannot be written. No partial file is left behind.
+    Raises UserError: the source is missing or has changed since it was read, an id is unknown, a path would overwrite the
+    source or a folder that contains other files, or a file cannot be written. No partial file is left behind.
 
     >>> import tempfile
     >>> from thresher.rows import load

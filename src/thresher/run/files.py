@@ -27,10 +27,7 @@ def write(path: Path, content: bytes | str | Callable[[Path], object]) -> None:
 
     `content` is the content, or a function that writes to the temporary path it is given.
 
-    Raises
-    ------
-    UserError
-        the disk is full or the folder cannot be written; the former file is untouched.
+    Raises UserError: the disk is full or the folder cannot be written; the former file is untouched.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -40,10 +40,7 @@ def write_table(
 ) -> None:
     """Write a table as Parquet with its checksum, `about` as further metadata, and row groups of `group_rows` rows.
 
-    Raises
-    ------
-    UserError
-        the disk is full or the folder cannot be written.
+    Raises UserError: the disk is full or the folder cannot be written.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -66,13 +63,7 @@ def write_table(
 def write_blocks(
     path: Path, blocks: Iterable[pl.DataFrame], about: Mapping[bytes, bytes] | None = None
 ) -> None:
-    """Write a table that comes block by block, as `write_table` does; every block is a row group.
-
-    Raises
-    ------
-    UserError
-        as `write_table`.
-    """
+    """Write a table that comes block by block, as `write_table` does; every block is a row group."""
 
     def fill(temporary: Path) -> None:
         tables = (_with_room(_arrow(block), about) for block in blocks)
@@ -122,13 +113,7 @@ def table_problem(path: Path, *, sealed: bool = True) -> str | None:
 
 
 def check_table(path: Path, remedy: str) -> None:
-    """Refuse a Parquet file that is missing or damaged.
-
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
-    """
+    """Refuse a Parquet file that is missing or damaged."""
     if problem := table_problem(path):
         raise UserError(f"{path}: {problem}; {remedy}")
 
@@ -175,12 +160,8 @@ def with_checksum(facts: Mapping[str, object]) -> dict[str, object]:
 def read_json(path: Path) -> Any:
     """The facts that `write_json` wrote.
 
-    Raises
-    ------
-    FileNotFoundError
-        there is no such file.
-    ValueError
-        it is not JSON, or its checksum does not match.
+    Raises FileNotFoundError: there is no such file.
+    Raises ValueError: it is not JSON, or its checksum does not match.
     """
     facts = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(facts, dict) or facts.pop("checksum", None) != digest(facts):
@@ -189,13 +170,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_facts(path: Path, remedy: str) -> Any:
-    """The facts that `write_json` wrote.
-
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
-    """
+    """The facts that `write_json` wrote."""
     try:
         return read_json(path)
     except FileNotFoundError as error:

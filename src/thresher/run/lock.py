@@ -21,10 +21,7 @@ def lock(folder: Path) -> Iterator[None]:
 
     A folder that was made here and that nothing was written to is removed again.
 
-    Raises
-    ------
-    UserError
-        another process holds it, or it cannot be written.
+    Raises UserError: another process holds it, or it cannot be written.
     """
     new, home = not folder.exists(), folder / HOME
     new_home = not home.exists()

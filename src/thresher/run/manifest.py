@@ -95,10 +95,7 @@ class Manifest(BaseModel):
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run folder.
 
-    Raises
-    ------
-    UserError
-        not a run folder, one of another format, or a `run.yaml` that was damaged, or edited where it may not be.
+    Raises UserError: not a run folder, one of another format, or a `run.yaml` that was damaged, or edited where it may not be.
     """
     path = folder / FILE
     try:

@@ -21,10 +21,7 @@ PRODUCTS = ("kept", "dropped")
 def as_place(given: str | Path) -> Path:
     """A path as somebody gave it, with `~` as their home.
 
-    Raises
-    ------
-    UserError
-        an empty one, as a shell makes of a variable that is not set, or what `with_home` refuses.
+    Raises UserError: an empty one, as a shell makes of a variable that is not set, or what `with_home` refuses.
 
     >>> as_place("")
     Traceback (most recent call last):
@@ -64,11 +61,6 @@ def with_home(given: str | Path) -> Path:
 
 def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Refuse a file to write that is an input, or that a run, a stack or a study has written.
-
-    Raises
-    ------
-    UserError
-        one line that says what would be overwritten.
 
     >>> check_output(Path("train.jsonl"), [Path("./train.jsonl")])
     Traceback (most recent call last):

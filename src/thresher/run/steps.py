@@ -48,10 +48,8 @@ class Step(Generic[S]):
     def __call__(self, run: RunLike, settings: S, *, force: bool = False) -> Facts:
         """Do the step, or return what it recorded where it is done already.
 
-        Raises
-        ------
-        UserError
-            a step before it is not finished, another process works on the folder, or what the step itself refuses.
+        Raises UserError: a step before it is not finished, another process works on the folder, or what the step itself
+        refuses.
         """
         run = Run.open(run)
         if self.after:
@@ -161,13 +159,7 @@ def step(
 
 
 def refuse_texts(run: Run, what: str) -> None:
-    """Refuse a run whose rows have a text for a target.
-
-    Raises
-    ------
-    UserError
-        one line that names the command.
-    """
+    """Refuse a run whose rows have a text for a target."""
     if run.manifest.task == "text":
         raise UserError(
             f"{run}: its rows have a text for a target, which `thresher {what}` is not made for; select a share with --prune, and"
@@ -206,10 +198,7 @@ def test_hash(run: Run, _: BaseModel) -> dict[str, object]:
 def require_test(run: Run) -> None:
     """Refuse a run without test rows.
 
-    Raises
-    ------
-    UserError
-        it has none, or others than its own.
+    Raises UserError: it has none, or others than its own.
     """
     if not run.has_test:
         raise UserError(

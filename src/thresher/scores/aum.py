@@ -28,10 +28,7 @@ def aum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     Where we differ: the paper averages over epochs; this takes the checkpoints that were kept, which are evenly
     spaced over the run.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or there is only one class.
+    Raises MissingSignal: the signals lack `logits`, or there is only one class.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> logits = [[[0.0, 1.0], [4.0, 1.0]], [[0.0, 1.0], [4.0, 1.0]]]

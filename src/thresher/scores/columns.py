@@ -28,10 +28,7 @@ def column(by: str, normalise: Normalise, columns: Sequence[str]) -> tuple[str, 
     ("vog_class"). A column of an unknown score (one that the user added) is hard at its high end. Of several names separated
     by | the first that the table has is taken.
 
-    Raises
-    ------
-    UserError
-        no such score or column, a score that is missing from this table, or a column of another normalisation.
+    Raises UserError: no such score or column, a score that is missing from this table, or a column of another normalisation.
 
     >>> columns = ["id", "label", "vog", "vog_class", "vog_dataset"]
     >>> column("vog", "auto", columns), column("vog", "raw", columns)
@@ -87,11 +84,6 @@ def columns_of(
 ) -> tuple[list[str], list[Literal["high", "low"]]]:
     """`column` for each name in `by`; names are separated by commas if the strategy takes several.
 
-    Raises
-    ------
-    UserError
-        as `column`.
-
     >>> columns_of("vog,pvi", "auto", ["vog", "vog_class", "pvi"], several=True)
     (['vog_class', 'pvi'], ['high', 'low'])
     """
@@ -103,10 +95,7 @@ def columns_of(
 def needed_columns(by: Iterable[str], columns: Sequence[str]) -> list[str]:
     """The columns that `hard_is_high` reads for these names, of a table that has `columns`.
 
-    Raises
-    ------
-    UserError
-        no such score or column.
+    Raises UserError: no such score or column.
 
     >>> needed_columns(["vog", "pvi"], ["id", "label", "aum", "vog", "vog_class"])
     ['vog', 'vog_class']
@@ -123,12 +112,8 @@ def needed_columns(by: Iterable[str], columns: Sequence[str]) -> list[str]:
 def hard_is_high(table: pl.DataFrame, name: str) -> npt.NDArray[np.float64]:
     """The values of a score or a column, oriented so that hard rows have the large ones; (N,).
 
-    Raises
-    ------
-    MissingSignal
-        a known score that is missing from this table.
-    UserError
-        no such score or column.
+    Raises MissingSignal: a known score that is missing from this table.
+    Raises UserError: no such score or column.
 
     >>> hard_is_high(pl.DataFrame({"pvi": [3.0, -1.0]}), "pvi").tolist()
     [-3.0, 1.0]

@@ -80,10 +80,7 @@ class Scored:
     def add(self, entry: Score, values: Numbers, used: int, options: Mapping[str, Any]) -> None:
         """Take a score into the table.
 
-        Raises
-        ------
-        MissingSignal
-            it is not finite for some row.
+        Raises MissingSignal: it is not finite for some row.
         """
         self._refuse_infinite(values)
         self.found.store.put(entry.name, values)
@@ -122,13 +119,7 @@ def score_sources(
     *,
     every_run: bool = False,
 ) -> Scored:
-    """Every score that the runs can give; `options` are those of every score, and `size` is the rows of a block.
-
-    Raises
-    ------
-    UserError
-        as `thresher.scores.table.score_table`.
-    """
+    """Every score that the runs can give; `options` are those of every score, and `size` is the rows of a block."""
     rows = check_rows(runs, size)
     entries = list(scores().values())
     from_rows = [entry for entry in entries if entry.reads != "scores"]

@@ -25,11 +25,6 @@ def confidence(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     Low is hard: with low variability the row is hard to learn, and perhaps mislabelled. It is the vertical axis of
     the data map. Averaged over the runs by `score_table`.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
     >>> confidence(signals, pl.DataFrame()).to_list()

@@ -24,11 +24,6 @@ def correctness(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     Low is hard. It has few values (C + 1 in one run), so most rows are ties, ordered by the hash of their id.
     Averaged over the runs by `score_table`.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 1.0], [9.0, 0.0]]]}, schema_overrides=kind)
     >>> correctness(signals, pl.DataFrame()).to_list()

@@ -52,12 +52,8 @@ def d2(
     Where the paper and its code differ: the weights are those of the released code, exp(-gamma * distance) on directed
     edges. Features are scaled to length 1, so that one gamma suits every encoder.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `features`, `by` was not computed, or too many pairs to compare.
-    UserError
-        no such score, or fewer than one neighbour.
+    Raises MissingSignal: the signals lack `features`, `by` was not computed, or too many pairs to compare.
+    Raises UserError: no such score, or fewer than one neighbour.
 
     >>> kind = {"features": pl.Array(pl.Float32, 2)}
     >>> signals = pl.DataFrame({"id": ["a", "b", "c"], "features": [[1, 0], [1, 0], [0, 1]]}, schema_overrides=kind)

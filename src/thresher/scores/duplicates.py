@@ -32,10 +32,7 @@ def duplicates(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, keep_one: bo
 
     Where we differ: SemDeDup clusters first and compares within clusters; this compares all pairs of a class.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `features`, or too many pairs to compare.
+    Raises MissingSignal: the signals lack `features`, or too many pairs to compare.
 
     >>> kind = {"features": pl.Array(pl.Float32, 2)}
     >>> rows = {"id": ["a", "b", "c"], "label": [0, 0, 0], "features": [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]}

@@ -74,10 +74,7 @@ def key(name: str, run: int) -> str:
 def check_rows(runs: Sequence[Source], size: int) -> Rows:
     """The rows of the runs, which must be the same ones.
 
-    Raises
-    ------
-    UserError
-        no runs, a repeated id, or rows that differ from those of run 0.
+    Raises UserError: no runs, a repeated id, or rows that differ from those of run 0.
     """
     if not runs:
         raise UserError("no signals to score; run `thresher measure` first")
@@ -209,10 +206,7 @@ def first_block(entry: Score, run: Source, size: int) -> pl.DataFrame | None:
 def refuse_pairs(entry: Score, run: Source, rows: Rows) -> None:
     """Refuse to compare too many pairs, before anything is read for it; a signal that is missing is told first.
 
-    Raises
-    ------
-    MissingSignal
-        too many pairs.
+    Raises MissingSignal: too many pairs.
     """
     if entry.pairs is not None and all(name in run.schema for name in entry.whole_columns):
         count = [len(rows.code)] if entry.pairs == "all" else np.bincount(rows.code).tolist()

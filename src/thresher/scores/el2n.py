@@ -32,12 +32,7 @@ def el2n(
 
     Of a row whose target is a text it is the mean over its completion tokens, each a choice among the vocabulary.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-    UserError
-        no checkpoint of that index.
+    Raises UserError: no checkpoint of that index.
 
     >>> signals = pl.DataFrame(
     ...     {"label": [0, 1], "logits": [[[0.0, 0.0]], [[99.0, 0.0]]]},

@@ -32,10 +32,7 @@ def el2n_mean(
     zero for every row; the mean is steadier than either. Averaged over the runs by `score_table`. Of a row whose target is a text
     each is the mean over its completion tokens.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or (first-quarter) there are no checkpoints.
+    Raises MissingSignal: the signals lack `logits`, or (first-quarter) there are no checkpoints.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)

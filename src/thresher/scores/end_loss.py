@@ -25,10 +25,7 @@ def end_loss(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     at the last checkpoint. High is hard: the model expected the completion to go on, as it does where the end is missing. In the
     mean over the tokens it counts as one of many.
 
-    Raises
-    ------
-    MissingSignal
-        no language model, or a recorded training, whose losses are means over the tokens.
+    Raises MissingSignal: no language model, or a recorded training, whose losses are means over the tokens.
 
     >>> end_loss(pl.DataFrame({"end_loss": [0.25]}), pl.DataFrame()).to_list()
     [0.25]

@@ -31,12 +31,8 @@ def ensemble(
     Each score counts by the column that it selects by (VoG: class-normalised), turned so that hard rows are high;
     rows of equal score share their mean rank. `of` takes scores or columns: `--score-option ensemble.of=pvi,vog_dataset`.
 
-    Raises
-    ------
-    MissingSignal
-        one of the scores was not computed.
-    UserError
-        no such score or column.
+    Raises MissingSignal: one of the scores was not computed.
+    Raises UserError: no such score or column.
 
     >>> table = pl.DataFrame({"id": ["a", "b"], "el2n": [0.2, 0.9], "pvi": [3.0, -1.0]})  # of PVI, low is hard
     >>> ensemble(table, pl.DataFrame(), of=("el2n", "pvi")).to_list()

@@ -25,10 +25,7 @@ def entropy(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     with p_ct the distribution over the vocabulary that token t of T was predicted by. High is hard: the model is undecided. It
     does not look at the token itself: a confident mistake has a low entropy and a high loss. Only of rows whose target is a text.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `entropy`: no language model was recorded.
+    Raises MissingSignal: the signals lack `entropy`: no language model was recorded.
 
     >>> signals = pl.DataFrame({"entropy": [[1.0, 0.5]]}, schema={"entropy": pl.Array(pl.Float32, 2)})
     >>> entropy(signals, pl.DataFrame()).to_list()

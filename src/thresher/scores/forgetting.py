@@ -37,10 +37,7 @@ def forgetting(
     Of a row whose target is a text it is the mean over its completion tokens, each counted as above: a long completion has no
     more of it for its length.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `correct`, or it holds fewer than two evaluations.
+    Raises MissingSignal: the signals lack `correct`, or it holds fewer than two evaluations.
 
     >>> correct = [[True, False, True, False], [True, True, True, True], [False, False, False, False]]
     >>> forgetting(pl.DataFrame({"correct": correct}), pl.DataFrame()).to_list()

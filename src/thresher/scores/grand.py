@@ -44,12 +44,8 @@ def grand(
     initialisations. A pretrained encoder says little about a row before the head has learned anything, so the
     default is the end of the first epoch, and one layer stands for the network, as in TracIn.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack the squared norms of the layer, or `n_completion` for a sum over tokens.
-    UserError
-        no checkpoint of that index.
+    Raises MissingSignal: the signals lack the squared norms of the layer, or `n_completion` for a sum over tokens.
+    Raises UserError: no checkpoint of that index.
 
     >>> kind = {"encoder_sq_norm": pl.Array(pl.Float64, 2)}
     >>> signals = pl.DataFrame({"encoder_sq_norm": [[9.0, 1.0]]}, schema=kind)

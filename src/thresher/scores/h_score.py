@@ -29,10 +29,7 @@ def h_score(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
 
     Where the paper counts successes, this is their share: the same order, and one scale for any number of runs.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or there are no checkpoints.
+    Raises MissingSignal: the signals lack `logits`, or there are no checkpoints.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (3, 2))}
     >>> rows = {"label": [0], "logits": [[[0.0, 1.0], [0.0, 1.0], [9.0, 0.0]]]}

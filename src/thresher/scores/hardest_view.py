@@ -38,10 +38,7 @@ def hardest_view(table: pl.DataFrame, signals: pl.DataFrame, *, skill: float = 0
 
     Otherwise there is no such score, because an uninformative view would make rows hard at random.
 
-    Raises
-    ------
-    MissingSignal
-        no held-out margins or no word margins, or words that say too little about the labels.
+    Raises MissingSignal: no held-out margins or no word margins, or words that say too little about the labels.
 
     >>> table = pl.DataFrame({"held_out_margin": [3.0, 1.0, 2.0, 4.0], "word_margin": [0.1, 0.9, 0.8, 0.7]})
     >>> hardest_view(table, pl.DataFrame({"label": [0, 1, 0, 1]})).to_list()

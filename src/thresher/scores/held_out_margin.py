@@ -27,10 +27,7 @@ def held_out_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Seri
     that has not shows what the other rows say about it. The only row of its class is among the hardest. Averaged over the
     runs, each with its own folds, by `score_table`.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `held_out_logits`, or there is only one class.
+    Raises MissingSignal: the signals lack `held_out_logits`, or there is only one class.
 
     >>> kind = {"held_out_logits": pl.Array(pl.Float32, 2)}
     >>> signals = pl.DataFrame({"label": [0, 1], "held_out_logits": [[4.0, 1.0], [4.0, 1.0]]}, schema_overrides=kind)

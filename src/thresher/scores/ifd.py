@@ -36,10 +36,7 @@ def ifd(
     and leaves "### Response:" before the answer alone, that of Superfiltering divides the perplexities and puts nothing there,
     so the first token counts with the prompt only. Here the same tokens count in both.
 
-    Raises
-    ------
-    MissingSignal
-        no language model, or the completions were not measured without their prompts.
+    Raises MissingSignal: no language model, or the completions were not measured without their prompts.
 
     >>> signals = pl.DataFrame({"loss_prompted": [1.0, 2.5], "loss_alone": [2.0, 2.0]})
     >>> [ifd(signals, pl.DataFrame(), ratio=ratio).round(3).to_list() for ratio in ("loss", "perplexity")]

@@ -35,10 +35,7 @@ def loss(
     `scores.probability.label_log_probability`. Of a row whose target is a text L_c is the mean over its completion tokens;
     `loss_sum` is the sum.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or (area) there are no checkpoints.
+    Raises MissingSignal: the signals lack `logits`, or (area) there are no checkpoints.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)

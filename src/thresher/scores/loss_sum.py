@@ -26,10 +26,7 @@ def loss_sum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     High is hard. It grows with the length of the completion: rank by it only where a long row may count for more than a short
     one. Only of rows whose target is a text.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `n_completion`: no language model was recorded.
+    Raises MissingSignal: the signals lack `n_completion`: no language model was recorded.
 
     >>> kind = {"loss": pl.Array(pl.Float32, 2), "n_completion": pl.Int32}
     >>> loss_sum(pl.DataFrame({"loss": [[1.0, 0.5]], "n_completion": [4]}, schema=kind), pl.DataFrame()).to_list()

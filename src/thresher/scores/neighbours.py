@@ -46,11 +46,6 @@ def id_digests(ids: pl.Series) -> npt.NDArray[np.uint64]:
 def unit_vectors(signals: pl.DataFrame, order: npt.NDArray[np.int64]) -> Vectors:
     """The feature vectors in that order, scaled to length 1; (N, H) float32. A vector of zeros is left as it is.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `features`.
-
     >>> signals = pl.DataFrame({"features": [[3.0, 4.0]]}, schema={"features": pl.Array(pl.Float32, 2)})
     >>> unit_vectors(signals, np.array([0])).tolist()
     [[0.6000000238418579, 0.800000011920929]]
@@ -75,10 +70,7 @@ def nearest(vectors: Vectors, k: int) -> Nearest:
 
     Parameters: `vectors` (N, H), of length 1. Equally near rows are taken in their order.
 
-    Raises
-    ------
-    MissingSignal
-        too many rows to compare all pairs.
+    Raises MissingSignal: too many rows to compare all pairs.
 
     >>> nearest(np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32), 1).place.tolist()
     [[2], [2], [1]]
@@ -104,10 +96,7 @@ def nearest(vectors: Vectors, k: int) -> Nearest:
 def check_pairs(pairs: int) -> None:
     """Refuse more pairs than can be compared in a minute or two.
 
-    Raises
-    ------
-    MissingSignal
-        too many pairs.
+    Raises MissingSignal: too many pairs.
     """
     if pairs > _MOST_PAIRS:
         raise MissingSignal(

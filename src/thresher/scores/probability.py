@@ -18,11 +18,6 @@ Numbers = npt.NDArray[np.float64]
 def label_log_probability(signals: pl.DataFrame) -> Numbers:
     """log softmax(logits_c)_y of every row and checkpoint, nats; shape (N, C).
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
     >>> label_log_probability(signals).round(4).tolist()
@@ -37,11 +32,6 @@ def label_log_probability(signals: pl.DataFrame) -> Numbers:
 
 def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
     """Whether the label has the largest logit, of every row and checkpoint; shape (N, C). A tie goes to the first class.
-
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [1], "logits": [[[0.0, 0.0], [0.0, 1.0]]]}, schema_overrides=kind)
@@ -58,10 +48,7 @@ def right(signals: pl.DataFrame) -> npt.NDArray[np.bool_]:
 def margin(z: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
     """z[y] - max over k != y of z[k], of logits z (N, K) and labels (N,); shape (N,).
 
-    Raises
-    ------
-    MissingSignal
-        there is only one class.
+    Raises MissingSignal: there is only one class.
 
     >>> margin(np.array([[4.0, 1.0, 3.0]]), np.array([2])).tolist()
     [-1.0]
@@ -73,11 +60,6 @@ def margin(z: npt.NDArray[Any], label: npt.NDArray[np.int64]) -> Numbers:
 
 def error_norms(signals: pl.DataFrame, upto: int | None = None) -> Numbers:
     """|| softmax(logits_c) - onehot(y) ||_2 of every row at the first `upto` checkpoints, all by default; shape (N, C).
-
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)

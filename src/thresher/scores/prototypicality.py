@@ -74,11 +74,6 @@ def prototypicality(
     Where we differ: Sorscher et al. take the centres of k-means clusters; as in the Moderate coreset, the classes are
     the clusters here.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `features`.
-
     >>> kind = {"features": pl.Array(pl.Float32, 2)}
     >>> rows = {"id": ["a", "b", "c"], "label": [0, 0, 1], "features": [[0.0, 0.0], [2.0, 0.0], [5.0, 5.0]]}
     >>> prototypicality(pl.DataFrame(rows, schema_overrides=kind), pl.DataFrame()).to_list()

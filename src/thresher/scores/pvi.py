@@ -51,12 +51,9 @@ def pvi(
     with L the mean loss over the tokens, nats, both by the model of the last checkpoint in eval mode: a language model can be
     given an empty prompt and needs no second training. `pvi_sum` is the sum over the tokens, `ifd` the ratio of the two losses.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or `null_logits` with `null="model"`; of texts, `loss_alone` or `loss_prompted`.
-    UserError
-        no checkpoint of that index.
+    Raises MissingSignal: the signals lack `logits`, or `null_logits` with `null="model"`; of texts, `loss_alone` or
+    `loss_prompted`.
+    Raises UserError: no checkpoint of that index.
 
     >>> kinds = {"logits": pl.Array(pl.Float32, (1, 2)), "null_logits": pl.Array(pl.Float32, 2)}
     >>> rows = {"label": [0, 1], "logits": [[[0.0, 0.0]], [[99.0, 0.0]]], "null_logits": [[0.0, 0.0]] * 2}
@@ -82,10 +79,7 @@ def losses_of_completions(
 
     Both are measured of one model. The losses that a training records are of the model before each step, in training mode.
 
-    Raises
-    ------
-    MissingSignal
-        the completions were not measured without their prompts.
+    Raises MissingSignal: the completions were not measured without their prompts.
     """
     names = ("loss_prompted", "loss_alone")
     if not set(names) <= set(signals.columns):

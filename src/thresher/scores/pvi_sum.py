@@ -26,10 +26,7 @@ def pvi_sum(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     by the model at the last checkpoint. Low is hard; below 0 the prompt makes the completion less likely. It grows with the
     length of the completion. Only of rows whose target is a text.
 
-    Raises
-    ------
-    MissingSignal
-        no language model, or the completions were not measured without their prompts.
+    Raises MissingSignal: no language model, or the completions were not measured without their prompts.
 
     >>> signals = pl.DataFrame({"loss_prompted": [1.0], "loss_alone": [2.0], "n_completion": [3]})
     >>> pvi_sum(signals, pl.DataFrame()).round(3).to_list()

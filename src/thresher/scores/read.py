@@ -21,10 +21,7 @@ class MissingSignal(Exception):
 def array(signals: pl.DataFrame, column: str) -> npt.NDArray[Any]:
     """A column as an array; nested `pl.Array` columns keep all their axes. No copy is made if the frame is one chunk.
 
-    Raises
-    ------
-    MissingSignal
-        no such column, or rows without a value in it.
+    Raises MissingSignal: no such column, or rows without a value in it.
 
     >>> frame = pl.DataFrame({"logits": [[[1.0, 2.0]]]}, schema={"logits": pl.Array(pl.Float32, (1, 2))})
     >>> array(frame, "logits").shape
@@ -64,10 +61,7 @@ def labels(signals: pl.DataFrame) -> npt.NDArray[np.int64]:
 def by_index(checkpoints: pl.DataFrame, column: str) -> npt.NDArray[Any]:
     """A column of the checkpoints table in the order in which the signals hold the checkpoints, (C,).
 
-    Raises
-    ------
-    MissingSignal
-        no checkpoints, or no such column.
+    Raises MissingSignal: no checkpoints, or no such column.
 
     >>> by_index(pl.DataFrame({"index": [1, 0], "epoch": [2.0, 1.0]}), "epoch")
     array([1., 2.])
@@ -82,10 +76,7 @@ def checkpoint_at(checkpoints: pl.DataFrame, checkpoint: int | None, epoch: floa
 
     Of two equally near ones the earlier is taken. If the training ended before `epoch`, it is the last one.
 
-    Raises
-    ------
-    UserError
-        no checkpoint of that index.
+    Raises UserError: no checkpoint of that index.
 
     >>> trained = pl.DataFrame({"index": [0, 1, 2], "epoch": [1.0, 2.0, 3.0]})
     >>> checkpoint_at(trained, None, 2.2), checkpoint_at(trained, -1, 2.2)
@@ -107,10 +98,7 @@ def gradient_layer(
     """The layer whose gradients a score reads: `auto` is the adapters where their gradients were measured, else the last
     encoder layer, or the last linear layer of the head if the encoder is frozen (its learning rate is zero at every checkpoint).
 
-    Raises
-    ------
-    MissingSignal
-        there are no checkpoints, or no learning rates.
+    Raises MissingSignal: there are no checkpoints, or no learning rates.
 
     >>> frozen = pl.DataFrame({"index": [0, 1], "encoder_lr": [0.0, 0.0]})
     >>> none, lora = pl.DataFrame(), pl.DataFrame({"adapter_sq_norm": [1.0]})

@@ -78,10 +78,7 @@ find = SCORES.find
 def check_options(options: Mapping[str, Mapping[str, object]] | None = None) -> dict[str, dict[str, Any]]:
     """The options of every score: the defaults, overridden by what is given, as the annotated types.
 
-    Raises
-    ------
-    UserError
-        an unknown score or option, or a value that the option does not accept.
+    Raises UserError: an unknown score or option, or a value that the option does not accept.
 
     >>> check_options({"el2n": {"epoch": "3"}})["el2n"]
     {'checkpoint': None, 'epoch': 3.0}
@@ -95,10 +92,7 @@ def check_options(options: Mapping[str, Mapping[str, object]] | None = None) -> 
 def parse_options(texts: Iterable[str]) -> dict[str, dict[str, str]]:
     """Parse `SCORE.OPTION=VALUE` texts of the command line into a dictionary for `check_options`.
 
-    Raises
-    ------
-    UserError
-        a text of another form, or what `check_options` refuses.
+    Raises UserError: a text of another form, or what `check_options` refuses.
 
     >>> parse_options(["vog.window=late", "vog.reduce=mean"])
     {'vog': {'window': 'late', 'reduce': 'mean'}}

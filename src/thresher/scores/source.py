@@ -70,10 +70,7 @@ class FrameSource:
 def whole(source: Source, columns: Collection[str], size: int) -> pl.DataFrame:
     """These columns of all rows, those of them that there are.
 
-    Raises
-    ------
-    MissingSignal
-        they would not fit into the memory that is free.
+    Raises MissingSignal: they would not fit into the memory that is free.
     """
     there = [name for name in columns if name in source.schema]
     if isinstance(source, FrameSource):
@@ -87,10 +84,7 @@ def whole(source: Source, columns: Collection[str], size: int) -> pl.DataFrame:
 def refuse_more(held: int, rows: int) -> None:
     """Refuse to hold columns of so many bytes, and what is computed from them, if that is more than the memory that is free.
 
-    Raises
-    ------
-    MissingSignal
-        how much it is, and the way out.
+    Raises MissingSignal: how much it is, and the way out.
     """
     needed, free = COPIES * held, free_memory()
     if free is not None and needed > free:

@@ -42,10 +42,7 @@ def stability(runs: Sequence[Run], options: Options | None = None) -> dict[str, 
     if most rows tie or some values are outliers (simulated: for counts that are mostly 0, k runs gave 0.83 instead of 0.9).
     Two runs are one pair, so r is then a single draw.
 
-    Raises
-    ------
-    UserError
-        fewer than two runs, runs of different rows, an unknown score, option or value.
+    Raises UserError: fewer than two runs, runs of different rows, an unknown score, option or value.
 
     Source: Spearman (1910), "Correlation calculated from faulty data", and Brown (1910), "Some experimental results in the
     correlation of mental abilities", both British Journal of Psychology 3.

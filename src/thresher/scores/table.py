@@ -27,10 +27,7 @@ def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataF
     of all runs is the mean over the runs that have its signals, matched by id. The rows are in the order of run 0. Scores
     whose signals are missing, or not finite for some row, are skipped; `score_runs` also reports which and why.
 
-    Raises
-    ------
-    UserError
-        an unknown score, option or value; runs of different rows; no score at all can be computed.
+    Raises UserError: an unknown score, option or value; runs of different rows; no score at all can be computed.
 
     >>> signals = pl.DataFrame({"id": ["a", "b"], "label": [0, 0], "correct": [[True, False], [True, True]]})
     >>> score_table([(signals, pl.DataFrame())]).rows()
@@ -44,11 +41,6 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
 
     The second value is `{"scores": {NAME: {hard, normalise, runs_used, options, source, needs, cost}},
     "skipped": {NAME: reason}}`, where `runs_used` counts the runs that were averaged.
-
-    Raises
-    ------
-    UserError
-        as `score_table`.
 
     >>> signals = pl.DataFrame({"id": ["a", "b"], "label": [0, 0], "correct": [[True, False], [True, True]]})
     >>> _, about = score_runs([(signals, pl.DataFrame())])

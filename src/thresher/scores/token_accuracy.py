@@ -25,10 +25,7 @@ def token_accuracy(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Serie
     Low is hard. The tokens before t are those of the row, not the model's own. Only of rows whose target is a text; their
     `correctness` is the share of the checkpoints at which all tokens were right.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `accuracy`: no language model was recorded.
+    Raises MissingSignal: the signals lack `accuracy`: no language model was recorded.
 
     >>> signals = pl.DataFrame({"accuracy": [[0.5, 1.0]]}, schema={"accuracy": pl.Array(pl.Float32, 2)})
     >>> token_accuracy(signals, pl.DataFrame()).to_list()

@@ -45,10 +45,7 @@ def tracin(
     Of a row whose target is a text the loss is the mean over its n completion tokens; with `tokens="sum"` their sum, whose
     self-influence is n^2 times that of the mean.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack the squared norms of the layer, or `n_completion` for a sum over tokens.
+    Raises MissingSignal: the signals lack the squared norms of the layer, or `n_completion` for a sum over tokens.
 
     >>> kind = {"encoder_sq_norm": pl.Array(pl.Float64, 2)}
     >>> signals = pl.DataFrame({"encoder_sq_norm": [[4.0, 1.0]]}, schema=kind)

@@ -91,12 +91,8 @@ def trajectory(signals: pl.DataFrame, checkpoints: pl.DataFrame, *, clusters: in
 
     Where we differ: the paper's trajectories are of a small language model, ours of a classifier of any size.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`, or a loss is not finite.
-    UserError
-        fewer than one cluster.
+    Raises MissingSignal: the signals lack `logits`, or a loss is not finite.
+    Raises UserError: fewer than one cluster.
 
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> rows = {"id": ["a", "b", "c"], "label": [0, 0, 0], "logits": [[[0, 9], [0, 9]], [[0, 0], [9, 0]], [[0, 0], [8, 0]]]}

@@ -26,11 +26,6 @@ def variability(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     easy rows and those that the model never learns, so `end="easy"` drops both. It is the horizontal axis of the
     data map. Averaged over the runs by `score_table`.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `logits`.
-
     >>> kind = {"logits": pl.Array(pl.Float32, (2, 2))}
     >>> signals = pl.DataFrame({"label": [0], "logits": [[[0.0, 0.0], [99.0, 0.0]]]}, schema_overrides=kind)
     >>> variability(signals, pl.DataFrame()).to_list()

@@ -59,13 +59,9 @@ def vog(
     Of a row whose target is a text g_c is the gradient of the sum of the logits of its n completion tokens, so VoG grows with n.
     `tokens="mean"` takes that of their mean: VoG over n^2 (variance) or n (std).
 
-    Raises
-    ------
-    MissingSignal
-        `gradient_gram` (variance), `gradient_std` (std), `hidden` of the checkpoints (reduce=mean) or `n_completion`
-        (tokens=mean) is missing, or there are too few checkpoints for a named window.
-    UserError
-        a list of fewer than two checkpoints, of unknown ones, or for the standard deviation.
+    Raises MissingSignal: `gradient_gram` (variance), `gradient_std` (std), `hidden` of the checkpoints (reduce=mean) or
+    `n_completion` (tokens=mean) is missing, or there are too few checkpoints for a named window.
+    Raises UserError: a list of fewer than two checkpoints, of unknown ones, or for the standard deviation.
 
     >>> gram = [[[1.0, 0.0], [0.0, 1.0]], [[4.0, 4.0], [4.0, 4.0]]]
     >>> kind = {"gradient_gram": pl.Array(pl.Float64, (2, 2))}

@@ -30,10 +30,7 @@ def vog_online(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     dropout; and at the steps that used the row rather than at checkpoints that all rows share. Its tail is heavier, so
     selection uses the rank within the class (research/while_training/while-you-train.md says what the standard score costs).
 
-    Raises
-    ------
-    MissingSignal
-        the training was not recorded, or recorded without VoG.
+    Raises MissingSignal: the training was not recorded, or recorded without VoG.
 
     >>> signals = pl.DataFrame({"gradient_sq_mean": [2.0, 1.0], "gradient_mean_sq": [0.5, 1.0]})
     >>> vog_online(signals, pl.DataFrame()).to_list()

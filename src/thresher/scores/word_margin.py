@@ -25,11 +25,6 @@ def word_margin(signals: pl.DataFrame, checkpoints: pl.DataFrame) -> pl.Series:
     `training/words.py`). Low is hard: the words are those of another class, or of none. The model ignores meaning, so it finds
     other rows hard than an encoder does. It says less if classes differ by word order, as in inference between two sentences.
 
-    Raises
-    ------
-    MissingSignal
-        the signals lack `word_margin`.
-
     >>> word_margin(pl.DataFrame({"word_margin": [0.9, -0.2]}), pl.DataFrame()).to_list()
     [0.9, -0.2]
     """

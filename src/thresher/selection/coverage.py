@@ -28,10 +28,7 @@ def coverage(rows: Candidates, *, beta: float = 0.1, strata: float = 50.0) -> Ke
     Where the paper leaves it open: beta depends on data and budget (0 to 0.4 there); layers of equal size are taken in the
     order of the score.
 
-    Raises
-    ------
-    UserError
-        beta is outside [0, 1), or strata is not a whole number from 1 to 10,000.
+    Raises UserError: beta is outside [0, 1), or strata is not a whole number from 1 to 10,000.
 
     >>> rows = Candidates.of(np.array([0.0, 0.4, 0.6, 1.0, 9.0]))
     >>> coverage(rows, beta=0.2, strata=2).layer.tolist()

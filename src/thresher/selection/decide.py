@@ -36,10 +36,7 @@ def decide(table: Table, request: Request) -> Decision:
     The groups then share the total by the largest remainder, each getting at least the rows that are kept in any case. The
     layers of a group share its rows evenly.
 
-    Raises
-    ------
-    UserError
-        nothing would be kept.
+    Raises UserError: nothing would be kept.
     """
     rows = table.rows
     made = request.strategy.function(rows, **request.options)

@@ -49,11 +49,8 @@ def select_from_table(
 
     Returns the counts: n_rows, n_target = round((1 - prune) n_rows), n_kept, n_raised (protected or kept by a floor).
 
-    Raises
-    ------
-    UserError
-        no parquet file there, an unreadable one, shards with different columns; `out` is the table itself, is not a .parquet
-        or cannot be written; or what `select` refuses. Nothing is written then.
+    Raises UserError: no parquet file there, an unreadable one, shards with different columns; `out` is the table itself, is not
+    a .parquet or cannot be written; or what `select` refuses. Nothing is written then.
 
     >>> table = pl.DataFrame({"id": [1, 2, 3, 4], "vog": [0.3, 0.1, 0.9, 0.5], "text": ["a", "b", "c", "d"]})
     >>> from tempfile import TemporaryDirectory

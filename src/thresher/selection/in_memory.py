@@ -62,11 +62,8 @@ def select(
     pl.DataFrame
         `id`, `key` (Float64; +inf for rows kept by a floor or protected), `kept` (Boolean), in the order of the input.
 
-    Raises
-    ------
-    UserError
-        an unknown strategy, option or column; a value outside its range; missing, NaN or infinite scores; repeated ids; or
-        nothing would be kept.
+    Raises UserError: an unknown strategy, option or column; a value outside its range; missing, NaN or infinite scores;
+    repeated ids; or nothing would be kept.
 
     Source: paper B.2 and C.3.
 

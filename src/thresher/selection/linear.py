@@ -20,10 +20,7 @@ def linear(rows: Candidates, *, eps: float = 0.01) -> Numbers:
     of 0.01 the easiest row has a hundredth of the weight of the hardest, so every row can be drawn. Equal scores give equal
     weights, and the draw is the random one.
 
-    Raises
-    ------
-    UserError
-        eps is outside (0, 1].
+    Raises UserError: eps is outside (0, 1].
 
     >>> linear(Candidates.of(np.array([0.0, 1.0]), u=[0.5, 0.5])).round(3).tolist()
     [-69.315, -0.693]
@@ -34,10 +31,7 @@ def linear(rows: Candidates, *, eps: float = 0.01) -> Numbers:
 def weights(values: Numbers, score: Numbers, eps: float, strategy: str) -> Numbers:
     """w = eps + (1 - eps) (v - min s) / (max s - min s) of values v (n,) on the scale of the scores s; 1 if all s are equal.
 
-    Raises
-    ------
-    UserError
-        eps is outside (0, 1].
+    Raises UserError: eps is outside (0, 1].
 
     >>> score = np.array([0.0, 1.0])
     >>> weights(score, score, 0.01, "linear").tolist()

@@ -22,10 +22,7 @@ def mixed(rows: Candidates, *, eps: float = 0.01) -> Numbers:
     This is N times the paper's mean of the sampling scores that sum to 1, a factor that changes no draw. Each column is
     oriented by its own hard end: `--by vog,entropy --strategy mixed`. With one column the draw is that of `linear`.
 
-    Raises
-    ------
-    UserError
-        eps is outside (0, 1].
+    Raises UserError: eps is outside (0, 1].
 
     >>> rows = Candidates.of(np.array([[0.0, 1.0], [1.0, 1.0]]), u=[0.5, 0.5])
     >>> mixed(rows, eps=0.5).round(3).tolist()

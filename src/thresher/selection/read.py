@@ -35,10 +35,7 @@ class Table(NamedTuple):
 def read(source: Source, request: Request) -> Table:
     """Read the columns that the selection needs.
 
-    Raises
-    ------
-    UserError
-        no rows, rows without an id, scores that are missing, NaN or infinite, or repeated ids.
+    Raises UserError: no rows, rows without an id, scores that are missing, NaN or infinite, or repeated ids.
     """
     ties, safe, without_id = [], [], 0
     scores: dict[str, list[NDArray[np.float64]]] = {column: [] for column in request.by}
@@ -114,11 +111,6 @@ def refuse_repeated_ids(tie: Words, source: Source, request: Request) -> None:
     """Refuse a table in which an id occurs twice, such as shards that overlap.
 
     Rows of equal hash are found by sorting; only their ids are compared.
-
-    Raises
-    ------
-    UserError
-        one of the repeated ids, and in how many rows it is.
     """
     suspects = _repeated(tie)[:_LOOKED_UP]
     if not len(suspects):

@@ -57,10 +57,7 @@ def recommended(
     Columns: `hardest_view`, `held_out_margin` or `aum`, and `correctness`, averaged over the runs. Groups: the label, unless
     `stratify` names another column.
 
-    Raises
-    ------
-    UserError
-        `least`, `sample` or `trust` is not from 0 to 1.
+    Raises UserError: `least`, `sample` or `trust` is not from 0 to 1.
 
     >>> rows = Candidates.of(np.array([[0.1, 0.5, 0.7, 0.9, 0.95], [1.0, 1.0, 1.0, 1.0, 0.0]]), prune=0.4)
     >>> recommended(rows, sample=0.0).key.tolist()  # the hardest row was not learned

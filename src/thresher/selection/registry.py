@@ -53,10 +53,7 @@ check_options = STRATEGIES.check_options
 def parse_options(texts: Iterable[str]) -> dict[str, str]:
     """Parse `OPTION=VALUE` texts of the command line into a dictionary for `select`.
 
-    Raises
-    ------
-    UserError
-        a text of another form.
+    Raises UserError: a text of another form.
 
     >>> parse_options(["temperature=0.5"])
     {'temperature': '0.5'}

@@ -67,10 +67,7 @@ def check(
 ) -> Request:
     """A `Request`; the parameters are those of `select`, and `schema` the columns of the table.
 
-    Raises
-    ------
-    UserError
-        an unknown strategy, option or column, or a value outside its range.
+    Raises UserError: an unknown strategy, option or column, or a value outside its range.
 
     >>> check({"id": pl.String(), "vog": pl.Float64()}, where="scores", id="id", by="vgo", prune=0.5,
     ...     end="easy", hard="high", strategy="cutoff", options={}, stratify=None, floor=0, floor_group=(),
@@ -170,13 +167,7 @@ def _check_columns(
 
 
 def check_share(prune: float) -> None:
-    """Refuse a share to prune that is not between 0 and 1.
-
-    Raises
-    ------
-    UserError
-        it is not.
-    """
+    """Refuse a share to prune that is not between 0 and 1."""
     if not (isinstance(prune, Real) and 0 < prune < 1):
         raise UserError(f"prune is {prune}; it must lie between 0 and 1, for example 0.45")
 

@@ -35,10 +35,7 @@ def open_shards(path: str | Path, *, but: Path) -> Shards:
 
     The file `but` is left out if an earlier selection wrote it.
 
-    Raises
-    ------
-    UserError
-        no such file, a file that is not parquet, or shards with different columns.
+    Raises UserError: no such file, a file that is not parquet, or shards with different columns.
 
     >>> open_shards("missing.parquet", but=Path("kept.parquet"))
     Traceback (most recent call last):
@@ -79,10 +76,7 @@ def open_shards(path: str | Path, *, but: Path) -> Shards:
 def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
     """The rows of the named columns as pyarrow tables; the order and the sizes are the same in every pass.
 
-    Raises
-    ------
-    UserError
-        a shard that cannot be read.
+    Raises UserError: a shard that cannot be read.
     """
     schema = pa.schema([shards.schema.field(name) for name in columns])
     for path in shards.paths:

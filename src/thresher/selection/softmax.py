@@ -20,10 +20,7 @@ def softmax(rows: Candidates, *, temperature: float = 1.0) -> Numbers:
     precision of large scores. The temperature has the unit of the score: 1 is the paper's softmax, small values approach
     the cut-off, large ones the random sample.
 
-    Raises
-    ------
-    UserError
-        the temperature is not a positive number, or so small that keys are not finite.
+    Raises UserError: the temperature is not a positive number, or so small that keys are not finite.
 
     >>> softmax(Candidates.of(np.array([0.0, 2.0]), u=[0.5, 0.5])).round(3).tolist()
     [-1.633, 0.367]

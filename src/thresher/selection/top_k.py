@@ -19,10 +19,7 @@ Mask = NDArray[np.bool_]
 def largest(key: Numbers, tie: Words, count: int) -> Mask:
     """Which `count` rows have the largest (key, tie); key (N,) without NaN, tie (N,), 0 <= count <= N.
 
-    Raises
-    ------
-    UserError
-        two rows at the cut have the same key and tie, so that only their order could decide.
+    Raises UserError: two rows at the cut have the same key and tie, so that only their order could decide.
 
     >>> largest(np.array([1.0, 3.0, 2.0, 2.0]), np.array([7, 8, 9, 5], np.uint64), 2).tolist()
     [False, True, True, False]

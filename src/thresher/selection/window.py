@@ -20,10 +20,7 @@ def window(rows: Candidates, *, beta: float = 0.05) -> Numbers:
     are kept. With `stratify` the share is taken from each group. Equal scores are ordered by the hash of the id. If more
     rows are needed than remain, rows that were left out return at random.
 
-    Raises
-    ------
-    UserError
-        beta is outside [0, 1).
+    Raises UserError: beta is outside [0, 1).
 
     >>> window(Candidates.of(np.array([0.1, 0.9, 0.2])), beta=0.3).tolist()
     [0.1, -inf, 0.2]
@@ -34,10 +31,7 @@ def window(rows: Candidates, *, beta: float = 0.05) -> Numbers:
 def first_at_kept_end(rows: Candidates, beta: float, strategy: str) -> Mask:
     """The round(beta n) rows of each group that have the largest scores, (N,).
 
-    Raises
-    ------
-    UserError
-        beta is outside [0, 1).
+    Raises UserError: beta is outside [0, 1).
 
     >>> first_at_kept_end(Candidates.of(np.array([0.1, 0.9, 0.2])), 0.3, "window").tolist()
     [False, True, False]

@@ -42,11 +42,8 @@ def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tenso
     Where nothing before a module takes a gradient its output does from here on, so backward never goes further down than
     the modules that were asked for.
 
-    Raises
-    ------
-    UserError
-        a module is called twice in one forward: its gradient is a sum that the per-call rules do not give. Or it is called
-        with something else than one tensor.
+    Raises UserError: a module is called twice in one forward: its gradient is a sum that the per-call rules do not give. Or it
+    is called with something else than one tensor.
     """
     flow: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 

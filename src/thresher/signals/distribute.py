@@ -29,10 +29,7 @@ def measure_chunks(plan: Plan, chunks: Sequence[int], settings: MeasureConfig) -
 
     Other machines send the bytes of a part file, so this process alone writes into the run folder.
 
-    Raises
-    ------
-    UserError
-        the engine cannot start, a chunk failed three times, or a part arrived damaged.
+    Raises UserError: the engine cannot start, a chunk failed three times, or a part arrived damaged.
     """
     if settings.engine == "local":
         for _, rows in run_tasks(measure_chunk, [(plan, chunk) for chunk in chunks], settings.workers):

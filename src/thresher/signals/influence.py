@@ -155,10 +155,7 @@ def influence(
     -------
     proponents by value from the largest down, opponents by minus their value.
 
-    Raises
-    ------
-    UserError
-        the layer holds a module that has no rule.
+    Raises UserError: the layer holds a module that has no rule.
     """
     measure = run.config.measure
     plan = make_plan(run, training, measure, gradients=True)

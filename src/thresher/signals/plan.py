@@ -118,10 +118,7 @@ def write_part(plan: Plan, chunk: int, table: pl.DataFrame) -> None:
 def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
     """One part.
 
-    Raises
-    ------
-    UserError
-        it is missing, damaged or of another plan.
+    Raises UserError: it is missing, damaged or of another plan.
     """
     if problem := part_problem(plan, chunk):
         raise UserError(f"{plan.part(chunk)}: {problem}; {_measure_again(plan.run)}")
@@ -151,10 +148,7 @@ def write_plan(plan: Plan, null_logits: list[float] | None) -> None:
 def read_plan(run: Layout, training: Training) -> tuple[Plan, list[float] | None]:
     """The plan that a training was measured by, and the logits of its model on empty input.
 
-    Raises
-    ------
-    UserError
-        it was not measured, or the file is damaged.
+    Raises UserError: it was not measured, or the file is damaged.
     """
     path = run.signals(training) / "plan.json"
     try:
@@ -170,10 +164,7 @@ def read_plan(run: Layout, training: Training) -> tuple[Plan, list[float] | None
 def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[float] | None, pl.DataFrame]:
     """The measurement of a training: its rows in order, the logits of its model on empty input, its checkpoints.
 
-    Raises
-    ------
-    UserError
-        a file is missing, damaged or of another plan.
+    Raises UserError: a file is missing, damaged or of another plan.
     """
     plan, null_logits = read_plan(run, training)
     parts = [read_part(plan, chunk) for chunk in range(plan.chunks)]

@@ -36,13 +36,7 @@ def features_problem(folder: Path) -> str | None:
 
 
 def check_features(folder: Path, remedy: str) -> None:
-    """Refuse features that are damaged.
-
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
-    """
+    """Refuse features that are damaged."""
     if problem := features_problem(folder):
         raise UserError(f"{problem}; {remedy}")
 

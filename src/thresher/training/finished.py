@@ -28,10 +28,7 @@ def weights_digests(run: Run, training: Training) -> list[list[str]]:
 def checkpoint_facts(folder: Path) -> dict[str, Any]:
     """Step, epoch, learning rates and the digests of the files of a checkpoint.
 
-    Raises
-    ------
-    UserError
-        its file is damaged, or it has no weights.
+    Raises UserError: its file is damaged, or it has no weights.
     """
     path = folder / "checkpoint.json"
     facts = read_facts(path, TRAIN_AGAIN)
@@ -86,13 +83,7 @@ def damaged_trainings(run: Run) -> Iterator[tuple[Training, str]]:
 
 
 def check_evaluations(run: Run) -> None:
-    """Refuse a run that lacks an evaluation of a training which was measured: a score would be made without it.
-
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
-    """
+    """Refuse a run that lacks an evaluation of a training which was measured: a score would be made without it."""
     for done in (done_file(run, training) for training in run.measured()):
         # A training whose checkpoints were removed to save space tells nothing of its evaluations.
         if done.is_file():
@@ -114,12 +105,6 @@ def trainings_problem(run: Run) -> str | None:
 
 
 def check_trainings(run: Run) -> None:
-    """Verify the checksums of training artefacts.
-
-    Raises
-    ------
-    UserError
-        one line that names the file, what is wrong with it, and the remedy.
-    """
+    """Verify the checksums of training artefacts."""
     if problem := trainings_problem(run):
         raise UserError(f"{problem}; {TRAIN_AGAIN}")

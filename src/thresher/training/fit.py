@@ -130,10 +130,7 @@ def fit(
     process calls it with the same arguments: each takes its share of every batch, and the first one writes. The facts of a
     diet are written to `diet.json` in `folder`.
 
-    Raises
-    ------
-    UserError
-        the disk is full or cannot be written, or the training was started by another number of processes.
+    Raises UserError: the disk is full or cannot be written, or the training was started by another number of processes.
     """
     with trimmed_vocabulary(model, tokens, config.weight_decay) as (tokens, full):
         total = steps_of(config, len(tokens))

@@ -57,13 +57,7 @@ def filled_in(section: Section, values: dict[str, Any]) -> Section:
 
 
 def check_text_settings(config: RunConfig, n_rows: int) -> None:
-    """Refuse a training that does not reach every row.
-
-    Raises
-    ------
-    UserError
-        one line that says how many steps there are.
-    """
+    """Refuse a training that does not reach every row."""
     train = config.train
     if steps_of(train, n_rows) * train.batch_size < n_rows:
         raise UserError(

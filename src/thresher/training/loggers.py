@@ -15,11 +15,6 @@ USUAL = ("tensorboard", "wandb", "mlflow", "comet_ml", "trackio", "clearml", "sw
 def check_loggers(names: Iterable[str], setting: str = "train.report_to") -> None:
     """Refuse a logger that transformers does not have, or whose package is not installed; `setting` is what it is called.
 
-    Raises
-    ------
-    UserError
-        one line that names it and what to do.
-
     >>> check_loggers([])
     >>> check_loggers(["tensorbord"])
     Traceback (most recent call last):

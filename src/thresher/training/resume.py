@@ -50,10 +50,7 @@ def recorded_at(state: Path) -> Recorded:
 def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recorded: True) -> str | None:
     """The newest state in a folder that is complete and `usable`, given the steps recorded until then; all others are removed.
 
-    Raises
-    ------
-    UserError
-        it was saved by another number of processes, which have other random states and sums.
+    Raises UserError: it was saved by another number of processes, which have other random states and sums.
     """
     point = None
     for state in saved_states(folder):

@@ -132,10 +132,7 @@ def fit_completions(
     With `record`, a run folder and the place of each checkpoint, what every row gives in the training is recorded there
     (`thresher.recording`), weights are saved, and a killed training resumes from its last checkpoint.
 
-    Raises
-    ------
-    UserError
-        the disk is full or cannot be written.
+    Raises UserError: the disk is full or cannot be written.
     """
     total = steps_of(config, len(tokens))
     folder.mkdir(parents=True, exist_ok=True)

@@ -67,10 +67,7 @@ def train_runs(run: Run, proof_seeds: int = 0) -> dict[str, Any]:
     -------
     {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}, and "diet" of the first run where there is one.
 
-    Raises
-    ------
-    UserError
-        the model cannot be loaded, or the disk has no room for the checkpoints.
+    Raises UserError: the model cannot be loaded, or the disk has no room for the checkpoints.
     """
     model_config, config = run.config.model, run.config.train
     remove_damaged(run)

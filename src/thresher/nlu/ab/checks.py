@@ -18,10 +18,7 @@ DAY = 86_400.0
 def check(a: pl.DataFrame, b: pl.DataFrame, share: float) -> tuple[dict[str, object], list[str]]:
     """Facts about the split, and a warning for each problem.
 
-    Raises
-    ------
-    UserError
-        a share outside (0, 1), or users in both arms: no analysis can separate them.
+    Raises UserError: a share outside (0, 1), or users in both arms: no analysis can separate them.
     """
     if not 0 < share < 1:
         raise UserError(f"the share of arm A is {share:g}; it must lie between 0 and 1")

@@ -45,10 +45,7 @@ def counts(truth: pl.DataFrame, predicted: pl.DataFrame) -> pl.DataFrame:
     `id, domain` (the true one), `domain_error, intent_error` (of domain and intent together: an intent belongs to its
     domain), `slots, predicted_slots, right_slots, slot_errors` (substitutions + deletions + insertions), in the order of `truth`.
 
-    Raises
-    ------
-    ValueError
-        the tables have different ids.
+    Raises ValueError: the tables have different ids.
 
     >>> columns = {"id": ["1"], "domain": ["alarm"], "intent": ["set"]}
     >>> slot = lambda start, end, label: {"start": start, "end": end, "label": label}

@@ -43,10 +43,7 @@ def relative_interval(
 
     Source: Efron and Tibshirani 1993, ch. 6; Welch 1947; as `thresher.experiments.intervals` for differences.
 
-    Raises
-    ------
-    ValueError
-        no training, or a different number on each side.
+    Raises ValueError: no training, or a different number on each side.
 
     Returns
     -------

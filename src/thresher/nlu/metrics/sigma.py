@@ -10,10 +10,7 @@ def sigma(relative: float, removed: float) -> float:
 
     `relative` is the relative error and `removed` the share of the data that was removed, so dd / d_full = -removed.
 
-    Raises
-    ------
-    UserError
-        nothing was removed.
+    Raises UserError: nothing was removed.
 
     Source: Anand et al., EMNLP 2023, section 3; its example, where it prints -11.7:
 

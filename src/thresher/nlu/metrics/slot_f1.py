@@ -34,10 +34,7 @@ def slot_report(truth: pl.DataFrame, predicted: pl.DataFrame) -> dict[str, dict[
     predicted
         `id, slots` of the same rows.
 
-    Raises
-    ------
-    UserError
-        seqeval is not installed.
+    Raises UserError: seqeval is not installed.
 
     >>> from thresher.nlu.rows import Slot, Utterance, as_table
     >>> rows = as_table([Utterance("at nine", "alarm", "set", (Slot(3, 7, "time"),), id="1")])

@@ -30,10 +30,7 @@ def slots_of(spans: Spans, tags: Sequence[str], strict: bool = True) -> tuple[Sl
 
     An I-label that continues no slot of its label is refused; with `strict=False`, for what a model predicted, it begins one.
 
-    Raises
-    ------
-    BadRow
-        a tag of another form, or an I-label that continues nothing.
+    Raises BadRow: a tag of another form, or an I-label that continues nothing.
 
     >>> slots_of([(0, 2), (3, 7), (8, 10)], ["O", "B-time", "I-time"])
     (Slot(start=3, end=10, label='time'),)
@@ -60,10 +57,7 @@ def slots_of(spans: Spans, tags: Sequence[str], strict: bool = True) -> tuple[Sl
 def spans_in(text: str, tokens: Sequence[str]) -> list[tuple[int, int]]:
     """Where tokens stand in a text, in order; the two may differ in case, as in SLURP.
 
-    Raises
-    ------
-    BadRow
-        the tokens, spaces apart, are not the text.
+    Raises BadRow: the tokens, spaces apart, are not the text.
 
     >>> spans_in("bob, hi", ["Bob", ",", "hi"])
     [(0, 3), (3, 4), (5, 7)]

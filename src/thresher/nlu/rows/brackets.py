@@ -19,10 +19,7 @@ OPTIONAL = {"text": ("utterance", "text"), "id": ("id",), "source": ("source",)}
 def parse(annotated: str) -> tuple[str, tuple[Slot, ...]]:
     """Text and slots of an annotated text.
 
-    Raises
-    ------
-    BadRow
-        a bracket that is never closed or opened, one inside another, without a colon, or without a label or a value.
+    Raises BadRow: a bracket that is never closed or opened, one inside another, without a colon, or without a label or a value.
 
     >>> parse("wake me at [time : nine am]")
     ('wake me at nine am', (Slot(start=11, end=18, label='time'),))
@@ -55,10 +52,7 @@ def parse(annotated: str) -> tuple[str, tuple[Slot, ...]]:
 def write(text: str, slots: tuple[Slot, ...]) -> str:
     """The annotated text.
 
-    Raises
-    ------
-    BadRow
-        the text holds a bracket of its own.
+    Raises BadRow: the text holds a bracket of its own.
 
     >>> write("wake me at nine am", (Slot(11, 18, "time"),))
     'wake me at [time : nine am]'
@@ -77,10 +71,7 @@ def with_text(annotated: str, text: Any) -> tuple[str, tuple[Slot, ...]]:
 
     MASSIVE puts spaces around Chinese and Japanese slots that the plain text does not have.
 
-    Raises
-    ------
-    BadRow
-        they differ in more.
+    Raises BadRow: they differ in more.
 
     >>> with_text("check [app : Outlook]", "check outlook")
     ('check outlook', (Slot(start=6, end=13, label='app'),))

@@ -95,10 +95,7 @@ def load_utterances(
 def _whole_files(source: Path, form: str | None) -> tuple[str, list[Path]]:
     """The format and the files of a path, if they are of a format without columns; else no format.
 
-    Raises
-    ------
-    UserError
-        no such file, or files of several formats.
+    Raises UserError: no such file, or files of several formats.
     """
     if source.is_dir():
         if form not in ("conll", "rasa") and any(ending(path) in COLUMNS for path in source.iterdir()):

@@ -22,10 +22,7 @@ _TOKEN = re.compile(r"((?:[^\\|]|\\.)+)(?:\|(.*))?")
 def parse(piped: str, text: str | None = None) -> tuple[str, tuple[Slot, ...]]:
     r"""Text and slots; neighbouring words of one label are one slot, `word|Other` is a word alone, `\|` a pipe.
 
-    Raises
-    ------
-    BadRow
-        a pipe without a word or a label, or tokens that do not stand in the text that is given beside.
+    Raises BadRow: a pipe without a word or a label, or tokens that do not stand in the text that is given beside.
 
     >>> parse("play howard|Artist shore|Artist please|Other")
     ('play howard shore please', (Slot(start=5, end=17, label='Artist'),))
@@ -54,10 +51,7 @@ def parse(piped: str, text: str | None = None) -> tuple[str, tuple[Slot, ...]]:
 def write(text: str, slots: tuple[Slot, ...]) -> str:
     """The text in pipe form.
 
-    Raises
-    ------
-    BadRow
-        two neighbouring slots of one label, which the form cannot tell from one, or a label called Other.
+    Raises BadRow: two neighbouring slots of one label, which the form cannot tell from one, or a label called Other.
 
     >>> write("play howard shore please", (Slot(5, 17, "Artist"),))
     'play howard|Artist shore|Artist please'

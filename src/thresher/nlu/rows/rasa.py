@@ -32,10 +32,7 @@ _VERSION = re.compile(r"^version\s*:.*\n", re.MULTILINE)
 def parse(example: str) -> tuple[str, tuple[Slot, ...]]:
     """Text and slots of an example. Brackets that begin no entity are text, as for Rasa.
 
-    Raises
-    ------
-    BadRow
-        an entity that is never closed, or one without a name or a text.
+    Raises BadRow: an entity that is never closed, or one without a name or a text.
 
     >>> parse('wake me at [nine am](time) or [10]{"entity": "time", "value": "22:00"}')[1]
     (Slot(start=11, end=18, label='time'), Slot(start=22, end=24, label='time'))
@@ -79,10 +76,7 @@ def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]
 
     Without `domain`, an intent `domain/intent` names one, and others are of `DEFAULT_DOMAIN`; with it, all are of that one.
 
-    Raises
-    ------
-    UserError
-        broken YAML, or no list under `nlu`.
+    Raises UserError: broken YAML, or no list under `nlu`.
     """
     parsed: list[tuple[str, Any]] = []
     rest, keys = "", dict[str, str]()

@@ -38,10 +38,7 @@ _READERS: dict[str, Callable[[bytes, str, Any], Sheet]] = {
 def read(source: Path, form: str | None, where: Iterable[Condition] = ()) -> Parsed:
     """The rows that meet the conditions, with their places; the format is told by its columns where it is not given.
 
-    Raises
-    ------
-    UserError
-        no such file, no format has its columns, or rows of several splits.
+    Raises UserError: no such file, no format has its columns, or rows of several splits.
     """
     wanted = [one.column for one in where]
     if memory.is_dataset_folder(source):
@@ -114,10 +111,7 @@ def _names(kind: str, raw: bytes, path: Path) -> list[str]:
 def _columns(form: str, names: list[str], where: str) -> list[str]:
     """The columns of a format that a file has.
 
-    Raises
-    ------
-    UserError
-        it lacks one that the format needs.
+    Raises UserError: it lacks one that the format needs.
     """
     module = FORMATS[form]
     for aliases in module.COLUMNS.values():
@@ -166,10 +160,7 @@ def _value(value: Any, name: str, is_list: bool) -> Any:
 def write(rows: Iterable[Utterance], form: str, path: Path) -> Callable[[Path], object]:
     """What writes the rows to a path of that ending; the columns source and rasa are written where any row has a value.
 
-    Raises
-    ------
-    UserError
-        another ending, or a row that the format cannot hold, with its id.
+    Raises UserError: another ending, or a row that the format cannot hold, with its id.
     """
     if path.suffix not in (".jsonl", ".parquet"):
         raise UserError(f"{path}: format {form} is written as .jsonl or .parquet")

@@ -18,10 +18,7 @@ LISTS = ("tokens", "entities")
 def from_record(record: Mapping[str, Any]) -> Utterance:
     """One row.
 
-    Raises
-    ------
-    BadRow
-        tokens that do not stand in the sentence, or an entity whose tokens are not there, or not side by side.
+    Raises BadRow: tokens that do not stand in the sentence, or an entity whose tokens are not there, or not side by side.
     """
     text, _ = squeezed(record["text"])
     tokens = [token if isinstance(token, str) else _part(token, "surface", str) for token in record["tokens"]]

@@ -129,12 +129,9 @@ def squeezed(text: str, slots: Iterable[Slot] = ()) -> tuple[str, tuple[Slot, ..
 def checked(row: Utterance, known: Labels | None = None) -> Utterance:
     """The row with squeezed text and sorted slots.
 
-    Raises
-    ------
-    BadRow
-        no text, domain or intent; control characters or half a sign (a lone surrogate) anywhere; a slot outside the text,
-        overlapping another, or whose ends are not the ends of words; a label of signs that no format can hold, or one that is
-        not known.
+    Raises BadRow: no text, domain or intent; control characters or half a sign (a lone surrogate) anywhere; a slot outside the
+    text, overlapping another, or whose ends are not the ends of words; a label of signs that no format can hold, or one that is
+    not known.
     """
     text, moved = squeezed(row.text, row.slots)
     given = [("text", text), ("domain", row.domain), ("intent", row.intent)]
@@ -191,10 +188,7 @@ def collect(
 
     `domain` is that of rows which name none.
 
-    Raises
-    ------
-    UserError
-        a bad row, with its place; or no row at all.
+    Raises UserError: a bad row, with its place; or no row at all.
     """
     good: list[Utterance] = []
     skipped: list[str] = []

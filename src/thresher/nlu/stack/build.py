@@ -135,11 +135,6 @@ def _begin(
 def check_stack(config: StackConfig) -> None:
     """Refuse settings that a stack cannot be trained with, or that it would ignore.
 
-    Raises
-    ------
-    UserError
-        one line that names the setting.
-
     >>> check_stack(StackConfig(domain=StackConfig().domain.model_copy(update={"seed": 7})))
     Traceback (most recent call last):
     ...

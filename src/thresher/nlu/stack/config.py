@@ -71,10 +71,7 @@ def stack_config(settings: dict[str, Any] | None = None, file: Path | None = Non
 def checked(settings: dict[str, Any]) -> StackConfig:
     """A checked configuration from plain values.
 
-    Raises
-    ------
-    UserError
-        a value that a setting does not take.
+    Raises UserError: a value that a setting does not take.
     """
     try:
         return StackConfig.model_validate(settings)

@@ -57,13 +57,7 @@ def model_name(labels: Labels, domain: str | None) -> str:
 
 
 def refuse_other_files(folder: Path, manifest: str) -> None:
-    """Refuse a folder that has files but not the one that describes a stack or a study.
-
-    Raises
-    ------
-    UserError
-        one line that names the missing file.
-    """
+    """Refuse a folder that has files but not the one that describes a stack or a study."""
     files = folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
     if files and not (folder / manifest).is_file():
         raise UserError(f"{folder}: has files but no {manifest}; choose another --out")
@@ -110,10 +104,7 @@ def table_key(model: nn.Module) -> str:
 def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
     """Load saved weights into a model.
 
-    Raises
-    ------
-    UserError
-        a file that is missing or damaged.
+    Raises UserError: a file that is missing or damaged.
     """
     file = stack / "models" / name / "model.safetensors"
     try:
@@ -134,10 +125,7 @@ def load_model(stack: Path, name: str, model: nn.Module) -> nn.Module:
 def read_stack(stack: Path) -> dict[str, Any]:
     """The content of `stack.yaml`.
 
-    Raises
-    ------
-    UserError
-        not a stack folder, or one of another format.
+    Raises UserError: not a stack folder, or one of another format.
     """
     path = stack / "stack.yaml"
     if not path.is_file():
@@ -156,10 +144,7 @@ def read_stack(stack: Path) -> dict[str, Any]:
 def settings_of(stack: Path) -> tuple[StackConfig, Labels]:
     """Settings and labels in `stack.yaml`.
 
-    Raises
-    ------
-    UserError
-        what `read_stack` refuses, missing settings or labels, or an invalid value.
+    Raises UserError: what `read_stack` refuses, missing settings or labels, or an invalid value.
     """
     facts, path = read_stack(stack), stack / "stack.yaml"
     try:

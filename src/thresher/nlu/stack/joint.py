@@ -58,10 +58,7 @@ def freshly(encoder: nn.Module, n_intents: int, n_tags: int, config: ModelConfig
 def freeze(encoder: nn.Module, layers: int) -> None:
     """Freeze the token table and the first `layers` layers; 0 freezes nothing.
 
-    Raises
-    ------
-    UserError
-        as many layers as there are, or more.
+    Raises UserError: as many layers as there are, or more.
     """
     if not layers:
         return

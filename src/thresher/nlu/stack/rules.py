@@ -53,10 +53,7 @@ def read_rules(exact: pl.DataFrame | None = None, templates: Path | None = None)
         YAML in Home Assistant's format: `intents: {DOMAIN/INTENT: {data: [{sentences: [...]}]}}`, `lists`, `expansion_rules`;
         `{name}` in a sentence becomes the slot `name`.
 
-    Raises
-    ------
-    UserError
-        a text with two answers, or templates that cannot be read or name no domain.
+    Raises UserError: a text with two answers, or templates that cannot be read or name no domain.
     """
     known: dict[str, tuple[Found, int]] = {}
     for row in utterances(exact) if exact is not None else ():

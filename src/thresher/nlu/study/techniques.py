@@ -44,11 +44,6 @@ TECHNIQUES: dict[str, Technique] = {
 def technique(name: str) -> Technique:
     """The technique of that name.
 
-    Raises
-    ------
-    UserError
-        there is none.
-
     >>> technique("random").draws
     True
     """
@@ -60,10 +55,7 @@ def technique(name: str) -> Technique:
 def kept_ids(scores: pl.DataFrame, name: str, prune: float, sample: int) -> list[str]:
     """The sorted ids that a technique keeps in a sample, without floors, so that only the technique differs.
 
-    Raises
-    ------
-    UserError
-        an unknown technique, or a score that the table does not have.
+    Raises UserError: an unknown technique, or a score that the table does not have.
     """
     used = technique(name)
     found = choose(

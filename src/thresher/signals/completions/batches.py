@@ -25,10 +25,7 @@ def each_batch(
 ) -> Iterator[tuple[NDArray[np.int64], Found]]:
     """The places of the rows of each batch, and what `measure` gives for it.
 
-    Raises
-    ------
-    UserError
-        a single row does not fit on the GPU.
+    Raises UserError: a single row does not fit on the GPU.
     """
     queue = tight_batches(rows.lengths, batch_tokens)
     while queue:

@@ -19,10 +19,7 @@ def empty_prompt(tokenizer: Any, chat: bool) -> list[int]:
     losses are means over the same tokens. Cherry LLM does the same where it scores an answer alone (its template remains before
     it, "### Response:"); 2 and 3 are how lm-evaluation-harness scores a text without a context.
 
-    Raises
-    ------
-    UserError
-        the tokenizer has none of them.
+    Raises UserError: the tokenizer has none of them.
     """
     if chat:
         messages = [{"role": "user", "content": ""}]

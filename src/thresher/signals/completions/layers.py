@@ -21,10 +21,7 @@ TRIED = (2, 3)
 def adapter_modules(model: nn.Module) -> list[nn.Module]:
     """The matrices A and B of the active LoRA adapters of all layers, each a linear layer; none without LoRA.
 
-    Raises
-    ------
-    UserError
-        an adapter of token embeddings, which is no linear layer.
+    Raises UserError: an adapter of token embeddings, which is no linear layer.
     """
     found = []
     for module in model.modules():
@@ -46,10 +43,7 @@ def measured_layers(model: LanguageModel, signals: Sequence[str]) -> dict[str, l
     `adapter_sq_norm`: all active LoRA matrices; `encoder_sq_norm`: all parameters of the last decoder layer. Of
     `classifier_sq_norm`, the output layer, only the check is made: it has rules of its own.
 
-    Raises
-    ------
-    UserError
-        the model has no such layer, or its gradients are not those that the rules give.
+    Raises UserError: the model has no such layer, or its gradients are not those that the rules give.
     """
     adapters = adapter_modules(model.model)
     found: dict[str, list[nn.Module]] = {}

@@ -66,11 +66,8 @@ def measure_completions(
     batch_tokens
         padded tokens per batch, at least one row.
 
-    Raises
-    ------
-    UserError
-        an unknown signal; a layer that is not there or not supported; a row that is longer than the model can read, or has a
-        token that the model does not know; no empty prompt.
+    Raises UserError: an unknown signal; a layer that is not there or not supported; a row that is longer than the model can
+    read, or has a token that the model does not know; no empty prompt.
     """
     check_signals(signals)
     if not weights or not len(rows):
@@ -109,13 +106,7 @@ def check_signals(signals: Sequence[str]) -> None:
 
 
 def check_rows(model: LanguageModel, rows: CompletionTokensOfRows) -> None:
-    """Refuse rows that the model cannot read.
-
-    Raises
-    ------
-    UserError
-        one line with the row.
-    """
+    """Refuse rows that the model cannot read."""
     longest = getattr(model.causal.config.get_text_config(), "max_position_embeddings", None)
     for row, (prompt, completion) in enumerate(zip(rows.prompts, rows.completions, strict=True)):
         if longest is not None and rows.lengths[row] > longest:

@@ -42,10 +42,7 @@ class LanguageModel:
     def hidden_states(self, inputs: dict[str, Tensor]) -> Tensor:
         """What the head is given of a batch, (B, T, H). The head computes the logits of one token only.
 
-        Raises
-        ------
-        UserError
-            the head is not called as a layer.
+        Raises UserError: the head is not called as a layer.
         """
         found: dict[str, Tensor] = {}
 
@@ -88,10 +85,7 @@ class LanguageModel:
 def parts_of(model: nn.Module) -> LanguageModel:
     """A model and its parts.
 
-    Raises
-    ------
-    UserError
-        it is not a causal language model of transformers, or one whose prompts are trained (prompt tuning).
+    Raises UserError: it is not a causal language model of transformers, or one whose prompts are trained (prompt tuning).
     """
     inside = encoders_of(model)
     head = inside[0].get_output_embeddings() if len(inside) == 1 else None

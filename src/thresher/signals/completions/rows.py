@@ -20,10 +20,7 @@ class CompletionTokensOfRows:
     A model reads prompt and completion as one line; the completion tokens are what it is measured on. `empty_prompt` are the
     tokens that stand before a completion without its prompt, for `loss_alone`; see `empty_prompt()`.
 
-    Raises
-    ------
-    UserError
-        a row whose prompt or completion has no token.
+    Raises UserError: a row whose prompt or completion has no token.
 
     >>> rows = CompletionTokensOfRows(prompts=[[5, 6], [7]], completions=[[8, 2], [9, 9, 2]])
     >>> len(rows), rows.lengths.tolist()
@@ -59,10 +56,7 @@ class CompletionTokensOfRows:
     def without_prompts(self) -> CompletionTokensOfRows:
         """The same completions after the empty prompt.
 
-        Raises
-        ------
-        UserError
-            there is no empty prompt.
+        Raises UserError: there is no empty prompt.
         """
         if not len(self.empty_prompt):
             raise UserError(

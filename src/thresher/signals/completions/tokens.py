@@ -27,11 +27,6 @@ def token_losses(
 
     Fields: `loss` (nats), `probability` of the token, `entropy` of the predicted distribution (nats), `error_norm`
     (|softmax - onehot|) and `right` (whether the token is the most probable one). Their means over a row are its signals.
-
-    Raises
-    ------
-    UserError
-        as `measure_completions`.
     """
     found: list[NDArray[Any]] = [np.empty(0, OF_TOKEN)] * len(rows)
     with measuring(model) as parts:

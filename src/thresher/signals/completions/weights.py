@@ -15,10 +15,7 @@ def swap_to(model: nn.Module, tensors: Mapping[str, Tensor]) -> Callable[[], Non
     Of a model with adapters, those of the adapters are enough. Call it for the weights of every checkpoint before the first of
     the functions is called.
 
-    Raises
-    ------
-    UserError
-        a name that is no parameter of the model, or a tensor of another shape or precision.
+    Raises UserError: a name that is no parameter of the model, or a tensor of another shape or precision.
     """
     parameters = dict(model.named_parameters())
     chosen = []

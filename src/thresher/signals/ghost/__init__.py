@@ -71,10 +71,7 @@ def positions(tensor: Tensor) -> Tensor:
 def supported_modules(layer: nn.Module) -> list[nn.Module]:
     """The modules of a layer that own parameters, in order.
 
-    Raises
-    ------
-    UserError
-        one of them has no rule: it is refused by name, never skipped silently.
+    Raises UserError: one of them has no rule: it is refused by name, never skipped silently.
     """
     modules = [module for module in layer.modules() if any(True for _ in module.parameters(recurse=False))]
     for module in modules:
@@ -88,10 +85,7 @@ def supported_modules(layer: nn.Module) -> list[nn.Module]:
 def check_formulas(modules: list[nn.Module], flow: Mapping[nn.Module, Flow], rows: int) -> None:
     """Compare what the modules computed in a forward pass over `rows` rows with the formulas of their rules.
 
-    Raises
-    ------
-    UserError
-        a module was not called, saw something else than one input per row, or computes something else.
+    Raises UserError: a module was not called, saw something else than one input per row, or computes something else.
     """
     for module in modules:
         name = type(module).__name__

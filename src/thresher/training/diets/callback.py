@@ -216,10 +216,7 @@ class DietCallback(TrainerCallback):
     def facts(self) -> dict[str, Any]:
         """Per epoch the rows trained on, optimiser steps, rows rescored, seconds; and their sums.
 
-        Raises
-        ------
-        UserError
-            the training has not begun.
+        Raises UserError: the training has not begun.
         """
         epochs = self.state.epochs
         if self.state.rows is None:

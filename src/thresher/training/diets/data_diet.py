@@ -25,10 +25,7 @@ def data_diet(
     without gradients. `every=0` never does. `skip` first leaves out that share of the rows at the hard end, which are often
     mislabelled; `by_class` keeps the same share of every class.
 
-    Raises
-    ------
-    UserError
-        prune or skip outside of 0 to 1, after below 1, or every below 0.
+    Raises UserError: prune or skip outside of 0 to 1, after below 1, or every below 0.
     """
     if not 0 <= prune < 1 or not 0 <= skip < 1 or after < 1 or every < 0:
         raise UserError(

@@ -50,13 +50,7 @@ class DietState:
         write(checkpoint / FILE, write_arrays)
 
     def load(self, checkpoint: Path) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        UserError
-            it is missing.
-        """
+        """Read what `save` wrote."""
         path = checkpoint / FILE
         if not path.is_file():
             raise UserError(

@@ -18,10 +18,7 @@ def infobatch(now: EpochState, *, r: float = 0.5, full: float = 0.125) -> EpochR
     The expected gradient of an epoch is that of all rows. Rows without a loss yet are kept with weight 1, and so is every row in
     the last `full` share of the epochs, where the remaining bias and variance are trained out.
 
-    Raises
-    ------
-    UserError
-        r or full outside of 0 to 1.
+    Raises UserError: r or full outside of 0 to 1.
 
     >>> loss = np.array([0.1, 0.2, 0.1, 3.0])
     >>> now = EpochState(1, 8, loss, loss, np.zeros(4, int), None, np.random.default_rng(1), lambda: loss)

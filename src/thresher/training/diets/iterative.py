@@ -30,10 +30,7 @@ def iterative(
     their training steps so far, which only rows still in training add to; dropped rows stay out. With `restart` the training
     starts over after each cut, from its initial weights and with the whole schedule for the epochs that are left.
 
-    Raises
-    ------
-    UserError
-        prune outside of 0 to 1, or one of the others 0.
+    Raises UserError: prune outside of 0 to 1, or one of the others 0.
     """
     if not 0 <= prune < 1 or min(cuts, after, every) < 1:
         raise UserError(

@@ -21,10 +21,7 @@ def put_on_diet(
 ) -> DietCallback:
     """The callback that puts the trainings of a trainer on a diet; an earlier diet of the same trainer is replaced.
 
-    Raises
-    ------
-    UserError
-        an unknown method, option or score, or a trainer with rows that cannot be followed.
+    Raises UserError: an unknown method, option or score, or a trainer with rows that cannot be followed.
     """
     checked = check_options(method, options)
     refuse_unsupported(trainer)

@@ -38,10 +38,7 @@ find = DIETS.find
 def check_options(name: str, options: Mapping[str, object] | None = None) -> dict[str, Any]:
     """The options of a diet: its defaults, overridden by what is given, as the annotated types.
 
-    Raises
-    ------
-    UserError
-        an unknown diet or option, or a value that it does not accept.
+    Raises UserError: an unknown diet or option, or a value that it does not accept.
 
     >>> check_options("infobatch", {"r": "0.7"})
     {'r': 0.7, 'full': 0.125, 'same_steps': False}

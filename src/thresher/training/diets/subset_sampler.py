@@ -52,10 +52,7 @@ def use_subset(
 ) -> SubsetSampler:
     """Let a train data loader use only the rows that `keep` returns at the start of an epoch; returns their order.
 
-    Raises
-    ------
-    UserError
-        a loader whose batches are not made from an order of rows.
+    Raises UserError: a loader whose batches are not made from an order of rows.
     """
     samplers = hf_compat.batch_samplers(loader)
     if not hasattr(samplers[-1], "sampler"):
