@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import Answer, Force, command, place_option
 from thresher.cli.job import show, whole_job
-from thresher.cli.options import Force, Json, Quiet
 from thresher.config import RunConfig
 from thresher.errors import UserError
 from thresher.pipeline.preset import with_preset
-from thresher.run.outputs import as_place
 from thresher.settings import checked
 
 if TYPE_CHECKING:
     from thresher.demo import DemoFiles
 
-DemoRun = Annotated[
-    Path, typer.Option("--out", metavar="RUN", help="the run folder to write", parser=as_place)
-]
+DemoRun = Annotated[Path, place_option("--out", "RUN", "the run folder to write", show_default=True)]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="of the data and of the training")]
 
 
@@ -31,15 +28,13 @@ def add_to(app: typer.Typer) -> None:
     app.command()(demo)
 
 
+@command()
 def demo(
     out: DemoRun = Path("demo-run"),
     seed: Seed = 0,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Try it in a few minutes: voice commands with planted label noise, a decision which of them to drop, and its proof."""
-    terminal.start(quiet)
     started = time.monotonic()
     from thresher.demo.commands import NOISE_SHARE
     from thresher.demo.planted import planted_facts, planted_ids, planted_lines
@@ -56,12 +51,12 @@ def demo(
     result = whole_job(settings(files.train, files.test, seed), out, force)
     facts = planted_facts(result.run, planted)
     say(f"demo: {time.monotonic() - started:,.0f} s in total")
-    if json:
-        terminal.as_json({**result.to_dict(), "planted": facts})
-        return
-    show(result, "label")
-    for text in planted_lines(facts):
-        terminal.line(text)
+
+    def shown() -> None:
+        show(result, "label")
+        terminal.lines(planted_lines(facts))
+
+    return Answer({**result.to_dict(), "planted": facts}, shown)
 
 
 def data_of(out: Path, seed: int, force: bool) -> DemoFiles:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json
+from thresher.cli.command import Json
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +22,6 @@ def doctor(json: Json = False) -> None:
         terminal.as_json(found)
     else:
         terminal.pairs(rows(found))
-        for text in missing_lines(found) or ["nothing is missing"]:
-            terminal.line(text)
+        terminal.lines(missing_lines(found) or ["nothing is missing"])
     if found["broken"]:
         raise typer.Exit(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet, RunFolder, TableFile
+from thresher.cli.command import Answer, RunFolder, TableFile, command
 
 TestRow = Annotated[list[str] | None, typer.Option("--test-row", metavar="ID", help="a test row of the run")]
 Row = Annotated[list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run")]
@@ -20,9 +21,7 @@ Top = Annotated[int, typer.Option("--top", metavar="N", help="rows to list on ea
 LayerName = Annotated[
     str,
     typer.Option(
-        "--layer",
-        metavar="encoder|classifier",
-        help="take gradients of the last layer of this part",
+        "--layer", metavar="encoder|classifier", help="take gradients of the last layer of this part"
     ),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="processes at a time")]
@@ -33,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(explain)
 
 
+@command()
 def explain(
     run: RunFolder,
     test_row: TestRow = None,
@@ -43,16 +43,12 @@ def explain(
     layer: LayerName = "encoder",
     out: TableFile = None,
     workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """List the training rows that speak for the label of a row (proponents) and against it (opponents)."""
-    terminal.start(quiet)
-    from thresher.experiments.explain import SIDES, as_table, explanations
+    from thresher.experiments.explain import as_table, explanations
     from thresher.pipeline.own_files import check_table_output
     from thresher.rows.export import export
     from thresher.run import Run
-    from thresher.wording import shown
 
     opened = Run.open(run)
     check_table_output(opened, out)
@@ -68,9 +64,14 @@ def explain(
     )
     if out is not None:
         export(as_table(found), out)
-    if json:
-        terminal.as_json(found)
-        return
+    return Answer(found, lambda: show(found, out))
+
+
+def show(found: dict[str, Any], out: Path | None) -> None:
+    """Print the proponents and opponents of every row."""
+    from thresher.experiments.explain import SIDES
+    from thresher.wording import shown
+
     for target in found["targets"]:
         name = "text" if target["of"] == "text" else f"{target['of']} row {target['id']}"
         terminal.line(f"{name} ({target['label']}): {shown(' | '.join(target['text']), 200)}")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import (
-    CHOICE,
-    FLOOR_GROUP,
-    HOW_MUCH,
-    SEARCHING,
-    Force,
-    Json,
-    Overrides,
-    Quiet,
-    RunFolder,
-    takes,
-)
+from thresher.cli.command import Answer, Force, Overrides, RunFolder, command
+from thresher.cli.options import CHOICE, FLOOR_GROUP, HOW_MUCH, SEARCHING
 from thresher.cli.settings import options_of
 from thresher.wording import interval_text, nats, rise
+
+if TYPE_CHECKING:
+    from thresher.results import LargestShare
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,18 +21,15 @@ def add_to(app: typer.Typer) -> None:
     app.command("how-much")(how_much)
 
 
-@takes(*HOW_MUCH, *SEARCHING, *CHOICE, *FLOOR_GROUP)
+@command(*HOW_MUCH, *SEARCHING, *CHOICE, *FLOOR_GROUP)
 def how_much(
     context: typer.Context,
     *,
     run: RunFolder,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Find the largest share of the rows that can be dropped, on held-out training rows, and confirm it on the test rows."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
@@ -45,9 +37,11 @@ def how_much(
     sections = {"how_much": HOW_MUCH, "compare": SEARCHING, "select": (*CHOICE, *FLOOR_GROUP)}
     _, named = options_of(opened.config, sections, context.params, set)
     entry = api.how_much(opened, force=force, **named["how_much"], **named["compare"], **named["select"])
-    if json:
-        terminal.as_json({"run": str(run), **entry.to_dict()})
-        return
+    return Answer({"run": str(run), **entry.to_dict()}, lambda: show(entry))
+
+
+def show(entry: LargestShare) -> None:
+    """Print every look of a search and what it found."""
     from thresher.experiments.share_search import percent
 
     of_texts = entry.metric == "loss"

@@ -8,6 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import (
+    Answer,
+    ConfigFile,
+    Force,
+    Out,
+    Overrides,
+    ScoreOptions,
+    command,
+    told,
+)
 from thresher.cli.options import (
     BUDGET,
     COMPARE,
@@ -23,15 +33,7 @@ from thresher.cli.options import (
     SELECT,
     TRAIN,
     WORKERS,
-    ConfigFile,
-    Force,
-    Json,
-    Out,
-    Overrides,
-    Quiet,
-    ScoreOptions,
     by_preset,
-    takes,
 )
 from thresher.cli.settings import resolve
 from thresher.config import RunConfig
@@ -63,7 +65,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(run)
 
 
-@takes(*RUN)
+@command(*RUN)
 def run(
     context: typer.Context,
     *,
@@ -74,9 +76,7 @@ def run(
     score_option: ScoreOptions = None,
     plan: PlanOnly = False,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Find the rows that the model can do without, prove it by retraining, and write the kept rows.
 
     Heads on the frozen encoder score the rows and search for the share to drop; the model itself proves it. Without --test
@@ -84,17 +84,12 @@ def run(
 
     Finished steps are skipped: the same command resumes, and another --prune repeats only what depends on it.
     """
-    terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
     resolved = with_preset(resolve(RUN, context.params, config, set, score_option, more))
     if plan:
-        show_plan(resolved, json)
-        return
+        return planned(resolved)
     result = whole_job(resolved, out, force)
-    if json:
-        terminal.as_json(result.to_dict())
-    else:
-        show(result, resolved.data.task)
+    return Answer(result.to_dict(), lambda: show(result, resolved.data.task))
 
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
@@ -108,17 +103,12 @@ def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     return job.whole_job(rows, out, test, config, force=force)
 
 
-def show_plan(config: RunConfig, json: bool) -> None:
-    """Print what a whole job by a configuration would do."""
+def planned(config: RunConfig) -> Answer:
+    """What a whole job by a configuration would do."""
     from thresher.api import job
 
-    rows, test = loaded(config)
-    plan = job.whole_plan(rows, test, config)
-    if json:
-        terminal.as_json(plan.to_dict())
-        return
-    for text in plan.lines():
-        terminal.line(text)
+    plan = job.whole_plan(*loaded(config), config)
+    return told(plan.to_dict(), *plan.lines())
 
 
 def loaded(config: RunConfig) -> tuple[Any, Any]:
@@ -130,10 +120,10 @@ def loaded(config: RunConfig) -> tuple[Any, Any]:
     if data.task == "generate":
         names = {"messages": data.messages} if data.messages else dict(zip(NAMES, data.text, strict=True))
         rows = load_texts(data.train, **names, id=data.id, groups=data.groups, where=data.where)
-        return rows, load_test(data.test, rows, data) if data.test else None
-    rows = load(
-        data.train, text=data.text, label=data.label, id=data.id, groups=data.groups, where=data.where
-    )
+    else:
+        rows = load(
+            data.train, text=data.text, label=data.label, id=data.id, groups=data.groups, where=data.where
+        )
     return rows, load_test(data.test, rows, data) if data.test else None
 
 
@@ -142,10 +132,9 @@ def show(result: WholeRun, task: str) -> None:
     if result.compare:
         terminal.proof(result.compare)
     terminal.line(result.decision["sentence"])
-    for text in terminal.file_lines(
-        result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped
-    ):
-        terminal.line(text)
+    terminal.lines(
+        terminal.file_lines(result.n_rows, result.n_kept, result.n_held_out, result.kept, result.dropped)
+    )
     what = "that are probably mislabelled" if task == "label" else "to read"
     terminal.line(f"suspects, rows {what}: {result.suspects}")
     terminal.line(f"report: {result.report}")

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli import terminal
-from thresher.cli.options import Force, Json, Quiet, RunFolder
+from thresher.cli.command import Answer, Force, RunFolder, command, told
 
 Rows = Annotated[int, typer.Option("--rows", metavar="N", help="most rows to draw")]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of the draw and of the map")]
@@ -18,22 +17,18 @@ def add_to(app: typer.Typer) -> None:
     app.command("map")(map_rows)
 
 
+@command()
 def map_rows(
     run: RunFolder,
     rows: Rows = 3000,
     seed: Seed = 0,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Map the rows to a plane by the meaning of their texts, for the report."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
     opened = Run.open(run)
     found = api.map_rows(opened, rows=rows, seed=seed, force=force)
-    if json:
-        terminal.as_json({"run": str(run), "map": str(opened.map_file), "n_rows": found.height})
-    else:
-        terminal.line(f"map ({found.height:,} rows): {opened.map_file}")
+    facts = {"run": str(run), "map": str(opened.map_file), "n_rows": found.height}
+    return told(facts, f"map ({found.height:,} rows): {opened.map_file}")

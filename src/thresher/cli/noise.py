@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import NOISE, Force, Json, Overrides, Quiet, RunFolder, takes
+from thresher.cli.command import Answer, Force, Overrides, RunFolder, command
+from thresher.cli.options import NOISE
 from thresher.cli.settings import options_of
 
 ABSENT = "–"
@@ -18,28 +19,26 @@ def add_to(app: typer.Typer) -> None:
     app.command()(noise)
 
 
-@takes(*NOISE)
+@command(*NOISE)
 def noise(
     context: typer.Context,
     *,
     run: RunFolder,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Plant label noise: how pruning behaves, and which scores find the wrong labels."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
     opened = Run.open(run)
     _, named = options_of(opened.config, {"noise": NOISE}, context.params, set)
-    entry = api.noise(opened, force=force, **named["noise"]).to_dict()
-    if json:
-        terminal.as_json({"run": str(run), **entry})
-        return
-    levels = entry["levels"]
+    entry = api.noise(opened, force=force, **named["noise"])
+    return Answer({"run": str(run), **entry.to_dict()}, lambda: show(entry.levels))
+
+
+def show(levels: list[dict[str, Any]]) -> None:
+    """Print the two tables of a study."""
     head = ("points to all rows", *(f"{one['kind']} {100 * one['level']:g}%" for one in levels))
     terminal.table(head, [*accuracy_lines(levels)])
     terminal.line()

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Any, get_origin
 
-import typer
-
-from thresher.run.outputs import as_place
 from thresher.settings import setting
-
-Command = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -170,35 +163,6 @@ WORKERS = (
 )
 TRAIN_WORKERS = (_option("--workers", "train.workers", "N", "Training"),)
 
-Json = Annotated[bool, typer.Option("--json", help="print the result as JSON on stdout")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no progress and no lines about steps")]
-Force = Annotated[bool, typer.Option("--force", help="repeat the step even if it is done")]
-RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="the run folder", show_default=False, parser=as_place)
-]
-TableFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="FILE", help="write the table as .csv, .jsonl or .parquet", parser=as_place
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option("--out", metavar="RUN", help="the run folder to write", show_default=False, parser=as_place),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="settings in YAML; options override it", parser=as_place),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SETTING=VALUE", help="any other setting, e.g. train.weight_decay=0.01"),
-]
-ScoreOptions = Annotated[
-    list[str] | None,
-    typer.Option("--score-option", metavar="SCORE.OPTION=VALUE", help="e.g. vog.window=late"),
-]
-
 
 def by_preset(*options: Option) -> tuple[Option, ...]:
     """Options of `run`, where the preset gives the defaults of some settings."""
@@ -207,50 +171,6 @@ def by_preset(*options: Option) -> tuple[Option, ...]:
         replace(option, default="by --preset") if filled & set(option.places) else option
         for option in options
     )
-
-
-def takes(*options: Option) -> Callable[[Command], Command]:
-    """Give a command these options, as parameters that it finds in `context.params`."""
-
-    def give(command: Command) -> Command:
-        own = inspect.signature(command, eval_str=True)
-        added = [
-            inspect.Parameter(
-                option.parameter, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_annotation(option)
-            )
-            for option in options
-        ]
-
-        def called(**given: Any) -> None:
-            names = {option.parameter for option in options}
-            command(**{name: value for name, value in given.items() if name not in names})
-
-        called.__name__, called.__doc__ = command.__name__, command.__doc__
-        first = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()]
-        called.__signature__ = own.replace(parameters=[*first, *added])  # type: ignore[attr-defined]
-        called.__annotations__ = {one.name: one.annotation for one in (*first, *added)}
-        return called
-
-    return give
-
-
-def _annotation(option: Option) -> Any:
-    field = setting(option.places[0])
-    assert field is not None, option.flag
-    help = option.help or field.description or ""
-    default = field.get_default(call_default_factory=True) if not field.is_required() else None
-    shown = default not in (None, (), {}) and not isinstance(default, bool)
-    default = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    info: Any = {
-        "help": help,
-        "rich_help_panel": option.panel,
-        "show_default": option.default or (f"{default}" if shown else False),
-    }
-    if bool in (field.annotation, *get_args(field.annotation)):
-        return Annotated[bool | None, typer.Option(f"{option.flag}/--no-{option.flag[2:]}", **info)]
-    flags = (option.flag, *([option.alias] if option.alias else []))
-    kind = list[str] | None if option.several else str | None
-    return Annotated[kind, typer.Option(*flags, metavar=option.metavar, **info)]
 
 
 def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import (
+    Answer,
+    ConfigFile,
+    Force,
+    Out,
+    Overrides,
+    RunFolder,
+    ScoreOptions,
+    command,
+    place_option,
+    told,
+)
 from thresher.cli.job import Train, loaded
 from thresher.cli.options import (
     COMPARE,
@@ -21,15 +33,6 @@ from thresher.cli.options import (
     TRAIN,
     TRAIN_SEED,
     TRAIN_WORKERS,
-    ConfigFile,
-    Force,
-    Json,
-    Out,
-    Overrides,
-    Quiet,
-    RunFolder,
-    ScoreOptions,
-    takes,
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
@@ -47,29 +50,23 @@ Scored = Annotated[
         help="a run folder, or a table with a score: .parquet (also a folder or a glob), .csv, .jsonl",
     ),
 ]
-KeptFile = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FILE", help="file for the kept rows of SCORES", parser=as_place),
-]
+KeptFile = Annotated[Path | None, place_option("--out", "FILE", "file for the kept rows of SCORES")]
 HardEnd = Annotated[
     str | None, typer.Option("--hard", metavar="high|low", help="which end of a column of SCORES is hard")
 ]
 Id = Annotated[str, typer.Option("--id", metavar="COL", help="the id column of SCORES")]
 Test = Annotated[
-    Path | None,
-    typer.Option(
-        "--test", metavar="FILE", help="test rows, if the run has none or should get others", parser=as_place
-    ),
+    Path | None, place_option("--test", "FILE", "test rows, if the run has none or should get others")
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, measure, score, select, compare, report):
-        app.command()(command)
+    for one in (train, measure, score, select, compare, report):
+        app.command()(one)
 
 
-@takes(*TRAINING)
+@command(*TRAINING)
 def train(
     context: typer.Context,
     *,
@@ -78,11 +75,8 @@ def train(
     config: ConfigFile = None,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Start a run folder: check the rows and train the models that scores are computed from."""
-    terminal.start(quiet)
     more = {"data.train": train} if train is not None else {}
     resolved = resolve(TRAINING, context.params, config, set, more=more)
     rows, test = loaded(resolved)
@@ -90,49 +84,44 @@ def train(
 
     opened = api.train(rows, out=out, test=test, config=resolved, force=force)
     result = {"run": str(opened), "n_rows": len(rows), **opened.require("train").facts}
-    show(result, json, f"trained; next: thresher measure {opened}")
+    return told(result, f"trained; next: thresher measure {opened}")
 
 
-@takes(*MEASURING)
+@command(*MEASURING)
 def measure(
     context: typer.Context,
     *,
     run: RunFolder,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Measure what the scores need, in one pass over the rows."""
-    terminal.start(quiet)
     from thresher.pipeline.measure import measure as step
     from thresher.run import Run
 
     opened = Run.open(run)
     config, _ = options_of(opened.config, {"measure": MEASURING}, context.params, set)
     facts = step(opened, config.measure, force=force)
-    show({"run": str(run), **facts}, json, f"measured; next: thresher score {run}")
+    return told({"run": str(run), **facts}, f"measured; next: thresher score {run}")
 
 
+@command()
 def score(
     run: RunFolder,
     score_option: ScoreOptions = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Compute every score that the signals allow, raw and normalised."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
     opened = Run.open(run)
     api.score(opened, options=scores_of(score_option) if score_option else None, force=force)
     about, path = opened.require("score").facts, opened.scores_file
-    show({"run": str(run), "file": str(path), **about}, json, f"scores: {path}")
+    return told({"run": str(run), "file": str(path), **about}, f"scores: {path}")
 
 
-@takes(*SELECT_ALONE)
+@command(*SELECT_ALONE)
 def select(
     context: typer.Context,
     *,
@@ -142,11 +131,8 @@ def select(
     id: Id = "id",
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Select the rows to keep, in a run or from any table of scores."""
-    terminal.start(quiet)
     source = str(as_place(source))
     if out is not None:
         if (Path(source) / "run.yaml").is_file():
@@ -156,13 +142,11 @@ def select(
         result = select_of_table(context.params, set)
         pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
         order = ", ".join(f"{name} ({end} is hard)" for name, end in pairs)
-        show(
+        return told(
             result,
-            json,
             f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}",
             f"{result['strategy']} by {order}, {result['end']} end pruned",
         )
-        return
     run = Path(source)
     if run.suffix.lower() in TABLES:
         raise UserError(f"{run}: --out is missing, the file to write the kept rows to")
@@ -179,9 +163,8 @@ def select(
     facts = dict(selection(opened, config, named["select"], force=force))
     facts |= {name: str(run / facts[name]) for name in ("kept", "dropped")}
     more = opened.manifest.held_out.rows if opened.manifest.held_out else 0
-    show(
+    return told(
         {"run": str(run), "selection": facts["name"], **facts, "n_held_out": more},
-        json,
         *terminal.file_lines(
             facts["n_rows"] + more, facts["n_kept"] + more, more, facts["kept"], facts["dropped"]
         ),
@@ -243,7 +226,7 @@ def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) 
     return {**counts, **chosen}
 
 
-@takes(*COMPARING)
+@command(*COMPARING)
 def compare(
     context: typer.Context,
     *,
@@ -251,37 +234,26 @@ def compare(
     test: Test = None,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Test the selection: retrain on the kept rows, on as many random rows and on all rows."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
     opened = Run.open(run)
     _, named = options_of(opened.config, {"compare": COMPARING}, context.params, set)
     entry = api.compare(opened, test=test, force=force, **named["compare"])
-    if json:
-        terminal.as_json({"run": str(run), **entry.to_dict()})
-    else:
+
+    def shown() -> None:
         terminal.proof(entry)
         terminal.line(entry.decision["sentence"])
 
+    return Answer({"run": str(run), **entry.to_dict()}, shown)
 
-def report(run: RunFolder, force: Force = False, json: Json = False, quiet: Quiet = False) -> None:
+
+@command()
+def report(run: RunFolder, force: Force = False) -> Answer:
     """Write the report, one HTML page that needs no network."""
-    terminal.start(quiet)
     from thresher import api
 
     page = api.report(run, force=force)
-    show({"run": str(run), "report": str(page)}, json, f"report: {page}")
-
-
-def show(result: dict[str, Any], json: bool, *lines: str) -> None:
-    """Print the result of a step: its facts as JSON, or as lines of text."""
-    if json:
-        terminal.as_json(result)
-        return
-    for text in lines:
-        terminal.line(text)
+    return told({"run": str(run), "report": str(page)}, f"report: {page}")

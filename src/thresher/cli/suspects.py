@@ -7,20 +7,9 @@ from typing import Annotated
 
 import typer
 
-from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet, RunFolder
-from thresher.run.outputs import as_place
+from thresher.cli.command import Answer, RunFolder, command, place_option, told
 
-SuspectsFile = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        help="a .csv, .jsonl, .parquet or .npz file",
-        show_default=False,
-        parser=as_place,
-    ),
-]
+SuspectsFile = Annotated[Path, place_option("--out", "FILE", "a .csv, .jsonl, .parquet or .npz file")]
 By = Annotated[
     str,
     typer.Option(
@@ -53,24 +42,19 @@ def add_to(app: typer.Typer) -> None:
     app.command()(suspects)
 
 
+@command()
 def suspects(
     run: RunFolder,
     out: SuspectsFile,
     by: By = "auto",
     top: Top = None,
     format: Format = "table",
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """List the rows that are most likely mislabelled: given and likely label, and why."""
-    terminal.start(quiet)
     from thresher import api
 
     listed = api.suspects(run, out=out, by=by, top=top, format=format)
-    if json:
-        known = "p_wrong" in listed.columns and not listed["p_wrong"].null_count()
-        expected = float(listed["p_wrong"].sum()) if known else None
-        told = {"n_suspects": listed.height, "expected_wrong": expected, "by": by}
-        terminal.as_json({"run": str(run), "suspects": str(out), **told})
-    else:
-        terminal.line(f"suspects ({listed.height:,} rows to look at): {out}")
+    known = "p_wrong" in listed.columns and not listed["p_wrong"].null_count()
+    expected = float(listed["p_wrong"].sum()) if known else None
+    facts = {"run": str(run), "suspects": str(out), "n_suspects": listed.height, "expected_wrong": expected}
+    return told({**facts, "by": by}, f"suspects ({listed.height:,} rows to look at): {out}")

@@ -8,7 +8,8 @@ from typing import Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import FLOOR_GROUP, KEEP, SWEEP, Force, Json, Overrides, Quiet, RunFolder, takes
+from thresher.cli.command import Answer, Force, Overrides, RunFolder, command
+from thresher.cli.options import FLOOR_GROUP, KEEP, SWEEP
 from thresher.cli.settings import options_of
 
 
@@ -17,18 +18,15 @@ def add_to(app: typer.Typer) -> None:
     app.command()(sweep)
 
 
-@takes(*SWEEP, *KEEP, *FLOOR_GROUP)
+@command(*SWEEP, *KEEP, *FLOOR_GROUP)
 def sweep(
     context: typer.Context,
     *,
     run: RunFolder,
     set: Overrides = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Compare every score, from either end, at several fractions, with all rows and random rows."""
-    terminal.start(quiet)
     from thresher import api
     from thresher.run import Run
 
@@ -36,9 +34,11 @@ def sweep(
     sections = {"sweep": SWEEP, "select": (*KEEP, *FLOOR_GROUP)}
     _, named = options_of(opened.config, sections, context.params, set)
     entry = api.sweep(opened, force=force, **named["sweep"], **named["select"]).to_dict()
-    if json:
-        terminal.as_json({"run": str(run), **entry})
-        return
+    return Answer({"run": str(run), **entry}, lambda: show(entry))
+
+
+def show(entry: dict[str, Any]) -> None:
+    """Print the table of a sweep, and that of every other model."""
     for model, found in [("", entry), *entry.get("models", {}).items()]:
         if model:
             terminal.line(f"the same rows, model: {model}")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thresher.progress import be_quiet
 from thresher.wording import printable
 
 if TYPE_CHECKING:
@@ -24,11 +23,6 @@ TEXT_HEAD = (
     "loss to all rows [95%]",
 )
 ARM_NAMES = {"full": "all rows", "kept": "kept rows", "random": "random rows"}
-
-
-def start(quiet: bool) -> None:
-    """Set whether this command prints progress on stderr."""
-    be_quiet(quiet)
 
 
 def as_json(result: object) -> None:
@@ -50,6 +44,12 @@ def _plain(value: object) -> object:
 def line(text: str = "") -> None:
     """One line on stdout, safe for a terminal."""
     print(printable(text))
+
+
+def lines(texts: Iterable[str]) -> None:
+    """Several lines on stdout."""
+    for text in texts:
+        line(text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -108,8 +108,8 @@ def proof(entry: Comparison) -> None:
         return
     from thresher.experiments.wording import arm_lines
 
-    lines = arm_lines({"arms": entry.arms, "differences": entry.differences})
-    table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in lines])
+    arms = arm_lines({"arms": entry.arms, "differences": entry.differences})
+    table(ARM_HEAD, [(ARM_NAMES[arm], *cells) for arm, *cells in arms])
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
     looks = len(entry.decision["planned"])
     allowed = f"; the intervals allow for {looks} looks" if looks > 1 else ""
@@ -125,7 +125,7 @@ def text_proof(entry: dict[str, Any]) -> None:
     """Print the result of `compare` for completions."""
     from thresher.wording import nats
 
-    lines = []
+    arms = []
     for arm, name in ARM_NAMES.items():
         found = entry["arms"][arm]
         cells = [
@@ -133,8 +133,8 @@ def text_proof(entry: dict[str, Any]) -> None:
             for metric, scale, digits in (("loss", 1, 3), ("token_accuracy", 100, 1), ("exact", 100, 1))
         ]
         change = "" if arm == "full" else nats(entry["differences"][f"{arm}-full"]["loss"])
-        lines.append((name, f"{found['n_train']:,}", *cells, change))
-    table(TEXT_HEAD, lines)
+        arms.append((name, f"{found['n_train']:,}", *cells, change))
+    table(TEXT_HEAD, arms)
     facts = entry["settings"]
     rule = "the same steps" if facts["same_steps"] else "the same epochs, so fewer steps"
     line(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet, RunFolder, TableFile
+from thresher.cli.command import Answer, RunFolder, TableFile, command
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Row = Annotated[
     list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run; may be repeated")
@@ -19,27 +23,28 @@ def add_to(app: typer.Typer) -> None:
     app.command()(tokens)
 
 
-def tokens(
-    run: RunFolder, row: Row = None, out: TableFile = None, json: Json = False, quiet: Quiet = False
-) -> None:
+@command()
+def tokens(run: RunFolder, row: Row = None, out: TableFile = None) -> Answer:
     """Show the loss of each completion token of some rows, with the prompt and without it."""
-    terminal.start(quiet)
-    import polars as pl
-
     from thresher.experiments.tokens import tokens_of
     from thresher.pipeline.own_files import check_table_output
     from thresher.rows.export import export
     from thresher.run import Run
-    from thresher.wording import shown
 
     opened = Run.open(run)
     check_table_output(opened, out)
     found = tokens_of(opened, row or ())
     if out is not None:
         export(found, out)
-    if json:
-        terminal.as_json({"run": str(opened), "tokens": found.to_dicts()})
-        return
+    return Answer({"run": str(opened), "tokens": found.to_dicts()}, lambda: show(found, out))
+
+
+def show(found: pl.DataFrame, out: Path | None) -> None:
+    """Print the losses of the tokens, row by row."""
+    import polars as pl
+
+    from thresher.wording import shown
+
     for lines in found.partition_by("id", maintain_order=True):
         mean = lines.select(pl.col("loss").mean()).item()
         terminal.line(f"row {shown(lines['id'][0])}: {mean:.3f} nats per token")

@@ -41,18 +41,10 @@ def precision(scores: pl.DataFrame, about: Iterable[str], planted: list[str]) ->
     Precision is the share of planted rows among the n hardest rows of N, with n the number of planted rows. For random
     rows it is n / N on average (`chance`).
 
-    Parameters
-    ----------
-    scores
-        the table of `scores.parquet`.
-    about
-        the names of the scores, such as the keys of `scores.json`.
-    planted
-        ids of the planted rows.
+    `scores`: the table of `scores.parquet`. `about`: the names of the scores, such as the keys of `scores.json`. `planted`: ids
+    of the planted rows.
 
-    Returns
-    -------
-    one row per score, best first: score, column, found (planted rows among the n hardest), precision, chance.
+    Returns one row per score, best first: score, column, found (planted rows among the n hardest), precision, chance.
 
     >>> scores = pl.DataFrame({"id": ["a", "b", "c", "d"], "el2n": [0.1, 0.9, 0.2, 0.3]})
     >>> precision(scores, {"el2n": {}}, ["b"]).rows()

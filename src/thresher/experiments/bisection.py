@@ -56,11 +56,9 @@ def bisected(
 
     `at(fraction, seeds)` gives a look; `grid` is what `shares` gives; `margin` is the loss that may be, in the unit of the looks.
 
-    Returns
-    -------
-    {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the rows that
-    it drops; "candidate", "candidate_removed": the largest fraction that was tried with an estimated loss within the margin;
-    "looks", "trainings"}.
+    Returns {"fraction": the answer, as `select` takes it for `prune`, 0 where nothing is shown; "removed": the share of the
+    rows that it drops; "candidate", "candidate_removed": the largest fraction that was tried with an estimated loss within the
+    margin; "looks", "trainings"}.
 
     Source: Lan and DeMets 1983 for the looks (`confidences`), Dunn 1961 for the fractions.
     """

@@ -18,9 +18,7 @@ def candidate(run: Run, search: Search) -> Facts:
     Heads on the frozen encoder search, where they score the rows, and else models like the run's own. Where the heads have not
     learned the task, or no share drops rows, there is none.
 
-    Returns
-    -------
-    the facts of a search (see `how_much`), with "candidate": the share, 0 for none; and "sentence".
+    Returns the facts of a search (see `how_much`), with "candidate": the share, 0 for none; and "sentence".
     """
     for reason in (not_learned(run), not_searchable(run, search)):
         if reason:

@@ -169,14 +169,7 @@ def contrast(
 ) -> Contrast:
     """Mean and standard deviation over seeds per arm, and the paired differences with their intervals.
 
-    Parameters
-    ----------
-    predicted
-        per arm, classes (S, n).
-    truth
-        (n,).
-    confidence
-        level of the intervals.
+    `predicted`: per arm, classes (S, n). `truth`: (n,). `confidence`: level of the intervals.
     """
     arms: dict[str, ArmFacts] = {}
     for arm, classes in predicted.items():

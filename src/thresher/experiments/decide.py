@@ -50,11 +50,9 @@ def decide(run: Run, search: Search) -> Facts:
     share is the one at which a straight line through that loss reaches half the margin, at most half the former share. Where
     that does not hold either, all rows are kept.
 
-    Returns
-    -------
-    {"word": of the last proof, "sentence", "prune": the share whose rows are selected, 0 for none, "margin": points, "tried": per
-    proof {"selection", "prune", "n_kept", "n_rows", "seeds", "word", "mean", "low", "high"}, "search": what `candidate` found, or
-    None}.
+    Returns {"word": of the last proof, "sentence", "prune": the share whose rows are selected, 0 for none, "margin": points,
+    "tried": per proof {"selection", "prune", "n_kept", "n_rows", "seeds", "word", "mean", "low", "high"}, "search": what
+    `candidate` found, or None}.
     """
     asked = Decided(**{name: getattr(search, name) for name in Search.model_fields})
     known = run.current("decide")

@@ -86,10 +86,8 @@ def needed(parts: Parts, half: float, seeds: int, rows: int) -> Enough:
 
         V(S, n) <= (half / 1.96)^2
 
-    Returns
-    -------
-    {"seeds", "test_rows", "any_seeds"}: the fewest seeds above `seeds` with the same rows, where 100 or fewer do. Else more
-    test rows with as many seeds as their part asks for; `any_seeds` says whether some number above 100 would do instead.
+    Returns {"seeds", "test_rows", "any_seeds"}: the fewest seeds above `seeds` with the same rows, where 100 or fewer do. Else
+    more test rows with as many seeds as their part asks for; `any_seeds` says whether some number above 100 would do instead.
     """
     wanted = (half / Z) ** 2
     more = range(seeds + 1, MOST_SEEDS + 1)
@@ -124,9 +122,7 @@ def follow(
     margin
         the loss of accuracy that may be, 0 to 1.
 
-    Returns
-    -------
-    per look {"seeds", "confidence", "mean", "low", "high", "word"}, and the classes of the last one.
+    Returns per look {"seeds", "confidence", "mean", "low", "high", "word"}, and the classes of the last one.
     """
     looks: list[Look] = []
     levels = confidences(plan)
@@ -173,10 +169,8 @@ def decision(
     looks, plan, margin
         see `follow`; the margin in points.
 
-    Returns
-    -------
-    {"word", "sentence", "margin": points, "looks", "planned": seeds of the looks, "needs": what would decide, see `needed`, with
-    the change that it is `assuming`, or None}.
+    Returns {"word", "sentence", "margin": points, "looks", "planned": seeds of the looks, "needs": what would decide, see
+    `needed`, with the change that it is `assuming`, or None}.
     """
     last = looks[-1]
     facts = entry["settings"]

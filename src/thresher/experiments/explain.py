@@ -50,10 +50,8 @@ def explanations(
 ) -> dict[str, Any]:
     """The proponents and opponents of each target.
 
-    Returns
-    -------
-    {"run", "layer", "checkpoints", "targets": [{"of", "id", "label", "text": [...], "proponents": [{"value", "id", "label",
-    "text": [...]}, ...], "opponents": [...]}, ...]}
+    Returns {"run", "layer", "checkpoints", "targets": [{"of", "id", "label", "text": [...], "proponents": [{"value", "id",
+    "label", "text": [...]}, ...], "opponents": [...]}, ...]}
     """
     run.require("train")
     refuse_texts(run, "explain")

@@ -50,9 +50,7 @@ def search_heads(
     seeds, most_seeds
         heads per fold and arm at the first look at a share, and at the last.
 
-    Returns
-    -------
-    {"fraction", "removed": the largest share shown, 0 if none is; "candidate", "candidate_removed": the largest with an
+    Returns {"fraction", "removed": the largest share shown, 0 if none is; "candidate", "candidate_removed": the largest with an
     estimated loss within the margin, for a proof; "estimate", "low", "high": where the loss passes the margin, with a 95%
     interval; "looks", one per share; "trainings"; "n_validation"; "folds"; "margin"; "same_steps"; "sentence"}.
     """

@@ -96,12 +96,8 @@ def wrong_chances(label: NDArray[np.int64], probabilities: Numbers) -> Numbers:
     are hard do not count as wrong; wrong labels of a class that the model itself confuses with the right one look like hard rows,
     and are counted in part only.
 
-    Parameters
-    ----------
-    label
-        (N,), from 0 to K - 1.
-    probabilities
-        (N, K), of models that have not memorised the labels; see `early_probabilities`.
+    `label`: (N,), from 0 to K - 1. `probabilities`: (N, K), of models that have not memorised the labels; see
+    `early_probabilities`.
 
     Source: ours; the likelihood is that of Bootkrajang and Kabán, ECML PKDD 2012 (label-noise robust logistic regression), with
     one rate for all classes.

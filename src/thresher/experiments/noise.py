@@ -188,12 +188,10 @@ def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
 def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
     """The results of a run on noisy labels; `changed` (N,) marks the wrong labels, in the order of its rows.
 
-    Returns
-    -------
-    {"share_changed", "n_changed", "full", "table": VoG-easy, TracIn-hard, PVI-hard and random lines (see `sweep_arms`),
-    "found": {score: {precision, similarity}} of as many rows from its hard end as labels are wrong, "chance":
-    {precision, similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}.
-    At the planted number precision and recall are the same.
+    Returns {"share_changed", "n_changed", "full", "table": VoG-easy, TracIn-hard, PVI-hard and random lines (see `sweep_arms`),
+    "found": {score: {precision, similarity}} of as many rows from its hard end as labels are wrong, "chance": {precision,
+    similarity}, "negative_pvi": {precision, recall, share}, "similarity": of the hard 5% of every two scores}. At the planted
+    number precision and recall are the same.
     """
     table = run.scores()
     columns = table.columns

@@ -24,12 +24,8 @@ def ratio_interval(a: Floats, b: Floats, size: Floats, confidence: float = 0.95)
     The same design as `intervals.paired_interval`: seeds and test rows are crossed, and both arms are paired by them. Where no
     row differs, V_row is that of a single row that differs by the largest size of all.
 
-    Parameters
-    ----------
-    a, b
-        sums of each row, (S, n): its loss in nats, or its right tokens.
-    size
-        (n,), the same for both: its completion tokens, or ones.
+    `a, b`: sums of each row, (S, n): its loss in nats, or its right tokens. `size`: (n,), the same for both: its completion
+    tokens, or ones.
 
     Source: Cochran (1977), Sampling Techniques, section 6.3 (ratio estimators); else as `paired_interval`.
 

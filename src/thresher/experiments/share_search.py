@@ -141,11 +141,9 @@ def search(
 ) -> ShareSearch:
     """What `bisected` finds on one set of validation rows, and where the loss passes the margin.
 
-    Returns
-    -------
-    what `bisected` returns, and {"estimate", "low", "high": the share that is dropped where the loss passes the margin, by
-    isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest share
-    that was looked at; "n_validation"}.
+    Returns what `bisected` returns, and {"estimate", "low", "high": the share that is dropped where the loss passes the margin,
+    by isotonic regression through all looks, with a 95% bootstrap interval over seeds and rows, None for beyond the largest
+    share that was looked at; "n_validation"}.
     """
     found, looks = bisected(at, grid, margin, settings)
     estimate, low, high = crossing_interval(looks, margin)

@@ -73,22 +73,11 @@ def chance_similarity(rows: int, selected: int) -> float:
 def similarity_table(table: pl.DataFrame, fraction: float, by: Sequence[str] | None = None) -> pl.DataFrame:
     """Similarity of the hard ends, and of the easy ends, of every pair of scores.
 
-    Parameters
-    ----------
-    table
-        the score table (`scores.parquet`).
-    fraction
-        share of the rows at either end, 0 to 1.
-    by
-        scores or columns to compare; by default every score of the table, normalised as it selects by
-        default.
+    `table`: the score table (`scores.parquet`). `fraction`: share of the rows at either end, 0 to 1. `by`: scores or columns to
+    compare; by default every score of the table, normalised as it selects by default.
 
-    Returns
-    -------
-    pl.DataFrame
-        `score_a, score_b, end ("hard" | "easy"), fraction, similarity, chance`; every ordered pair, a score
-        with itself included, so that it pivots into a square. `fraction` is as given; `chance` is that of
-        the rows it comes to.
+    Returns `score_a, score_b, end ("hard" | "easy"), fraction, similarity, chance`; every ordered pair, a score with itself
+    included, so that it pivots into a square. `fraction` is as given; `chance` is that of the rows it comes to.
 
     Rows of equal score at the cut are chosen by a hash of their id, another one for each score: two scores
     that are both mostly ties do not look alike because of the same toss.

@@ -112,9 +112,7 @@ def suspects_table(
     chances
         of every label to be wrong, (N,), if they are known; see `thresher.experiments.label_errors.wrong_chances`.
 
-    Returns
-    -------
-    `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `p_wrong` (the
+    Returns `rank` (from 1), `id`, `given` and `likely` (labels), `p_given` and `p_likely` (their probabilities), `p_wrong` (the
     chance), `score` (of `by`), `why` (in words). Equal scores stand in the order of p_given, then of the hash of the id.
 
     Raises UserError: no such score or column.

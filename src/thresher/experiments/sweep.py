@@ -149,13 +149,11 @@ def sweep_arms(
     drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
     data, and so more epochs. They run at `place`: on this machine, or on a cluster.
 
-    Returns
-    -------
-    {"metric": "accuracy", "full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train, n_test}},
-    "table": lines, "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction, same_steps, n, steps,
-    seeds, accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high}, groups: {column:
-    {accuracy, kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors and protected rows
-    keep more than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
+    Returns {"metric": "accuracy", "full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train,
+    n_test}}, "table": lines, "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction,
+    same_steps, n, steps, seeds, accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high},
+    groups: {column: {accuracy, kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors
+    and protected rows keep more than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
 
     Of completions the metric is "loss": a line has loss {mean, std, values} in nats per token, token_accuracy and exact
     {mean, std}; its differences are those of the loss, above 0 where it rises, and its groups have {loss, kept}.

@@ -27,14 +27,8 @@ def pooling_of(config: ModelConfig, encoder: PreTrainedModel) -> str:
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     """One vector per row, (batch, width), from the hidden states; padding is ignored.
 
-    Parameters
-    ----------
-    hidden
-        (batch, tokens, width).
-    mask
-        (batch, tokens), 1 for tokens and 0 for padding.
-    how
-        "mean" over the tokens, "first" token, or "last" token.
+    `hidden`: (batch, tokens, width). `mask`: (batch, tokens), 1 for tokens and 0 for padding. `how`: "mean" over the tokens,
+    "first" token, or "last" token.
 
     >>> hidden = torch.tensor([[[1.0], [3.0], [99.0]]])
     >>> mask = torch.tensor([[1, 1, 0]])

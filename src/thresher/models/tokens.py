@@ -62,14 +62,8 @@ def longest_row(tokenizer: PreTrainedTokenizerFast, max_length: int) -> int:
 def tokenise(texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokens:
     """Tokenise one or two text columns, truncating rows to `max_length` tokens (the longer text of a pair first).
 
-    Parameters
-    ----------
-    texts
-        one or two columns of N texts.
-    tokenizer
-        a fast Hugging Face tokenizer.
-    max_length
-        tokens per row, including special tokens; at most the tokenizer's `model_max_length`.
+    `texts`: one or two columns of N texts. `tokenizer`: a fast Hugging Face tokenizer. `max_length`: tokens per row, including
+    special tokens; at most the tokenizer's `model_max_length`.
 
     Raises UserError: the special tokens alone fill a row.
     """

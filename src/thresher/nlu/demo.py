@@ -92,9 +92,7 @@ def run_demo(out: Path, seed: int = 0, workers: int | None = None) -> dict[str, 
     Writes OUT/train.jsonl, test.jsonl, kept.jsonl, RUN (the scored domain classifier), full and pruned (the stacks), and
     nlu-demo.json, by which it knows its folder.
 
-    Returns
-    -------
-    {"rows", "kept", "sources": rows per source before and after, "full", "pruned": what `evaluate` returns}.
+    Returns {"rows", "kept", "sources": rows per source before and after, "full", "pruned": what `evaluate` returns}.
     """
     if not (out / MARK).is_file() and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out}: holds something else than this demo (no {MARK}); choose another --out")

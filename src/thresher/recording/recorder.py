@@ -51,14 +51,8 @@ LATER = "after the training th.finish_recording(trainer) makes a run of it"
 class Recorder(TrainerCallback):
     """Records the trainings of a trainer, each into a run folder of its own, in place of an earlier recorder of the same trainer.
 
-    Parameters
-    ----------
-    vog_width
-        numbers per row in the sketch of online VoG; 0 leaves VoG out.
-    seed
-        of the sketch.
-    strict
-        VoG that cannot be known is refused; otherwise it is left out, which is said once.
+    `vog_width`: numbers per row in the sketch of online VoG; 0 leaves VoG out. `seed`: of the sketch. `strict`: VoG that cannot
+    be known is refused; otherwise it is left out, which is said once.
     """
 
     trainer: Trainer

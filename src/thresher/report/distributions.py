@@ -25,12 +25,9 @@ def distributions(
 
     `scores` is the score table, `about` the facts of each score, `kept` (N,) the selection shown or None.
 
-    Returns
-    -------
-    `classes` (names, most rows first, at most 200), `n_classes` in total, `rows` per class, `selected`, and
-    `scores` by name:
-    `hard`, `default` (form), and `forms` {raw | class | dataset: `edges` (B + 1,), `values` (B,) where every bin is one value,
-    `outside` rows counted in the outermost bins, `counts` [kept, removed] of shape (1 + classes, B) with all rows first,
+    Returns `classes` (names, most rows first, at most 200), `n_classes` in total, `rows` per class, `selected`, and `scores` by
+    name: `hard`, `default` (form), and `forms` {raw | class | dataset: `edges` (B + 1,), `values` (B,) where every bin is one
+    value, `outside` rows counted in the outermost bins, `counts` [kept, removed] of shape (1 + classes, B) with all rows first,
     `summary` (1 + classes, 7): mean, standard deviation, and the 5, 25, 50, 75, 95% quantiles}.
     """
     labels = scores["label"].cast(pl.String)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from thresher.facts import Audit, Example, Suspects
@@ -40,96 +41,77 @@ def findings(audit: Audit | None) -> list[Card]:
     """
     if audit is None:
         return []
+    texts = audit.get("task") == "text"
+    what, kind, several = (
+        ("prompt and completion", "prompt", "Prompts with several completions")
+        if texts
+        else ("text and label", "text", "Conflicting labels")
+    )
     duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
-    if audit.get("task") == "text":
-        return _of_texts(audit)
-    return [
+    cards = [
         _rows(audit),
         _found(
             "Repeated rows",
             duplicates["rows"],
-            "rows repeat the text and label of an earlier row",
-            "No row repeats the text and label of another.",
+            f"rows repeat the {what} of an earlier row",
+            f"No row repeats the {what} of another.",
             audit["n"],
-            duplicates.get("examples", []),
+            duplicates["examples"],
         ),
         _found(
-            "Conflicting labels",
+            several,
             conflicting["rows"],
-            f"rows: {count(conflicting['texts'], 'text')} with more than one label",
-            "No text carries two labels.",
+            f"rows: {count(conflicting['texts'], kind)} with more than one {'completion' if texts else 'label'}",
+            f"No {kind} {'has two completions' if texts else 'carries two labels'}.",
             audit["n"],
-            conflicting.get("examples", []),
+            conflicting["examples"],
         ),
         _found(
-            "Empty texts",
+            f"Empty {kind}s",
             empty["rows"],
-            "rows have an empty text",
-            "No text is empty.",
+            f"rows have an empty {kind}",
+            f"No {kind} is empty.",
             audit["n"],
-            [],
-            empty.get("ids", []),
+            ids=empty["ids"],
         ),
-        _singletons(audit["singletons"]),
-        *_test(audit),
     ]
+    tested = _test(audit)
+    return [*cards, *tested[:1]] if texts else [*cards, _singletons(audit["singletons"]), *tested]
 
 
-def _of_texts(audit: Audit) -> list[Card]:
-    """The cards of rows with a prompt and a completion."""
-    duplicates, conflicting, empty = audit["duplicates"], audit["conflicting"], audit["empty"]
-    groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
-    return [
-        {
-            "name": "Rows",
-            "figure": count(audit["n"]),
-            "text": "Prompts and completions." + (f" Groups: {', '.join(groups)}." if groups else ""),
-            "look": False,
-            "examples": [],
-            "names": [],
-        },
-        _found(
-            "Repeated rows",
-            duplicates["rows"],
-            "rows repeat the prompt and completion of an earlier row",
-            "No row repeats the prompt and completion of another.",
-            audit["n"],
-            duplicates.get("examples", []),
-        ),
-        _found(
-            "Prompts with several completions",
-            conflicting["rows"],
-            f"rows: {count(conflicting['texts'], 'prompt')} with more than one completion",
-            "No prompt has two completions.",
-            audit["n"],
-            conflicting.get("examples", []),
-        ),
-        _found(
-            "Empty prompts",
-            empty["rows"],
-            "rows have an empty prompt",
-            "No prompt is empty.",
-            audit["n"],
-            [],
-            empty["ids"],
-        ),
-        *_test(audit)[:1],
-    ]
+def card(
+    name: str,
+    figure: str,
+    text: str,
+    look: bool,
+    examples: Sequence[Shown] = (),
+    names: Sequence[str] = (),
+) -> Card:
+    """One finding."""
+    return {
+        "name": name,
+        "figure": figure,
+        "text": text,
+        "look": look,
+        "examples": list(examples),
+        "names": list(names),
+    }
 
 
 def _rows(audit: Audit) -> Card:
-    sizes = sorted(audit["classes"].items(), key=lambda item: item[1])
     groups = [f"{isolated(name)} ({count(len(values), 'value')})" for name, values in audit["groups"].items()]
-    (small, few), (large, many) = sizes[0], sizes[-1]
-    ends = f"{count(len(sizes), 'class')}, from {count(few)} ({isolated(small)}) to {count(many)} rows ({isolated(large)})."
-    return {
-        "name": "Rows",
-        "figure": count(audit["n"]),
-        "text": ends + (f" Groups: {', '.join(groups)}." if groups else ""),
-        "look": False,
-        "examples": [],
-        "names": [],
-    }
+    if audit.get("task") == "text":
+        told = "Prompts and completions."
+    else:
+        sizes = sorted(audit["classes"].items(), key=lambda item: item[1])
+        (small, few), (large, many) = sizes[0], sizes[-1]
+        told = (
+            f"{count(len(sizes), 'class')}, from {count(few)} ({isolated(small)}) to {count(many)} rows"
+            f" ({isolated(large)})."
+        )
+    return card(
+        "Rows", count(audit["n"]), told + (f" Groups: {', '.join(groups)}." if groups else ""), look=False
+    )
 
 
 def _found(
@@ -138,37 +120,28 @@ def _found(
     what: str,
     nothing: str,
     of: int,
-    examples: list[Example],
-    ids: list[str] | None = None,
+    examples: Sequence[Example] = (),
+    ids: Sequence[str] = (),
 ) -> Card:
-    return {
-        "name": name,
-        "figure": count(number),
-        "text": f"{percent(number / of)} of the {what}." if number else nothing,
-        "look": number > 0,
-        "examples": [
-            {
-                "texts": [str(text) for text in example.get("texts", [])],
-                "labels": [(str(label), count(n)) for label, n in example.get("labels", {}).items()],
-                "rows": count(example.get("rows", 0), "row"),
-            }
-            for example in examples
-        ],
-        "names": [str(one) for one in ids or []],
-    }
+    shown: list[Shown] = [
+        {
+            "texts": [str(text) for text in example["texts"]],
+            "labels": [(str(label), count(n)) for label, n in example["labels"].items()],
+            "rows": count(example["rows"], "row"),
+        }
+        for example in examples
+    ]
+    text = f"{percent(number / of)} of the {what}." if number else nothing
+    return card(name, count(number), text, number > 0, shown, [str(one) for one in ids])
 
 
 def _singletons(names: list[str]) -> Card:
-    return {
-        "name": "Classes of one row",
-        "figure": count(len(names)),
-        "text": "If its row is dropped, the class cannot be learned."
+    text = (
+        "If its row is dropped, the class cannot be learned."
         if names
-        else "Every class has more than one row.",
-        "look": bool(names),
-        "examples": [],
-        "names": _some(names),
-    }
+        else "Every class has more than one row."
+    )
+    return card("Classes of one row", count(len(names)), text, bool(names), names=_some(names))
 
 
 def _some(names: list[str]) -> list[str]:
@@ -179,16 +152,8 @@ def _some(names: list[str]) -> list[str]:
 def _test(audit: Audit) -> list[Card]:
     test, overlap = audit.get("test"), audit.get("overlap")
     if not test:
-        return [
-            {
-                "name": "Test rows",
-                "figure": "0",
-                "text": "None were given, so the selection cannot be tested by retraining.",
-                "look": True,
-                "examples": [],
-                "names": [],
-            }
-        ]
+        nothing = "None were given, so the selection cannot be tested by retraining."
+        return [card("Test rows", "0", nothing, look=True)]
     shared, untested = overlap["test_rows_in_train"] if overlap else 0, test.get("absent", [])
     seen = (
         f"The text of {percent(shared / test['n'])} of the {count(test['n'])} test rows also occurs in the training set; see the"
@@ -196,25 +161,14 @@ def _test(audit: Audit) -> list[Card]:
         if shared
         else f"None of the {count(test['n'])} test rows has a text that occurs in the training set."
     )
+    missing = (
+        "The effect of pruning on them cannot be measured." if untested else "Every class has a test row."
+    )
     return [
-        {
-            "name": "Test rows also in the training set",
-            "figure": count(shared),
-            "text": seen,
-            "look": shared > 0,
-            "examples": [],
-            "names": [],
-        },
-        {
-            "name": "Classes without a test row",
-            "figure": count(len(untested)),
-            "text": "The effect of pruning on them cannot be measured."
-            if untested
-            else "Every class has a test row.",
-            "look": bool(untested),
-            "examples": [],
-            "names": _some(untested),
-        },
+        card("Test rows also in the training set", count(shared), seen, shared > 0),
+        card(
+            "Classes without a test row", count(len(untested)), missing, bool(untested), names=_some(untested)
+        ),
     ]
 
 
@@ -242,13 +196,4 @@ def suspects(found: Suspects | None) -> list[Card]:
         expected = f"about {count(round(found['expected']))}" if look else "fewer than 1"
         listed = f"{count(found['listed'], 'row')} by {isolated(found['by'])}"
         text = f"The list of suspects holds {listed}; {expected} of them are expected to be wrong."
-    return [
-        {
-            "name": name,
-            "figure": figure,
-            "text": text,
-            "look": look,
-            "examples": [],
-            "names": [],
-        }
-    ]
+    return [card(name, figure, text, look)]

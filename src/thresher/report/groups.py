@@ -46,12 +46,10 @@ def groups(
 ) -> dict[str, object] | None:
     """The lines of the table, largest loss first; None if nothing was selected.
 
-    Returns
-    -------
-    `lines`; `names` of the group columns (the label first) and `label`, the label's own name; `omitted` {group: values beyond
-    the 400 largest}; `small`, how many lines are flagged; `measured`, how many have an interval, `below` and `above`, how many
-    of those lie entirely below or above zero, and `chance`, how many would exclude zero by chance alone; `reach`, half the
-    width of the bars' common scale in points.
+    Returns `lines`; `names` of the group columns (the label first) and `label`, the label's own name; `omitted` {group: values
+    beyond the 400 largest}; `small`, how many lines are flagged; `measured`, how many have an interval, `below` and `above`,
+    how many of those lie entirely below or above zero, and `chance`, how many would exclude zero by chance alone; `reach`, half
+    the width of the bars' common scale in points.
     """
     if selection is None or files.rows is None:
         return None

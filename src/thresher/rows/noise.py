@@ -24,15 +24,8 @@ def isotropic(labels: ArrayLike, n_classes: int, share: float, *, ids: Sequence[
     Exactly round(share * N) rows are redrawn, and each keeps its label with probability 1 / n_classes. So the expected
     share of wrong labels is share * (1 - 1 / n_classes): 2/3 of the share with three classes.
 
-    Parameters
-    ----------
-    labels
-        integer labels, shape (N,).
-    share
-        of the rows, 0..1.
-    ids
-        row ids, (N,). Whether a row is redrawn depends on its id, the seed and, because the count is exact, on which
-        other rows there are; not on the order.
+    `labels`: integer labels, shape (N,). `share`: of the rows, 0..1. `ids`: row ids, (N,). Whether a row is redrawn depends on
+    its id, the seed and, because the count is exact, on which other rows there are; not on the order.
 
     Raises ValueError: share outside [0, 1], or lengths that differ.
 

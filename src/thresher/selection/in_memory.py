@@ -57,10 +57,7 @@ def select(
     seed
         of the hash, 0 <= seed < 2**64.
 
-    Returns
-    -------
-    pl.DataFrame
-        `id`, `key` (Float64; +inf for rows kept by a floor or protected), `kept` (Boolean), in the order of the input.
+    Returns `id`, `key` (Float64; +inf for rows kept by a floor or protected), `kept` (Boolean), in the order of the input.
 
     Raises UserError: an unknown strategy, option or column; a value outside its range; missing, NaN or infinite scores;
     repeated ids; or nothing would be kept.

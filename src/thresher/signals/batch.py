@@ -53,10 +53,8 @@ def measure_batch(
     statistics
         names of `STATISTICS`.
 
-    Returns
-    -------
-    logits (B, C, K); one (B, C) array per entry of `layers`, |dloss/dW|^2; of the gradients g_c = d logit_true / d embedding
-    output at checkpoint c what `statistics` names: see `gram` and `window_std`.
+    Returns logits (B, C, K); one (B, C) array per entry of `layers`, |dloss/dW|^2; of the gradients g_c = d logit_true / d
+    embedding output at checkpoint c what `statistics` names: see `gram` and `window_std`.
     """
     logits: list[Tensor] = []
     gradients: list[Tensor] = []

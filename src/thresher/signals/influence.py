@@ -82,12 +82,8 @@ def tracin_pairs(
     step on z' lowers the loss of z (a proponent); negative: it raises it (an opponent). With itself a row has its
     self-influence, the score `tracin`.
 
-    Parameters
-    ----------
-    model
-        in eval mode, parameters without gradients.
-    checkpoints, rates
-        C weights and their learning rates; a checkpoint whose rate is 0 is left out.
+    `model`: in eval mode, parameters without gradients. `checkpoints, rates`: C weights and their learning rates; a checkpoint
+    whose rate is 0 is left out.
 
     Source: Pruthi et al. (2020), "Estimating training data influence by tracing gradient descent", NeurIPS, section 3.2.
     """
@@ -151,9 +147,7 @@ def influence(
     rates
         (C,) learning rates of that layer.
 
-    Returns
-    -------
-    proponents by value from the largest down, opponents by minus their value.
+    Returns proponents by value from the largest down, opponents by minus their value.
 
     Raises UserError: the layer holds a module that has no rule.
     """

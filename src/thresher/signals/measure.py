@@ -32,9 +32,7 @@ def measure_run(run: Run, settings: MeasureConfig) -> Facts:
     Parts are written as they finish; after a kill the same call resumes. A damaged part, or one of another plan, is reported
     and measured again.
 
-    Returns
-    -------
-    {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
+    Returns {"rows", "checkpoints", "truncated", "measured_chunks", "refused": {signal: reason}}
     """
     frozen = run.config.model.freeze
     used = settings

@@ -107,10 +107,7 @@ def fill_vectors(
 ) -> None:
     """Fill in the vectors of the texts of N rows, (N, T, H), and whether a text of the row was truncated, (N,).
 
-    Parameters
-    ----------
-    texts
-        the T columns of texts.
+    `texts`: the T columns of texts.
 
     Equal texts are encoded once. Texts that are not in the cache are encoded in segments of `SEGMENT` texts by single-threaded
     processes, here or at `place`. Every finished segment is cached at once, so an interrupted call resumes from there.

@@ -76,9 +76,7 @@ def prepared(config: RunConfig, rows: Rows, like: Rows | None = None) -> tuple[A
 def train_language_model(run: Run) -> dict[str, Any]:
     """Fine-tune on all rows where that is not done yet; an interrupted training resumes from its last checkpoint.
 
-    Returns
-    -------
-    {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes": 1}
+    Returns {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes": 1}
     """
     from thresher.training.train import remove_damaged
 

@@ -55,17 +55,11 @@ def train_runs(run: Run, proof_seeds: int = 0) -> dict[str, Any]:
 
     Under torchrun all processes share one training after the other.
 
-    Parameters
-    ----------
-    run
-        a run folder with rows.
-    proof_seeds
-        trainings on full data, in all, that a later comparison will ask for: those beyond the scored runs are trained in the
-        same go, so that no core idles, and only their last weights are kept.
+    `run`: a run folder with rows. `proof_seeds`: trainings on full data, in all, that a later comparison will ask for: those
+    beyond the scored runs are trained in the same go, so that no core idles, and only their last weights are kept.
 
-    Returns
-    -------
-    {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}, and "diet" of the first run where there is one.
+    Returns {"steps", "seconds": {name: seconds}, "parameters", "bf16", "processes"}, and "diet" of the first run where there is
+    one.
 
     Raises UserError: the model cannot be loaded, or the disk has no room for the checkpoints.
     """

@@ -8,18 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import Answer, command, place_argument, place_option, told
 from thresher.cli.nlu.rows import Seed, SkipBad, read
 from thresher.cli.nlu.stack import DomainThreshold, thresholds
-from thresher.cli.options import Json, Quiet
-from thresher.run.outputs import as_place
 
-LogA = Annotated[
-    Path,
-    typer.Argument(metavar="A", help="log of the arm in production", show_default=False, parser=as_place),
-]
-LogB = Annotated[
-    Path, typer.Argument(metavar="B", help="log of the other arm", show_default=False, parser=as_place)
-]
+LogA = Annotated[Path, place_argument("A", "log of the arm in production")]
+LogB = Annotated[Path, place_argument("B", "log of the other arm")]
+StackA = Annotated[Path, place_argument("STACK_A", "the stack in production")]
+StackB = Annotated[Path, place_argument("STACK_B", "the other stack")]
+Tests = Annotated[list[Path], place_option("--test", "FILE", "test rows that simulated users send")]
+LogFolder = Annotated[Path, place_option("--out", "FOLDER", "folder for A.parquet and B.parquet")]
 Threshold = Annotated[
     float,
     typer.Option("--threshold", metavar="P", min=0, max=1, help="confidence below which no domain answers"),
@@ -33,10 +31,11 @@ AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (ab, replay):
-        app.command()(command)
+    for one in (ab, replay):
+        app.command()(one)
 
 
+@command()
 def ab(
     a: LogA,
     b: LogB,
@@ -44,11 +43,8 @@ def ab(
     share: Share = 0.5,
     resamples: Resamples = 2000,
     seed: Seed = 0,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Compare two arms by UER, PDR and PDR-tail: relative change, interval and p value, with users as units."""
-    terminal.start(quiet)
     from thresher.nlu.ab import compare_logs, read_log
     from thresher.progress import warn
 
@@ -57,9 +53,11 @@ def ab(
     )
     for line in found["warnings"]:
         warn(line)
-    if json:
-        terminal.as_json(found)
-        return
+    return Answer(found, lambda: show(found))
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the change of every metric, and the size of the test."""
     terminal.table(AB_HEAD, [_line(name, one) for name, one in found["metrics"].items()])
     facts = found["facts"]
     terminal.line(
@@ -76,33 +74,18 @@ def _line(name: str, one: dict[str, Any]) -> tuple[str, ...]:
     return (name, *rates, f"{100 * one['change']:+.2f}", interval, f"{one['p']:.3f}")
 
 
+@command()
 def replay(
-    a: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STACK_A", help="the stack in production", show_default=False, parser=as_place
-        ),
-    ],
-    b: Annotated[
-        Path, typer.Argument(metavar="STACK_B", help="the other stack", show_default=False, parser=as_place)
-    ],
-    test: Annotated[
-        list[Path],
-        typer.Option("--test", metavar="FILE", help="test rows that simulated users send", parser=as_place),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="FOLDER", help="folder for A.parquet and B.parquet", parser=as_place),
-    ],
+    a: StackA,
+    b: StackB,
+    test: Tests,
+    out: LogFolder,
     users: Annotated[int, typer.Option("--users", metavar="N", min=4, max=1_000_000)] = 4000,
     domain_threshold: DomainThreshold = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Simulate the logs of two arms: long-tailed test utterances, users who rephrase or give up. Not a test with real users."""
-    terminal.start(quiet)
     import polars as pl
 
     from thresher.nlu.ab import Traffic
@@ -125,10 +108,8 @@ def replay(
     write(logs["A.parquet"], log_a.write_parquet)
     write(logs["B.parquet"], log_b.write_parquet)
     write(logs["replay.json"], as_json(about))
-    if json:
-        terminal.as_json({"a": str(out / "A.parquet"), "b": str(out / "B.parquet"), **about})
-        return
-    terminal.line(about["simulation"])
-    terminal.line(
-        f"{log_a.height + log_b.height:,} requests; next: thresher nlu ab {out / 'A.parquet'} {out / 'B.parquet'}"
+    return told(
+        {"a": str(out / "A.parquet"), "b": str(out / "B.parquet"), **about},
+        about["simulation"],
+        f"{log_a.height + log_b.height:,} requests; next: thresher nlu ab {out / 'A.parquet'} {out / 'B.parquet'}",
     )

@@ -8,11 +8,20 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import (
+    Answer,
+    ConfigFile,
+    Out,
+    Overrides,
+    RunFolder,
+    command,
+    place_argument,
+    place_option,
+    told,
+)
 from thresher.cli.nlu.rows import Domain, Format, OutFile, Rows, Seed, SkipBad, Where, read, read_file
 from thresher.cli.nlu.stack import Workers, settings
-from thresher.cli.options import ConfigFile, Json, Out, Overrides, Quiet, RunFolder
 from thresher.errors import UserError
-from thresher.run.outputs import as_place
 from thresher.wording import interval_text
 
 Prune = Annotated[
@@ -40,21 +49,12 @@ Tests = Annotated[
     list[str],
     typer.Option("--test", metavar="NAME=FILE", help="annotated test rows; more than once for several sets"),
 ]
-ScoredRun = Annotated[
-    Path,
-    typer.Option(
-        "--scores",
-        metavar="RUN",
-        help="the run folder of `thresher nlu score`",
-        show_default=False,
-        parser=as_place,
-    ),
-]
-StudyOut = Annotated[
-    Path,
-    typer.Option(
-        "--out", metavar="STUDY", help="the study folder to write", show_default=False, parser=as_place
-    ),
+ScoredRun = Annotated[Path, place_option("--scores", "RUN", "the run folder of `thresher nlu score`")]
+StudyOut = Annotated[Path, place_option("--out", "STUDY", "the study folder to write")]
+StudyFolder = Annotated[Path, place_argument("STUDY", "a study folder")]
+Without = Annotated[
+    list[Path] | None,
+    place_option("--without", "FILE", "leave out rows whose text occurs in these test rows"),
 ]
 Samples = Annotated[int, typer.Option("--samples", metavar="N", min=1, max=1_000, help="trainings per arm")]
 StudyPrune = Annotated[
@@ -84,23 +84,16 @@ STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %"
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (score, select, study, report):
-        app.command()(command)
+    for one in (score, select, study, report):
+        app.command()(one)
 
 
+@command()
 def score(
     rows: Rows,
     out: Out,
     joint: Annotated[bool, typer.Option("--joint", help="also score by the intent and slot models")] = False,
-    test: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--without",
-            metavar="FILE",
-            help="leave out rows whose text occurs in these test rows",
-            parser=as_place,
-        ),
-    ] = None,
+    test: Without = None,
     config: ConfigFile = None,
     set: Overrides = None,
     format: Format = None,
@@ -108,11 +101,8 @@ def score(
     where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Score rows by the domain classifier, or by the intent where there is one domain (a run folder), with slot-trail entropy."""
-    terminal.start(quiet)
     used = settings(config, set)
     from thresher.nlu.pruning.score import ROWS, SCORES
 
@@ -124,10 +114,10 @@ def score(
 
     found = score_rows(table, out, used, joint=joint, workers=workers, rest=loaded.rest, inputs=[rows])
     names = [name for name, kind in found.schema.items() if kind.is_float()]
-    if json:
-        terminal.as_json({"run": str(out), "rows": found.height, "scores": names})
-    else:
-        terminal.line(f"{found.height:,} rows scored: {', '.join(names)}; next: thresher nlu select {out}")
+    return told(
+        {"run": str(out), "rows": found.height, "scores": names},
+        f"{found.height:,} rows scored: {', '.join(names)}; next: thresher nlu select {out}",
+    )
 
 
 def _without(rows: Any, tests: list[Any]) -> Any:
@@ -142,6 +132,7 @@ def _without(rows: Any, tests: list[Any]) -> Any:
     return left
 
 
+@command()
 def select(
     run: RunFolder,
     out: OutFile,
@@ -153,11 +144,8 @@ def select(
     protect: Protect = None,
     to: Annotated[str | None, typer.Option("--to", metavar="NAME", help="the format to write")] = None,
     seed: Seed = 0,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Select the training rows to keep, and write them as annotated rows."""
-    terminal.start(quiet)
     from thresher.nlu.pruning.choose import choose, removed_by
     from thresher.nlu.pruning.score import inputs_of, read_rest, read_scores
     from thresher.nlu.rows import save_utterances
@@ -178,16 +166,18 @@ def select(
     save_utterances(rows.filter(kept["kept"]), out, form=to, rest=read_rest(run))
     tables = {column: removed_by(rows, kept, column) for column in ("source", "domain")}
     n_kept = int(kept["kept"].sum())
-    if json:
-        by_column = {column: table.to_dicts() for column, table in tables.items()}
-        terminal.as_json({"kept": n_kept, "rows": rows.height, "file": str(out), **by_column})
-        return
-    for column, table in tables.items():
-        lines = [
-            (name or "-", f"{n:,}", f"{left:,}", f"{gone:.1%}") for name, n, left, gone in table.iter_rows()
-        ]
-        terminal.table((column, "rows", "kept", "removed"), lines)
-    terminal.line(f"kept rows ({n_kept:,} of {rows.height:,}): {out}")
+    by_column = {column: table.to_dicts() for column, table in tables.items()}
+
+    def shown() -> None:
+        for column, table in tables.items():
+            lines = [
+                (name or "-", f"{n:,}", f"{left:,}", f"{gone:.1%}")
+                for name, n, left, gone in table.iter_rows()
+            ]
+            terminal.table((column, "rows", "kept", "removed"), lines)
+        terminal.line(f"kept rows ({n_kept:,} of {rows.height:,}): {out}")
+
+    return Answer({"kept": n_kept, "rows": rows.height, "file": str(out), **by_column}, shown)
 
 
 def named_tests(texts: list[str], skip_bad: bool, domain: str | None = None) -> dict[str, Any]:
@@ -205,6 +195,7 @@ def named_tests(texts: list[str], skip_bad: bool, domain: str | None = None) -> 
     return found
 
 
+@command()
 def study(
     rows: Rows,
     test: Tests,
@@ -222,11 +213,8 @@ def study(
     where: Where = None,
     skip_bad: SkipBad = False,
     workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Reproduce the paper's table 2 on your rows: stacks trained on pruned rows against stacks on all rows, with intervals."""
-    terminal.start(quiet)
     if technique and not prune:
         raise UserError("--technique needs the shares to compare at; add --prune, for example --prune 0.52")
     used = settings(config, set)
@@ -251,23 +239,20 @@ def study(
         workers=workers,
     )
     page = write_page(out)
-    if json:
-        terminal.as_json(found)
-        return
-    terminal.table(STUDY_HEAD, [_line(entry) for entry in found["techniques"]])
-    terminal.line(
+    note = (
         f"{found['samples']} samples; error rates relative to all rows, 95% intervals over rows and samples"
     )
-    terminal.line(f"report: {page}")
+
+    def shown() -> None:
+        terminal.table(STUDY_HEAD, [_line(entry) for entry in found["techniques"]])
+        terminal.lines((note, f"report: {page}"))
+
+    return Answer(found, shown)
 
 
 def _line(entry: dict[str, Any]) -> tuple[str, ...]:
-    def cell(name: str) -> str:
-        found = entry["metrics"][name]
-        return interval_text(found)
-
     title = entry["title"] + (", historical only" if entry["pool"] == "mixed" else "")
-    rates = (cell(name) for name in ("DCER", "F-SEMER", "ICER", "IRER"))
+    rates = (interval_text(entry["metrics"][name]) for name in ("DCER", "F-SEMER", "ICER", "IRER"))
     return (
         f"{entry['removed']:.0%}",
         title,
@@ -277,19 +262,10 @@ def _line(entry: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def report(
-    study: Annotated[
-        Path, typer.Argument(metavar="STUDY", help="a study folder", show_default=False, parser=as_place)
-    ],
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+@command()
+def report(study: StudyFolder) -> Answer:
     """Write the page of a study: score distributions, share removed and errors per domain, entropy, efficiency."""
-    terminal.start(quiet)
     from thresher.nlu.page.write import write_page
 
     page = write_page(study)
-    if json:
-        terminal.as_json({"study": str(study), "report": str(page)})
-    else:
-        terminal.line(f"report: {page}")
+    return told({"study": str(study), "report": str(page)}, f"report: {page}")

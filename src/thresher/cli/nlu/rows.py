@@ -8,26 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.options import Json, Quiet
-from thresher.run.outputs import as_place
+from thresher.cli.command import Answer, command, place_argument, place_option, told
 
 if TYPE_CHECKING:
     import polars as pl
 
     from thresher.nlu.rows import Read
 
-Rows = Annotated[
-    Path,
-    typer.Argument(
-        metavar="ROWS",
-        help="annotated rows: .jsonl .csv .tsv .parquet .conll .yml",
-        show_default=False,
-        parser=as_place,
-    ),
-]
-OutFile = Annotated[
-    Path, typer.Option("--out", metavar="FILE", help="the file to write", show_default=False, parser=as_place)
-]
+Rows = Annotated[Path, place_argument("ROWS", "annotated rows: .jsonl .csv .tsv .parquet .conll .yml")]
+OutFile = Annotated[Path, place_option("--out", "FILE", "the file to write")]
 Format = Annotated[
     str | None,
     typer.Option(
@@ -52,8 +41,8 @@ Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0)]
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (convert, entropy, synthesise):
-        app.command()(command)
+    for one in (convert, entropy, synthesise):
+        app.command()(one)
 
 
 def read(
@@ -77,6 +66,7 @@ def read_file(
     return found
 
 
+@command()
 def convert(
     rows: Rows,
     out: OutFile,
@@ -85,42 +75,35 @@ def convert(
     domain: Domain = None,
     where: Where = None,
     skip_bad: SkipBad = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Write annotated rows in another format."""
-    terminal.start(quiet)
     from thresher.nlu.rows import save_utterances
     from thresher.run.outputs import check_output
 
     check_output(out, [rows])
     table, _, rest = read_file(rows, format, skip_bad, domain, where)
     save_utterances(table, out, form=to, rest=rest)
-    _tell({"rows": table.height, "file": str(out)}, json, f"{table.height:,} rows: {out}")
+    return told({"rows": table.height, "file": str(out)}, f"{table.height:,} rows: {out}")
 
 
+@command()
 def entropy(
     rows: Rows,
     format: Format = None,
     domain: Domain = None,
     where: Where = None,
     skip_bad: SkipBad = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Intent entropy and slot-trail entropy of every domain, in bits."""
-    terminal.start(quiet)
     from thresher.nlu.entropy import domain_entropy
 
     found = domain_entropy(read(rows, format, skip_bad, domain, where))
-    if json:
-        terminal.as_json(found.to_dicts())
-        return
     head = ("domain", "rows", "intents", "intent entropy", "slot-trail entropy", "mean over intents")
     lines = [(name, f"{n:,}", str(k), *(f"{h:.2f}" for h in bits)) for name, n, k, *bits in found.iter_rows()]
-    terminal.table(head, lines)
+    return Answer(found.to_dicts(), lambda: terminal.table(head, lines))
 
 
+@command()
 def synthesise(
     rows: Rows,
     out: OutFile,
@@ -132,11 +115,8 @@ def synthesise(
     where: Where = None,
     seed: Seed = 0,
     skip_bad: SkipBad = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Add synthetic rows: training rows with their slot values swapped, of source "synthetic"."""
-    terminal.start(quiet)
     import polars as pl
 
     from thresher.nlu.pruning.synthetic import swapped
@@ -147,11 +127,5 @@ def synthesise(
     table = read(rows, format, skip_bad, domain, where)
     named = table.with_columns(source=pl.col("source").replace("", "historical"))
     save_utterances(pl.concat([named, swapped(table, count, seed)]), out)
-    _tell({"rows": table.height + count, "file": str(out)}, json, f"{table.height:,} + {count:,} rows: {out}")
-
-
-def _tell(result: dict[str, object], json: bool, line: str) -> None:
-    if json:
-        terminal.as_json(result)
-    else:
-        terminal.line(line)
+    facts = {"rows": table.height + count, "file": str(out)}
+    return told(facts, f"{table.height:,} + {count:,} rows: {out}")

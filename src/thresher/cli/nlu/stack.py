@@ -9,47 +9,39 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thresher.cli import terminal
+from thresher.cli.command import (
+    Answer,
+    ConfigFile,
+    Force,
+    Json,
+    Overrides,
+    Quiet,
+    command,
+    place_argument,
+    place_option,
+    told,
+)
 from thresher.cli.nlu.rows import Domain, Format, Rows, Seed, SkipBad, Where, read
-from thresher.cli.options import ConfigFile, Force, Json, Overrides, Quiet
 from thresher.errors import UserError
-from thresher.run.outputs import as_place
+from thresher.progress import be_quiet
 
 if TYPE_CHECKING:
     from thresher.nlu.stack.config import StackConfig
 
-StackOut = Annotated[
-    Path,
-    typer.Option(
-        "--out", metavar="STACK", help="the stack folder to write", show_default=False, parser=as_place
-    ),
-]
-StackFolder = Annotated[
-    Path, typer.Argument(metavar="STACK", help="a stack folder", show_default=False, parser=as_place)
-]
-Test = Annotated[
-    Path, typer.Argument(metavar="TEST", help="annotated test rows", show_default=False, parser=as_place)
-]
+StackOut = Annotated[Path, place_option("--out", "STACK", "the stack folder to write")]
+StackFolder = Annotated[Path, place_argument("STACK", "a stack folder")]
+Test = Annotated[Path, place_argument("TEST", "annotated test rows")]
 Texts = Annotated[
     list[str] | None,
     typer.Argument(metavar="[TEXT...]", help="texts to understand; without any, lines from stdin"),
 ]
 Exact = Annotated[
     Path | None,
-    typer.Option(
-        "--exact",
-        metavar="FILE",
-        help="annotated rows that answer their own text before the models",
-        parser=as_place,
-    ),
+    place_option("--exact", "FILE", "annotated rows that answer their own text before the models"),
 ]
 Templates = Annotated[
     Path | None,
-    typer.Option(
-        "--templates",
-        metavar="FILE",
-        help="sentence templates (YAML, hassil) that answer after these",
-        parser=as_place,
-    ),
+    place_option("--templates", "FILE", "sentence templates (YAML, hassil) that answer after these"),
 ]
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="trainings at a time")]
 DomainThreshold = Annotated[
@@ -69,8 +61,8 @@ ERROR_HEAD = ("", "rows", "DCER %", "ICER %", "SEMER %", "F-SEMER %", "IRER %", 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (train, evaluate, predict, demo):
-        app.command()(command)
+    for one in (train, evaluate, predict, demo):
+        app.command()(one)
 
 
 def settings(config: Path | None, overrides: list[str] | None) -> StackConfig:
@@ -86,6 +78,7 @@ def settings(config: Path | None, overrides: list[str] | None) -> StackConfig:
     return stack_config(given, config)
 
 
+@command()
 def train(
     rows: Rows,
     out: StackOut,
@@ -99,21 +92,18 @@ def train(
     skip_bad: SkipBad = False,
     workers: Workers = None,
     force: Force = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Train a stack: a domain classifier, and a model for intent and slots for every domain."""
-    terminal.start(quiet)
     used = settings(config, set)
     table = read(rows, format, skip_bad, domain, where)
     from thresher.nlu.stack.build import train_stack
 
     fixed = read(exact, None, skip_bad, domain) if exact else None
     folder = train_stack(table, out, used, exact=fixed, templates=templates, workers=workers, force=force)
-    if json:
-        terminal.as_json({"stack": str(folder), "rows": table.height})
-    else:
-        terminal.line(f"trained; next: thresher nlu evaluate {folder} TEST, or thresher nlu predict {folder}")
+    facts = {"stack": str(folder), "rows": table.height}
+    return told(
+        facts, f"trained; next: thresher nlu evaluate {folder} TEST, or thresher nlu predict {folder}"
+    )
 
 
 def thresholds(domain: float | None, intent: float | None = None) -> dict[str, float]:
@@ -122,6 +112,7 @@ def thresholds(domain: float | None, intent: float | None = None) -> dict[str, f
     return {name: value for name, value in named.items() if value is not None}
 
 
+@command()
 def evaluate(
     stack: StackFolder,
     test: Test,
@@ -131,19 +122,18 @@ def evaluate(
     domain: Domain = None,
     where: Where = None,
     skip_bad: SkipBad = False,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Evaluate a stack on test rows: every error rate, over all rows and per domain."""
-    terminal.start(quiet)
     table = read(test, format, skip_bad, domain, where)
     from thresher.nlu.stack.evaluate import evaluate as judge
     from thresher.nlu.stack.folder import load_stack
 
     found = judge(load_stack(stack, **thresholds(domain_threshold, intent_threshold)), table)
-    if json:
-        terminal.as_json(found)
-        return
+    return Answer(found, lambda: show_errors(found))
+
+
+def show_errors(found: dict[str, Any]) -> None:
+    """Print the error rates, over all rows and per domain, and how the rows were answered."""
     lines = [_rates("all", found["n"], found["metrics"])]
     lines += [_rates(name, own.pop("n"), own) for name, own in found["domains"].items()]
     terminal.table(ERROR_HEAD, lines)
@@ -173,7 +163,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Predict domain, intent and slots, with confidences and the path; without TEXT it reads lines from stdin."""
-    terminal.start(quiet)
+    be_quiet(quiet)
     from thresher.nlu.stack.answer import answer
     from thresher.nlu.stack.folder import load_stack
 
@@ -208,23 +198,23 @@ def _show(said: dict[str, Any]) -> None:
     terminal.line(f"{named}{f' ({slots})' if slots else ''}   [{said['path']}; {confidences}]")
 
 
+@command()
 def demo(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="the folder to write", parser=as_place)
-    ] = Path("nlu-demo"),
+    out: Annotated[Path, place_option("--out", "FOLDER", "the folder to write", show_default=True)] = Path(
+        "nlu-demo"
+    ),
     seed: Seed = 0,
     workers: Workers = None,
-    json: Json = False,
-    quiet: Quiet = False,
-) -> None:
+) -> Answer:
     """Try it in a few minutes: a stack and a pruned stack on Home Assistant's sentences, tested on unseen templates."""
-    terminal.start(quiet)
     from thresher.nlu.demo import run_demo
 
     found = run_demo(out, seed, workers)
-    if json:
-        terminal.as_json(found)
-        return
+    return Answer(found, lambda: show_demo(found, out))
+
+
+def show_demo(found: dict[str, Any], out: Path) -> None:
+    """Print the error rates of both stacks, and what was pruned."""
     sources = ", ".join(f"{row['value']} {row['rows']:,} -> {row['kept']:,}" for row in found["sources"])
     lines = [
         _rates(f"{name} ({found[size]:,} rows)", found[name]["n"], found[name]["metrics"])

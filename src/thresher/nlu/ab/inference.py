@@ -29,15 +29,10 @@ def relative_change(
 
     Source: Efron and Tibshirani 1993, ch. 12; Chung and Romano 2013 for the studentised permutation.
 
-    Parameters
-    ----------
-    a, b
-        (users, 2): counted and of, per user.
+    `a, b`: (users, 2): counted and of, per user.
 
-    Returns
-    -------
-    {"a", "b": rates, "users_a", "users_b", "change", "low", "high", "p"}; the last four are None where a rate is 0, or an arm has
-    fewer than two users.
+    Returns {"a", "b": rates, "users_a", "users_b", "change", "low", "high", "p"}; the last four are None where a rate is 0, or
+    an arm has fewer than two users.
 
     >>> rng = np.random.default_rng(0)
     >>> arm = lambda rate: np.stack([rng.binomial(10, rate, 300), np.full(300, 10)], 1).astype(float)

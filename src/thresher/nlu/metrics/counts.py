@@ -33,17 +33,12 @@ def counts(truth: pl.DataFrame, predicted: pl.DataFrame) -> pl.DataFrame:
     A slot is right if label and characters match the truth. Of the others, a true and a predicted slot that share a character
     are one substitution; the remaining true slots are deletions, the remaining predicted slots insertions.
 
-    Parameters
-    ----------
-    truth
-        id, domain, intent, slots.
-    predicted
-        the same columns for the same ids, in any order; domain and intent are null without an answer.
+    `truth`: id, domain, intent, slots. `predicted`: the same columns for the same ids, in any order; domain and intent are null
+    without an answer.
 
-    Returns
-    -------
-    `id, domain` (the true one), `domain_error, intent_error` (of domain and intent together: an intent belongs to its
-    domain), `slots, predicted_slots, right_slots, slot_errors` (substitutions + deletions + insertions), in the order of `truth`.
+    Returns `id, domain` (the true one), `domain_error, intent_error` (of domain and intent together: an intent belongs to its
+    domain), `slots, predicted_slots, right_slots, slot_errors` (substitutions + deletions + insertions), in the order of
+    `truth`.
 
     Raises ValueError: the tables have different ids.
 

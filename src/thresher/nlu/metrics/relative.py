@@ -45,9 +45,7 @@ def relative_interval(
 
     Raises ValueError: no training, or a different number on each side.
 
-    Returns
-    -------
-    {"mean", "low", "high", "samples", "rows", "error", "full"}; the last two are the mean error rates.
+    Returns {"mean", "low", "high", "samples", "rows", "error", "full"}; the last two are the mean error rates.
 
     >>> ones, rows = np.ones(400), np.arange(400)
     >>> full, worse = (Parts((rows < errors).astype(float), ones) for errors in (40, 50))

@@ -27,12 +27,7 @@ def slot_f1(counted: pl.DataFrame) -> Parts:
 def slot_report(truth: pl.DataFrame, predicted: pl.DataFrame) -> dict[str, dict[str, float]]:
     """Precision, recall, F1 and number of slots per label, and their averages, by seqeval.
 
-    Parameters
-    ----------
-    truth
-        annotated rows (`nlu.rows.SCHEMA`).
-    predicted
-        `id, slots` of the same rows.
+    `truth`: annotated rows (`nlu.rows.SCHEMA`). `predicted`: `id, slots` of the same rows.
 
     Raises UserError: seqeval is not installed.
 

@@ -51,9 +51,7 @@ def joint_scores(rows: pl.DataFrame, config: StackConfig, *, workers: int | None
 
     A domain that needs no model (one intent, no slots) has scores of 0.
 
-    Returns
-    -------
-    `id, el2n_intent, el2n_slots, vog_intent, vog_slots`, in the order of the rows.
+    Returns `id, el2n_intent, el2n_slots, vog_intent, vog_slots`, in the order of the rows.
     """
     labels = labels_of(rows)
     domains = [name for name in labels.intents if needs_model(labels, name)]

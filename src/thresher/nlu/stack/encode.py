@@ -63,9 +63,7 @@ def joint_labels(
 ) -> npt.NDArray[np.int64]:
     """The targets of the joint model: the intent, then per token position the tag of the word that starts there.
 
-    Returns
-    -------
-    (N, 1 + longest row) int64; `IGNORED` at positions where no word starts.
+    Returns (N, 1 + longest row) int64; `IGNORED` at positions where no word starts.
     """
     width = int(encoded.tokens.lengths.max(initial=0))
     labels = np.full((len(encoded), 1 + width), IGNORED, dtype=np.int64)

@@ -45,13 +45,8 @@ class Rules:
 def read_rules(exact: pl.DataFrame | None = None, templates: Path | None = None) -> Rules:
     """Rules from annotated rows and from a file of templates.
 
-    Parameters
-    ----------
-    exact
-        annotated rows; each answers its own text, ignoring case.
-    templates
-        YAML in Home Assistant's format: `intents: {DOMAIN/INTENT: {data: [{sentences: [...]}]}}`, `lists`, `expansion_rules`;
-        `{name}` in a sentence becomes the slot `name`.
+    `exact`: annotated rows; each answers its own text, ignoring case. `templates`: YAML in Home Assistant's format: `intents:
+    {DOMAIN/INTENT: {data: [{sentences: [...]}]}}`, `lists`, `expansion_rules`; `{name}` in a sentence becomes the slot `name`.
 
     Raises UserError: a text with two answers, or templates that cannot be read or name no domain.
     """

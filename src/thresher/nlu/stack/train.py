@@ -59,14 +59,7 @@ def train_domain(
 ) -> tuple[Classifier, PreTrainedTokenizerBase]:
     """The domain classifier, trained on all rows, and its tokenizer.
 
-    Parameters
-    ----------
-    rows
-        annotated rows.
-    domains
-        the classes, two or more.
-    folder
-        for the state of the training.
+    `rows`: annotated rows. `domains`: the classes, two or more. `folder`: for the state of the training.
     """
     encoder, tokenizer = stack_encoder(config.model)
     torch.manual_seed(config.seed)

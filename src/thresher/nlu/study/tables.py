@@ -25,12 +25,10 @@ def study_tables(
 ) -> dict[str, Any]:
     """All results of a study, as the page prints them.
 
-    Returns
-    -------
-    {"samples", "n_train", "tests": {name: rows}, "techniques": [{technique, title, prune, pool, n_train, metrics: {name:
-    interval}, sigma: {name: value}, beside random: {name: interval}, by test set, domains: {name: {removed, DCER, ...}}}],
-    "full": error rates of the stacks on all rows, per pool, "scores": per domain the median, mean and standard deviation of each
-    score, "entropy": the rows of table 10, "sources": rows per source before and after}.
+    Returns {"samples", "n_train", "tests": {name: rows}, "techniques": [{technique, title, prune, pool, n_train, metrics:
+    {name: interval}, sigma: {name: value}, beside random: {name: interval}, by test set, domains: {name: {removed, DCER,
+    ...}}}], "full": error rates of the stacks on all rows, per pool, "scores": per domain the median, mean and standard
+    deviation of each score, "entropy": the rows of table 10, "sources": rows per source before and after}.
     """
     test = parquet.read(study / "test.parquet")
     rows, scores = (parquet.read(study / f"{name}.parquet") for name in ("historical", "scores"))
