@@ -7,16 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from thresher.facts import (
-    ArmFacts,
-    Bounds,
-    ComparisonSettings,
-    ConfirmedShare,
-    DecisionFacts,
-    Groups,
-    ShareLook,
-    Unseen,
-)
+from thresher.facts.comparison import ArmFacts, ComparisonSettings, DecisionFacts, Groups, Unseen
+from thresher.facts.figures import Bounds
+from thresher.facts.search import ConfirmedShare, ShareLook
 from thresher.run import Run
 
 Facts = dict[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thresher.facts import Bounds
+    from thresher.facts.figures import Bounds
 
 # With fewer trainings than this, a report warns that its intervals may be too narrow.
 FEW_SEEDS = 5

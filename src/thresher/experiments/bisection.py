@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from thresher.config import HowMuchConfig
 from thresher.experiments.looks import confidences, planned
-from thresher.facts import Bisection
-from thresher.facts import ShareLook as LookFacts
+from thresher.facts.search import Bisection
+from thresher.facts.search import ShareLook as LookFacts
 
 
 class ShareLook(Protocol):

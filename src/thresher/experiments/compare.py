@@ -17,9 +17,8 @@ from thresher.experiments.looks import planned
 from thresher.experiments.metrics import accuracy, macro_f1
 from thresher.experiments.similarity import similarity_table
 from thresher.experiments.wording import ARMS, caution, verdict
-from thresher.facts import (
+from thresher.facts.comparison import (
     ArmFacts,
-    Bounds,
     ComparisonFacts,
     ComparisonSettings,
     Contrast,
@@ -29,6 +28,7 @@ from thresher.facts import (
     Metric,
     Unseen,
 )
+from thresher.facts.figures import Bounds
 from thresher.progress import say
 from thresher.rows import Rows, check_rows, read_rows
 from thresher.run import Run

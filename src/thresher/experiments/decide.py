@@ -11,7 +11,7 @@ from pydantic import Field
 from thresher.experiments.candidate import candidate
 from thresher.experiments.compare import compare, comparison
 from thresher.experiments.how_much import Search
-from thresher.facts import Proof
+from thresher.facts.comparison import Proof
 from thresher.pipeline.pilot import with_trust
 from thresher.pipeline.preset import TEXT_SHARE
 from thresher.pipeline.select import select

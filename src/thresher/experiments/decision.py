@@ -15,7 +15,8 @@ from thresher.experiments.intervals import Interval, paired_interval
 from thresher.experiments.looks import confidences
 from thresher.experiments.proof_rows import trained_on
 from thresher.experiments.wording import caution
-from thresher.facts import Bounds, DecisionFacts, Enough, Look, MeasuredComparison, Needs
+from thresher.facts.comparison import DecisionFacts, Enough, Look, MeasuredComparison, Needs
+from thresher.facts.figures import Bounds
 from thresher.wording import interval_text
 
 Word = Literal["drop", "do not drop", "probably safe", "undecided"]

@@ -14,7 +14,7 @@ from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted
 from thresher.experiments.share_search import BOOTSTRAP
 from thresher.experiments.share_sentence import sentence
-from thresher.facts import ShareLook
+from thresher.facts.search import ShareLook
 from thresher.run import Run
 from thresher.run.steps import Facts
 

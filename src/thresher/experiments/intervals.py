@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.experiments.metrics import Labels, accuracy, macro_f1
-from thresher.facts import Bounds
+from thresher.facts.figures import Bounds
 
 Floats = npt.NDArray[np.float64]
 Metric = Callable[[Labels, Labels], float]

@@ -18,7 +18,7 @@ from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cell import new_cell
 from thresher.experiments.cells import run_cells
 from thresher.experiments.outcomes import Outcomes, gain, outcomes_of
-from thresher.facts import ShareLook, ShareSearch
+from thresher.facts.search import ShareLook, ShareSearch
 from thresher.run import Run, parquet
 from thresher.selection.request import target
 from thresher.training.recipe import steps_of

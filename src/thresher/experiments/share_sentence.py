@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.experiments.share_search import percent
-from thresher.facts import Bounds, ConfirmedShare
+from thresher.facts.figures import Bounds
+from thresher.facts.search import ConfirmedShare
 from thresher.selection.request import target
 from thresher.wording import interval_text, nats, rise
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from thresher.experiments.cell import Cell
 from thresher.experiments.outcomes import Outcomes, gain
-from thresher.facts import Bounds
+from thresher.facts.figures import Bounds
 from thresher.rows import Rows
 from thresher.wording import rise
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.experiments.proof_rows import trained_on
-from thresher.facts import Contrast, MeasuredComparison
+from thresher.facts.comparison import Contrast, MeasuredComparison
 from thresher.wording import FEW_SEEDS, interval_text
 
 ARMS = ("full", "kept", "random")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from thresher.facts import Bounds, ComparisonFacts, Metric, SelectionFacts
+from thresher.facts.comparison import ComparisonFacts, Metric
+from thresher.facts.figures import Bounds
+from thresher.facts.scores import SelectionFacts
 from thresher.report.format import count, digits_for, interval, percent, points
 
 ARMS = {"full": "Full data", "kept": "Kept rows", "random": "Random rows"}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from thresher.facts import ScoreFacts
+from thresher.facts.scores import ScoreFacts
 from thresher.report.format import visible
 
 BINS = 48

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 import numpy as np
 import polars as pl
 
-from thresher.facts import ScoreFacts
+from thresher.facts.scores import ScoreFacts
 from thresher.report.format import count, score_value
 from thresher.report.read import RunFiles, Selection
 from thresher.report.tokens import Piece, losses_of, pieces

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from thresher.facts import Audit, Example, Suspects
+from thresher.facts.audit import Audit, Example
+from thresher.facts.scores import Suspects
 from thresher.report.format import ABSENT, count, isolated, percent
 
 MOST_NAMES = 12

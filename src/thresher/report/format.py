@@ -6,7 +6,7 @@ import json
 import math
 from typing import TypeGuard
 
-from thresher.facts import Bounds
+from thresher.facts.figures import Bounds
 
 ABSENT = "–"
 # Control characters become their Unicode picture or the replacement character. Line breaks and tabs stay.

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import polars as pl
 
-from thresher.facts import ComparisonFacts, GroupFacts, Groups
+from thresher.facts.comparison import ComparisonFacts, GroupFacts, Groups
 from thresher.report.format import count, digits_for, interval, known, percent, points
 from thresher.report.read import RunFiles, Selection
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thresher.facts import Similarity
+from thresher.facts.scores import Similarity
 from thresher.report.format import share
 from thresher.report.read import score_order
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from thresher.facts import ComparisonFacts
+from thresher.facts.comparison import ComparisonFacts
 from thresher.report import arms, findings, settings
 from thresher.report.distributions import Bools, distributions
 from thresher.report.examples import examples, rows_of

@@ -12,15 +12,10 @@ from typing import Any
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.facts import (
-    Audit,
-    ComparisonFacts,
-    ScoresFacts,
-    SelectionFacts,
-    Similarity,
-    Suspects,
-    SweepFacts,
-)
+from thresher.facts.audit import Audit
+from thresher.facts.comparison import ComparisonFacts
+from thresher.facts.scores import ScoresFacts, SelectionFacts, Similarity, Suspects
+from thresher.facts.sweep import SweepFacts
 from thresher.run import Run, parquet
 from thresher.run.integrity import read_facts, read_json, read_table
 from thresher.run.manifest import Manifest

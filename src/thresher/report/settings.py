@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from thresher.config import RunConfig, frozen_layers
-from thresher.facts import ComparisonFacts, ScoresFacts
+from thresher.facts.comparison import ComparisonFacts
+from thresher.facts.scores import ScoresFacts
 from thresher.report.format import count, duration, score_value
 from thresher.report.read import RunFiles
 from thresher.run.manifest import Recorded

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from thresher.facts import Bounds, ComparisonFacts, ComparisonSettings, GroupFacts, Spread, TextMetric
+from thresher.facts.comparison import ComparisonFacts, ComparisonSettings, GroupFacts, TextMetric
+from thresher.facts.figures import Bounds, Spread
 from thresher.report.arms import ARMS, DIFFERENCES, axis, place
 from thresher.report.format import count, percent
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from thresher.facts import Bounds, ComparisonFacts, ComparisonSettings, DecisionFacts, Unseen
+from thresher.facts.comparison import ComparisonFacts, ComparisonSettings, DecisionFacts, Unseen
+from thresher.facts.figures import Bounds
 from thresher.report.format import count, digits_for, interval, percent, points
 from thresher.report.read import Selection
 from thresher.wording import FEW_SEEDS

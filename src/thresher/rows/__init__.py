@@ -1,6 +1,6 @@
 """Load labelled texts from files, datasets and frames, check them, and write kept rows back in the same format."""
 
-from thresher.facts import Audit
+from thresher.facts.audit import Audit
 from thresher.rows.audit import audit, overlap_share
 from thresher.rows.audit_lines import audit_lines
 from thresher.rows.ids import content_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from thresher.facts import Audit, Conflicting, Duplicates, Example, HeldOut, Overlap
+from thresher.facts.audit import Audit, Conflicting, Duplicates, Example, HeldOut, Overlap
 from thresher.rows.ids import is_repeated
 from thresher.rows.normalise import SEPARATOR, compared, key_blocks, keys_of, normalised
 from thresher.rows.table import ID, Rows

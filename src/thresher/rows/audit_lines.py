@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thresher.facts import Audit, Example
+from thresher.facts.audit import Audit, Example
 from thresher.rows.audit import EXAMPLES
 from thresher.wording import listed, shown
 

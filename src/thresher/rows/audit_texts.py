@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from thresher.facts import Audit, NearEqual
+from thresher.facts.audit import Audit, NearEqual
 from thresher.row_hash import hash_ids
 from thresher.rows.audit import (
     EXAMPLES,

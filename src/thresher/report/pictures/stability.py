@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from thresher.facts import Agreement
+from thresher.facts.scores import Agreement
 from thresher.report.format import ABSENT, count
 from thresher.report.pictures.numbers import rounded
 from thresher.report.pictures.text import plain

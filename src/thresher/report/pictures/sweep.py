@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from thresher.facts import Bounds, Spread, SweepFacts, SweepFull, SweepLine
+from thresher.facts.figures import Bounds, Spread
+from thresher.facts.sweep import SweepFacts, SweepFull, SweepLine
 from thresher.report.format import ABSENT, interval, points
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from thresher.facts import GroupCounts, SweepFull, SweepLine
+from thresher.facts.sweep import GroupCounts, SweepFull, SweepLine
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.sweep import Form, curves_of, first_shown, form_of, is_random
 from thresher.report.pictures.text import apart, plain
