@@ -10,7 +10,7 @@ import polars as pl
 from thresher.api.arguments import End, Normalise, with_arguments
 from thresher.results import LargestShare, NoiseStudy, Sweep
 from thresher.run import Run, RunLike
-from thresher.run.integrity import read_table
+from thresher.run.integrity import read_json, read_table
 from thresher.run.outputs import as_place
 from thresher.signature import public
 
@@ -234,13 +234,13 @@ def sweep(
         nothing was scored yet, no test rows, or an unknown score, strategy or setting.
     """
     arguments = locals()
-    from thresher.experiments.sweep import SweepSettings, read_sweep
+    from thresher.experiments.sweep import SweepSettings, result_file
     from thresher.experiments.sweep import sweep as step_of
 
     opened = Run.open(run)
     config = with_arguments(opened.config, arguments, "sweep", "select")
     step_of(opened, SweepSettings(sweep=config.sweep, select=config.select), force=force)
-    return Sweep(**read_sweep(opened))
+    return Sweep(**read_json(result_file(opened)))
 
 
 @public

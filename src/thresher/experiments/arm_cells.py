@@ -10,7 +10,6 @@ from thresher.experiments.arms import RANDOM, kept_by
 from thresher.experiments.cell import Cell, new_cell
 from thresher.experiments.proof_rows import proof_rows
 from thresher.experiments.wording import ARMS
-from thresher.rows import Rows, normalised
 from thresher.run import Run, parquet
 from thresher.run.integrity import read_table
 from thresher.training.recipe import steps_of
@@ -49,10 +48,3 @@ def kept_rows(ids: pl.Series, selection: pl.DataFrame) -> np.ndarray:
     """Which rows a selection keeps, (N,), in the order of `ids`."""
     table = pl.DataFrame({"id": ids}).join(selection, on="id", how="left", maintain_order="left")
     return table["kept"].to_numpy()
-
-
-def wordings(rows: Rows) -> list[tuple[str, ...]]:
-    """The normalised text, or pair of texts, of every row; of a completion the prompt."""
-    texts = rows.text[:1] if rows.task == "text" else rows.text
-    columns = [[normalised(text) for text in rows.table[column]] for column in texts]
-    return list(zip(*columns, strict=True))

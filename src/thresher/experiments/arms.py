@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from thresher.facts.sweep import ArmLine
 from thresher.run import Run, parquet
 from thresher.selection import check_options, find, parse_options, select
 
@@ -42,7 +43,7 @@ class Arm:
         """The column, several with + between them; empty if no score is read."""
         return self.by or "" if not isinstance(self.by, tuple) else "+".join(self.by)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> ArmLine:
         """The arm as a line of a results table."""
         # Imported here: the scores import SciPy, which finished steps need not wait for.
         from thresher.scores import scores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import polars as pl
@@ -17,9 +17,47 @@ from thresher.run.files import digest
 from thresher.run.integrity import metadata, table_problem, write_table
 from thresher.training.finished import finished
 
-# {"arm", "selection", "seed", "max_steps", "kept": hash of the kept ids or "all", "rows": kept row numbers or None, "n"}
-Cell = dict[str, Any]
 KEY = b"thresher.cell"
+
+
+class Cell(TypedDict):
+    """One training of an arm: its seed, its steps and its rows."""
+
+    arm: str
+    selection: str | None
+    seed: int
+    max_steps: int | None
+    kept: str  # the hash of the ids of its rows, or "all"
+    rows: NDArray[np.int32] | None  # the numbers of its rows, None for all
+    n: int
+
+
+class Metrics(TypedDict, total=False):
+    """What a training reached on the test rows: the first two for rows with labels, the others for completions."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+    token_accuracy: float
+    exact: float
+
+
+class Tested(Metrics):
+    """A training and what it reached; this is in the file of its cell."""
+
+    arm: str
+    selection: str | None
+    seed: int
+    n_train: int
+    steps: int
+    epochs: float
+    seconds: float
+
+
+class Result(Tested):
+    """A finished cell, with the key that names its file."""
+
+    key: str
 
 
 def new_cell(
@@ -39,11 +77,21 @@ def new_cell(
     >>> one["rows"].tolist(), one["n"], new_cell("full", 0, None, ids)["kept"]
     ([0, 2], 2, 'all')
     """
-    cell = {"arm": arm, "selection": selection, "seed": seed, "max_steps": max_steps}
-    if kept is None:
-        return {**cell, "kept": "all", "rows": None, "n": len(ids)}
-    rows = np.flatnonzero(kept).astype(np.int32)
-    return {**cell, "kept": digest(ids.gather(rows).sort().to_list()), "rows": rows, "n": len(rows)}
+    rows = None if kept is None else np.flatnonzero(kept).astype(np.int32)
+    return {
+        "arm": arm,
+        "selection": selection,
+        "seed": seed,
+        "max_steps": max_steps,
+        "kept": "all" if rows is None else digest(ids.gather(rows).sort().to_list()),
+        "rows": rows,
+        "n": len(ids) if rows is None else len(rows),
+    }
+
+
+def chosen_rows(cell: Cell, n: int) -> NDArray[np.int64]:
+    """The numbers of the rows of a cell, of n."""
+    return np.arange(n) if cell["rows"] is None else cell["rows"].astype(np.int64)
 
 
 def cell_key(run: Run, cell: Cell) -> str:
@@ -57,7 +105,7 @@ def cell_key(run: Run, cell: Cell) -> str:
     }
     if run.manifest.task == "text":
         made_of["generate"] = run.config.generate.model_dump(mode="json")
-    chosen = {name: cell[name] for name in ("kept", "seed", "max_steps")}
+    chosen = {"kept": cell["kept"], "seed": cell["seed"], "max_steps": cell["max_steps"]}
     return digest({**made_of, **chosen})
 
 
@@ -79,11 +127,27 @@ def write_cell(
     steps: int,
     seconds: float,
     batch: int,
-) -> dict[str, Any]:
-    """Write the predicted classes of the test rows, and return the metrics, which are in the same file."""
+) -> Tested:
+    """Write the predicted classes of the test rows, and return the metrics."""
     predicted = logits.argmax(1).astype(np.int32)
     truth = test.labels()
-    facts = {
+    table = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
+    metrics: Metrics = {"accuracy": accuracy(truth, predicted), "macro_f1": macro_f1(truth, predicted)}
+    return write_tested(run, key, cell, table, metrics, steps, seconds, batch)
+
+
+def write_tested(
+    run: Run,
+    key: str,
+    cell: Cell,
+    table: pl.DataFrame,
+    metrics: Metrics,
+    steps: int,
+    seconds: float,
+    batch: int,
+) -> Tested:
+    """Write what the test rows got, and return the metrics, which are in the same file."""
+    facts: Tested = {
         "arm": cell["arm"],
         "selection": cell["selection"],
         "seed": cell["seed"],
@@ -91,15 +155,13 @@ def write_cell(
         "steps": steps,
         "epochs": round(steps / -(-cell["n"] // batch), 2),
         "seconds": round(seconds, 2),
-        "accuracy": accuracy(truth, predicted),
-        "macro_f1": macro_f1(truth, predicted),
+        **metrics,
     }
-    table = pl.DataFrame({"id": test.table["id"], "predicted": predicted})
     write_table(run.cell_file(key), table, {KEY: json.dumps(facts).encode()})
     return facts
 
 
-def read_cell(run: Run, key: str) -> dict[str, Any] | None:
+def read_cell(run: Run, key: str) -> Tested | None:
     """The metrics of a finished cell; None if there is none, or its file is damaged."""
     path = run.cell_file(key)
     found = None if table_problem(path) else metadata(path).get(KEY)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from thresher.config import TrainConfig
 from thresher.execution.cores import share_cores
 from thresher.execution.engines import LOCAL, Place, run_tasks
-from thresher.experiments.cell import Cell, cell_key, read_cell
+from thresher.experiments.cell import Cell, Result, Tested, cell_key, read_cell
 from thresher.progress import track
 from thresher.run import Run, parquet
 from thresher.training.recipe import steps_of
@@ -19,9 +18,7 @@ from thresher.training.recipe import steps_of
 PROCESS_STEPS = 4000  # of heads, which take about as long as it takes to start a process
 
 
-def run_cells(
-    run: Run, cells: Sequence[Cell], workers: int | None, place: Place = LOCAL
-) -> list[dict[str, Any]]:
+def run_cells(run: Run, cells: Sequence[Cell], workers: int | None, place: Place = LOCAL) -> list[Result]:
     """The results of cells in their order, training those that are not finished yet, at `place`: on this machine, or on a
     cluster whose machines all see the run folder. Each cell has its file as soon as it is finished.
     """
@@ -57,10 +54,15 @@ def run_cells(
             known |= found
             if model.freeze:
                 advance(sum(steps_of_cell(config, cell) for cell in groups[at].values()))
-    return [{"key": key, **known[key], "arm": cell["arm"]} for key, cell in zip(keys, cells, strict=True)]
+    return [named(key, known[key], cell) for key, cell in zip(keys, cells, strict=True)]
 
 
-def job_of(run: Run) -> Callable[[Run, dict[str, Cell]], dict[str, dict[str, Any]]]:
+def named(key: str, found: Tested, cell: Cell) -> Result:
+    """A finished cell with its key; its training may have been that of another arm."""
+    return {**found, "key": key, "arm": cell["arm"]}
+
+
+def job_of(run: Run) -> Callable[[Run, dict[str, Cell]], dict[str, Tested]]:
     """The function that trains and tests cells of a run: heads side by side, classifiers or language models one by one."""
     if run.manifest.task == "text":
         from thresher.experiments.text_cells import text_cell_job
@@ -75,15 +77,13 @@ def job_of(run: Run) -> Callable[[Run, dict[str, Cell]], dict[str, dict[str, Any
     return tuned_cell_job
 
 
-def run_head_cells(
-    asked: Sequence[tuple[Run, Sequence[Cell]]], workers: int | None
-) -> list[list[dict[str, Any]]]:
+def run_head_cells(asked: Sequence[tuple[Run, Sequence[Cell]]], workers: int | None) -> list[list[Result]]:
     """The results of cells of several runs with a frozen encoder, per run in their order; finished ones are not trained again."""
     from thresher.experiments.head_cells import head_cell_job
     from thresher.training.features import write_features
 
     wanted = [[(cell_key(run, cell), cell) for cell in cells] for run, cells in asked]
-    known: list[dict[str, dict[str, Any]]] = [{} for _ in asked]
+    known: list[dict[str, Tested]] = [{} for _ in asked]
     tasks: list[tuple[Run, dict[str, Cell]]] = []
     owners: list[int] = []
     for at, ((run, _), pairs) in enumerate(zip(asked, wanted, strict=True)):
@@ -103,10 +103,7 @@ def run_head_cells(
         for task, found in run_tasks(head_cell_job, tasks, at_a_time, 1):
             known[owners[task]] |= found
             advance(costs[task])
-    return [
-        [{"key": key, **known[at][key], "arm": cell["arm"]} for key, cell in pairs]
-        for at, pairs in enumerate(wanted)
-    ]
+    return [[named(key, known[at][key], cell) for key, cell in pairs] for at, pairs in enumerate(wanted)]
 
 
 def forget_cells(run: Run, cells: Sequence[Cell]) -> None:
@@ -133,7 +130,7 @@ def steps_of_cell(config: TrainConfig, cell: Cell) -> int:
     return steps_of(config.model_copy(update={"max_steps": cell["max_steps"]}), cell["n"])
 
 
-def predictions(run: Run, results: Sequence[dict[str, Any]]) -> np.ndarray:
+def predictions(run: Run, results: Sequence[Result]) -> np.ndarray:
     """Predicted classes (seeds, test rows) of some cells."""
     return np.stack(
         [

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
 from thresher.config import CompareConfig
 from thresher.errors import UserError
-from thresher.experiments.arm_cells import arm_cells, kept_rows, selection_of, wordings
-from thresher.experiments.cells import forget_cells, predictions, run_cells
+from thresher.experiments.arm_cells import arm_cells, kept_rows, selection_of
+from thresher.experiments.cell import Result
+from thresher.experiments.cells import forget_cells, predictions
+from thresher.experiments.comparing import DIFFERENCES, by_group, settings_of, trained, unseen_rows
 from thresher.experiments.decision import decision, follow, parts_of
 from thresher.experiments.intervals import paired_interval
 from thresher.experiments.looks import planned
@@ -20,7 +21,6 @@ from thresher.experiments.wording import ARMS, caution, verdict
 from thresher.facts.comparison import (
     ArmFacts,
     ComparisonFacts,
-    ComparisonSettings,
     Contrast,
     GroupFacts,
     Groups,
@@ -35,7 +35,6 @@ from thresher.run import Run
 from thresher.run.integrity import read_json, write_json
 from thresher.run.steps import Facts, require_test, step, test_hash
 
-DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 METRICS: dict[Metric, Callable[[np.ndarray, np.ndarray], float]] = {
     "accuracy": accuracy,
     "macro_f1": macro_f1,
@@ -108,36 +107,19 @@ def compare(run: Run, settings: CompareConfig) -> Facts:
     kept = kept_rows(rows.table["id"], selection_of(run, name))
     cells = arm_cells(run, settings)
     plan, margin = planned(settings.seeds, settings.most_seeds), run.config.how_much.margin
-    by_arm: dict[str, list[dict[str, Any]]] = {}
+    by_arm: dict[str, list[Result]] = {}
 
-    def trained(seeds: int) -> dict[str, np.ndarray]:
+    def predicted_with(seeds: int) -> dict[str, np.ndarray]:
         if seeds > plan[0]:
             say(f"compare: undecided after {len(by_arm['full'])} seeds, going on to {seeds}")
-        results = run_cells(run, [cell for arm in ARMS for cell in cells[arm][:seeds]], settings.workers)
-        by_arm.update({arm: [result for result in results if result["arm"] == arm] for arm in ARMS})
+        by_arm.update(trained(run, cells, seeds, settings.workers))
         return {arm: predictions(run, by_arm[arm]) for arm in ARMS}
 
-    looks, predicted = follow(trained, truth, plan, margin / 100)
+    looks, predicted = follow(predicted_with, truth, plan, margin / 100)
     level = looks[-1]["confidence"]
-    results = [result for arm in ARMS for result in by_arm[arm]]
-    facts: ComparisonSettings = {
-        "seeds": [result["seed"] for result in by_arm["full"]],
-        "same_steps": settings.same_steps,
-        "epochs": run.config.train.epochs,
-        "steps_full": by_arm["full"][0]["steps"],
-        "steps_pruned": by_arm["kept"][0]["steps"],
-        "epochs_pruned": by_arm["kept"][0]["epochs"],
-        "n_full": len(rows),
-        "n_kept": int(kept.sum()),
-        "proof_rows": by_arm["full"][0]["n_train"],
-        "n_test": len(test),
-        "held_out": run.tests_held_out,
-        "confidence": 0.95,
-        "seconds": round(sum(result["seconds"] for result in results), 1),
-    }
     found: MeasuredComparison = {
         "selection": name,
-        "settings": facts,
+        "settings": settings_of(run, settings, by_arm, int(kept.sum()), len(test)),
         **contrast(predicted, truth, settings.bootstrap, level),
         "groups": group_contrast(rows, test, kept, predicted, level),
         "unseen": unseen_contrast(rows, test, predicted, settings.bootstrap, level),
@@ -197,12 +179,11 @@ def unseen_contrast(
     rows: Rows, test: Rows, predicted: Mapping[str, np.ndarray], bootstrap: int, confidence: float = 0.95
 ) -> Unseen | None:
     """The same over the test rows whose text is not in the training rows; None if that is all of them or none."""
-    train_texts = set(wordings(rows))
-    seen = np.array([text in train_texts for text in wordings(test)])
-    if not seen.any() or seen.all():
+    unseen = unseen_rows(rows, test)
+    if unseen is None:
         return None
-    part = {arm: classes[:, ~seen] for arm, classes in predicted.items()}
-    return {"n_test": int((~seen).sum()), **contrast(part, test.labels()[~seen], bootstrap, confidence)}
+    part = {arm: classes[:, unseen] for arm, classes in predicted.items()}
+    return {"n_test": int(unseen.sum()), **contrast(part, test.labels()[unseen], bootstrap, confidence)}
 
 
 def group_contrast(
@@ -213,22 +194,17 @@ def group_contrast(
     confidence: float = 0.95,
 ) -> Groups:
     """Per value of every group column, and of the label: share removed, accuracy per arm, and the change with its interval."""
-    result: Groups = {}
     truth = test.labels()
+
+    def measured(among: np.ndarray) -> GroupFacts:
+        part = {arm: classes[:, among] for arm, classes in predicted.items()}
+        right = {arm: float((classes == truth[among]).mean()) for arm, classes in part.items()}
+        return {
+            "full": right["full"],
+            "kept": right["kept"],
+            "random": right["random"],
+            "kept-full": paired_interval(part["kept"], part["full"], truth[among], confidence=confidence),
+        }
+
     columns = [("label", rows.label), *((name, name) for name in rows.groups if name in test.groups)]
-    for name, column in columns:
-        train_values, test_values = rows.table[column].to_numpy(), test.table[column].to_numpy()
-        result[name] = {}
-        for value in sorted(set(train_values) | set(test_values)):
-            in_train, in_test = train_values == value, test_values == value
-            entry: GroupFacts = {"n_train": int(in_train.sum()), "n_test": int(in_test.sum())}
-            entry["removed"] = float(1 - kept[in_train].mean()) if in_train.any() else None
-            if in_test.any():
-                part = {arm: classes[:, in_test] for arm, classes in predicted.items()}
-                right = {arm: float((classes == truth[in_test]).mean()) for arm, classes in part.items()}
-                entry["full"], entry["kept"], entry["random"] = right["full"], right["kept"], right["random"]
-                entry["kept-full"] = paired_interval(
-                    part["kept"], part["full"], truth[in_test], confidence=confidence
-                )
-            result[name][str(value)] = entry
-    return result
+    return by_group(rows, test, kept, columns, measured)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-import numpy as np
-
-from thresher.experiments.cell import Cell, same_training, write_cell
+from thresher.experiments.cell import Cell, Tested, chosen_rows, same_training, write_cell
 from thresher.rows import read_rows
 from thresher.run import Run
 from thresher.training.checkpoints import load_weights
@@ -17,7 +14,7 @@ from thresher.training.head import fit_heads, head_logits
 from thresher.training.recipe import steps_of
 
 
-def head_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]:
+def head_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, Tested]:
     """Train (or take from the scored runs) and test cells of equally many rows and steps, side by side."""
     model, config = run.config.model, run.config.train
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -33,7 +30,7 @@ def head_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]
         trained, taken = fit_heads(
             features,
             [rows.labels()] * len(left),
-            [np.arange(len(rows)) if cell["rows"] is None else cell["rows"] for cell in left.values()],
+            [chosen_rows(cell, len(rows)) for cell in left.values()],
             [cell["seed"] for cell in left.values()],
             len(rows.classes),
             model,

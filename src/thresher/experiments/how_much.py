@@ -237,8 +237,6 @@ def arm_of(run: Run, select: SelectConfig, columns: list[str]) -> Arm:
     names, ends = columns_for(select, columns)
     several = find(select.strategy).several
     request = request_of(select, run.config.data.label)
-    for name in ("prune", "end", "strategy", "options", "seed"):
-        del request[name]
     by, hard = (tuple(names), tuple(ends)) if several else (names[0], ends[0])
     return Arm(by, hard, select.end, select.strategy, select.options, request)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thresher.experiments.cell import Result
 from thresher.experiments.cells import predictions
 from thresher.experiments.intervals import Interval, paired_interval
 from thresher.experiments.ratio_intervals import ratio_interval
@@ -42,12 +42,12 @@ class Outcomes:
         return int(self.values.shape[1])
 
 
-def outcomes_of(run: Run, results: Sequence[dict[str, Any]]) -> Outcomes:
+def outcomes_of(run: Run, results: Sequence[Result]) -> Outcomes:
     """What some trained cells of a run give its test rows."""
     if run.manifest.task == "text":
         from thresher.experiments.text_cells import measured_columns
 
-        found = measured_columns(run, list(results))
+        found = measured_columns(run, results)
         return Outcomes(-found["loss"], found["tokens"][0], of_texts=True)
     truth = read_rows(run.test_file).labels()
     return Outcomes((predictions(run, results) == truth).astype(np.float64), np.ones(len(truth)))

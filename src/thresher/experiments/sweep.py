@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
 import polars as pl
 from pydantic import BaseModel
@@ -17,8 +17,9 @@ from thresher.experiments.cell import Cell, new_cell
 from thresher.experiments.cells import run_cells
 from thresher.experiments.outcomes import outcomes_of
 from thresher.experiments.sweep_figures import by_group, counts, difference, figures, group_columns
+from thresher.facts.sweep import SweepArms, SweepFacts, SweepLine
 from thresher.pipeline.other_model import run_of_other_model
-from thresher.pipeline.selection_settings import request_of
+from thresher.pipeline.selection_settings import Request, request_of
 from thresher.progress import say, track
 from thresher.rows import read_rows
 from thresher.run import Run
@@ -28,7 +29,8 @@ from thresher.run.steps import Facts, require_test, step, test_hash
 from thresher.training.recipe import steps_of
 
 # What a line of the table is known by.
-KEY = ("score", "normalise", "end", "strategy", "options", "fraction", "same_steps")
+Known = Literal["score", "normalise", "end", "strategy", "options", "fraction", "same_steps"]
+KEY: tuple[Known, ...] = get_args(Known)
 
 
 class SweepSettings(BaseModel):
@@ -38,21 +40,18 @@ class SweepSettings(BaseModel):
     select: SelectConfig
 
 
-def what_is_kept(run: Run, select: SelectConfig) -> dict[str, Any]:
+def what_is_kept(run: Run, select: SelectConfig) -> Request:
     """The floors, protected rows and strata as a request."""
     # The strata that a strategy brings of its own are not for other ways to choose.
-    request = request_of(select.model_copy(update={"strategy": "cutoff"}), run.config.data.label)
-    return {
-        name: request[name] for name in request if name not in ("prune", "end", "strategy", "options", "seed")
-    }
+    return request_of(select.model_copy(update={"strategy": "cutoff"}), run.config.data.label)
 
 
-def same_inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+def same_inputs(run: Run, settings: SweepSettings) -> dict[str, object]:
     """The test rows, and what every selection keeps: lines of one table must have the same."""
     return {**test_hash(run, settings), "request": what_is_kept(run, settings.select)}
 
 
-def inputs(run: Run, settings: SweepSettings) -> dict[str, Any]:
+def inputs(run: Run, settings: SweepSettings) -> dict[str, object]:
     """The inputs of the lines."""
     asked = settings.sweep.model_dump(mode="json", exclude={"workers", "engine", "address"})
     return {**same_inputs(run, settings), "sweep": asked}
@@ -75,11 +74,9 @@ def arms(run: Run, settings: SweepSettings) -> list[Arm]:
 
 def intact(run: Run, facts: Facts) -> str | None:
     """Why the lines of a finished sweep cannot be used; None if they can."""
-    return (
-        None
-        if read_sweep(run).get("made_of") == facts["made_of"]
-        else f"{result_file(run)}: missing or damaged"
-    )
+    found = read_sweep(run)
+    same = found is not None and found["made_of"] == facts["made_of"]
+    return None if same else f"{result_file(run)}: missing or damaged"
 
 
 @step(
@@ -100,19 +97,19 @@ def sweep(run: Run, settings: SweepSettings) -> Facts:
     asked = settings.sweep
     made_of = digest([run.require("score").key, same_inputs(run, settings)])
     former = read_sweep(run)
-    earlier = former if former.get("made_of") == made_of else {}
+    earlier = former if former and former["made_of"] == made_of else None
     tried = arms(run, settings)
     folders = {name: run_of_other_model(run, name) for name in asked.models}
 
-    def swept(where: Run, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    def swept(where: Run, lines: Sequence[SweepLine]) -> SweepArms:
         how = (asked.fractions, asked.seeds, asked.same_steps, asked.workers)
         found = sweep_arms(where, tried, *how, place=Place(asked.engine, asked.address))
         return {**found, "table": merged(found["table"], lines)}
 
-    found = swept(run, earlier.get("table", []))
-    others = dict(earlier.get("models", {}))
+    found = swept(run, earlier["table"] if earlier else [])
+    others = dict(earlier.get("models", {})) if earlier else {}
     others |= {
-        name: swept(other, others.get(name, {"table": []})["table"]) for name, other in folders.items()
+        name: swept(other, others[name]["table"] if name in others else []) for name, other in folders.items()
     }
     trainings = found["trainings"] + sum(others[name]["trainings"] for name in folders)
     say(f"sweep: {trainings:,} trainings")
@@ -126,12 +123,12 @@ def result_file(run: Run) -> Path:
     return run.step_folder("sweep") / "result.json"
 
 
-def read_sweep(run: Run) -> dict[str, Any]:
-    """The result of the last sweep, see `sweep_arms`; empty if there was none, or its file is damaged."""
+def read_sweep(run: Run) -> SweepFacts | None:
+    """The result of the last sweep; None if there was none, or its file is damaged."""
     try:
         return read_json(result_file(run))
     except (OSError, ValueError):
-        return {}
+        return None
 
 
 def sweep_arms(
@@ -142,21 +139,15 @@ def sweep_arms(
     same_steps: bool = False,
     workers: int | None = None,
     place: Place = LOCAL,
-) -> dict[str, Any]:
+) -> SweepArms:
     """Train every arm at every fraction with S seeds, and compare it with full data and as many random rows.
 
     The seed of a training fixes the head's initialisation, dropout and data order, and the draw of the rows where rows are
     drawn (samplers, random rows, ties). The recipe is the same for all; with `same_steps` an arm takes as many steps as full
     data, and so more epochs. They run at `place`: on this machine, or on a cluster.
 
-    Returns {"metric": "accuracy", "full": {accuracy, macro_f1, n, steps, seeds, groups}, "groups": {column: {value, n_train,
-    n_test}}, "table": lines, "trainings", "seconds"}. A line is {score, normalise, end, strategy, options, fraction,
-    same_steps, n, steps, seeds, accuracy: {mean, std, values}, macro_f1: {mean, std}, to_full, to_random: {mean, low, high},
-    groups: {column: {accuracy, kept}}}: the differences are paired by seed, with 95% intervals; all from 0 to 1. Where floors
-    and protected rows keep more than the fraction asks for, n says how many, and the random rows of `to_random` are as many.
-
-    Of completions the metric is "loss": a line has loss {mean, std, values} in nats per token, token_accuracy and exact
-    {mean, std}; its differences are those of the loss, above 0 where it rises, and its groups have {loss, kept}.
+    Differences are paired by seed, with 95% intervals. Where floors and protected rows keep more than the fraction asks for, `n`
+    says how many, and the random rows of `to_random` are as many.
     """
     recipe = run.config.train
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -186,7 +177,7 @@ def sweep_arms(
     found = [outcomes_of(run, alike) for alike in groups]
     by_arm = {place: (groups[at], found[at]) for at, place in enumerate(cells, 1)}
     by_random = dict(zip(random, found[1 + len(cells) :], strict=True))
-    table = []
+    table: list[SweepLine] = []
     for fraction in fractions:
         for arm in tried:
             alike, outcomes = by_arm[arm.name, fraction]
@@ -221,10 +212,10 @@ def as_many(cell: Cell, scores: pl.DataFrame) -> Cell:
     return new_cell(RANDOM.name, cell["seed"], cell["max_steps"], scores["id"], kept, RANDOM.name)
 
 
-def merged(lines: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def merged(lines: Sequence[SweepLine], before: Sequence[SweepLine]) -> list[SweepLine]:
     """The lines of this sweep, and those of a former one that were not repeated."""
 
-    def key(line: dict[str, Any]) -> tuple[str, ...]:
+    def key(line: SweepLine) -> tuple[str, ...]:
         return tuple(str(line[name]) for name in KEY)
 
     return list({key(line): line for line in (*before, *lines)}.values())

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import polars as pl
 
-from thresher.experiments.cell import Cell
+from thresher.experiments.cell import Cell, Tested
 from thresher.experiments.outcomes import Outcomes, gain
+from thresher.facts.comparison import Metric, TextMetric
 from thresher.facts.figures import Bounds
+from thresher.facts.sweep import GroupCounts, MeanStd, SweepFigures, SweepGroup
 from thresher.rows import Rows
 from thresher.wording import rise
 
 DIGITS = 5
 # The first is the one that trainings are compared by.
-OF_LABELS, OF_TEXTS = ("accuracy", "macro_f1"), ("loss", "token_accuracy", "exact")
+OF_LABELS: tuple[Metric, ...] = ("accuracy", "macro_f1")
+OF_TEXTS: tuple[TextMetric, ...] = ("loss", "token_accuracy", "exact")
 
 
-def figures(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def figures(results: Sequence[Tested]) -> SweepFigures:
     """Mean and standard deviation over the seeds of some trainings on as many rows."""
-    metrics = OF_TEXTS if "loss" in results[0] else OF_LABELS
-    values = {metric: [result[metric] for result in results] for metric in metrics}
-    found: dict[str, Any] = {metric: spread(values[metric]) for metric in metrics}
-    found[metrics[0]]["values"] = [round(value, DIGITS) for value in values[metrics[0]]]
-    return {"n": results[0]["n_train"], "steps": results[0]["steps"], "seeds": len(results), **found}
+    first, *others = OF_TEXTS if "loss" in results[0] else OF_LABELS
+    values = [result[first] for result in results]
+    found: dict[str, object] = {
+        "n": results[0]["n_train"],
+        "steps": results[0]["steps"],
+        "seeds": len(results),
+        first: {**spread(values), "values": [round(value, DIGITS) for value in values]},
+        **{metric: spread([result[metric] for result in results]) for metric in others},
+    }
+    return cast(SweepFigures, found)
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> MeanStd:
     """Mean and standard deviation.
 
     >>> spread([0.5, 0.7])
@@ -60,15 +68,13 @@ def group_columns(rows: Rows, test: Rows) -> list[tuple[str, str]]:
     return [*label, *((name, name) for name in rows.groups if name in test.groups)]
 
 
-def counts(rows: Rows, test: Rows, column: str) -> dict[str, list[Any]]:
+def counts(rows: Rows, test: Rows, column: str) -> GroupCounts:
     """The values of a group column, and the rows of each."""
     values = values_of(rows, test, column)
     return {
         "value": values,
-        **{
-            f"n_{name}": [int((one.table[column] == value).sum()) for value in values]
-            for name, one in (("train", rows), ("test", test))
-        },
+        "n_train": [int((rows.table[column] == value).sum()) for value in values],
+        "n_test": [int((test.table[column] == value).sum()) for value in values],
     }
 
 
@@ -77,24 +83,22 @@ def values_of(rows: Rows, test: Rows, column: str) -> list[str]:
     return sorted(set(rows.table[column]) | set(test.table[column]))
 
 
-def by_group(
-    rows: Rows, test: Rows, outcomes: Outcomes, cells: Sequence[Cell]
-) -> dict[str, dict[str, list[float | None]]]:
+def by_group(rows: Rows, test: Rows, outcomes: Outcomes, cells: Sequence[Cell]) -> dict[str, SweepGroup]:
     """Per group column: accuracy or loss per token, and share of the rows kept, means over seeds, in the order of `counts`."""
     n = len(rows)
     kept = np.mean(
         [np.ones(n) if cell["rows"] is None else np.isin(np.arange(n), cell["rows"]) for cell in cells],
         axis=0,
     )
-    metric, sign = ("loss", -1) if outcomes.of_texts else ("accuracy", 1)
-    values = sign * outcomes.values.mean(0)
-    found = {}
+    values = outcomes.values.mean(0)
+    found: dict[str, SweepGroup] = {}
     for name, column in group_columns(rows, test):
         groups = values_of(rows, test, column)
-        found[name] = {
-            metric: means(test.table[column], values, outcomes.size, groups),
-            "kept": means(rows.table[column], kept, np.ones(n), groups),
-        }
+        found[name] = {"kept": means(rows.table[column], kept, np.ones(n), groups)}
+        if outcomes.of_texts:
+            found[name]["loss"] = means(test.table[column], -values, outcomes.size, groups)
+        else:
+            found[name]["accuracy"] = means(test.table[column], values, outcomes.size, groups)
     return found
 
 

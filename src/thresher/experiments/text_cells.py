@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from thresher.config import TrainConfig
-from thresher.experiments.cell import KEY, Cell
+from thresher.experiments.cell import Cell, Metrics, Result, Tested, write_tested
 from thresher.models.completions import Completions, tokenise_completions
 from thresher.models.language_model import adapted, longest, put_weights
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run, parquet
-from thresher.run.integrity import write_table
 from thresher.signals.completions import measure_completions
 from thresher.signals.completions.of_tokens import rows_to_measure
 from thresher.training.checkpoints import load_weights
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 COLUMNS = ("loss", "right", "tokens", "exact")
 
 
-def text_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]:
+def text_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, Tested]:
     """Train (or take from the scored run, where it is the same training) and test cells, one after the other."""
     return {key: text_cell(run, key, cell) for key, cell in cells.items()}
 
 
-def text_cell(run: Run, key: str, cell: Cell) -> dict[str, Any]:
+def text_cell(run: Run, key: str, cell: Cell) -> Tested:
     """Train and test one cell; returns its figures."""
     config, started = run.config, time.monotonic()
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -55,10 +54,14 @@ def text_cell(run: Run, key: str, cell: Cell) -> dict[str, Any]:
         shutil.rmtree(folder, ignore_errors=True)
     tested = tokenise_completions(test, tokenizer, longest(model, config.model), tokens.template)
     found = measured_rows(model, tested, tokenizer, config.measure.batch_tokens)
-    seconds = time.monotonic() - started
-    return write_text_cell(
-        run, key, cell, found.insert_column(0, test.table["id"]), steps, seconds, recipe.batch_size
-    )
+    total = {name: float(found[name].to_numpy().sum()) for name in COLUMNS}
+    metrics: Metrics = {
+        "loss": total["loss"] / total["tokens"],
+        "token_accuracy": total["right"] / total["tokens"],
+        "exact": total["exact"] / found.height,
+    }
+    table = found.insert_column(0, test.table["id"])
+    return write_tested(run, key, cell, table, metrics, steps, time.monotonic() - started, recipe.batch_size)
 
 
 def is_own(run: Run, config: TrainConfig, cell: Cell) -> bool:
@@ -85,28 +88,7 @@ def measured_rows(
     )
 
 
-def write_text_cell(
-    run: Run, key: str, cell: Cell, table: pl.DataFrame, steps: int, seconds: float, batch: int
-) -> dict[str, Any]:
-    """Write what the test rows got, and return the figures, which are in the same file."""
-    total = {name: float(table[name].to_numpy().sum()) for name in COLUMNS}
-    facts = {
-        "arm": cell["arm"],
-        "selection": cell["selection"],
-        "seed": cell["seed"],
-        "n_train": cell["n"],
-        "steps": steps,
-        "epochs": round(steps / -(-cell["n"] // batch), 2),
-        "seconds": round(seconds, 2),
-        "loss": total["loss"] / total["tokens"],
-        "token_accuracy": total["right"] / total["tokens"],
-        "exact": total["exact"] / table.height,
-    }
-    write_table(run.cell_file(key), table, {KEY: json.dumps(facts).encode()})
-    return facts
-
-
-def measured_columns(run: Run, results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+def measured_columns(run: Run, results: Sequence[Result]) -> dict[str, np.ndarray]:
     """What the test rows got in some cells, by column; each (seeds, test rows)."""
     tables = [parquet.read(run.cell_file(result["key"]), columns=list(COLUMNS)) for result in results]
     return {name: np.stack([table[name].to_numpy() for table in tables]).astype(float) for name in COLUMNS}

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import Any
 
-import numpy as np
-
-from thresher.experiments.cell import Cell, same_training, write_cell
+from thresher.experiments.cell import Cell, Tested, chosen_rows, same_training, write_cell
 from thresher.models.tokens import tokenise
 from thresher.rows import read_rows
 from thresher.run import Run
@@ -20,12 +17,12 @@ from thresher.training.recipe import steps_of
 from thresher.training.train import new_classifier
 
 
-def tuned_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, dict[str, Any]]:
+def tuned_cell_job(run: Run, cells: dict[str, Cell]) -> dict[str, Tested]:
     """Train (or take from the scored run, where it is the same training) and test cells, one after the other."""
     return {key: tuned_cell(run, key, cell) for key, cell in cells.items()}
 
 
-def tuned_cell(run: Run, key: str, cell: Cell) -> dict[str, Any]:
+def tuned_cell(run: Run, key: str, cell: Cell) -> Tested:
     """Train and test one cell; returns its figures."""
     model_config, config = run.config.model, run.config.train
     rows, test = read_rows(run.rows_file), read_rows(run.test_file)
@@ -37,7 +34,7 @@ def tuned_cell(run: Run, key: str, cell: Cell) -> dict[str, Any]:
         model.load_state_dict(load_weights(last))
         steps = steps_of(config, len(rows))
     else:
-        keep = np.arange(len(rows)) if cell["rows"] is None else cell["rows"]
+        keep = chosen_rows(cell, len(rows))
         model, tokenizer = new_classifier(model_config, len(rows.classes), cell["seed"])
         tokens = tokenise(
             [rows.table[column].gather(keep).to_list() for column in rows.text],

@@ -15,25 +15,45 @@ class SweepGroup(TypedDict):
     kept: list[float | None]
 
 
-class SweepFull(TypedDict):
-    """The trainings on all rows."""
+class MeanStd(TypedDict):
+    """Mean and standard deviation over seeds."""
+
+    mean: float
+    std: float
+
+
+class SweepFigures(TypedDict):
+    """Some trainings on as many rows: accuracy and macro-F1, or of completions the other three."""
 
     n: int
     steps: int
     seeds: int
     accuracy: NotRequired[Spread]
+    macro_f1: NotRequired[MeanStd]
     loss: NotRequired[Spread]
+    token_accuracy: NotRequired[MeanStd]
+    exact: NotRequired[MeanStd]
+
+
+class SweepFull(SweepFigures):
+    """The trainings on all rows."""
+
     groups: dict[str, SweepGroup]
 
 
-class SweepLine(SweepFull):
-    """One arm at one fraction."""
+class ArmLine(TypedDict):
+    """How the rows of a line are selected."""
 
     score: str | None
     normalise: str
     end: str | None
     strategy: str
     options: dict[str, float] | None
+
+
+class SweepLine(SweepFull, ArmLine):
+    """One arm at one fraction; differences are from 0 to 1, of completions in nats per token, above 0 where the loss rises."""
+
     fraction: float
     same_steps: bool
     to_full: NotRequired[Bounds]
@@ -48,11 +68,19 @@ class GroupCounts(TypedDict):
     n_test: list[int]
 
 
-class SweepFacts(TypedDict):
-    """The file of a sweep."""
+class SweepArms(TypedDict):
+    """Every arm at every fraction, trained with one model."""
 
     metric: Literal["accuracy", "loss"]
     full: SweepFull
     groups: dict[str, GroupCounts]
     table: list[SweepLine]
-    models: NotRequired[dict[str, SweepFacts]]
+    trainings: int
+    seconds: float
+
+
+class SweepFacts(SweepArms):
+    """The file of a sweep; `models`: the same rows, trained with other models."""
+
+    made_of: str
+    models: NotRequired[dict[str, SweepArms]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ import polars as pl
 from thresher.config import SelectConfig
 from thresher.errors import UserError
 from thresher.pipeline.own_files import claim, products, refuse_unlisted, remove
-from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of
+from thresher.pipeline.selection_settings import WholeRequest, columns_for, refuse_unloaded, whole_request
 from thresher.progress import say, warn
 from thresher.rows import read_rows, write_back
 from thresher.rows.origin import check_unchanged, content_of
@@ -45,7 +45,7 @@ def intact(run: Run, facts: Facts) -> str | None:
     return None
 
 
-def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], dict[str, Any]]:
+def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard], WholeRequest]:
     """The columns that a selection reads, the hard end of each, and the rest of the request.
 
     Raises UserError: an unknown score or strategy, a column that was not loaded with the rows, or a floor of classes that there
@@ -61,7 +61,7 @@ def selectable(run: Run, settings: SelectConfig) -> tuple[list[str], list[Hard],
     refuse_unloaded(settings, columns, run)
     if run.manifest.task == "text" and settings.floor > 1 and not settings.floor_group:
         raise UserError(f"{run}: its rows have a text for a target and no classes; leave out floor")
-    return names, hard, request_of(settings, run.config.data.label)
+    return names, hard, whole_request(settings, run.config.data.label)
 
 
 def _why_missing(message: str, skipped: Mapping[str, str]) -> str:
@@ -101,7 +101,8 @@ def select(run: Run, settings: SelectConfig) -> Facts:
     if not settings.prune:
         bare = selection["kept"]
     elif settings.floor and target(read.height, settings.prune):
-        bare = choose(scores, by=names, hard=hard, **{**request, "floor": 0})["kept"]
+        request["floor"] = 0
+        bare = choose(scores, by=names, hard=hard, **request)["kept"]
     else:
         bare = selection["kept"] & (settings.floor == 0)
     warn_of_floor(read["label"], bare, settings.prune, settings.floor)

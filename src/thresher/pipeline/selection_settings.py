@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 import polars as pl
@@ -26,7 +26,7 @@ def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -
     schema |= dict.fromkeys(score_columns(), pl.Float64())
     by, hard = columns_for(select, list(schema))
     refuse_unloaded(select, [*schema, label])
-    check(schema, where="scores", id="id", by=by, hard=hard, **request_of(select, label))
+    check(schema, where="scores", id="id", by=by, hard=hard, **whole_request(select, label))
 
 
 def refuse_to_keep_all(select: SelectConfig, rows: Rows) -> None:
@@ -95,8 +95,40 @@ def columns_for(
     return columns_of(entry.score(select.by), select.normalise, columns, entry.several)
 
 
-def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
+class Request(TypedDict):
+    """What a selection takes beside a score and a share: strata, floors and protected rows."""
+
+    stratify: str | None
+    floor: int
+    floor_group: tuple[str, ...]
+    protect: list[str]
+
+
+class WholeRequest(Request):
+    """All that a selection takes beside the score."""
+
+    prune: float
+    end: Literal["easy", "hard"]
+    strategy: str
+    options: dict[str, float]
+    seed: int
+
+
+def whole_request(select: SelectConfig, label: str) -> WholeRequest:
     """The arguments of a selection on the score table, in which the label column is `label`."""
+    return {
+        # A stand-in for the share that auto finds.
+        "prune": 0.5 if select.prune == "auto" else select.prune,
+        "end": select.end,
+        "strategy": select.strategy,
+        "options": select.options,
+        "seed": select.seed,
+        **request_of(select, label),
+    }
+
+
+def request_of(select: SelectConfig, label: str) -> Request:
+    """The strata, floors and protected rows of a selection on the score table, in which the label column is `label`."""
 
     def named(column: str) -> str:
         return "label" if column == label else column
@@ -107,14 +139,8 @@ def request_of(select: SelectConfig, label: str) -> dict[str, Any]:
     stratify = "label" if known is not None and known.needs_stratify and known.by else None
     protect = [text.partition("=") for text in select.protect]
     return {
-        # A stand-in for the share that auto finds.
-        "prune": 0.5 if select.prune == "auto" else select.prune,
-        "end": select.end,
-        "strategy": select.strategy,
-        "options": select.options,
         "stratify": stratify if select.stratify is None else named(select.stratify),
         "floor": select.floor,
         "floor_group": ("label", *map(named, select.floor_group)),
         "protect": [f"{named(column)}{equals}{value}" for column, equals, value in protect],
-        "seed": select.seed,
     }

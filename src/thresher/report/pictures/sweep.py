@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thresher.facts.figures import Bounds, Spread
-from thresher.facts.sweep import SweepFacts, SweepFull, SweepLine
+from thresher.facts.sweep import SweepArms, SweepFull, SweepLine
 from thresher.report.format import ABSENT, interval, points
 from thresher.report.pictures.numbers import in_percent
 from thresher.report.pictures.text import plain
@@ -54,7 +54,7 @@ ACCURACY = Form("accuracy", "Accuracy", "Test accuracy", "test accuracy, %", "%"
 LOSS = Form("loss", "Held-out loss", "Loss per completion token", "nats per token", "", 1, 3)
 
 
-def form_of(found: SweepFacts) -> Form:
+def form_of(found: SweepArms) -> Form:
     """How the metric of a sweep is shown."""
     return LOSS if found["metric"] == "loss" else ACCURACY
 

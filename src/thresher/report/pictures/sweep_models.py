@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from thresher.config import frozen_layers
+from thresher.facts.sweep import SweepArms
 from thresher.report.pictures.sweep import COLOURS, curve, curves_of, first_shown, form_of, is_random, layout
 from thresher.report.read import RunFiles
 
@@ -12,7 +13,7 @@ def sweep_models(files: RunFiles) -> dict[str, object] | None:
     found = files.sweep
     if not found or not found["table"] or not found.get("models"):
         return None
-    models = {"this run's model": found}
+    models: dict[str, SweepArms] = {"this run's model": found}
     for size, entry in found["models"].items():
         models[size if frozen_layers(size) else f"{size} layers"] = entry
     chosen = min(first_shown(curves_of(found["table"])), default=None)
