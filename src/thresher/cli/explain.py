@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from thresher.cli import terminal
 from thresher.cli.command import Answer, RunFolder, TableFile, command
+
+if TYPE_CHECKING:
+    from thresher.experiments.explain import Explanations
 
 TestRow = Annotated[list[str] | None, typer.Option("--test-row", metavar="ID", help="a test row of the run")]
 Row = Annotated[list[str] | None, typer.Option("--row", metavar="ID", help="a training row of the run")]
@@ -67,20 +70,19 @@ def explain(
     return Answer(found, lambda: show(found, out))
 
 
-def show(found: dict[str, Any], out: Path | None) -> None:
+def show(found: Explanations, out: Path | None) -> None:
     """Print the proponents and opponents of every row."""
-    from thresher.experiments.explain import SIDES
     from thresher.wording import shown
 
     for target in found["targets"]:
         name = "text" if target["of"] == "text" else f"{target['of']} row {target['id']}"
         terminal.line(f"{name} ({target['label']}): {shown(' | '.join(target['text']), 200)}")
-        for side in SIDES:
+        for side, listed in (("proponents", target["proponents"]), ("opponents", target["opponents"])):
             rows = [
                 (shown(" | ".join(one["text"]), 80), one["label"], one["id"], f"{one['value']:.3g}")
-                for one in target[f"{side}s"]
+                for one in listed
             ]
-            terminal.table((f"{side}s", "label", "id", "TracIn"), rows or [("none", "", "", "")])
+            terminal.table((side, "label", "id", "TracIn"), rows or [("none", "", "", "")])
         terminal.line()
     if out is not None:
         terminal.line(f"table: {out}")

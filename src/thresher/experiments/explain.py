@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.experiments.rows_by_id import rows_by_id, rows_where
+from thresher.experiments.rows_by_id import Row, rows_by_id, rows_where
 from thresher.progress import say, track
 from thresher.run import FIRST, Run
 from thresher.run.integrity import check_table
@@ -17,24 +17,52 @@ from thresher.run.steps import refuse_texts
 from thresher.wording import did_you_mean, listed, shown
 
 LAYERS = ("encoder", "classifier")
-SIDES = {"proponent": 1, "opponent": -1}
 
 
-def as_table(found: dict[str, Any]) -> pl.DataFrame:
+class Listed(TypedDict):
+    """A training row and what it speaks for or against."""
+
+    value: float
+    id: str
+    label: str
+    text: list[str]
+
+
+class Target(TypedDict):
+    """A row, or a text, whose label is explained."""
+
+    of: str
+    id: str
+    label: str
+    text: list[str]
+    proponents: list[Listed]
+    opponents: list[Listed]
+
+
+class Explanations(TypedDict):
+    """The proponents and opponents of each target, by gradients of a layer at some checkpoints."""
+
+    run: str
+    layer: str
+    checkpoints: int
+    targets: list[Target]
+
+
+def as_table(found: Explanations) -> pl.DataFrame:
     """The result of `explanations` as a table, one line per listed row."""
     lines, targets = [], found["targets"]
     for target in targets:
         about = {"of": target["of"], "target": target["id"], "target_label": target["label"]}
         about |= _numbered("target_text", target["text"])
-        for side in SIDES:
-            for rank, row in enumerate(target[f"{side}s"], 1):
+        for side, listed_rows in (("proponent", target["proponents"]), ("opponent", target["opponents"])):
+            for rank, row in enumerate(listed_rows, 1):
                 line = {**about, "side": side, "rank": rank, **row, **_numbered("text", row["text"])}
                 lines.append(line)
     texts = targets[0]["text"]
     names = ["of", "target", "target_label", *_numbered("target_text", texts), "side", "rank", "value"]
     names += ["id", "label", *_numbered("text", texts)]
-    kinds: dict[str, Any] = {"rank": pl.Int64, "value": pl.Float64}
-    return pl.DataFrame(lines, schema={name: kinds.get(name, pl.String) for name in names})
+    kinds = {"rank": pl.Int64(), "value": pl.Float64()}
+    return pl.DataFrame(lines, schema={name: kinds.get(name, pl.String()) for name in names})
 
 
 def explanations(
@@ -47,12 +75,8 @@ def explanations(
     top: int = 10,
     layer: str = "encoder",
     workers: int | None = None,
-) -> dict[str, Any]:
-    """The proponents and opponents of each target.
-
-    Returns {"run", "layer", "checkpoints", "targets": [{"of", "id", "label", "text": [...], "proponents": [{"value", "id",
-    "label", "text": [...]}, ...], "opponents": [...]}, ...]}
-    """
+) -> Explanations:
+    """The proponents and opponents of each target."""
     run.require("train")
     refuse_texts(run, "explain")
     check_table(run.rows_file, TRAIN_AGAIN)
@@ -102,21 +126,38 @@ def explanations(
         )
     places = {int(place) for end in ends for place in end.rows.flat}
     train = rows_where(run, "train", pl.col("place:").is_in(places))
-    known = {row.pop("place"): row for row in train}
+    known = {row["place"]: row for row in train}
+    explained: list[Target] = []
     for target, *tops in zip(targets, *(zip(end.values, end.rows, strict=True) for end in ends), strict=True):
-        itself = target.pop("place") if target["of"] == "train" else None
-        for (side, sign), (values, rows_of_side) in zip(SIDES.items(), tops, strict=True):
-            target[f"{side}s"] = [
-                {"value": sign * float(value), **{key: known[place][key] for key in ("id", "label", "text")}}
-                for value, place in zip(values, rows_of_side.tolist(), strict=True)
+        itself = target["place"] if target["of"] == "train" else None
+        proponents, opponents = (
+            [
+                listed_row(known[place], sign * float(value))
+                for value, place in zip(values, places_of_side.tolist(), strict=True)
                 if value > 0 and place != itself
             ][:top]
-        target.pop("place", None)
+            for sign, (values, places_of_side) in zip((1, -1), tops, strict=True)
+        )
+        explained.append(
+            {
+                "of": target["of"],
+                "id": target["id"],
+                "label": target["label"],
+                "text": target["text"],
+                "proponents": proponents,
+                "opponents": opponents,
+            }
+        )
     say(f"explain: {n_rows:,} rows x {checkpoints.height} checkpoints, last {layer} layer")
-    return {"run": str(run), "layer": layer, "checkpoints": checkpoints.height, "targets": targets}
+    return {"run": str(run), "layer": layer, "checkpoints": checkpoints.height, "targets": explained}
 
 
-def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> list[dict[str, Any]]:
+def listed_row(row: Row, value: float) -> Listed:
+    """A training row with its value for a target."""
+    return {"value": value, "id": row["id"], "label": row["label"], "text": row["text"]}
+
+
+def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> list[Row]:
     """The target that was given as a text."""
     if text is None or len(text) == 0:
         if label is not None:
@@ -128,11 +169,11 @@ def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> lis
         raise UserError(
             f"{len(texts)} text(s) given, the rows have {len(columns)} ({listed(columns)}); give --text once for each"
         )
-    if label not in classes:
+    if label is None or label not in classes:
         near = did_you_mean(str(label), classes) or f"; classes are {listed(classes)}"
         what = "--label is missing, the class to explain" if label is None else f"no class '{shown(label)}'"
         raise UserError(f"{what}{'' if label is None else near}")
-    return [{"of": "text", "id": "text", "label": label, "text": texts}]
+    return [{"place": -1, "of": "text", "id": "text", "label": label, "text": texts}]
 
 
 def _numbered(name: str, texts: Iterable[str]) -> dict[str, str]:

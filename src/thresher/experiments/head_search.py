@@ -13,10 +13,8 @@ from thresher.experiments.arms import Arm
 from thresher.experiments.bisection import bisected, crossing
 from thresher.experiments.cross_fit import Fitted, Spread, cross_fit_interval, fitted
 from thresher.experiments.share_search import BOOTSTRAP
-from thresher.experiments.share_sentence import sentence
-from thresher.facts.search import ShareLook
+from thresher.facts.search import ShareLook, ShareSearch
 from thresher.run import Run
-from thresher.run.steps import Facts
 
 At = Callable[[float | None, int], Fitted]
 
@@ -25,49 +23,29 @@ def search_heads(
     runs: Sequence[Run],
     arm: Arm,
     grid: Sequence[float],
-    margin: float = 0.5,
+    settings: HowMuchConfig,
     *,
-    seeds: int = 3,
-    most_seeds: int = 10,
     same_steps: bool = False,
     workers: int | None = None,
-) -> Facts:
+) -> ShareSearch:
     """The largest share that heads on the encoder of a frozen run can do without, proven, and the largest that seems so.
 
-    The rows are cut into K folds. For each, the rows outside it are scored by heads that have seen no others, pruned by the arm,
-    and trained on; the fold tests them. So every row is tested once, and the interval of a share is of all rows.
-
-    Parameters
-    ----------
-    runs
-        one per fold, as `fold_runs` makes them.
-    arm
-        a way to choose rows by columns that the run computes.
-    grid
-        the shares to try, ascending, as `shares` gives them.
-    margin
-        points of accuracy that may be lost.
-    seeds, most_seeds
-        heads per fold and arm at the first look at a share, and at the last.
-
-    Returns {"fraction", "removed": the largest share shown, 0 if none is; "candidate", "candidate_removed": the largest with an
-    estimated loss within the margin, for a proof; "estimate", "low", "high": where the loss passes the margin, with a 95%
-    interval; "looks", one per share; "trainings"; "n_validation"; "folds"; "margin"; "same_steps"; "sentence"}.
+    The rows are cut into K folds, a run of `runs` for each. The rows outside it are scored by heads that have seen no others,
+    pruned by the arm, and trained on; the fold tests them. So every row is tested once, and the interval of a share is of all
+    rows. `grid`: the shares to try, ascending, as `shares` gives them.
     """
-    settings = HowMuchConfig(margin=margin, first_seeds=seeds, most_seeds=most_seeds)
-    found = search_folds(
-        lambda fraction, count: fitted(runs, arm, fraction, count, same_steps, workers), grid, settings
+    return search_folds(
+        lambda fraction, seeds: fitted(runs, arm, fraction, seeds, same_steps, workers), grid, settings
     )
-    found |= {"margin": margin, "folds": len(runs), "same_steps": same_steps}
-    return found | {"sentence": sentence(found)}
 
 
-def search_folds(at: At, grid: Sequence[float], settings: HowMuchConfig) -> Facts:
+def search_folds(at: At, grid: Sequence[float], settings: HowMuchConfig) -> ShareSearch:
     """The search itself; `at` gives the heads of a share (None: all rows) with so many seeds per fold."""
     margin = settings.margin / 100
     found, looks = bisected(lambda share, seeds: look(at, share, seeds), grid, margin, settings)
     estimate, low, high = crossing_interval(looks, margin)
-    return found | {"estimate": estimate, "low": low, "high": high, "n_validation": looks[0].spread.rows}
+    rows = looks[0].spread.rows
+    return {**found, "estimate": estimate, "low": low, "high": high, "n_validation": rows}
 
 
 @dataclass(frozen=True)

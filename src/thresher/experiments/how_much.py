@@ -146,17 +146,8 @@ def by_heads(run: Run, settings: Search) -> Facts:
     within = checked_arm(run, runs[0], settings.select)
     # Floors and protected rows end the grid of one fold before that of another: a share counts as long as one drops more rows.
     grid = sorted({share for one in runs for share in shares_of(one, within, asked.step)})
-    found = search_heads(
-        runs,
-        within,
-        grid,
-        asked.margin,
-        seeds=asked.first_seeds,
-        most_seeds=asked.most_seeds,
-        same_steps=compare.same_steps,
-        workers=compare.workers,
-    )
-    return found | {"arm": within.facts()}
+    found = search_heads(runs, within, grid, asked, same_steps=compare.same_steps, workers=compare.workers)
+    return {**found, "arm": within.facts(), "folds": folds}
 
 
 def shares_of(run: Run, arm: Arm, step: float) -> list[float]:
