@@ -11,59 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import TrainConfig
 from thresher.execution.torchrun import agreed, from_the_first, rank, world
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import Tokens, pad_batch
-from thresher.quiet import quiet_transformers
-from thresher.recording import hf_compat
-from thresher.run.files import as_json, failed_to_write, unwritable, write
+from thresher.run.files import as_json, write
 from thresher.training.diets.put_on_diet import put_on_diet
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import steps_of, trains_in_bf16
+from thresher.training.recipe import steps_of
 from thresher.training.record import CheckpointCallback, Progress, Record, progress_file
 from thresher.training.resume import recorded_at, resume_point, step_of
 from thresher.training.saved_steps import checkpoint_steps, evaluation_steps
 from thresher.training.shared import SharedBatches, shared_loader, shared_loss
+from thresher.training.trainers import OrderedTrainer, RowNumbers, trainer_arguments, training_into
 from thresher.training.vocabulary import trimmed_vocabulary
-
-
-class _TokenRows(Dataset[Any]):
-    """A dataset of row numbers; the collator makes the batch of the rows."""
-
-    def __init__(self, tokens: Tokens, labels: np.ndarray) -> None:
-        self.tokens, self.labels = tokens, labels
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, place: Any) -> Any:
-        return place
-
-    def collate(self, rows: list[int]) -> dict[str, Tensor]:
-        return {**pad_batch(self.tokens, rows), "labels": torch.from_numpy(self.labels[rows])}
-
-
-class _OrderedTrainer(Trainer):
-    """Trainer with an order of rows that depends only on seed and epoch."""
-
-    def __init__(self, *args: Any, order: LengthGroupedOrder, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.order = order
-
-    def get_train_dataloader(self) -> Any:
-        loader = DataLoader(
-            self.train_dataset,
-            batch_size=self.args.train_batch_size,
-            sampler=self.order,
-            collate_fn=self.data_collator,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        return self.accelerator.prepare(loader)
 
 
 class _SharedTrainer(Trainer):
@@ -74,7 +38,7 @@ class _SharedTrainer(Trainer):
         self.batches = SharedBatches(order, rank(), world(), epoch)
 
     def get_train_dataloader(self) -> Any:
-        return shared_loader(self.train_dataset, self.batches)
+        return shared_loader(self.train_dataset, self.data_collator, self.batches)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -89,29 +53,6 @@ def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, A
         {"params": list(model.encoder.parameters()), "lr": config.encoder_lr},
         {"params": list(model.head.parameters()), "lr": config.head_lr},
     ]
-
-
-def _arguments(config: TrainConfig, total: int, seed: int, folder: Path) -> TrainingArguments:
-    """Trainer's arguments for a recipe of `total` steps."""
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=config.batch_size // world(),
-        max_steps=total,
-        seed=seed,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup,
-        bf16=trains_in_bf16(config),
-        use_cpu=not torch.accelerator.is_available(),
-        save_strategy="no",
-        logging_steps=max(1, total // 50),
-        report_to=list(config.report_to) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-    # Without torchrun Trainer would use all GPUs with one batch each, which changes the recipe.
-    hf_compat.use_one_gpu(arguments)
-    return arguments
 
 
 def fit(
@@ -152,38 +93,34 @@ def fit(
             if point:
                 checkpoints.recorded = recorded_at(Path(point))
             point = from_the_first(point)
-        arguments = _arguments(config, total, seed, folder)
-        dataset = _TokenRows(tokens, labels)
-        kind: Callable[..., Trainer] = _OrderedTrainer
+
+        def collate(rows: list[int]) -> dict[str, Tensor]:
+            return {**pad_batch(tokens, rows), "labels": torch.from_numpy(labels[rows])}
+
+        kind: Callable[..., Trainer] = OrderedTrainer
         if world() > 1:
             kind = partial(_SharedTrainer, epoch=step_of(Path(point)) // per_epoch if point else 0)
-        try:
-            with quiet_transformers():
-                trainer = kind(
-                    model,
-                    arguments,
-                    order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
-                    train_dataset=dataset,
-                    data_collator=dataset.collate,
-                    optimizers=(optimizer, None),
-                    callbacks=callbacks,
-                )
-                trainer.remove_callback(PrinterCallback)
-                if rank():
-                    torch.manual_seed(
-                        seed + (rank() << 32)
-                    )  # so that the dropout masks differ between processes
-                if config.diet != "none":
-                    diet = put_on_diet(trainer, config.diet, None, config.diet_options)
-                    if record:
-                        checkpoints.clock = diet.position
-                trainer.train(resume_from_checkpoint=point)
-                # Remove the autocast of the training, because signals are measured in float32.
-                trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-        except (OSError, RuntimeError) as error:
-            if not failed_to_write(error):
-                raise
-            raise unwritable(folder, error) from error
+        with training_into(folder):
+            trainer = kind(
+                model,
+                trainer_arguments(config, total, seed, folder, config.batch_size // world()),
+                order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
+                train_dataset=RowNumbers(len(tokens)),
+                data_collator=collate,
+                optimizers=(optimizer, None),
+                callbacks=callbacks,
+            )
+            trainer.remove_callback(PrinterCallback)
+            if rank():
+                # So that the dropout masks differ between processes.
+                torch.manual_seed(seed + (rank() << 32))
+            if config.diet != "none":
+                diet = put_on_diet(trainer, config.diet, None, config.diet_options)
+                if record:
+                    checkpoints.clock = diet.position
+            trainer.train(resume_from_checkpoint=point)
+            # Remove the autocast of the training, because signals are measured in float32.
+            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
         if config.diet != "none":
             write(folder / "diet.json", as_json(diet.facts()))
         return int(trainer.state.global_step)

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from thresher.config import GenerateConfig, TrainConfig
 from thresher.models.completions import Completions
 from thresher.models.language_model import trained_weights
-from thresher.quiet import quiet_transformers
-from thresher.recording import hf_compat
 from thresher.recording.completion_recorder import CompletionRecorder
 from thresher.recording.run_folders import RunFolders
-from thresher.run.files import failed_to_write, unwritable
 from thresher.run.integrity import folder_problem
 from thresher.training.checkpoints import save_weights
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import steps_of, trains_in_bf16
+from thresher.training.recipe import steps_of
 from thresher.training.record import Progress, progress_file
 from thresher.training.resume import Recorded, mark_complete, recorded_at, resume_point
 from thresher.training.saved_steps import checkpoint_steps
+from thresher.training.trainers import OrderedTrainer, RowNumbers, trainer_arguments, training_into
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -35,37 +32,6 @@ if TYPE_CHECKING:
 LOGITS = 2**28
 # Rows of at most so many tokens train faster with plain attention than with torch's fused kernel, in bfloat16 on a CPU.
 SHORT = 256
-
-
-class _CompletionRows(Dataset[int]):
-    """A dataset of row numbers; the collator makes the batch of the rows."""
-
-    def __init__(self, tokens: Completions) -> None:
-        self.tokens = tokens
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def __getitem__(self, row: int) -> int:
-        return row
-
-
-class _CompletionTrainer(Trainer):
-    """Trainer with an order of rows that depends only on seed and epoch."""
-
-    def __init__(self, *args: Any, order: LengthGroupedOrder, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.order = order
-
-    def get_train_dataloader(self) -> Any:
-        loader = DataLoader(
-            self.train_dataset,
-            batch_size=self.args.train_batch_size,
-            sampler=self.order,
-            collate_fn=self.data_collator,
-            pin_memory=self.args.dataloader_pin_memory,
-        )
-        return self.accelerator.prepare(loader)
 
 
 class _Checkpoints(TrainerCallback):
@@ -149,28 +115,24 @@ def fit_completions(
         point = resume_point(folder, saves.usable)
         if point:
             saves.recorded = recorded_at(Path(point))
-    try:
-        with quiet_transformers():
-            trainer = _CompletionTrainer(
-                model,
-                arguments(config, total, seed, folder, rows_at_a_time(model, tokens, config.batch_size)),
-                order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
-                train_dataset=_CompletionRows(tokens),
-                data_collator=tokens.batch,
-                optimizers=(optimizer, None),
-                callbacks=callbacks,
-            )
-            trainer.remove_callback(PrinterCallback)
-            if record:
-                # What is recorded becomes signals in the measuring step, so there is nothing to finish here.
-                folders = RunFolders(record[0], lambda _: False, lambda _: None, lambda _: None)
-                CompletionRecorder(trainer, folders, 0, seed)
-            trainer.train(resume_from_checkpoint=point)
-            trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    except (OSError, RuntimeError) as error:
-        if not failed_to_write(error):
-            raise
-        raise unwritable(folder, error) from error
+    rows = rows_at_a_time(model, tokens, config.batch_size)
+    with training_into(folder):
+        trainer = OrderedTrainer(
+            model,
+            trainer_arguments(config, total, seed, folder, rows, config.batch_size // rows),
+            order=LengthGroupedOrder(tokens.lengths, config.batch_size, seed),
+            train_dataset=RowNumbers(len(tokens)),
+            data_collator=tokens.batch,
+            optimizers=(optimizer, None),
+            callbacks=callbacks,
+        )
+        trainer.remove_callback(PrinterCallback)
+        if record:
+            # What is recorded becomes signals in the measuring step, so there is nothing to finish here.
+            folders = RunFolders(record[0], lambda _: False, lambda _: None, lambda _: None)
+            CompletionRecorder(trainer, folders, 0, seed)
+        trainer.train(resume_from_checkpoint=point)
+        trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     return int(trainer.state.global_step)
 
 
@@ -179,26 +141,3 @@ def rows_at_a_time(model: PreTrainedModel, tokens: Completions, batch_size: int)
     vocabulary = model.get_input_embeddings().weight.shape[0]
     fit = max(1, LOGITS // (int(tokens.lengths.max()) * vocabulary))
     return max(rows for rows in range(1, batch_size + 1) if batch_size % rows == 0 and rows <= fit)
-
-
-def arguments(config: TrainConfig, total: int, seed: int, folder: Path, rows: int) -> TrainingArguments:
-    """Trainer's arguments for a recipe of `total` steps, with `rows` of a batch at a time."""
-    found = TrainingArguments(
-        output_dir=str(folder),
-        per_device_train_batch_size=rows,
-        gradient_accumulation_steps=config.batch_size // rows,
-        max_steps=total,
-        seed=seed,
-        lr_scheduler_type=config.schedule,
-        warmup_steps=config.warmup,
-        bf16=trains_in_bf16(config),
-        use_cpu=not torch.accelerator.is_available(),
-        save_strategy="no",
-        logging_steps=max(1, total // 50),
-        report_to=list(config.report_to) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=torch.cuda.is_available(),
-    )
-    hf_compat.use_one_gpu(found)
-    return found

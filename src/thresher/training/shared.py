@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from thresher.training.order import LengthGroupedOrder
 
@@ -47,12 +47,14 @@ class SharedBatches(Sampler[Share]):
             yield shares(rows[start : start + size].tolist(), size, self.world)[self.rank]
 
 
-def shared_loader(dataset: Any, batches: SharedBatches) -> DataLoader[Any]:
+def shared_loader(
+    dataset: Dataset[Any], collate_rows: Callable[[list[int]], dict[str, Tensor]], batches: SharedBatches
+) -> DataLoader[Any]:
     """Batches of this process, with the weights of their rows."""
 
     def collate(items: Share) -> dict[str, Tensor]:
         rows, weights = zip(*items, strict=True)
-        return {**dataset.collate(list(rows)), "weights": torch.tensor(weights, dtype=torch.float32)}
+        return {**collate_rows(list(rows)), "weights": torch.tensor(weights, dtype=torch.float32)}
 
     return DataLoader(dataset, batch_sampler=batches, collate_fn=collate)
 
