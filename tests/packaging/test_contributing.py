@@ -64,7 +64,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert count(run, Counting(least=2)) == {"x": 2}
     assert run.record("count").settings == {"least": 2}
 """
-# The command is registered as `cli/main.py` registers its own.
+# The command is registered as `cli/commands.py` does it for those that it lists.
 USE_QUESTION = """
 import io
 import json
@@ -83,7 +83,7 @@ from thresher.pipeline.start import start
 
 rows = th.load(pl.DataFrame({"text": ["a", "b", "c"], "label": ["x", "y", "x"]}), text="text", label="label")
 config = RunConfig(data=DataConfig(train="-", text=("text",), label="label"))
-count.add_to(app)
+app.command()(count.count)
 with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as shown, pytest.raises(SystemExit):
     start(Path(folder), rows, None, config, key="k")
     main(["count", folder, "--json"])

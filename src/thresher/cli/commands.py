@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-# The module below `thresher.cli` that has a command, and the first sentence of its help.
+# The module below `thresher.cli` that has the function of a command, and the first sentence of its help.
 COMMANDS = {
     "run": (
         "job",
@@ -84,8 +84,12 @@ class LazyCommands(TyperGroup):
         module, text = COMMANDS[cmd_name]
         if self.listing:
             return TyperCommand(cmd_name, help=text)
+        found = getattr(import_module(f"thresher.cli.{module}"), cmd_name.replace("-", "_"))
         own = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        import_module(f"thresher.cli.{module}").add_to(own)
+        if isinstance(found, typer.Typer):
+            own.add_typer(found)
+        else:
+            own.command(cmd_name)(found)
         return get_group(own).get_command(ctx, cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:

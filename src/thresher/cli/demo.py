@@ -23,11 +23,6 @@ DemoRun = Annotated[Path, place_option("--out", "RUN", "the run folder to write"
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, help="of the data and of the training")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(demo)
-
-
 @command()
 def demo(
     out: DemoRun = Path("demo-run"),

@@ -8,11 +8,6 @@ from thresher.cli import terminal
 from thresher.cli.command import Json
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(doctor)
-
-
 def doctor(json: Json = False) -> None:
     """Show versions, device, threads, memory and disk, what is missing and the line that installs it."""
     from thresher.doctor import examine, missing_lines, rows

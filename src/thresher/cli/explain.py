@@ -30,11 +30,6 @@ LayerName = Annotated[
 Workers = Annotated[int | None, typer.Option("--workers", metavar="N", min=1, help="processes at a time")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(explain)
-
-
 @command()
 def explain(
     run: RunFolder,

@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from thresher.results import LargestShare
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command("how-much")(how_much)
-
-
 @command(*HOW_MUCH, *SEARCHING, *CHOICE, *FLOOR_GROUP)
 def how_much(
     context: typer.Context,

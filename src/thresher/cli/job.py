@@ -60,11 +60,6 @@ RUN = (
 NAMES = ("prompt", "completion")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(run)
-
-
 @command(*RUN)
 def run(
     context: typer.Context,

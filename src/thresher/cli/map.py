@@ -12,13 +12,8 @@ Rows = Annotated[int, typer.Option("--rows", metavar="N", help="most rows to dra
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="of the draw and of the map")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command("map")(map_rows)
-
-
 @command()
-def map_rows(
+def map(
     run: RunFolder,
     rows: Rows = 3000,
     seed: Seed = 0,

@@ -14,11 +14,6 @@ from thresher.cli.settings import options_of
 ABSENT = "–"
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(noise)
-
-
 @command(*NOISE)
 def noise(
     context: typer.Context,

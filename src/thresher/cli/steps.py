@@ -60,12 +60,6 @@ Test = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for one in (train, measure, score, select, compare, report):
-        app.command()(one)
-
-
 @command(*TRAINING)
 def train(
     context: typer.Context,

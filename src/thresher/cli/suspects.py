@@ -37,11 +37,6 @@ Format = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(suspects)
-
-
 @command()
 def suspects(
     run: RunFolder,

@@ -13,11 +13,6 @@ from thresher.cli.options import FLOOR_GROUP, KEEP, SWEEP
 from thresher.cli.settings import options_of
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(sweep)
-
-
 @command(*SWEEP, *KEEP, *FLOOR_GROUP)
 def sweep(
     context: typer.Context,

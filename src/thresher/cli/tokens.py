@@ -18,11 +18,6 @@ Row = Annotated[
 ]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(tokens)
-
-
 @command()
 def tokens(run: RunFolder, row: Row = None, out: TableFile = None) -> Answer:
     """Show the loss of each completion token of some rows, with the prompt and without it."""

@@ -6,15 +6,15 @@ import typer
 
 from thresher.cli.nlu import online, pruning, rows, stack
 
-app = typer.Typer(
+nlu = typer.Typer(
     name="nlu",
     help="The voice-assistant stack: domain, intent and slots; its metrics, its pruning, its A/B tests.",
     no_args_is_help=True,
 )
-for module in (rows, stack, pruning, online):
-    module.add_to(app)
-
-
-def add_to(parent: typer.Typer) -> None:
-    """Register the group."""
-    parent.add_typer(app)
+for command in (
+    *(rows.convert, rows.entropy, rows.synthesise),
+    *(stack.train, stack.evaluate, stack.predict, stack.demo),
+    *(pruning.score, pruning.select, pruning.study, pruning.report),
+    *(online.ab, online.replay),
+):
+    nlu.command()(command)

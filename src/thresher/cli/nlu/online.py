@@ -29,12 +29,6 @@ Resamples = Annotated[
 AB_HEAD = ("metric", "A %", "B %", "change %", "95% interval", "p")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for one in (ab, replay):
-        app.command()(one)
-
-
 @command()
 def ab(
     a: LogA,

@@ -82,12 +82,6 @@ MixedSources = Annotated[
 STUDY_HEAD = ("removed", "technique", "rows", "dDCER %", "dF-SEMER %", "dICER %", "dIRER %", "sigma DCER")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for one in (score, select, study, report):
-        app.command()(one)
-
-
 @command()
 def score(
     rows: Rows,

@@ -39,12 +39,6 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="pass over bad rows an
 Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0)]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for one in (convert, entropy, synthesise):
-        app.command()(one)
-
-
 def read(
     path: Path, form: str | None, skip_bad: bool, domain: str | None = None, where: list[str] | None = None
 ) -> pl.DataFrame:

@@ -59,12 +59,6 @@ IntentThreshold = Annotated[
 ERROR_HEAD = ("", "rows", "DCER %", "ICER %", "SEMER %", "F-SEMER %", "IRER %", "slot F1 %")
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    for one in (train, evaluate, predict, demo):
-        app.command()(one)
-
-
 def settings(config: Path | None, overrides: list[str] | None) -> StackConfig:
     """The settings of a stack, from a file and `--set`."""
     from thresher.nlu.stack.config import stack_config
