@@ -35,13 +35,16 @@ def score(run: Run, settings: ScoreConfig, *, force: bool = False) -> Facts:
     return facts
 
 
-def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, object]:
-    """The options of the scores as they are read, as an input of the step."""
-    if not settings.options:
-        return {}
+def options_of(settings: ScoreConfig) -> dict[str, dict[str, object]]:
+    """The options of every score, those of the settings checked."""
     from thresher.scores import check_options
 
-    return {"options": check_options({name: dict(values) for name, values in settings.options.items()})}
+    return check_options({name: dict(values) for name, values in settings.options.items()})
+
+
+def resolved(run: Run, settings: ScoreConfig) -> Mapping[str, object]:
+    """The options of the scores as they are read, as an input of the step."""
+    return {"options": options_of(settings)} if settings.options else {}
 
 
 def ready(run: Run, settings: ScoreConfig) -> None:
@@ -68,11 +71,7 @@ def refuse_epochs(settings: ScoreConfig, last: float) -> None:
     ...
     thresher.errors.UserError: el2n.epoch is 99, and the training ends at epoch 3
     """
-    if not settings.options:
-        return
-    from thresher.scores import check_options
-
-    options = check_options({name: dict(values) for name, values in settings.options.items()})
+    options = options_of(settings) if settings.options else {}
     for name in settings.options:
         epoch = options[name].get("epoch")
         if isinstance(epoch, int | float) and epoch > max(1.0, 1.5 * last):
@@ -89,11 +88,7 @@ def refuse_checkpoints(settings: ScoreConfig, count: int) -> None:
     ...
     thresher.errors.UserError: vog.window names checkpoint 5, and the training has the checkpoints 0 to 3
     """
-    if not settings.options:
-        return
-    from thresher.scores import check_options
-
-    options = check_options({name: dict(values) for name, values in settings.options.items()})
+    options = options_of(settings) if settings.options else {}
     for name, option in ((name, option) for name in settings.options for option in ("checkpoint", "window")):
         given = options[name].get(option)
         for index in given if isinstance(given, tuple) else (given,):
@@ -114,17 +109,16 @@ def refuse_checkpoints(settings: ScoreConfig, count: int) -> None:
 def compute_scores(run: Run, settings: ScoreConfig) -> Facts:
     """Write the table of scores; returns {"scores": {name: ...}, "skipped": {name: reason}, "stability"}."""
     from thresher.pipeline.part_source import PartSource
-    from thresher.scores import check_options, scores
+    from thresher.scores import scores
     from thresher.scores.compute import score_sources
     from thresher.scores.registry import OF_TEXTS
     from thresher.scores.stability import agreement
     from thresher.scores.store import Store
     from thresher.scores.table import BLOCK_ROWS, report
 
-    options = check_options({name: dict(values) for name, values in settings.options.items()})
     runs = [PartSource(run, training) for training in run.measured()]
     with columns_folder(run) as folder:
-        scored = score_sources(runs, options, Store(folder), BLOCK_ROWS, every_run=len(runs) > 1)
+        scored = score_sources(runs, options_of(settings), Store(folder), BLOCK_ROWS, every_run=len(runs) > 1)
         about = report(scored)
         if len(runs) > 1:
             about["stability"] = agreement(scored.found, runs[0].schema)

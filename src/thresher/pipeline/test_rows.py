@@ -26,49 +26,34 @@ def load_test(test: Any, rows: Rows, data: DataConfig) -> Rows:
     """
     if isinstance(test, Rows):
         return in_classes_of(rows, test)
-    if rows.task == "text":
-        return load_test_texts(test, rows, data)
     groups, id = rows.groups, data.id
-    skip = data.skip_unseen_labels
     while True:
         try:
-            return load(
-                test,
-                text=rows.text,
-                label=rows.label,
-                id=id,
-                groups=groups,
-                classes=rows.classes,
-                skip_unseen=skip,
-            )
+            return _loaded(test, rows, data, id, groups)
         except NoColumn as error:
             if error.column not in (*groups, id):
                 raise
-            what = (
-                "their ids are made from their content"
-                if error.column == id
-                else "no results are reported by it"
-            )
+            what = "no results are reported by it"
+            if error.column == id:
+                id, what = None, "their ids are made from their content"
             say(f"test rows have no column '{shown(error.column)}': {what}")
-            id = None if error.column == id else id
             groups = tuple(name for name in groups if name != error.column)
 
 
-def load_test_texts(test: Any, rows: Rows, data: DataConfig) -> Rows:
-    """Test rows with the columns of training rows whose target is a text; missing group or id columns are dropped as above."""
-    texts: dict[str, Any] = {"messages": data.messages}
-    if not data.messages:
-        texts = dict(zip(("prompt", "completion"), rows.text, strict=True))
-    groups, id = rows.groups, data.id
-    while True:
-        try:
-            return load_texts(test, **texts, id=id, groups=groups)
-        except NoColumn as error:
-            if error.column not in (*groups, id):
-                raise
-            say(f"test rows have no column '{shown(error.column)}', which is left out for them")
-            id = None if error.column == id else id
-            groups = tuple(name for name in groups if name != error.column)
+def _loaded(test: Any, rows: Rows, data: DataConfig, id: str | None, groups: tuple[str, ...]) -> Rows:
+    if rows.task == "text":
+        if data.messages:
+            return load_texts(test, messages=data.messages, id=id, groups=groups)
+        return load_texts(test, prompt=rows.text[0], completion=rows.text[1], id=id, groups=groups)
+    return load(
+        test,
+        text=rows.text,
+        label=rows.label,
+        id=id,
+        groups=groups,
+        classes=rows.classes,
+        skip_unseen=data.skip_unseen_labels,
+    )
 
 
 def in_classes_of(rows: Rows, test: Rows) -> Rows:

@@ -13,7 +13,7 @@ from thresher.rows.table import ID, Rows
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
 NO_LABEL = frozenset(
-    (
+    [
         "-",
         "--",
         "-1",
@@ -28,7 +28,7 @@ NO_LABEL = frozenset(
         "none",
         "unlabeled",
         "unlabelled",
-    )
+    ]
 )
 
 

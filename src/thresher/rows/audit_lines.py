@@ -21,36 +21,56 @@ def audit_lines(report: Audit) -> list[str]:
     1 text has more than one label (2 rows), e.g. "stop": a 1, b 1
     1 class has a single row: a
     """
-    if report.get("task") == "text":
-        from thresher.rows.audit_texts import text_audit_lines
+    return [_head(report), *_train_lines(report), *_test_lines(report)]
 
-        return list(text_audit_lines(report))
-    return [*_train_lines(report), *_test_lines(report)]
+
+def _head(report: Audit) -> str:
+    """How many rows there are, and of which classes; of completions, of which groups."""
+    rows = _count(report["n"], "row")
+    if _of_texts(report):
+        groups = "; ".join(
+            f"{shown(name)}: {listed((f'{shown(value, 30)} {count:,}' for value, count in values.items()), 5)}"
+            for name, values in report["groups"].items()
+        )
+        return f"{rows} of prompt and completion" + (f" ({groups})" if groups else "")
+    classes = sorted(report["classes"].items(), key=lambda item: item[1])
+    (small, few), (large, many) = classes[0], classes[-1]
+    return (
+        f"{rows}, {_count(len(classes), 'class')} "
+        f"(smallest: {shown(small)}, {few:,}; largest: {shown(large)}, {many:,})"
+    )
 
 
 def _train_lines(report: Audit) -> Iterator[str]:
-    classes = sorted(report["classes"].items(), key=lambda item: item[1])
-    (small, few), (large, many) = classes[0], classes[-1]
-    yield (
-        f"{_count(report['n'], 'row')}, {_count(len(classes), 'class')} "
-        f"(smallest: {shown(small)}, {few:,}; largest: {shown(large)}, {many:,})"
-    )
+    """What was found in the training rows."""
+    text, target = ("prompt", "completion") if _of_texts(report) else ("text", "label")
     duplicates, conflicting, empty = report["duplicates"], report["conflicting"], report["empty"]
     if duplicates["rows"]:
         example = duplicates["examples"][0]
         yield (
-            f"{_count(duplicates['rows'], 'row', 'repeats', 'repeat')} the text and label of an earlier row,"
+            f"{_count(duplicates['rows'], 'row', 'repeats', 'repeat')} the {text} and {target} of an earlier row,"
             f" e.g. {_quoted(example)} ({example['rows']:,} times)"
         )
     if conflicting["texts"]:
         example = conflicting["examples"][0]
-        labels = listed((f"{shown(name, 30)} {count:,}" for name, count in example["labels"].items()), 4)
+        if _of_texts(report):
+            targets = listed((f'"{shown(name, 30)}"' for name in example["labels"]), 3)
+        else:
+            targets = listed((f"{shown(name, 30)} {count:,}" for name, count in example["labels"].items()), 4)
         yield (
-            f"{_count(conflicting['texts'], 'text', 'has', 'have')} more than one label"
-            f" ({_count(conflicting['rows'], 'row')}), e.g. {_quoted(example)}: {labels}"
+            f"{_count(conflicting['texts'], text, 'has', 'have')} more than one {target}"
+            f" ({_count(conflicting['rows'], 'row')}), e.g. {_quoted(example)}: {targets}"
+        )
+    near = report.get("near_equal")
+    if near and near["rows"]:
+        among = f" of {near['among']:,} that were compared" if near["among"] < report["n"] else ""
+        pairs = listed((f"{shown(row)} and {shown(earlier)}" for earlier, row in near["examples"]), 2)
+        yield (
+            f"{_count(near['rows'], 'row', 'is', 'are')} nearly equal to an earlier one (80% of the runs of three words){among},"
+            f" e.g. {pairs}"
         )
     if empty["rows"]:
-        yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty text: {listed(empty['ids'], EXAMPLES)}"
+        yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty {text}: {listed(empty['ids'], EXAMPLES)}"
     if names := report["singletons"]:
         yield f"{_count(len(names), 'class', 'has', 'have')} a single row: {listed(names)}"
     for name, count in report["unlabelled"].items():
@@ -64,17 +84,26 @@ def _train_lines(report: Audit) -> Iterator[str]:
 
 
 def _test_lines(report: Audit) -> Iterator[str]:
+    """What was found in the test rows."""
     test, overlap = report["test"], report["overlap"]
     if test is None or overlap is None:
         return
     yield _count(test["n"], "test row")
     if shared := overlap["test_rows_in_train"]:
-        yield (
-            f"{shared:,} of them ({shared / test['n']:.1%}) also {'occurs' if shared == 1 else 'occur'} in the training"
-            " set; read the results on unseen texts as well"
-        )
+        share = f"{shared:,} of them ({shared / test['n']:.1%})"
+        if _of_texts(report):
+            yield (
+                f"the prompts of {share} also occur in the training set; read the results on unseen prompts as well"
+            )
+        else:
+            occur = "occurs" if shared == 1 else "occur"
+            yield f"{share} also {occur} in the training set; read the results on unseen texts as well"
     if test["absent"]:
         yield f"{_count(len(test['absent']), 'class')} without a test row: {listed(test['absent'])}"
+
+
+def _of_texts(report: Audit) -> bool:
+    return report.get("task") == "text"
 
 
 def _quoted(example: Example) -> str:

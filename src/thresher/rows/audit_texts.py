@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,11 +17,9 @@ from thresher.rows.audit import (
     overlap_with,
     repeats,
 )
-from thresher.rows.audit_lines import _count, _quoted
 from thresher.rows.near_equal import MOST_ROWS, nearly_equal
 from thresher.rows.normalise import key_blocks, keys_of
 from thresher.rows.table import ID, Rows
-from thresher.wording import listed, shown
 
 
 def audit_texts(rows: Rows, test: Rows | None = None) -> Audit:
@@ -83,45 +80,3 @@ def near_rows(rows: Rows) -> NearEqual:
         "among": len(chosen),
         "examples": [(ids[earlier], ids[row]) for earlier, row in pairs[:EXAMPLES]],
     }
-
-
-def text_audit_lines(report: Audit) -> Iterator[str]:
-    """The lines that describe such an audit; counts of zero are left out."""
-    groups = "; ".join(
-        f"{shown(name)}: {listed((f'{shown(value, 30)} {count:,}' for value, count in values.items()), 5)}"
-        for name, values in report["groups"].items()
-    )
-    yield f"{_count(report['n'], 'row')} of prompt and completion" + (f" ({groups})" if groups else "")
-    duplicates, conflicting, empty = report["duplicates"], report["conflicting"], report["empty"]
-    if duplicates["rows"]:
-        example = duplicates["examples"][0]
-        yield (
-            f"{_count(duplicates['rows'], 'row', 'repeats', 'repeat')} the prompt and completion of an earlier row, e.g."
-            f" {_quoted(example)} ({example['rows']:,} times)"
-        )
-    if conflicting["texts"]:
-        example = conflicting["examples"][0]
-        answers = listed((f'"{shown(name, 30)}"' for name in example["labels"]), 3)
-        yield (
-            f"{_count(conflicting['texts'], 'prompt', 'has', 'have')} more than one completion"
-            f" ({_count(conflicting['rows'], 'row')}), e.g. {_quoted(example)}: {answers}"
-        )
-    near = report.get("near_equal")
-    if near and near["rows"]:
-        among = f" of {near['among']:,} that were compared" if near["among"] < report["n"] else ""
-        pairs = listed((f"{shown(row)} and {shown(earlier)}" for earlier, row in near["examples"]), 2)
-        yield (
-            f"{_count(near['rows'], 'row', 'is', 'are')} nearly equal to an earlier one (80% of the runs of three words){among},"
-            f" e.g. {pairs}"
-        )
-    if empty["rows"]:
-        yield f"{_count(empty['rows'], 'row', 'has', 'have')} an empty prompt: {listed(empty['ids'], EXAMPLES)}"
-    test, overlap = report["test"], report["overlap"]
-    if test is None or overlap is None:
-        return
-    yield _count(test["n"], "test row")
-    if shared := overlap["test_rows_in_train"]:
-        yield (
-            f"the prompts of {shared:,} of them ({shared / test['n']:.1%}) also occur in the training set; read the results on"
-            " unseen prompts as well"
-        )

@@ -28,21 +28,19 @@ def read_parquet(raw: bytes, name: str, wanted: Sequence[str]) -> Sheet:
 
     Raises UserError: not a Parquet file, a broken one, or a column that it lacks.
     """
-    if not raw:
-        return Sheet(name, {column: [] for column in wanted})
-    try:
-        file = pq.ParquetFile(pa.BufferReader(raw))
-        return _wanted(file, name, wanted)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{name}: not a readable Parquet file; write it again") from error
+    return _read(pa.BufferReader(raw), len(raw), name, wanted)
 
 
 def read_parquet_file(path: Path, name: str, wanted: Sequence[str]) -> Sheet:
     """`read_parquet` of a file on the disk, of which no other columns are read."""
-    if not path.stat().st_size:
+    return _read(path, path.stat().st_size, name, wanted)
+
+
+def _read(source: pa.BufferReader | Path, size: int, name: str, wanted: Sequence[str]) -> Sheet:
+    if not size:
         return Sheet(name, {column: [] for column in wanted})
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(source) as file:
             return _wanted(file, name, wanted)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{name}: not a readable Parquet file; write it again") from error
