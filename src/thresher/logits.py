@@ -12,7 +12,7 @@ Numbers = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def log_probability(logits: NDArray[Any], label: Labels) -> Numbers:
+def log_probability(logits: NDArray[np.generic], label: Labels) -> Numbers:
     """log softmax(logits)[y] in nats; logits (..., K) and label (...) to (...).
 
     >>> log_probability(np.array([[0.0, 0.0]]), np.array([1])).round(4).tolist()
@@ -33,7 +33,7 @@ def margin(logits: NDArray[Any], label: Labels) -> Numbers:
     return own - values.max(axis=-1)
 
 
-def error_norm(logits: NDArray[Any], label: Labels) -> Numbers:
+def error_norm(logits: NDArray[np.generic], label: Labels) -> Numbers:
     """|| softmax(logits) - onehot(label) ||_2; logits (..., K) and label (...) to (...).
 
     >>> error_norm(np.array([[0.0, 0.0], [99.0, 0.0]]), np.array([0, 0])).round(4).tolist()

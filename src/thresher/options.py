@@ -35,7 +35,7 @@ def convert(value: object, annotation: Any) -> Any:
     return _scalar(value, annotation)
 
 
-def describe(annotation: Any) -> str:
+def describe(annotation: object) -> str:
     """What an option accepts, in words.
 
     >>> describe(Literal["all", "late"] | tuple[int, ...])
@@ -56,7 +56,7 @@ def _alternatives(annotation: Any) -> list[str]:
     return [WORDS[annotation]]
 
 
-def _first_fit(value: object, annotations: tuple[Any, ...]) -> Any:
+def _first_fit(value: object, annotations: tuple[object, ...]) -> object:
     for annotation in annotations:
         try:
             return convert(value, annotation)

@@ -26,8 +26,8 @@ class Option(NamedTuple):
 
 
 Options = Mapping[str, Option]
-Function = TypeVar("Function", bound=Callable[..., Any])
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
 Facts = ParamSpec("Facts")
 
 

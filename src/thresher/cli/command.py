@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, NamedTuple, get_args
 
 import typer
 
@@ -32,12 +32,12 @@ def told(facts: object, *lines: str) -> Answer:
     return Answer(facts, lambda: terminal.lines(lines))
 
 
-def place_option(flag: str, metavar: str, help: str, show_default: bool = False) -> Any:
+def place_option(flag: str, metavar: str, help: str, show_default: bool = False) -> object:
     """An option that takes a path."""
     return typer.Option(flag, metavar=metavar, help=help, show_default=show_default, parser=as_place)
 
 
-def place_argument(metavar: str, help: str) -> Any:
+def place_argument(metavar: str, help: str) -> object:
     """An argument that takes a path."""
     return typer.Argument(metavar=metavar, help=help, show_default=False, parser=as_place)
 
@@ -97,7 +97,7 @@ def _parameter(name: str, annotation: object, default: object) -> inspect.Parame
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _annotation(option: Option) -> Any:
+def _annotation(option: Option) -> object:
     field = setting(option.places[0])
     assert field is not None, option.flag
     help = option.help or field.description or ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_origin
+from typing import get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -18,7 +18,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _lists(cls, given: Any) -> Any:
+    def _lists(cls, given: object) -> object:
         """Accept a single value for a list."""
         if not isinstance(given, dict):
             return given

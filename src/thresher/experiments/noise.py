@@ -185,7 +185,7 @@ def with_labels(rows: Rows, labels: NDArray[np.int64]) -> Rows:
     return replace(rows, table=rows.table.with_columns(names))
 
 
-def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, Any]:
+def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, object]:
     """The results of a run on noisy labels; `changed` (N,) marks the wrong labels, in the order of its rows.
 
     Returns {"share_changed", "n_changed", "full", "table": VoG-easy, TracIn-hard, PVI-hard and random lines (see `sweep_arms`),
@@ -204,7 +204,7 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, A
     hard = [arms[name] for name in ("tracin", "pvi") if name in arms]
     pruned = sweep_arms(run, easy, settings.fractions, settings.seeds, workers=settings.workers)
     cleaned = sweep_arms(run, hard, settings.hard_fractions, settings.seeds, workers=settings.workers)
-    lines: list[dict[str, Any]] = []
+    lines: list[dict[str, object]] = []
     for line in (*cleaned["table"], *pruned["table"]):
         kept = {name: value for name, value in line.items() if name != "groups"}
         if kept not in lines:  # random rows of a fraction that both ends are pruned by

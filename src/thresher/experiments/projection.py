@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +9,7 @@ MOST_DIMENSIONS, PERPLEXITY = 50, 30.0
 SAME = 1e-6  # relative; vectors come as 32-bit numbers, of 7 digits
 
 
-def tsne(vectors: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
+def tsne(vectors: NDArray[np.generic], seed: int = 0) -> NDArray[np.float64]:
     """t-SNE of (N, H) vectors, (N, 2), from their first 50 principal components; the same vectors and seed give the same map.
 
     Distances between far points and the sizes of clusters mean nothing; only neighbourhoods do. Vectors that are all the same,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,7 +38,7 @@ def write_suspects(out: Path, format: str, listed: pl.DataFrame, texts: Sequence
         export(listed, out)
 
 
-def argilla_records(listed: pl.DataFrame, text: Sequence[str]) -> list[dict[str, Any]]:
+def argilla_records(listed: pl.DataFrame, text: Sequence[str]) -> list[dict[str, object]]:
     """The suspects as Argilla's records (version 2): what `rg.Record.from_dict` reads.
 
     The texts are the fields, the likely label a suggestion to the question `label`, the rest is metadata. `listed` as
@@ -64,7 +63,7 @@ def argilla_records(listed: pl.DataFrame, text: Sequence[str]) -> list[dict[str,
     ]
 
 
-def write_lines(out: Path, records: list[dict[str, Any]]) -> None:
+def write_lines(out: Path, records: list[dict[str, object]]) -> None:
     """One JSON object per line."""
     write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
 

@@ -34,7 +34,7 @@ def list_facts(
     by: str,
     learned: Skill,
     chances: NDArray[np.float64] | None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What a list holds: its order, the numbers of rows, and how many labels are expected to be wrong, in it and in all.
 
     The expected numbers are None where the model has learned too little.

@@ -77,7 +77,7 @@ def cached_vectors(encoder: str, keys: Keys, width: int) -> Iterator[Segment]:
 
 def add_vectors(encoder: str, keys: Keys, values: Vectors, truncated: NDArray[np.bool_]) -> None:
     """Write a segment. If the cache cannot be written, warn and go on: the next run encodes the texts again."""
-    tensors: dict[str, NDArray[Any]] = {
+    tensors: dict[str, NDArray[np.generic]] = {
         "keys": keys.view(np.uint8),
         "values": np.ascontiguousarray(values),
         "truncated": truncated.astype(np.uint8),

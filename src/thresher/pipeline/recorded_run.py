@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -117,7 +117,7 @@ def write_signals(
     numbers: np.ndarray,
     unrecorded: np.ndarray,
     more: Mapping[str, np.ndarray] = MappingProxyType({}),
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[dict[str, object], np.ndarray]:
     """Write the signals of a recording as a measurement would; returns counts, and the labels (N,).
 
     `numbers` (N,) are the rows of the dataset, `unrecorded` (N,) the labels of those without a record; `more` are signals

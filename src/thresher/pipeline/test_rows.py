@@ -40,7 +40,7 @@ def load_test(test: Any, rows: Rows, data: DataConfig) -> Rows:
             groups = tuple(name for name in groups if name != error.column)
 
 
-def _loaded(test: Any, rows: Rows, data: DataConfig, id: str | None, groups: tuple[str, ...]) -> Rows:
+def _loaded(test: object, rows: Rows, data: DataConfig, id: str | None, groups: tuple[str, ...]) -> Rows:
     if rows.task == "text":
         if data.messages:
             return load_texts(test, messages=data.messages, id=id, groups=groups)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 from thresher.config import SIGNALS, RunConfig, TrainConfig
 from thresher.errors import UserError
@@ -75,7 +74,7 @@ def _needs(name: str, config: RunConfig) -> Iterator[str]:
             yield from _needs(part, config)
 
 
-def _options(config: RunConfig, name: str) -> dict[str, Any]:
+def _options(config: RunConfig, name: str) -> dict[str, object]:
     """The options of a score, with their defaults."""
     from thresher.scores import check_options
 

@@ -75,6 +75,7 @@ def watch(
     from thresher.recording.completion_recorder import CompletionRecorder
     from thresher.recording.completion_rows import left_out
     from thresher.recording.dataset_rows import check_columns
+    from thresher.recording.datasets import column_names
     from thresher.recording.language_models import language_model
     from thresher.recording.recorder import Recorder
     from thresher.recording.run_folders import RunFolders
@@ -97,7 +98,7 @@ def watch(
 
     folders = RunFolders(run, is_free, make_room, lambda folder: write_run(folder, trainer, texts, id))
     if language_model(trainer.model):
-        named = id is not None or "id" in (getattr(trainer.train_dataset, "column_names", None) or ())
+        named = id is not None or "id" in column_names(trainer.train_dataset)
         if told := left_out(trainer, named):
             say(f"watch: {told}")
         CompletionRecorder(trainer, folders, 0, seed)

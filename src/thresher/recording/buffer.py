@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from thresher.recording import store
 from thresher.recording.completion_signals import packed
 from thresher.recording.step import IGNORED
 
@@ -16,7 +18,7 @@ STEPS_PER_COPY = 64
 
 
 class RecordBuffer:
-    """The records since the last `take`; `on_copy` may remove columns as they come from the device.
+    """The records since the last `write`; `on_copy` may remove columns as they come from the device.
 
     Rows of an ignored label, as in a set that is labelled in part, leave no record, and neither do rows without a completion
     token. Nor do rows whose logits are not finite, as those of a training that diverges; `not_finite` counts them. Truth values
@@ -63,16 +65,21 @@ class RecordBuffer:
         self.on_device = [{n: v for n, v in step.items() if n not in names} for step in self.on_device]
         self.in_memory = [{n: v for n, v in part.items() if n not in names} for part in self.in_memory]
 
-    def give_back(self, columns: dict[str, np.ndarray]) -> None:
-        """Keep records that were taken and could not be written."""
-        self.in_memory.insert(0, columns)
-
-    def take(self) -> dict[str, np.ndarray]:
-        """All records, which are no longer kept here; empty where there are none."""
+    def write(self, folder: Path, before: Callable[[], None] | None) -> None:
+        """Move all records to a file of this folder, after `before`; they stay in memory where that fails."""
         self.copy()
         parts, self.in_memory = self.in_memory, []
         names = [name for name in (parts[0] if parts else ()) if all(name in part for part in parts)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        if not columns or not len(columns["row"]):
+            return
+        try:
+            if before is not None:
+                before()
+            store.write_records(folder, columns)
+        except BaseException:
+            self.in_memory.insert(0, columns)
+            raise
 
 
 def _together(parts: list[Tensor]) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from transformers import Trainer
 
+from thresher.recording.datasets import column_names, plain, tokenizer_of
 from thresher.recording.hf_compat import places_before
 from thresher.recording.language_models import trl_trainer
 from thresher.recording.step import IGNORED
@@ -56,9 +56,9 @@ def completion_rows(
     return Rows(table, tuple(texts), "label", (), (TEXT,), source, False, task="text")
 
 
-def own_columns(dataset: Any, numbers: NDArray[np.int64]) -> pa.Table | None:
+def own_columns(dataset: object, numbers: NDArray[np.int64]) -> pa.Table | None:
     """The columns of some rows, those of tokens only where there are no others; None of a dataset without named columns."""
-    names = getattr(dataset, "column_names", None)
+    names = column_names(dataset)
     if not names or not hasattr(dataset, "select_columns"):
         return None
     chosen = [name for name in names if name not in TOKENS] or list(names)
@@ -74,19 +74,17 @@ def prompts_and_completions(trainer: Trainer) -> tuple[list[str], list[str]]:
     tokens the text.
     """
     dataset = trainer.train_dataset
-    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    names = getattr(dataset, "column_names", None) or ()
-    tokenizer: Any = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
-    tokenizer = getattr(tokenizer, "tokenizer", tokenizer)
+    values, names, given = plain(dataset), column_names(dataset), tokenizer_of(trainer)
+    tokenizer = getattr(given, "tokenizer", given)  # that of a processor
     if "prompt" in names and "completion" in names:
         end = str(getattr(tokenizer, "eos_token", None) or "")
-        completions = [as_text(one) for one in plain["completion"]]
-        return [as_text(one) for one in plain["prompt"]], [
+        completions = [as_text(one) for one in values["completion"]]
+        return [as_text(one) for one in values["prompt"]], [
             one.removesuffix(end) if end else one for one in completions
         ]
-    if "input_ids" in names and hasattr(tokenizer, "batch_decode"):
-        tokens = list(plain["input_ids"])
-        labels = list(plain["labels"]) if "labels" in names else tokens
+    if "input_ids" in names and tokenizer is not None and hasattr(tokenizer, "batch_decode"):
+        tokens = list(values["input_ids"])
+        labels = list(values["labels"]) if "labels" in names else tokens
         cuts = [first_label(label) for label in labels]
         pieces = list(zip(tokens, cuts, strict=True))
         parts = ([one[:cut] for one, cut in pieces], [one[cut:] for one, cut in pieces])
@@ -94,7 +92,7 @@ def prompts_and_completions(trainer: Trainer) -> tuple[list[str], list[str]]:
         return prompts, completions
     whole = next((name for name in WHOLE if name in names), None)
     count = len(dataset)
-    texts = [as_text(one) for one in plain[whole]] if whole else [f"row {row}" for row in range(count)]
+    texts = [as_text(one) for one in values[whole]] if whole else [f"row {row}" for row in range(count)]
     return [""] * count, texts
 
 

@@ -11,6 +11,7 @@ from transformers import Trainer
 
 from thresher.errors import UserError
 from thresher.progress import say
+from thresher.recording.datasets import column_names, plain, tokenizer_of
 from thresher.recording.step import LABELS
 from thresher.rows import Rows
 from thresher.rows.table import Source, Task
@@ -68,18 +69,18 @@ def table_rows(
     return Rows(table.drop("index"), tuple(columns), label, (), classes, source, False, task)
 
 
-def check_columns(dataset: Any, columns: Sequence[str]) -> None:
+def check_columns(dataset: object, columns: Sequence[str]) -> None:
     """Refuse columns that the dataset does not have."""
-    known = getattr(dataset, "column_names", None)
+    known = column_names(dataset)
     for column in columns:
-        if not known or column not in known:
+        if column not in known:
             has = f"it has {', '.join(known)}" if known else f"{type(dataset).__name__} has no named columns"
             raise UserError(f"the train_dataset has no column '{column}'; {has}")
 
 
 def ids_of(dataset: Any, id: str | None, places: Sequence[int] | None = None) -> pl.Series:
     """The ids of the rows: a column, or their places (by default the row numbers) if there is none or it is not unique."""
-    column = id or ("id" if "id" in (getattr(dataset, "column_names", None) or ()) else None)
+    column = id or ("id" if "id" in column_names(dataset) else None)
     if column is not None:
         found = _strings("id", _values(dataset, column))
         if found.n_unique() == len(found):
@@ -118,7 +119,7 @@ def class_names(trainer: Trainer, labels: np.ndarray) -> tuple[str, ...]:
 def texts_of(trainer: Trainer, texts: tuple[str, ...] | None) -> dict[str, list[str]]:
     """One or two columns of text: those asked for, else columns of strings, else the decoded tokens, else row numbers."""
     dataset = trainer.train_dataset
-    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
+    tokenizer = tokenizer_of(trainer)
     if chosen := texts or source_columns(dataset, tokenizer, label_names(trainer)):
         return {("text" if name in ("id", "index") else name): _values(dataset, name) for name in chosen}
     if tokenizer is not None and hasattr(tokenizer, "batch_decode"):
@@ -131,7 +132,7 @@ def texts_of(trainer: Trainer, texts: tuple[str, ...] | None) -> dict[str, list[
 
 
 def source_columns(
-    dataset: Any, tokenizer: PreTrainedTokenizerBase, labels: Sequence[str] = LABELS
+    dataset: Any, tokenizer: PreTrainedTokenizerBase | None, labels: Sequence[str] = LABELS
 ) -> tuple[str, ...]:
     """The columns of strings that the tokens of the first rows were made from, one or two; () without columns of strings.
 
@@ -146,10 +147,10 @@ def source_columns(
     ]
     if len(strings) < 2:
         return tuple(strings)
-    rows = (dataset.with_format(None) if hasattr(dataset, "with_format") else dataset)[:8]
+    rows = plain(dataset)[:8]
     values = {name: [_letters(str(value)) for value in rows[name]] for name in strings}
     found: set[str] = set()
-    if "input_ids" in rows and hasattr(tokenizer, "decode"):
+    if "input_ids" in rows and tokenizer is not None and hasattr(tokenizer, "decode"):
         left = [_letters(tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in rows["input_ids"]]
         for name in sorted(strings, key=lambda name: -sum(map(len, values[name]))):
             starts = [
@@ -167,10 +168,9 @@ def _letters(text: str) -> str:
     return "".join(letter for letter in text.lower() if letter.isalnum())
 
 
-def _values(dataset: Any, column: str) -> list[str]:
+def _values(dataset: object, column: str) -> list[str]:
     """A column's values as text, also of a dataset that returns tensors."""
-    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    return [str(value) for value in plain[column]]
+    return [str(value) for value in plain(dataset)[column]]
 
 
 def _strings(name: str, values: Sequence[str]) -> pl.Series:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel, Trainer
 
+from thresher.recording.datasets import column_names
 from thresher.recording.model_hooks import classifier_layer
 
 LANGUAGE_MODELS = ("ForCausalLM", "LMHeadModel")
@@ -43,10 +43,7 @@ def trl_trainer(trainer: Trainer) -> str:
 
 def completion_reason(trainer: Trainer) -> str:
     """Why the rows of a language model cannot be told apart or read, as far as that shows before a training; "" if they can."""
-    args: Any = trainer.args
-    if getattr(args, "packing", False) or "seq_lengths" in (
-        getattr(trainer.train_dataset, "column_names", None) or ()
-    ):
+    if getattr(trainer.args, "packing", False) or "seq_lengths" in column_names(trainer.train_dataset):
         return "packing makes one row of several; set packing=False, and padding_free=True to pad as little"
     prompts = [
         one for one in (getattr(trainer.model, "peft_config", None) or {}).values() if one.is_prompt_learning

@@ -167,17 +167,9 @@ class LoopRecorder:
         return pl.Series("id", list(self.number) or [str(number) for number in range(count)], dtype=pl.String)
 
     def write(self) -> None:
-        """Move the records from memory to a file; they stay in memory where that fails."""
-        columns = self.buffer.take()
-        if not columns or not len(columns["row"]):
-            return
-        try:
-            if self.rank == 0:
-                self.make_room()
-            store.write_records(store.rank_folder(self.folder, self.rank), columns)
-        except BaseException:
-            self.buffer.give_back(columns)
-            raise
+        """Move the records from memory to a file."""
+        folder = store.rank_folder(self.folder, self.rank)
+        self.buffer.write(folder, self.make_room if self.rank == 0 else None)
 
     def write_if_possible(self) -> None:
         """Write, and warn once where that fails: the records are tried again at the next epoch and at the end."""

@@ -1,4 +1,4 @@
-"""The recorder: keeps the records of an epoch in memory, writes them to files, and forms the running sums of online VoG.
+"""The recorder: keeps the records of an epoch in memory, and writes them to files.
 
 What cannot be recorded is refused before any weight has changed. After that nothing in here ends the training: a failure is
 warned of once, and what was recorded is kept.
@@ -10,35 +10,32 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from thresher.errors import UserError
 from thresher.progress import say, warn
 from thresher.recording import store
 from thresher.recording.buffer import RecordBuffer
-from thresher.recording.gradient_sums import GradientSums
 from thresher.recording.gradients import (
     classifier_sq_norm,
-    embedding_columns,
     gives_logits,
     gradient_at_logits,
     is_cross_entropy,
 )
 from thresher.recording.loss_check import refuse_other_labels
-from thresher.recording.model_hooks import hook_classifier, hook_embeddings
+from thresher.recording.model_hooks import hook_classifier
 from thresher.recording.row_signals import row_signals, token_signals
 from thresher.recording.run_folders import RunFolders
-from thresher.recording.sketch import Signs
 from thresher.recording.step import Step
 from thresher.recording.supported import embeddings_reason, refuse_step
-from thresher.recording.trainer_hooks import ATTRIBUTE, Observer, TrainerHooks, hooks_of, pads_right
+from thresher.recording.trainer_hooks import ATTRIBUTE, Observer, hooks_of, pads_right
+from thresher.recording.vog import OnlineVog
 from thresher.run.layout import Layout
 from thresher.wording import shown
 
@@ -63,29 +60,21 @@ class Recorder(TrainerCallback):
 
     def __post_init__(self) -> None:
         self.training, self.run, self.ended, self.pending = 1, self.folders.first, False, False
-        self.vog_handles: list[RemovableHandle] = []
+        self.vog = OnlineVog(self.vog_width, self.seed)
         hooks_of(self.trainer).attach("recorder", self.observer())
 
     def observer(self) -> Observer:
         """What is put on the trainer."""
-        model_hooks = (hook_classifier, self.hook_vog) if self.vog_width else (hook_classifier,)
+        model_hooks = (hook_classifier, self.vog.hook) if self.vog_width else (hook_classifier,)
         return Observer(self.on_step, self, model_hooks)
-
-    def hook_vog(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
-        """Capture the gradients at the embeddings until VoG is left out."""
-        self.vog_handles = hook_embeddings(model, hooks)
-        return self.vog_handles
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Start empty, or with what was recorded before the step that the training resumes at."""
         if self.ended:
             self.next_folder()
         self.folder = Layout(self.run).recording
-        self.buffer = RecordBuffer(self.add_to_sums)
-        rows = len(self.trainer.train_dataset)
-        self.sums = GradientSums(rows, self.vog_width) if self.vog_width else None
-        self.sums_of_left: dict[Path, dict[str, np.ndarray]] = {}
-        self.signs: Signs | None = None
+        self.buffer = RecordBuffer(self.vog.add)
+        self.vog.start(len(self.trainer.train_dataset))
         self.epoch, self.steps, self.checked, self.cross_entropy = 0, 0, False, True
         self.failed, self.unwritten = False, False
         self.warned: set[str] = set()
@@ -119,11 +108,8 @@ class Recorder(TrainerCallback):
             # A further training goes on from a step that the run of the first one holds: it was never asked to be recorded.
             self.failed = True
             warn(f"watch: this training is not recorded: {error}")
-        if self.sums is None:
-            return
         try:
-            self.sums.merge(store.read_sums(store.sums_file(self.own_folder, step)))
-            self.sums_of_left = {folder: store.read_sums(store.sums_file(folder, step)) for folder in left}
+            self.vog.resume(self.own_folder, left, step)
         except FileNotFoundError:
             self.leave_out_vog(
                 f"{self.folder}: the training resumes at step {step}, and the running sums of VoG were not saved at that step;"
@@ -187,16 +173,14 @@ class Recorder(TrainerCallback):
         refuse_step(step, type(self.trainer.model).__name__)
         if self.to_check():
             self.check_loss(step)
-        if self.sums is not None and (reason := embeddings_reason(step, self.trainer)):
+        if self.vog.sums is not None and (reason := embeddings_reason(step, self.trainer)):
             self.leave_out_vog(reason)
         columns = token_signals(step) if step.labels.dim() == 2 else row_signals(step)
         if step.mask is not None and step.mask.dim() == 2:
             columns["n_tokens"] = step.mask.sum(1)
         if self.cross_entropy and gives_logits(step):
             columns["classifier_sq_norm"] = classifier_sq_norm(step)
-        if self.sums is not None:
-            columns |= self.gradient(step)
-        return columns
+        return columns | self.vog.columns(step, pads_right(self.trainer))
 
     def check_loss(self, step: Step) -> None:
         """Refuse a loss of other labels; of one that is not the mean cross-entropy, refuse VoG or leave it out, and the norms."""
@@ -216,61 +200,31 @@ class Recorder(TrainerCallback):
         self.leave_out_vog(
             f"the loss of {type(trainer.model).__name__} is not the mean cross-entropy of its logits (class weights? another"
             " loss?), so a row's own gradient is not known",
-            "gradient norms are left out" if self.sums is None else "VoG and gradient norms are left out",
+            "gradient norms are left out" if self.vog.sums is None else "VoG and gradient norms are left out",
         )
         self.cross_entropy = False
         self.buffer.drop("classifier_sq_norm")
 
     def leave_out_vog(self, reason: str, so: str = "VoG is left out") -> None:
         """Go on without VoG, which is said; where VoG was asked for, refuse that before any weight has changed."""
-        if self.sums is not None and self.strict and self.at_first_step():
+        if self.vog.sums is not None and self.strict and self.at_first_step():
             raise UserError(f"{reason}; watch with vog=False")
         if not self.failed:
             (warn if self.strict else say)(f"watch: {reason}; {so}")
-        self.sums = None
-        for handle in self.vog_handles:
-            handle.remove()
+        self.vog.leave_out()
         self.buffer.drop("squares", "sketch")
 
-    def gradient(self, step: Step) -> dict[str, Tensor]:
-        """Squared norm (B,) and sketch (B, width) of each row's gradient at the embeddings."""
-        assert step.embeddings.gradient is not None
-        if self.signs is None:
-            self.signs = Signs(step.embeddings.gradient.shape[2], self.seed)
-        return embedding_columns(step, self.signs, self.vog_width, pads_right(self.trainer))
-
-    def add_to_sums(self, columns: dict[str, Tensor]) -> None:
-        """Move the columns that only VoG needs into its running sums."""
-        if self.sums is not None:
-            self.sums.add(columns["row"], columns.pop("squares"), columns.pop("sketch"))
-
     def write_records(self) -> None:
-        """Move the records from memory to a file; they stay in memory where that fails."""
-        columns = self.buffer.take()
+        """Move the records from memory to a file."""
+        self.buffer.copy()
         if self.buffer.not_finite and "diverged" not in self.warned:
             self.warned.add("diverged")
             warn(
                 f"watch: the logits of {self.buffer.not_finite:,} rows so far are not finite, as those of a training that"
                 " diverges; these records are left out"
             )
-        if not columns or not len(columns["row"]):
-            return
-        try:
-            if self.trainer.args.process_index == 0:
-                self.folders.make_room(self.run)
-            store.write_records(self.own_folder, columns)
-        except BaseException:
-            self.buffer.give_back(columns)
-            raise
-
-    def write_sums(self, step: int) -> list[Path]:
-        """Write the running sums, and beside them those of processes that are no longer there; returns the folders."""
-        if self.sums is None:
-            return []
-        sums = {self.own_folder: self.sums.arrays(), **self.sums_of_left}
-        for folder, arrays in sums.items():
-            store.write_sums(store.sums_file(folder, step), arrays)
-        return list(sums)
+        first = self.trainer.args.process_index == 0
+        self.buffer.write(self.own_folder, partial(self.folders.make_room, self.run) if first else None)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
         """Write the records of the epoch."""
@@ -288,7 +242,7 @@ class Recorder(TrainerCallback):
                 path.name.removeprefix("checkpoint-") for path in Path(args.output_dir).glob("checkpoint-*")
             ]
             steps = [int(number) for number in names if number.isdigit()]
-            for folder in self.write_sums(state.global_step):
+            for folder in self.vog.write(self.own_folder, state.global_step):
                 store.remove_sums(folder, but=[*steps, state.global_step])
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
@@ -306,7 +260,7 @@ class Recorder(TrainerCallback):
     def write_rest(self) -> None:
         """Write all that is in memory."""
         self.write_records()
-        self.write_sums(0)
+        self.vog.write(self.own_folder, 0)
 
     def finish(self) -> None:
         """Make the run of what is written."""

@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from thresher.errors import UserError
 from thresher.recording import hf_compat
+from thresher.recording.datasets import tokenizer_of
 from thresher.recording.row_numbers import ROWS, number_rows
 from thresher.recording.step import LABELS, Step
 
@@ -32,7 +33,7 @@ class Observer:
     on_step: Callable[[Step], None]
     callback: TrainerCallback | None = None
     model_hooks: tuple[ModelHook, ...] = ()
-    change_loader: Callable[[Any], Any] | None = None
+    change_loader: Callable[[object], object] | None = None
     first: bool = False
     reduce: Callable[[Step], None] | None = None
 
@@ -185,5 +186,4 @@ def hooks_of(trainer: Trainer) -> TrainerHooks:
 
 def pads_right(trainer: Trainer) -> bool:
     """Whether padding is known to be at the end of rows."""
-    tokenizer = trainer.processing_class or getattr(trainer.data_collator, "tokenizer", None)
-    return getattr(tokenizer, "padding_side", "unknown") == "right"
+    return getattr(tokenizer_of(trainer), "padding_side", "unknown") == "right"

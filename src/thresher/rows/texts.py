@@ -118,7 +118,7 @@ def in_messages(values: Cells) -> bool:
     return any(isinstance(value, list | tuple | np.ndarray) for value in values)
 
 
-def turns_of(value: Any, place: str, column: str) -> list[Any]:
+def turns_of(value: object, place: str, column: str) -> list[object]:
     """The messages of a cell, which may be written as JSON."""
     if isinstance(value, str):
         try:

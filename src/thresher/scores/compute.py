@@ -145,7 +145,7 @@ def score_sources(
     return scored
 
 
-def _add(scored: Scored, entry: Score, options: Mapping[str, Any]) -> None:
+def _add(scored: Scored, entry: Score, options: Mapping[str, object]) -> None:
     """Take a score into the table: averaged over the runs that have its signals, or made from the scores that are in it."""
     if entry.reads == "scores":
         scored.add(entry, _from_scores(scored, entry, options), len(scored.runs), options)
@@ -162,7 +162,7 @@ def _add(scored: Scored, entry: Score, options: Mapping[str, Any]) -> None:
     scored.add(entry, values, len(used), options)
 
 
-def _from_scores(scored: Scored, entry: Score, options: Mapping[str, Any]) -> Numbers:
+def _from_scores(scored: Scored, entry: Score, options: Mapping[str, object]) -> Numbers:
     """A score that is made from other scores, (N,)."""
     run = scored.runs[0]
     refuse_pairs(entry, run, scored.rows)

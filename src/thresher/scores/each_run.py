@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +121,7 @@ def of_each_run(
     runs: Sequence[Source],
     rows: Rows,
     entries: Sequence[Score],
-    options: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Mapping[str, object]],
     store: Store,
     size: int,
     *,
@@ -159,7 +158,7 @@ def _of_single_rows(
     run: Source,
     rows: Rows,
     entries: Sequence[Score],
-    options: Mapping[str, Mapping[str, Any]],
+    options: Mapping[str, Mapping[str, object]],
     found: Found,
     size: int,
 ) -> None:
@@ -183,7 +182,9 @@ def _of_single_rows(
         found.add(name, index)
 
 
-def _of_other_rows(entry: Score, run: Source, rows: Rows, options: Mapping[str, Any], size: int) -> Numbers:
+def _of_other_rows(
+    entry: Score, run: Source, rows: Rows, options: Mapping[str, object], size: int
+) -> Numbers:
     """A score that depends on other rows, (N,)."""
     if entry.by_blocks is not None:
         return entry.by_blocks(run, **options)

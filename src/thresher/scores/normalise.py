@@ -21,7 +21,7 @@ class Spread(NamedTuple):
     mean: Numbers
     std: Numbers
 
-    def standardised(self, values: Numbers, codes: npt.NDArray[Any] | int) -> Numbers:
+    def standardised(self, values: Numbers, codes: npt.NDArray[np.generic] | int) -> Numbers:
         """z of scores (n,) of the groups `codes` (n,), or all of one group."""
         z = values / self.scale[codes]
         z -= self.mean[codes]
@@ -75,7 +75,7 @@ def _spread(ordered: Numbers, count: npt.NDArray[np.int64]) -> Spread:
     return found
 
 
-def class_norm(values: Numbers, labels: npt.NDArray[Any]) -> Numbers:
+def class_norm(values: Numbers, labels: npt.NDArray[np.generic]) -> Numbers:
     """z = (v - mean of the class) / std of the class, (N,) and (N,) to (N,); no unit.
 
     The standard deviation is the population's (ddof 0). A class of one row, or of equal scores, has no
@@ -90,7 +90,7 @@ def class_norm(values: Numbers, labels: npt.NDArray[Any]) -> Numbers:
     return Groups.of(codes).spread(values).standardised(values, codes)
 
 
-def class_rank(values: Numbers, labels: npt.NDArray[Any]) -> Numbers:
+def class_rank(values: Numbers, labels: npt.NDArray[np.generic]) -> Numbers:
     """The row's place within its class, (rank - 1/2) / rows of the class, between 0 and 1; (N,) and (N,) to (N,).
 
     Equal scores share their mean rank. A cut-off by it takes the same share of every class, as `--stratify` by the label

@@ -73,7 +73,9 @@ def error_norms(signals: pl.DataFrame, upto: int | None = None) -> Numbers:
     return by_checkpoint(lambda at: logits.error_norm(at, label), array(signals, "logits")[:, :upto])
 
 
-def by_checkpoint(function: Callable[[npt.NDArray[Any]], Numbers], z: npt.NDArray[Any]) -> Numbers:
+def by_checkpoint(
+    function: Callable[[npt.NDArray[np.generic]], Numbers], z: npt.NDArray[np.generic]
+) -> Numbers:
     """A function of the logits at one checkpoint, (N, K) to (N,), at each of them; (N, C, K) to (N, C).
 
     One checkpoint at a time, so that float64 copies of all logits are never held together.

@@ -15,7 +15,7 @@ from thresher.scores.source import FrameSource
 from thresher.scores.store import Store
 
 Run = tuple[pl.DataFrame, pl.DataFrame]
-Options = Mapping[str, Mapping[str, Any]]
+Options = Mapping[str, Mapping[str, object]]
 # Rows whose signals are in memory at a time.
 BLOCK_ROWS = 1 << 14
 
@@ -36,7 +36,7 @@ def score_table(runs: Sequence[Run], options: Options | None = None) -> pl.DataF
     return score_runs(runs, options)[0]
 
 
-def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.DataFrame, dict[str, Any]]:
+def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.DataFrame, dict[str, object]]:
     """`score_table`, and the content of `scores.json`.
 
     The second value is `{"scores": {NAME: {hard, normalise, runs_used, options, source, needs, cost}},

@@ -88,7 +88,7 @@ def batches(shards: Shards, columns: list[str]) -> Iterator[Any]:
             raise UserError(f"{path}: cannot be read ({_line(error)}); write it again") from error
 
 
-def _read_as(field: Any) -> pl.DataType:
+def _read_as(field: object) -> pl.DataType:
     try:
         return pl.DataFrame(pa.schema([field]).empty_table()).dtypes[0]
     except pl.exceptions.PolarsError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ def embedding_leaf(model: Classifier | FrozenClassifier) -> Iterator[dict[str, T
     """
     found: dict[str, Tensor] = {}
 
-    def cut(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    def cut(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         found["embedding"] = output.detach().requires_grad_()
         return found["embedding"]
 
@@ -47,7 +46,7 @@ def layer_flow(modules: list[nn.Module]) -> Iterator[dict[nn.Module, tuple[Tenso
     """
     flow: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
-    def keep(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+    def keep(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         name = type(module).__name__
         if module in flow:
             raise UserError(f"self-influence: {name} is called twice in one pass; not supported")

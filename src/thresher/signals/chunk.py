@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 
 from thresher.config import SIGNALS
 from thresher.errors import UserError
@@ -35,7 +36,7 @@ Model = Classifier | FrozenClassifier
 Inputs = Tokens | Features
 
 
-def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
+def loaded(plan: Plan) -> tuple[Model, PreTrainedTokenizerBase | None, list[Weights]]:
     """Model, tokenizer and the weights of all checkpoints of a plan, cached by the process between chunks.
 
     With bfloat16 the weights stay in float32; matrix products run in bfloat16 (autocast).
@@ -44,7 +45,9 @@ def loaded(plan: Plan) -> tuple[Model, Any, list[Weights]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tuple[Model, Any, list[Weights]]:
+def _loaded(
+    run: Layout, training: Training, dtype: str, plan_hash: str
+) -> tuple[Model, PreTrainedTokenizerBase | None, list[Weights]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, tokenizer = build_classifier(run.model_folder)
     precision = torch.float32 if dtype == "bfloat16" else getattr(torch, dtype)
@@ -63,9 +66,9 @@ def _loaded(run: Layout, training: Training, dtype: str, plan_hash: str) -> tupl
     return model, tokenizer, weights
 
 
-def in_bfloat16(forward: Callable[..., Any], device: str) -> Callable[..., Any]:
+def in_bfloat16(forward: Callable[..., object], device: str) -> Callable[..., object]:
     """The forward pass with matrix products in bfloat16, and its backward likewise."""
-    wrapped: Callable[..., Any] = torch.autocast(device, torch.bfloat16)(forward)
+    wrapped: Callable[..., object] = torch.autocast(device, torch.bfloat16)(forward)
     return wrapped
 
 
@@ -161,7 +164,7 @@ def chunk_of_rows(plan: Plan, chunk: int) -> pl.DataFrame:
     return parquet.scan(plan.run.rows_file).slice(first, count).collect()
 
 
-def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: Any) -> Tokens:
+def tokens_of(plan: Plan, rows: pl.DataFrame, tokenizer: PreTrainedTokenizerBase) -> Tokens:
     """Token ids of rows, as the model of a plan takes them."""
     texts = [rows[column].to_list() for column in plan.inputs.text]
     return tokenise(texts, tokenizer, plan.inputs.max_length)

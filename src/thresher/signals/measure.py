@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
+from transformers import PreTrainedTokenizerBase
 
 from thresher.config import MeasureConfig
 from thresher.errors import UserError
@@ -108,7 +107,7 @@ def refused_signals(plan: Plan) -> dict[str, str]:
     return {name: reason for name, reason in refused.items() if name in plan.signals}
 
 
-def one_row(plan: Plan, tokenizer: Any, text: str) -> Inputs:
+def one_row(plan: Plan, tokenizer: PreTrainedTokenizerBase | None, text: str) -> Inputs:
     """The input of a row that holds this text alone; for a frozen encoder, that of the empty text."""
     if tokenizer is None:
         return read_features(plan.run.features_folder("empty"))

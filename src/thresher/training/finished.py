@@ -47,7 +47,7 @@ def finished(run: Run, training: Training) -> bool:
     return done_file(run, training).is_file()
 
 
-def mark_finished(run: Run, training: Training, **facts: Any) -> None:
+def mark_finished(run: Run, training: Training, **facts: object) -> None:
     """Write `done.json`: facts about a training, and the digests of its files."""
     files = [
         *(path / "checkpoint.json" for path in list_checkpoints(run.checkpoints(training))),

@@ -47,7 +47,7 @@ class _SharedTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
-def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: Classifier, config: TrainConfig) -> list[dict[str, object]]:
     """Encoder and head, each with its learning rate, in this order."""
     return [
         {"params": list(model.encoder.parameters()), "lr": config.encoder_lr},

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from typing import Any, TypeVar
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from thresher.config import GenerateConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
 from thresher.errors import UserError
@@ -49,7 +52,7 @@ def with_text_defaults(config: RunConfig) -> RunConfig:
     return config.model_copy(update=changes)
 
 
-def filled_in(section: Section, values: dict[str, Any]) -> Section:
+def filled_in(section: Section, values: Mapping[str, object]) -> Section:
     """A section with values for the settings that were not given."""
     return section.model_copy(
         update={name: value for name, value in values.items() if name not in section.model_fields_set}
@@ -66,7 +69,9 @@ def check_text_settings(config: RunConfig, n_rows: int) -> None:
         )
 
 
-def prepared(config: RunConfig, rows: Rows, like: Rows | None = None) -> tuple[Any, Any, Completions]:
+def prepared(
+    config: RunConfig, rows: Rows, like: Rows | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, Completions]:
     """The pretrained model, its tokenizer, and the rows as tokens; `like`: rows whose form decides on the template."""
     model, tokenizer = load_language_model(config.model)
     template = template_of(tokenizer, config.generate.template, rows if like is None else like)

@@ -52,7 +52,7 @@ def with_defaults(model: ModelConfig, train: TrainConfig, n_rows: int) -> TrainC
     if not model.freeze:
         return train
     batch = 2 ** int(math.log2(max(8, min(256, n_rows / 24))))
-    head: dict[str, Any] = {"epochs": 6.0, "batch_size": batch, "head_lr": 5e-3}
+    head: dict[str, object] = {"epochs": 6.0, "batch_size": batch, "head_lr": 5e-3}
     if n_rows > MANY:
         epochs = max(1.0, 6.0 * MANY / n_rows)
         head |= {"epochs": epochs, "null_epochs": epochs / 3}

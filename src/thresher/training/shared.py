@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -48,8 +47,8 @@ class SharedBatches(Sampler[Share]):
 
 
 def shared_loader(
-    dataset: Dataset[Any], collate_rows: Callable[[list[int]], dict[str, Tensor]], batches: SharedBatches
-) -> DataLoader[Any]:
+    dataset: Dataset[object], collate_rows: Callable[[list[int]], dict[str, Tensor]], batches: SharedBatches
+) -> DataLoader[object]:
     """Batches of this process, with the weights of their rows."""
 
     def collate(items: Share) -> dict[str, Tensor]:
@@ -59,7 +58,7 @@ def shared_loader(
     return DataLoader(dataset, batch_sampler=batches, collate_fn=collate)
 
 
-def shared_loss(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, Any]:
+def shared_loss(model: nn.Module, inputs: dict[str, Tensor]) -> tuple[Tensor, object]:
     """This process's part of the mean loss over the whole batch, times the number of processes; and the outputs."""
     labels, weights = inputs["labels"], inputs["weights"]
     outputs = model(**{name: value for name, value in inputs.items() if name not in ("labels", "weights")})

@@ -21,7 +21,7 @@ from thresher.training.recipe import trains_in_bf16
 Place = TypeVar("Place")
 
 
-class RowNumbers(Dataset[Any]):
+class RowNumbers(Dataset[object]):
     """A dataset of row numbers; the collator makes the batch of the rows."""
 
     def __init__(self, rows: int) -> None:
@@ -41,7 +41,7 @@ class OrderedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.order = order
 
-    def get_train_dataloader(self) -> Any:
+    def get_train_dataloader(self) -> object:
         loader = DataLoader(
             self.train_dataset,
             batch_size=self.args.train_batch_size,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import polars as pl
+from transformers import PreTrainedTokenizerBase
 
 from thresher.errors import UserError
 from thresher.models.classifier import Classifier
@@ -23,8 +23,8 @@ from thresher.progress import say
 from thresher.wording import shown
 
 # A model with its tokenizer, or None if there is only one answer.
-Domain = tuple[Classifier, Any] | None
-Joint = tuple[JointModel, Any] | None
+Domain = tuple[Classifier, PreTrainedTokenizerBase] | None
+Joint = tuple[JointModel, PreTrainedTokenizerBase] | None
 ANSWER = pl.Schema(
     {
         "text": pl.String(),

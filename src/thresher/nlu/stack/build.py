@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import yaml
+from torch import nn
 
 from thresher.errors import UserError
 from thresher.execution.engines import run_tasks
@@ -205,7 +205,7 @@ def train_one(folder: Path, domain: str | None) -> None:
     name = model_name(labels, domain)
     started = time.monotonic()
     place = folder / "training" / name
-    model: Any
+    model: nn.Module
     if domain is None:
         model, _ = train_domain(rows, list(labels.intents), config, place)
     else:

@@ -57,7 +57,7 @@ def stack_config(settings: dict[str, Any] | None = None, file: Path | None = Non
     flat = {**flattened(given), **(settings or {})}
     for place, value in flat.items():
         *path, last = place.split(".")
-        section: Any = merged
+        section: object = merged
         for name in path:
             section = section.get(name) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
@@ -81,13 +81,13 @@ def checked(settings: dict[str, Any]) -> StackConfig:
         raise UserError(f"setting '{place}': {first['msg'].lower()} (got {first['input']!r})") from error
 
 
-def flattened(settings: dict[str, Any]) -> dict[str, Any]:
+def flattened(settings: dict[str, object]) -> dict[str, object]:
     """Settings by their dotted names, two levels deep.
 
     >>> flattened({"seed": 1, "domain": {"diet_options": {"r": 0.7}}})
     {'seed': 1, 'domain.diet_options': {'r': 0.7}}
     """
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name, value in settings.items():
         if isinstance(value, dict):
             found |= {f"{name}.{key}": inner for key, inner in value.items()}

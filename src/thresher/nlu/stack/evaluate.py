@@ -26,10 +26,10 @@ def answers_for(stack: Stack, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("id").hstack(answer(stack, rows["text"].to_list()))
 
 
-def judge(rows: pl.DataFrame, answers: pl.DataFrame, stack: Stack | None = None) -> dict[str, Any]:
+def judge(rows: pl.DataFrame, answers: pl.DataFrame, stack: Stack | None = None) -> dict[str, object]:
     """The result of `evaluate` from existing answers."""
     counted = counts(rows, answers)
-    result: dict[str, Any] = {
+    result: dict[str, object] = {
         "n": rows.height,
         "metrics": figures(counted),
         "domains": {

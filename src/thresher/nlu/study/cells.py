@@ -54,7 +54,7 @@ def run_cells(
     made_with: str,
     workers: int | None,
     same_steps: bool = False,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, object]]:
     """Train the cells that are missing; returns facts per cell name. A killed study resumes with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
     left = [cell for cell in cells if read_cell(study, keys[cell.name]) is None]

@@ -95,7 +95,7 @@ def _holds_lines(text: str, name: str) -> bool:
     )
 
 
-def _elements(text: str, name: str) -> Iterator[tuple[int, int, Any]]:
+def _elements(text: str, name: str) -> Iterator[tuple[int, int, object]]:
     """Start, end and value of each element of the outermost array."""
     try:
         at = _skip_space(text, _skip_space(text) + 1)

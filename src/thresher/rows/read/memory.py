@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import polars as pl
@@ -63,7 +63,7 @@ def _cells(values: pl.Series) -> Cells:
     return values if values.dtype == pl.String and not values.null_count() else values.to_list()
 
 
-def _plain(values: list[Any]) -> Cells:
+def _plain(values: list[object]) -> Cells:
     """Convert NumPy scalars, which a pandas object column may contain, to Python values."""
     if any(issubclass(one, np.generic) for one in set(map(type, values))):
         return [value.item() if isinstance(value, np.generic) else value for value in values]

@@ -89,7 +89,7 @@ class Pieces:
 Block = tuple[Sequence[int], list[dict[str, Any]]]  # the lines of some objects, and the objects
 
 
-def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: Sequence[str]) -> Sheet:
+def sheet_of(records: Iterable[tuple[int, dict[str, object]]], name: str, wanted: Sequence[str]) -> Sheet:
     """The wanted columns of JSON objects, each given with its line. A key that an object lacks is None there.
 
     Raises UserError: no object has one of the columns.
@@ -103,7 +103,7 @@ def sheet_of(records: Iterable[tuple[int, dict[str, Any]]], name: str, wanted: S
 
 def sheet_of_blocks(blocks: Iterable[Block], name: str, wanted: Sequence[str]) -> Sheet:
     """`sheet_of` objects that come in blocks, of which one is in memory at a time."""
-    columns: dict[str, list[Any]] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
+    columns: dict[str, list[object]] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
     done: dict[str, list[Cells]] = {column: [] for column in columns}
     lines, seen = array("q"), dict[str, None]()
     for numbers, records in blocks:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from thresher.signals.completions.layers import HEAD
 from thresher.signals.completions.model import LanguageModel
 from thresher.signals.completions.rows import CompletionBatch
 
-Values = dict[str, NDArray[Any]]
+Values = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def measure_batch(
     A backward pass takes the gradients at the hidden states and goes down from there: that of the true tokens' logits to the
     embeddings, that of the loss to the deepest of the layers.
     """
-    by_checkpoint: dict[str, list[NDArray[Any]]] = {}
+    by_checkpoint: dict[str, list[NDArray[np.generic]]] = {}
     gradients: list[Tensor] = []
     for put in weights:
         put()
@@ -124,7 +123,7 @@ def _signals(values: dict[str, Tensor], batch: CompletionBatch) -> Values:
     }
 
 
-def lists_of(values: NDArray[Any], number: NDArray[np.int64]) -> NDArray[Any]:
+def lists_of(values: NDArray[np.generic], number: NDArray[np.int64]) -> NDArray[np.generic]:
     """Values (n,) of which each of B rows has `number`, as B arrays.
 
     >>> [one.tolist() for one in lists_of(np.array([1.0, 2.0, 3.0]), np.array([2, 1]))]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from transformers import PreTrainedTokenizerBase
 
 from thresher.errors import UserError
 
 
-def empty_prompt(tokenizer: Any, chat: bool) -> list[int]:
+def empty_prompt(tokenizer: PreTrainedTokenizerBase, chat: bool) -> list[int]:
     """What the tokenizer makes of no prompt at all: the first of these that has a token.
 
     1. `chat`: the tokenizer's chat template of one empty user message, up to where the answer begins; else the empty text,

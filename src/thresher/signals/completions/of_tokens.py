@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from transformers import PreTrainedTokenizerBase
 
 from thresher.models.completions import Completions
 from thresher.signals.completions.empty_prompt import empty_prompt
 from thresher.signals.completions.rows import CompletionTokensOfRows
 
 
-def rows_to_measure(tokens: Completions, tokenizer: Any) -> CompletionTokensOfRows:
+def rows_to_measure(tokens: Completions, tokenizer: PreTrainedTokenizerBase) -> CompletionTokensOfRows:
     """The same rows, with the empty prompt of their template."""
     return CompletionTokensOfRows(
         [one.tolist() for one in tokens.prompts],

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,13 +20,13 @@ OF_TOKEN = np.dtype(
 
 def token_losses(
     model: nn.Module, rows: CompletionTokensOfRows, *, batch_tokens: int = 1024
-) -> list[NDArray[Any]]:
+) -> list[NDArray[np.generic]]:
     """For each row, an array with a record per completion token, its end token included, with the weights that the model has.
 
     Fields: `loss` (nats), `probability` of the token, `entropy` of the predicted distribution (nats), `error_norm`
     (|softmax - onehot|) and `right` (whether the token is the most probable one). Their means over a row are its signals.
     """
-    found: list[NDArray[Any]] = [np.empty(0, OF_TOKEN)] * len(rows)
+    found: list[NDArray[np.generic]] = [np.empty(0, OF_TOKEN)] * len(rows)
     with measuring(model) as parts:
         check_rows(parts, rows)
         for places, lines in each_batch(parts, rows, batch_tokens, lambda batch: _lines(parts, batch)):
@@ -38,7 +36,7 @@ def token_losses(
 
 
 @torch.no_grad()
-def _lines(model: LanguageModel, batch: CompletionBatch) -> list[NDArray[Any]]:
+def _lines(model: LanguageModel, batch: CompletionBatch) -> list[NDArray[np.generic]]:
     number = batch.number.tolist()
     hidden = model.hidden_states(batch.inputs).flatten(0, 1)[batch.places]
     values = from_head(model, hidden, batch.labels, number).values
