@@ -20,7 +20,8 @@ from research.study.detect import average_precision, confident_learning, detecti
 from research.study.run import config_of, recorded, results, score_columns, scored
 from thresher.config import NoiseConfig
 from thresher.experiments.arms import Arm, scores_of
-from thresher.experiments.noise import hits, noise_figures, plant, with_labels
+from thresher.experiments.noise import hits, noise_figures
+from thresher.experiments.planted_noise import plant, with_labels
 from thresher.experiments.similarity import chance_similarity, end_rows, similarity
 from thresher.experiments.sweep import sweep_arms
 from thresher.pipeline.nested import nested_run

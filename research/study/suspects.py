@@ -20,7 +20,7 @@ from research.study.run import config_of, recorded, results, training_rows
 from thresher.config import MeasureConfig, NoiseConfig, RunConfig
 from thresher.experiments.guesses import Guess, mean_probabilities
 from thresher.experiments.label_errors import early_probabilities, wrong_chances
-from thresher.experiments.noise import plant, with_labels
+from thresher.experiments.planted_noise import plant, with_labels
 from thresher.experiments.suspects import suspects_table
 from thresher.experiments.suspects_length import length
 from thresher.pipeline.nested import nested_run

@@ -395,7 +395,7 @@ def test_a_defect_is_one_line_and_its_traceback_is_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     write_jsonl(tmp_path / "train.jsonl", commands(9, seed=0))
-    monkeypatch.setattr("thresher.api.job.whole_job", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("thresher.api.whole_job.whole_job", lambda *_, **__: 1 / 0)
     columns = ["--text", "utterance", "--label", "intent"]
     told = call("run", tmp_path / "train.jsonl", *columns, "--out", tmp_path / "R", "--quiet")
     assert told.code == 1 and told.err.count("\n") == 1, told.err

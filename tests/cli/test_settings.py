@@ -221,7 +221,7 @@ def test_what_the_command_line_gives_arrives_in_the_run(
         seen.update(rows=rows, out=out, test=test, config=config, force=force)
         return WholeRun(cast(Run, "R"), 4, 2, "s", "k", "d", "u", "r", {"sentence": "Drop."}, None)
 
-    monkeypatch.setattr("thresher.api.job.whole_job", job)
+    monkeypatch.setattr("thresher.api.whole_job.whole_job", job)
     columns = ["--text", "a,b", "--label", "l", "--id", "k", "--group", "g"]
     options = ["--prune", 0.3, "--end", "hard", "--strategy", "softmax", "--strategy-option", "temperature=2"]
     more = ["--same-steps", "--floor-group", "g", "--floor", 2, "--score-option", "vog.window=late"]

@@ -16,10 +16,10 @@ from thresher.experiments.decision import (
     follow,
     needed,
     parts_of,
-    reason,
     within_reach,
     word_of,
 )
+from thresher.experiments.decision_sentence import reason
 from thresher.experiments.intervals import paired_interval
 from thresher.experiments.looks import confidences, planned
 

@@ -12,7 +12,8 @@ from bare_run import bare_run
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
 from thresher.experiments import noise as study
-from thresher.experiments.noise import confusions, hits, plant, refuse_idle, with_labels
+from thresher.experiments.noise import hits
+from thresher.experiments.planted_noise import confusions, plant, refuse_idle, with_labels
 from thresher.rows import Rows, load
 from thresher.rows.noise import Noisy
 

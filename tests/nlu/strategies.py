@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from thresher.nlu.rows.table import Slot, Utterance, words
+from thresher.nlu.rows.checked import words
+from thresher.nlu.rows.table import Slot, Utterance
 
 TOKEN = st.text(st.characters(categories=("L", "N"), max_codepoint=0x24F), min_size=1, max_size=6)
 SIGN = st.sampled_from([",", ".", "?", "!", "'", "@", "%", "-", "|", "\\", "#", '"', "=", "é", "九", "時"])

@@ -16,7 +16,7 @@ import yaml
 from toy import toy_config, toy_rows
 
 from thresher.cli import main
-from thresher.cli.nlu.pruning import named_tests
+from thresher.cli.nlu.study import named_tests
 from thresher.errors import UserError
 from thresher.nlu.ab import Traffic
 from thresher.nlu.rows import load_utterances, save_utterances

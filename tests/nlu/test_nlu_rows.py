@@ -29,7 +29,8 @@ from thresher.nlu.rows import (
     utterances,
 )
 from thresher.nlu.rows.bio import slots_of, tags_of
-from thresher.nlu.rows.table import BadRow, words
+from thresher.nlu.rows.checked import words
+from thresher.nlu.rows.table import BadRow
 
 ENDING = {"conll": ".conll", "rasa": ".yml"}
 

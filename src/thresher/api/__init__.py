@@ -12,7 +12,8 @@ A setting that is not given is that of `run.yaml`; no call remembers what anothe
 """
 
 from thresher.api.job import plan, run
-from thresher.api.questions import explain, how_much, map_rows, noise, suspects, sweep, tokens
+from thresher.api.questions import how_much, noise, sweep
+from thresher.api.rows import explain, map_rows, suspects, tokens
 from thresher.api.start import train
 from thresher.api.steps import compare, measure, report, score, select
 from thresher.pipeline.diet import prune_while_training

@@ -21,7 +21,7 @@ COMMANDS = {
     ),
     "measure": ("steps", "Measure what the scores need, in one pass over the rows."),
     "score": ("steps", "Compute every score that the signals allow, raw and normalised."),
-    "select": ("steps", "Select the rows to keep, in a run or from any table of scores."),
+    "select": ("select", "Select the rows to keep, in a run or from any table of scores."),
     "compare": (
         "steps",
         "Test the selection: retrain on the kept rows, on as many random rows and on all rows.",

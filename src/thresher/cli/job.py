@@ -89,7 +89,7 @@ def run(
 
 def whole_job(config: RunConfig, out: Path, force: bool) -> WholeRun:
     """Load the rows of a configuration and run the whole job on them."""
-    from thresher.api import job
+    from thresher.api import whole_job as job
     from thresher.pipeline.selection_settings import check_selection
 
     if not job.has_record(out, "score"):

@@ -10,16 +10,15 @@ from thresher.errors import UserError
 from thresher.experiments.arms import Arm, scores_of
 from thresher.experiments.cross_fit import fold_runs
 from thresher.experiments.head_search import search_heads
+from thresher.experiments.search_arm import arm_of, checked_arm, refuse_added
 from thresher.experiments.share_search import look, search, shares
 from thresher.experiments.share_sentence import sentence
 from thresher.pipeline.nested import as_scored, nested_run
-from thresher.pipeline.selection_settings import columns_for, refuse_unloaded, request_of, score_columns
 from thresher.progress import say
 from thresher.rows import read_rows
 from thresher.rows.split import parts_of, split_off
 from thresher.run import Run, parquet
 from thresher.run.steps import Facts, step, test_hash
-from thresher.wording import shown
 
 FEWEST = 2  # rows to decide on; of one alone no interval follows
 
@@ -173,17 +172,6 @@ def by_split(run: Run, settings: Search) -> Facts:
     return {**found, "arm": within.facts(), "folds": 0}
 
 
-def checked_arm(run: Run, inner: Run, select: SelectConfig) -> Arm:
-    """The way to choose rows in a nested run; it is said where that reads another score than the run itself."""
-    columns = run.score_columns()
-    arm, within = arm_of(run, select, columns), arm_within(inner, select, columns)
-    if within.column != arm.column:
-        say(
-            f"how-much: the search uses {within.column}: the rows that are left have no {arm.column} of their own"
-        )
-    return within
-
-
 def with_share(run: Run, settings: Search) -> SelectConfig:
     """The selection settings with the share that `prune="auto"` finds: that of the whole run's decision where there is one.
 
@@ -219,38 +207,3 @@ def with_share(run: Run, settings: Search) -> SelectConfig:
 def chosen(select: dict[str, object]) -> dict[str, object]:
     """What of recorded selection settings a search depends on."""
     return {name: value for name, value in select.items() if name not in ("prune", "seed")}
-
-
-def arm_of(run: Run, select: SelectConfig, columns: list[str]) -> Arm:
-    """The way to choose rows that the selection settings describe."""
-    from thresher.selection import find
-
-    names, ends = columns_for(select, columns)
-    several = find(select.strategy).several
-    request = request_of(select, run.config.data.label)
-    by, hard = (tuple(names), tuple(ends)) if several else (names[0], ends[0])
-    return Arm(by, hard, select.end, select.strategy, select.options, request)
-
-
-def refuse_added(run: Run, select: SelectConfig, columns: list[str]) -> None:
-    """Refuse a selection by columns that someone added to the score table: a run on other rows does not have them."""
-    made = {*score_columns(), "id", "label", *run.config.data.groups}
-    for name in columns_for(select, columns)[0]:
-        if name not in made:
-            raise UserError(
-                f"{run}: column '{shown(name)}' was added to the score table, and rows that are scored again do not have it;"
-                " give --by a score, or --prune a share"
-            )
-    refuse_unloaded(select, [*(name for name in columns if name in made), run.config.data.label], run)
-
-
-def arm_within(inner: Run, select: SelectConfig, columns: list[str]) -> Arm:
-    """The way to choose rows in the nested run, by those `columns` of the outer one that it has too.
-
-    Raises UserError: it does not have the score that was asked for.
-    """
-    there = inner.score_columns()
-    try:
-        return arm_of(inner, select, [name for name in columns if name in there])
-    except UserError as error:
-        raise UserError(f"{inner}: {error}") from None

@@ -16,8 +16,9 @@ from thresher.nlu.pruning.score import score_rows
 from thresher.nlu.pruning.synthetic import swapped
 from thresher.nlu.rows import Utterance, as_table
 from thresher.nlu.rows.brackets import parse
+from thresher.nlu.rows.checked import checked
 from thresher.nlu.rows.files import write_utterances
-from thresher.nlu.rows.table import BadRow, checked
+from thresher.nlu.rows.table import BadRow
 from thresher.nlu.stack.build import train_stack
 from thresher.nlu.stack.config import StackConfig, stack_config
 from thresher.nlu.stack.evaluate import evaluate

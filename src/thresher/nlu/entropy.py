@@ -12,8 +12,9 @@ from collections.abc import Hashable, Iterable
 import polars as pl
 
 from thresher.nlu.rows.bio import tags_of
+from thresher.nlu.rows.checked import words
 from thresher.nlu.rows.pipe import OTHER
-from thresher.nlu.rows.table import Utterance, utterances, words
+from thresher.nlu.rows.table import Utterance, utterances
 
 
 def trail(row: Utterance) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from thresher.cli.nlu import online, pruning, rows, stack
+from thresher.cli.nlu import online, pruning, rows, stack, study
 
 nlu = typer.Typer(
     name="nlu",
@@ -14,7 +14,7 @@ nlu = typer.Typer(
 for command in (
     *(rows.convert, rows.entropy, rows.synthesise),
     *(stack.train, stack.evaluate, stack.predict, stack.demo),
-    *(pruning.score, pruning.select, pruning.study, pruning.report),
+    *(pruning.score, pruning.select, study.study, study.report),
     *(online.ab, online.replay),
 ):
     nlu.command()(command)

@@ -51,7 +51,7 @@ def read_file(
 ) -> Read:
     """Annotated rows with the rest of their file; what was passed over is said."""
     from thresher.nlu.rows import load_utterances
-    from thresher.nlu.rows.table import skipped_line
+    from thresher.nlu.rows.checked import skipped_line
     from thresher.progress import warn
 
     found = load_utterances(path, form=form, skip_bad=skip_bad, domain=domain, where=where or ())
@@ -123,3 +123,16 @@ def synthesise(
     save_utterances(pl.concat([named, swapped(table, count, seed)]), out)
     facts = {"rows": table.height + count, "file": str(out)}
     return told(facts, f"{table.height:,} + {count:,} rows: {out}")
+
+
+def without_texts_of(rows: pl.DataFrame, tests: list[pl.DataFrame]) -> pl.DataFrame:
+    """Training rows whose text does not occur in test rows."""
+    from thresher.nlu.study.run import without_test_texts
+    from thresher.progress import say
+
+    left = without_test_texts(rows, tests)
+    if left.height < rows.height:
+        say(
+            f"{rows.height - left.height:,} of {rows.height:,} training rows are left out: their text occurs in the test rows"
+        )
+    return left

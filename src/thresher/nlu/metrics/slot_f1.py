@@ -9,7 +9,8 @@ import polars as pl
 from thresher.errors import UserError
 from thresher.nlu.metrics.counts import Parts, column
 from thresher.nlu.rows.bio import tags_of
-from thresher.nlu.rows.table import utterances, words
+from thresher.nlu.rows.checked import words
+from thresher.nlu.rows.table import utterances
 
 
 def slot_f1(counted: pl.DataFrame) -> Parts:

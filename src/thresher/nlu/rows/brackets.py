@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed
+from thresher.nlu.rows.checked import squeezed
+from thresher.nlu.rows.table import BadRow, Slot, Utterance
 from thresher.wording import shown
 
 COLUMNS = {

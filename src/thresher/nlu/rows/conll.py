@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from thresher.nlu.rows.bio import slots_of, spans_in, tags_of
-from thresher.nlu.rows.table import BadRow, Parsed, Utterance, squeezed, words
+from thresher.nlu.rows.checked import Parsed, squeezed, words
+from thresher.nlu.rows.table import BadRow, Utterance
 from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import utf8, without_mark
 from thresher.wording import shown

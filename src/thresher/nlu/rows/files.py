@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import UserError
-from thresher.nlu.rows import conll, rasa, records
-from thresher.nlu.rows.table import BadRow, Labels, Read, collect, utterances
+from thresher.nlu.rows import conll, rasa, rasa_write, records
+from thresher.nlu.rows.checked import collect
+from thresher.nlu.rows.table import BadRow, Labels, Read, utterances
 from thresher.rows.find import FORMATS as COLUMNS
 from thresher.rows.find import ending, expanded, natural, refuse_splits
 from thresher.rows.where import conditions
@@ -154,7 +155,7 @@ def write_utterances(rows: pl.DataFrame, place: Path, form: str | None = None, r
         write(place, records.write(utterances(rows), found, place))
         return
     try:
-        text = conll.write(utterances(rows)) if found == "conll" else rasa.write(utterances(rows), rest)
+        text = conll.write(utterances(rows)) if found == "conll" else rasa_write.write(utterances(rows), rest)
     except BadRow as error:
         raise UserError(f"{place}: {error}; choose another format") from error
     write(place, text)

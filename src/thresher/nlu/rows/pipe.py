@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.nlu.rows.bio import spans_in, tags_of
-from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed, words
+from thresher.nlu.rows.checked import squeezed, words
+from thresher.nlu.rows.table import BadRow, Slot, Utterance
 from thresher.wording import shown
 
 COLUMNS = {"piped": ("piped",), "domain": ("domain",), "intent": ("intent",)}

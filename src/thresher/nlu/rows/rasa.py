@@ -1,7 +1,8 @@
 """Rasa's training data: YAML with intents and examples, entities `[nine am](time)` or `[nine am]{"entity": "time"}`.
 
 Roles, groups, values and metadata have no place in a row; `Utterance.rasa` keeps the example as it stands, and it is written
-back like that. Synonyms, lookup tables, regular expressions and the other keys of a file (stories, responses) are its `rest`.
+back like that (`rasa_write`). Synonyms, lookup tables, regular expressions and the other keys of a file (stories, responses)
+are its `rest`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import yaml
 
 from thresher.errors import UserError
-from thresher.nlu.rows.table import BadRow, Parsed, Slot, Utterance, squeezed
+from thresher.nlu.rows.checked import Parsed, squeezed
+from thresher.nlu.rows.table import BadRow, Slot, Utterance
 from thresher.progress import warn
 from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import utf8, without_mark
@@ -24,9 +26,9 @@ from thresher.wording import listed, shown
 
 DEFAULT_DOMAIN = "default"
 _ENTITY = re.compile(r"\[([^\[\]]*)\](?:\(([^()]*)\)|(\{[^{}]*\}))")
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_/.+-]*")
+PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_/.+-]*")
 _BROKEN = re.compile(r"\[[^\[\]]*\][({\[]")
-_VERSION = re.compile(r"^version\s*:.*\n", re.MULTILINE)
+VERSION = re.compile(r"^version\s*:.*\n", re.MULTILINE)
 
 
 def parse(example: str) -> tuple[str, tuple[Slot, ...]]:
@@ -181,72 +183,3 @@ def _examples(node: Any, path: Path) -> Iterator[tuple[int, str, Any]]:
                 yield number, text.removeprefix("-").strip(), None
             elif text and not text.startswith("#"):
                 warn(f"{path} line {number}: '{shown(text)}' has no dash before it, so it is no example")
-
-
-def write_example(text: str, slots: Iterable[Slot]) -> str:
-    """The example.
-
-    >>> write_example("wake me at nine am", [Slot(11, 18, "time")])
-    'wake me at [nine am](time)'
-    """
-    pieces, at, slots = [], 0, tuple(slots)
-    for start, end, label in slots:
-        pieces += [text[at:start], f"[{text[start:end]}]({label})"]
-        at = end
-    example = "".join([*pieces, text[at:]])
-    if parse(example) != (text, slots):
-        raise BadRow(f"'{shown(text)}' has brackets that Rasa would read as an entity")
-    return example
-
-
-def write(rows: Iterable[Utterance], rest: str = "") -> str:
-    """The rows as one file, grouped by intent and metadata, and the rest; Rasa has no place for ids."""
-    groups: dict[tuple[str, str], list[tuple[str, Any]]] = {}
-    for row in rows:
-        intent, metadata, *example = _as_it_stood(row)
-        groups.setdefault((intent, _json(metadata)), []).append((example[0], example[1]))
-    version = _VERSION.search(rest)
-    lines = [version[0].rstrip() if version else 'version: "3.1"', "nlu:"]
-    for (intent, metadata), examples in groups.items():
-        lines.append(f"- intent: {_scalar(intent)}")
-        lines += [] if metadata == "null" else [f"  metadata: {metadata}"]
-        if any(about for _, about in examples):
-            lines.append("  examples:")
-            for text, about in examples:
-                lines.append(f"  - text: {_json(text)}")
-                lines += [f"    metadata: {_json(about)}"] if about else []
-        else:
-            lines += ["  examples: |", *(f"    - {text}" for text, _ in examples)]
-    return "\n".join(lines) + "\n" + _VERSION.sub("", rest)
-
-
-def _scalar(text: str) -> str:
-    """A text as YAML, without quotes where it needs none."""
-    return text if _PLAIN.fullmatch(text) and yaml.safe_load(text) == text else _json(text)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _as_it_stood(row: Utterance) -> tuple[str, Any, str, Any]:
-    """Intent, its metadata, example and its metadata: as in the file that the row came from, where they are still the row's."""
-    kept: Any = {}
-    try:
-        kept = json.loads(row.rasa or "{}")
-        same = parse(kept.get("example", "")) == (row.text, row.slots)
-    except (ValueError, AttributeError, TypeError, BadRow):
-        kept, same = {}, False
-    intent = kept.get("intent")
-    if intent not in (row.intent, f"{row.domain}/{row.intent}"):
-        if "/" in row.domain:
-            raise BadRow(
-                f"domain '{shown(row.domain)}' has a '/', which divides domain and intent in Rasa's files"
-            )
-        intent = f"{row.domain}/{row.intent}"
-    metadata = kept.get("metadata")
-    if row.source != (metadata.get("source", "") if isinstance(metadata, dict) else ""):
-        metadata = {**(metadata if isinstance(metadata, dict) else {}), "source": row.source}
-    if same:
-        return intent, metadata, kept["example"], kept.get("about")
-    return intent, metadata, write_example(row.text, row.slots), None

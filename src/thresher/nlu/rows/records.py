@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from thresher.errors import UserError
 from thresher.nlu.rows import brackets, massive, pipe, slurp
-from thresher.nlu.rows.table import BadRow, Parsed, Utterance
+from thresher.nlu.rows.checked import Parsed
+from thresher.nlu.rows.table import BadRow, Utterance
 from thresher.rows.find import find
 from thresher.rows.read import arrow, delimited, json_lines, memory
 from thresher.rows.read.raw import content

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from thresher.nlu.rows.bio import spans_in
+from thresher.nlu.rows.checked import squeezed, words
 from thresher.nlu.rows.massive import own_intent
-from thresher.nlu.rows.table import BadRow, Slot, Utterance, squeezed, words
+from thresher.nlu.rows.table import BadRow, Slot, Utterance
 from thresher.wording import shown
 
 COLUMNS = {"text": ("sentence",), "tokens": ("tokens",), "entities": ("entities",), "scenario": ("scenario",)}

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from thresher.errors import UserError
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import tokenise
-from thresher.nlu.rows.table import SLOTS, Labels, squeezed
+from thresher.nlu.rows.checked import squeezed
+from thresher.nlu.rows.table import SLOTS, Labels
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.joint import JointModel
 from thresher.nlu.stack.predict import domain_probabilities, understand

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thresher.models.tokens import Tokens, longest_row, tokenise
-from thresher.nlu.rows.table import words
+from thresher.nlu.rows.checked import words
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

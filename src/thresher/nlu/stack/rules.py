@@ -12,7 +12,8 @@ import polars as pl
 import yaml
 
 from thresher.errors import UserError
-from thresher.nlu.rows.table import Slot, squeezed, utterances, words
+from thresher.nlu.rows.checked import squeezed, words
+from thresher.nlu.rows.table import Slot, utterances
 from thresher.rows import normalised
 from thresher.wording import shown
 

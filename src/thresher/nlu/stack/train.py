@@ -16,7 +16,8 @@ from thresher.config import TrainConfig
 from thresher.models.classifier import Classifier
 from thresher.models.tokens import tokenise
 from thresher.nlu.rows.bio import OUTSIDE, tags_of
-from thresher.nlu.rows.table import Labels, utterances, words
+from thresher.nlu.rows.checked import words
+from thresher.nlu.rows.table import Labels, utterances
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.encode import Encoded, encode, joint_labels
 from thresher.nlu.stack.frozen import stack_encoder
