@@ -35,7 +35,6 @@ def result_html(result: Result) -> str:
 
 
 def sentence_html(sentence: str) -> Markup:
-    """The sentence of a decision."""
     return Markup("<p><strong>{}</strong></p>").format(sentence)
 
 

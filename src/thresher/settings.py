@@ -134,7 +134,6 @@ def _as_share(wanted: str, given: object) -> str:
 
 
 def _takes(field: FieldInfo) -> str:
-    """What a setting takes, in words."""
     inner = [one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())]
     limits = [limit for one in inner for limit in getattr(one, "metadata", ())]
     bounds = {

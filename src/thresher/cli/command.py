@@ -33,12 +33,10 @@ def told(facts: object, *lines: str) -> Answer:
 
 
 def place_option(flag: str, metavar: str, help: str, show_default: bool = False) -> object:
-    """An option that takes a path."""
     return typer.Option(flag, metavar=metavar, help=help, show_default=show_default, parser=as_place)
 
 
 def place_argument(metavar: str, help: str) -> object:
-    """An argument that takes a path."""
     return typer.Argument(metavar=metavar, help=help, show_default=False, parser=as_place)
 
 

@@ -29,7 +29,6 @@ class Option:
 
     @property
     def parameter(self) -> str:
-        """The name of the command's parameter."""
         return self.flag.strip("-").replace("-", "_").lower()
 
 
@@ -191,5 +190,4 @@ def given(options: tuple[Option, ...], parameters: Mapping[str, Any]) -> dict[st
 
 
 def flag_of(options: tuple[Option, ...]) -> dict[str, str]:
-    """The flag of every setting."""
     return {place: option.flag for option in reversed(options) for place in option.places}

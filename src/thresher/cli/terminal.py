@@ -47,7 +47,6 @@ def line(text: str = "") -> None:
 
 
 def lines(texts: Iterable[str]) -> None:
-    """Several lines on stdout."""
     for text in texts:
         line(text)
 

@@ -19,7 +19,6 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _lists(cls, given: object) -> object:
-        """Accept a single value for a list."""
         if not isinstance(given, dict):
             return given
         lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is tuple}

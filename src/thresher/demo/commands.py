@@ -139,7 +139,6 @@ def sample(
 
 
 def as_rows(name: str, pairs: Iterable[tuple[Template, Command]], rng: random.Random) -> list[Row]:
-    """The rows of a file in random order."""
     shuffled = list(pairs)
     rng.shuffle(shuffled)
     return [

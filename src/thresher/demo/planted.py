@@ -82,7 +82,6 @@ def planted_facts(run: Run, planted: list[str]) -> PlantedFacts:
 
 
 def planted_lines(facts: PlantedFacts) -> list[str]:
-    """`planted_facts` as sentences."""
     n = facts["planted"]
     shares = ", ".join(f"{score} {share:.0%}" for score, share in list(facts["precision"].items())[:BEST])
     return [

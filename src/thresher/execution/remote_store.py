@@ -24,7 +24,6 @@ class Store(NamedTuple):
     address: str
 
     def place(self, digest: str) -> str:
-        """The path of an object."""
         return f"{self.prefix}/{digest}"
 
 

@@ -55,7 +55,6 @@ class Worker:
                     )
 
     def run(self, function: Callable[[*Args], Result], task: tuple[*Args]) -> Result:
-        """The result of a task."""
         with node_named():
             return function(*task)
 

@@ -130,7 +130,6 @@ def agreed() -> Iterator[None]:
 
 
 def gather(value: Value) -> list[Value]:
-    """The values of all processes, by rank."""
     if world() == 1:
         return [value]
     import torch.distributed as dist

@@ -44,7 +44,6 @@ class Arm:
         return self.by or "" if not isinstance(self.by, tuple) else "+".join(self.by)
 
     def facts(self) -> ArmLine:
-        """The arm as a line of a results table."""
         # Imported here: the scores import SciPy, which finished steps need not wait for.
         from thresher.scores import scores
         from thresher.scores.registry import SUFFIXES

@@ -126,7 +126,6 @@ def side_by_side(cells: Mapping[str, Cell]) -> list[dict[str, Cell]]:
 
 
 def steps_of_cell(config: TrainConfig, cell: Cell) -> int:
-    """Optimiser steps of a cell."""
     return steps_of(config.model_copy(update={"max_steps": cell["max_steps"]}), cell["n"])
 
 

@@ -193,7 +193,6 @@ def verdict(entry: MeasuredComparison) -> str:
 
 
 def sentence(entry: MeasuredComparison, last: Look, margin: float) -> str:
-    """The decision in words."""
     facts, differences = entry["settings"], entry["differences"]
     dropped = facts["n_full"] - facts["n_kept"]
     rows = f"{dropped:,} rows ({100 * dropped / facts['n_full']:.3g}%)"

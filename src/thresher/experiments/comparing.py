@@ -21,7 +21,6 @@ DIFFERENCES = (("kept", "full"), ("kept", "random"), ("random", "full"))
 def trained(
     run: Run, cells: Mapping[str, Sequence[Cell]], seeds: int, workers: int | None
 ) -> dict[str, list[Result]]:
-    """The first trainings of each arm."""
     results = run_cells(run, [cell for arm in ARMS for cell in cells[arm][:seeds]], workers)
     return {arm: [result for result in results if result["arm"] == arm] for arm in ARMS}
 
@@ -29,7 +28,6 @@ def trained(
 def settings_of(
     run: Run, settings: CompareConfig, by_arm: Mapping[str, Sequence[Result]], n_kept: int, n_test: int
 ) -> ComparisonSettings:
-    """What a comparison was made with."""
     full, kept = by_arm["full"], by_arm["kept"]
     return {
         "seeds": [result["seed"] for result in full],

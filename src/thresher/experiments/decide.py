@@ -38,7 +38,6 @@ def inputs(run: Run, settings: Decided) -> dict[str, object]:
 
 @step("decide", after="score", ignore=("select", "how_much", "compare", "found"), inputs=inputs, own=True)
 def record(run: Run, settings: Decided) -> Facts:
-    """Keep what was decided."""
     return settings.found
 
 

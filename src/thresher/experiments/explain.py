@@ -76,7 +76,6 @@ def explanations(
     layer: str = "encoder",
     workers: int | None = None,
 ) -> Explanations:
-    """The proponents and opponents of each target."""
     run.require("train")
     refuse_texts(run, "explain")
     check_table(run.rows_file, TRAIN_AGAIN)
@@ -153,12 +152,10 @@ def explanations(
 
 
 def listed_row(row: Row, value: float) -> Listed:
-    """A training row with its value for a target."""
     return {"value": value, "id": row["id"], "label": row["label"], "text": row["text"]}
 
 
 def _given(run: Run, text: str | Sequence[str] | None, label: str | None) -> list[Row]:
-    """The target that was given as a text."""
     if text is None or len(text) == 0:
         if label is not None:
             raise UserError("--label is the class of --text; give both or neither")

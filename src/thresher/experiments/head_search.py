@@ -61,7 +61,6 @@ class HeadLook:
 
     @property
     def removed(self) -> float:
-        """The share that is dropped."""
         return round(1 - self.n_kept / self.n_full, 6)
 
     @property
@@ -70,7 +69,6 @@ class HeadLook:
         return 1 / self.spread.variance
 
     def facts(self, margin: float, confidence: float) -> ShareLook:
-        """Its line of the table of looks."""
         low, high = self.spread.interval(confidence)
         return {
             "fraction": self.fraction,

@@ -64,7 +64,6 @@ def argilla_records(listed: pl.DataFrame, text: Sequence[str]) -> list[dict[str,
 
 
 def write_lines(out: Path, records: list[dict[str, object]]) -> None:
-    """One JSON object per line."""
     write(out, "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records))
 
 

@@ -52,7 +52,6 @@ def same_inputs(run: Run, settings: SweepSettings) -> dict[str, object]:
 
 
 def inputs(run: Run, settings: SweepSettings) -> dict[str, object]:
-    """The inputs of the lines."""
     asked = settings.sweep.model_dump(mode="json", exclude={"workers", "engine", "address"})
     return {**same_inputs(run, settings), "sweep": asked}
 
@@ -119,7 +118,6 @@ def sweep(run: Run, settings: SweepSettings) -> Facts:
 
 
 def result_file(run: Run) -> Path:
-    """The lines of the sweep."""
     return run.step_folder("sweep") / "result.json"
 
 

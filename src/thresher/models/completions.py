@@ -51,7 +51,6 @@ class Completions:
         return np.fromiter((len(a) + len(b) for a, b in pairs), np.int64, len(self))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Completions:
-        """The tokens of some rows."""
         prompts, completions = ([one[i] for i in rows] for one in (self.prompts, self.completions))
         cut = self.truncated[np.asarray(rows, np.int64)]
         ends = None if self.ends is None else [self.ends[i] for i in rows]

@@ -39,7 +39,6 @@ class Features:
         return np.ones(len(self), np.int64)
 
     def take(self, rows: Sequence[int] | NDArray[np.int64]) -> Features:
-        """The features of some rows."""
         at = np.asarray(rows, np.int64)
         return Features(self.values[at], self.truncated[at])
 
@@ -55,7 +54,6 @@ class Features:
     def batch(
         self, rows: Sequence[int] | NDArray[np.int64], device: torch.device | str = "cpu"
     ) -> dict[str, Tensor]:
-        """The given rows as inputs of the model."""
         values = torch.from_numpy(self.values[np.asarray(rows, np.int64)])
         return {"features": to_device(values.float(), device)}
 

@@ -63,7 +63,6 @@ def check_encoder(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, 
 
 
 def _hidden(encoder: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
-    """The last hidden states (B, T, H) in eval mode."""
     mode = encoder.training
     try:
         with torch.no_grad():

@@ -41,7 +41,6 @@ class Tokens:
         return np.fromiter((len(row) for row in self.ids), np.int64, len(self.ids))
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Tokens:
-        """The tokens of some rows."""
         types = None if self.types is None else [self.types[i] for i in rows]
         return Tokens(
             [self.ids[i] for i in rows], types, self.truncated[np.asarray(rows, np.int64)], self.pad

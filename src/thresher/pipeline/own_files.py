@@ -140,7 +140,6 @@ def clear(folder: Path, but: tuple[str, ...] = ()) -> None:
 
 
 def remove(paths: Iterable[Path]) -> None:
-    """Remove files and folders that may be there."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

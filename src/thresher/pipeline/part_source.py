@@ -53,12 +53,10 @@ class PartSource:
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
         return self.plan.n_rows
 
     @cached_property
     def schema(self) -> Mapping[str, pl.DataType]:
-        """The type of every column."""
         schema = dict(parquet.scan(self.plan.part(0)).collect_schema()) if self.plan.chunks else {}
         if self.null_logits is not None:
             schema["null_logits"] = pl.Array(pl.Float32, len(self.null_logits))
@@ -94,7 +92,6 @@ class PartSource:
             yield block.with_columns(**found).select(columns)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """See `Source`."""
         assert self.features
         values = mapped_vectors(self.features)
         found = values[self.places[rows]].astype(np.float32, copy=False)

@@ -88,7 +88,6 @@ def record(
 
 
 def write_loop(recorder: LoopRecorder, text: Sequence[str] | None, classes: Sequence[str] | None) -> None:
-    """The run folder of a recorded loop."""
     from thresher.recording.dataset_rows import TOKENS, table_rows
     from thresher.recording.table import read_recording
 

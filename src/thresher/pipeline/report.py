@@ -36,7 +36,6 @@ def everything(run: Run, _: NoSettings) -> dict[str, object]:
     problem=lambda run, facts: None if (run.folder / REPORT).is_file() else f"{REPORT} is missing",
 )
 def report(run: Run, settings: NoSettings) -> Facts:
-    """Write the page, one self-contained HTML file."""
     from thresher.report.page import write as write_page
 
     claim(run.folder, [REPORT])

@@ -185,5 +185,4 @@ def left_out(skipped: Mapping[str, str]) -> str:
 
 
 def class_names(labels: pl.Series, classes: Sequence[str]) -> pl.Series:
-    """Class names for class indices."""
     return labels.replace_strict(range(len(classes)), list(classes), return_dtype=pl.String).alias("label")

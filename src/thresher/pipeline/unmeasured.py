@@ -75,7 +75,6 @@ def _needs(name: str, config: RunConfig) -> Iterator[str]:
 
 
 def _options(config: RunConfig, name: str) -> dict[str, object]:
-    """The options of a score, with their defaults."""
     from thresher.scores import check_options
 
     return check_options({one: dict(given) for one, given in config.score.options.items()})[name]

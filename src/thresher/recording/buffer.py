@@ -38,7 +38,6 @@ class RecordBuffer:
             self.copy()
 
     def copy(self) -> None:
-        """Move records from the device to memory."""
         if not self.on_device:
             return
         names = [name for name in self.on_device[0] if all(name in step for step in self.on_device)]
@@ -61,7 +60,6 @@ class RecordBuffer:
         self.in_memory.append(arrays)
 
     def drop(self, *names: str) -> None:
-        """Remove columns from all records."""
         self.on_device = [{n: v for n, v in step.items() if n not in names} for step in self.on_device]
         self.in_memory = [{n: v for n, v in part.items() if n not in names} for part in self.in_memory]
 

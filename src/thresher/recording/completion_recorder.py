@@ -39,7 +39,6 @@ class CompletionRecorder(Recorder):
                 step.has_aux_loss = step.named("aux_loss") is not None
 
     def signals(self, step: Step) -> dict[str, Tensor]:
-        """The columns of a step."""
         name = type(self.trainer.model).__name__
         refuse_two_passes(step)
         if step.completion is None:

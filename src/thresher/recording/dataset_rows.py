@@ -70,7 +70,6 @@ def table_rows(
 
 
 def check_columns(dataset: object, columns: Sequence[str]) -> None:
-    """Refuse columns that the dataset does not have."""
     known = column_names(dataset)
     for column in columns:
         if column not in known:
@@ -90,7 +89,6 @@ def ids_of(dataset: Any, id: str | None, places: Sequence[int] | None = None) ->
 
 
 def label_names(trainer: Trainer) -> tuple[str, ...]:
-    """The columns that may hold the labels."""
     return (*trainer.label_names, *LABELS)
 
 

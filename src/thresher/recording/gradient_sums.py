@@ -27,7 +27,6 @@ class GradientSums:
         self.sums.index_add_(0, rows, sketches)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """As arrays for a file."""
         return {"steps": self.steps.numpy(), "squares": self.squares.numpy(), "sums": self.sums.numpy()}
 
     def merge(self, arrays: dict[str, np.ndarray]) -> None:

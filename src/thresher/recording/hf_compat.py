@@ -58,7 +58,6 @@ def replace_methods(trainer: Trainer, methods: Mapping[str, Callable[..., Any]])
 
 
 def restore_methods(trainer: Trainer, names: Iterable[str], former: Mapping[str, Any]) -> None:
-    """Undo `replace_methods`."""
     for name in names:
         vars(trainer).pop(name, None)
     vars(trainer).update(former)

@@ -101,7 +101,6 @@ class LoopRecorder:
             )
 
     def add(self, rows: Values, logits: Tensor | np.ndarray, labels: Values, epoch: float) -> None:
-        """Add the records of one step to the buffer."""
         number = math.floor(epoch)
         if number != self.epoch:
             self.write_if_possible()
@@ -167,7 +166,6 @@ class LoopRecorder:
         return pl.Series("id", list(self.number) or [str(number) for number in range(count)], dtype=pl.String)
 
     def write(self) -> None:
-        """Move the records from memory to a file."""
         folder = store.rank_folder(self.folder, self.rank)
         self.buffer.write(folder, self.make_room if self.rank == 0 else None)
 
@@ -183,7 +181,6 @@ class LoopRecorder:
             self.warned = True
 
     def wait(self) -> None:
-        """Wait for all processes."""
         if self.processes > 1:
             dist.barrier()
 

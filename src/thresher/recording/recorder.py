@@ -64,7 +64,6 @@ class Recorder(TrainerCallback):
         hooks_of(self.trainer).attach("recorder", self.observer())
 
     def observer(self) -> Observer:
-        """What is put on the trainer."""
         model_hooks = (hook_classifier, self.vog.hook) if self.vog_width else (hook_classifier,)
         return Observer(self.on_step, self, model_hooks)
 
@@ -117,7 +116,6 @@ class Recorder(TrainerCallback):
             )
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Note the number of the epoch."""
         self.epoch = math.floor((state.epoch or 0) + 1e-6)
 
     def at_first_step(self) -> bool:
@@ -144,13 +142,11 @@ class Recorder(TrainerCallback):
             self.warned.add(what)
 
     def on_step(self, step: Step) -> None:
-        """Record the rows of one step."""
         if not self.failed:
             with self.guarded("step"):
                 self.record(step)
 
     def record(self, step: Step) -> None:
-        """Add the records of one step to the buffer."""
         signals = self.signals(step)
         state, groups, count = self.trainer.state, self.trainer.optimizer.param_groups, len(step.rows)
         columns = {
@@ -169,7 +165,6 @@ class Recorder(TrainerCallback):
         return not self.checked or (self.steps.bit_count() == 1 and self.steps <= STEPS_CHECKED)
 
     def signals(self, step: Step) -> dict[str, Tensor]:
-        """What the rows of a step gave, each (B, ...)."""
         refuse_step(step, type(self.trainer.model).__name__)
         if self.to_check():
             self.check_loss(step)
@@ -215,7 +210,6 @@ class Recorder(TrainerCallback):
         self.buffer.drop("squares", "sketch")
 
     def write_records(self) -> None:
-        """Move the records from memory to a file."""
         self.buffer.copy()
         if self.buffer.not_finite and "diverged" not in self.warned:
             self.warned.add("diverged")
@@ -227,7 +221,6 @@ class Recorder(TrainerCallback):
         self.buffer.write(self.own_folder, partial(self.folders.make_room, self.run) if first else None)
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Write the records of the epoch."""
         if not self.failed:
             with self.guarded("write"):
                 self.write_records()
@@ -258,12 +251,10 @@ class Recorder(TrainerCallback):
         (self.pending,) = broadcast_object_list([self.pending])
 
     def write_rest(self) -> None:
-        """Write all that is in memory."""
         self.write_records()
         self.vog.write(self.own_folder, 0)
 
     def finish(self) -> None:
-        """Make the run of what is written."""
         self.folders.finish(self.run)
         self.pending = False
 

@@ -27,5 +27,4 @@ class RunFolders:
         return training, self.numbered(training)
 
     def numbered(self, training: int) -> Path:
-        """The run folder with a number."""
         return self.first if training == 1 else self.first.with_name(f"{self.first.name}-{training}")

@@ -26,7 +26,6 @@ GROUP_ROWS = 8192
 
 
 def rank_folder(recording: Path, rank: int) -> Path:
-    """The folder of one process."""
     return recording / f"rank-{rank}"
 
 
@@ -63,8 +62,6 @@ def sums_file(folder: Path, step: int) -> Path:
 
 
 def write_sums(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write running sums."""
-
     def save(path: Path) -> None:
         with path.open("wb") as handle:
             np.savez(handle, **arrays)  # type: ignore[arg-type]
@@ -73,7 +70,6 @@ def write_sums(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_sums(file: Path) -> dict[str, np.ndarray]:
-    """The running sums of a file."""
     with np.load(file) as found:
         return dict(found)
 

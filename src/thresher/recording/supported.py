@@ -32,7 +32,6 @@ SHARDED = {
 
 
 def refuse_unsupported(trainer: Trainer) -> None:
-    """Refuse a trainer whose rows cannot be recorded."""
     if not isinstance(trainer, Trainer):
         kind = type(trainer)
         raise UserError(

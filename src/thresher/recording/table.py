@@ -48,7 +48,6 @@ class Recording:
 
     @property
     def steps(self) -> int:
-        """The number of optimiser steps."""
         return int(self.epochs["step"][-1])
 
     @property

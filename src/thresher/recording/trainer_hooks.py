@@ -77,7 +77,6 @@ class TrainerHooks(TrainerCallback):
         self.add_callback_of(observer)
 
     def add_callback_of(self, observer: Observer) -> None:
-        """Have the trainer call an observer."""
         if observer.callback is not None and observer.first:
             hf_compat.add_first_callback(self.trainer, observer.callback)
         elif observer.callback is not None:
@@ -126,7 +125,6 @@ class TrainerHooks(TrainerCallback):
                 self.handles += hook(model, self)
 
     def keep_output(self, module: nn.Module, inputs: object, output: object) -> None:
-        """Forward hook of the whole model."""
         if self.current is not None and module.training:
             step = self.current
             step.output, step.output_gradient = output, None
@@ -142,7 +140,6 @@ class TrainerHooks(TrainerCallback):
                 logits.register_hook(partial(setattr, step, "output_gradient"))  # type: ignore[no-untyped-call]
 
     def remove_model_hooks(self) -> None:
-        """Take the hooks off the model."""
         for handle in self.handles:
             handle.remove()
         self.handles = []

@@ -27,7 +27,6 @@ class OnlineVog:
         self.sums: GradientSums | None = None
 
     def hook(self, model: nn.Module, hooks: TrainerHooks) -> list[RemovableHandle]:
-        """Capture the gradients at the embeddings."""
         self.handles = hook_embeddings(model, hooks)
         return self.handles
 

@@ -88,7 +88,6 @@ def card(
     examples: Sequence[Shown] = (),
     names: Sequence[str] = (),
 ) -> Card:
-    """One finding."""
     return {
         "name": name,
         "figure": figure,

@@ -55,7 +55,6 @@ def write(run: Run) -> Path:
 
 
 def render(files: RunFiles) -> str:
-    """The page as a string."""
     environment = page_environment(TEMPLATE)
     environment.filters |= {"percent": percent, "points": points, "interval": interval, "number": score_value}
     return environment.get_template("page.html.j2").render(content(files))
@@ -76,7 +75,6 @@ def page_environment(*folders: Path) -> Environment:
 
 
 def content(files: RunFiles) -> dict[str, object]:
-    """Everything that the template prints."""
     selection = shown_selection(files)
     found = files.compared.get(selection.name) if selection else None
     entry = None if is_text(found) else found

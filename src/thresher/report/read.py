@@ -54,7 +54,6 @@ class RunFiles:
 
     @property
     def manifest(self) -> Manifest:
-        """The manifest of the run."""
         return self.run.manifest
 
 

@@ -17,7 +17,6 @@ Facts = list[tuple[str, str]]
 
 
 def facts(files: RunFiles, entry: ComparisonFacts | None) -> dict[str, Facts]:
-    """Name and value pairs, by subject."""
     manifest, recorded = files.manifest, files.manifest.recorded
     return {
         "Data": _data(files),

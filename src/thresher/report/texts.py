@@ -114,7 +114,6 @@ def changes(entry: ComparisonFacts) -> list[dict[str, object]]:
 
 
 def group(column: str, value: str, found: GroupFacts) -> dict[str, str]:
-    """The line of one group."""
     measured = "kept-full" in found
     return {
         "column": column,

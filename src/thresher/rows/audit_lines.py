@@ -42,7 +42,6 @@ def _head(report: Audit) -> str:
 
 
 def _train_lines(report: Audit) -> Iterator[str]:
-    """What was found in the training rows."""
     text, target = ("prompt", "completion") if _of_texts(report) else ("text", "label")
     duplicates, conflicting, empty = report["duplicates"], report["conflicting"], report["empty"]
     if duplicates["rows"]:
@@ -84,7 +83,6 @@ def _train_lines(report: Audit) -> Iterator[str]:
 
 
 def _test_lines(report: Audit) -> Iterator[str]:
-    """What was found in the test rows."""
     test, overlap = report["test"], report["overlap"]
     if test is None or overlap is None:
         return

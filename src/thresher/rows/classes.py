@@ -17,7 +17,6 @@ Places = Callable[[int], str]  # from the number of a row to its location, for m
 
 
 def labels_of(sheets: list[Sheet], column: str, place: Places) -> tuple[pl.Series, validate.LabelKind]:
-    """The labels of all sheets, and their kind."""
     found = [validate.labels(sheet, column) for sheet in sheets]
     kind = found[0][1]
     for sheet, (_, other) in zip(sheets, found, strict=True):

@@ -31,7 +31,6 @@ def content_ids(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -> list
 
 
 def content_id_column(texts: Iterable[tuple[str, ...]], labels: Iterable[str]) -> pl.Series:
-    """`content_ids` as a column of strings."""
     rows = zip(texts, labels, strict=True)
     start, quoted_label = hashlib.blake2b(digest_size=8), lru_cache(quoted)
 

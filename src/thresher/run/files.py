@@ -146,6 +146,5 @@ def digest(value: object) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hash of a file's bytes."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, lambda: hashlib.blake2b(digest_size=12)).hexdigest()

@@ -119,13 +119,11 @@ def check_table(path: Path, remedy: str) -> None:
 
 
 def read_table(path: Path, remedy: str) -> pl.DataFrame:
-    """The table of an intact file; see `check_table`."""
     check_table(path, remedy)
     return parquet.read(path)
 
 
 def metadata(path: Path) -> dict[bytes, bytes]:
-    """The metadata of a file that has been checked."""
     return dict(pq.read_metadata(path).metadata or {})
 
 

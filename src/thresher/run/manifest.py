@@ -161,7 +161,6 @@ def checksum(manifest: Manifest) -> str:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write `run.yaml`."""
     # Characters beyond ASCII are escaped: some, such as U+0085, are read back as a space otherwise.
     content = {**manifest.model_dump(mode="json"), "checksum": checksum(manifest)}
     write(folder / FILE, yaml.safe_dump(content, sort_keys=False))

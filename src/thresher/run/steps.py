@@ -89,7 +89,6 @@ class Step(Generic[S]):
         return {self.after: run.require(self.after).key} if self.after else {}
 
     def finish(self, run: Run, settings: S, facts: Facts, seconds: float) -> None:
-        """Write the record of the finished step."""
         content = {
             "key": self.key(run, settings),
             "after": self.before(run),
@@ -186,7 +185,6 @@ def _set_aside(record: Path) -> Path:
 
 
 def remove_step(run: Run, name: str) -> None:
-    """Remove the folder of a step."""
     shutil.rmtree(run.step_folder(name), ignore_errors=True)
 
 

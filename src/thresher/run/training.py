@@ -24,7 +24,6 @@ class Training:
 
     @property
     def name(self) -> str:
-        """The name of its folders."""
         return f"{self.kind}-{self.index}"
 
     @staticmethod

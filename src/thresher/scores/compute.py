@@ -48,7 +48,6 @@ class Scored:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the table."""
         made = (f"{name}{suffix}" for name in sorted(self.forms) for suffix in self.forms[name].suffixes)
         return ["id", "label", *made]
 

@@ -53,11 +53,9 @@ class Found:
     reasons: dict[str, dict[int, str]] = field(default_factory=dict)
 
     def add(self, name: str, run: int) -> None:
-        """The score of a run is in the store."""
         self.runs.setdefault(name, []).append(run)
 
     def leave_out(self, name: str, run: int, reason: str) -> None:
-        """A run does not give a score."""
         self.reasons.setdefault(name, {})[run] = reason
 
     def of_run(self, name: str, run: int) -> Numbers:

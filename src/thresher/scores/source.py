@@ -48,22 +48,18 @@ class FrameSource:
 
     @property
     def schema(self) -> Mapping[str, pl.DataType]:
-        """The type of every column."""
         return self.signals.schema
 
     @property
     def rows(self) -> int:
-        """The number of rows."""
         return self.signals.height
 
     def blocks(self, columns: Collection[str], size: int) -> Iterator[pl.DataFrame]:
-        """See `Source`; slices, so nothing is copied."""
         chosen = self.signals.select(columns)
         for start in range(0, max(1, self.rows), size):
             yield chosen.slice(start, size)
 
     def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """See `Source`."""
         return array(self.signals, "features")[rows]
 
 

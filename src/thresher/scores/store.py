@@ -27,12 +27,10 @@ class Store:
     folder: Path
 
     def append(self, name: str, values: Numbers) -> None:
-        """Add values at the end of a column."""
         with self._file(name).open("ab") as file:
             file.write(np.ascontiguousarray(values, dtype=np.float64).data)
 
     def put(self, name: str, values: Numbers) -> None:
-        """Write a whole column, over a former one."""
         self.remove(name)
         self.append(name, values)
 
@@ -41,7 +39,6 @@ class Store:
         return np.fromfile(self._file(name), np.float64, count, offset=8 * start)
 
     def remove(self, name: str) -> None:
-        """Remove a column, if there is one."""
         self._file(name).unlink(missing_ok=True)
 
     def _file(self, name: str) -> Path:

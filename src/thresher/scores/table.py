@@ -54,7 +54,6 @@ def score_runs(runs: Sequence[Run], options: Options | None = None) -> tuple[pl.
 
 
 def report(scored: Scored) -> dict[str, Any]:
-    """What `score_runs` says of the scores."""
     return {
         "scores": {name: scored.about[name] for name in sorted(scored.about)},
         "skipped": dict(sorted(scored.skipped.items())),

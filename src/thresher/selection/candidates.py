@@ -63,7 +63,6 @@ class Candidates:
 
     @property
     def sizes(self) -> Counts:
-        """The number of rows of each group, (G,)."""
         return np.bincount(self.group, minlength=self.n_groups)
 
     def by_group(self) -> Iterator[NDArray[np.intp]]:

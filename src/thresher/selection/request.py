@@ -37,7 +37,6 @@ class Request:
 
     @property
     def grouped(self) -> list[str]:
-        """The group columns, each once."""
         stratify = () if self.stratify is None else (self.stratify,)
         return list(dict.fromkeys([*stratify, *self.floor_group]))
 

@@ -148,7 +148,6 @@ def measure_tokens(
 def signal_frame(
     ids: pl.Series, labels: np.ndarray, inputs: Inputs, values: dict[str, np.ndarray]
 ) -> pl.DataFrame:
-    """The signals table of some rows."""
     columns: dict[str, Any] = {
         "id": ids,
         "label": labels.astype(np.int32),
@@ -178,7 +177,6 @@ def measure_chunk(plan: Plan, chunk: int) -> int:
 
 
 def measure_rows(plan: Plan, chunk: int, rows: pl.DataFrame) -> pl.DataFrame:
-    """The signals table of the rows of one chunk."""
     model, tokenizer, weights = loaded(plan)
     labels, (first, _) = class_indices(rows[plan.inputs.label], plan.inputs.classes), plan.rows_of(chunk)
     inputs: Inputs = (

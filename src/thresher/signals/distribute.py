@@ -58,7 +58,6 @@ class RemoteChunks(Sequence[RemoteChunk]):
         return self.plan, self.folder, self.chunks[i], self.slab(self.chunks[i])
 
     def rows(self, first: int, count: int) -> pa.Table:
-        """Some rows of the run folder."""
         return parquet.scan(self.plan.run.rows_file).slice(first, count).collect().to_arrow()
 
 

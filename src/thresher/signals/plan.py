@@ -58,7 +58,6 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the parts go."""
         return self.run.signals(self.training)
 
     @property
@@ -67,7 +66,6 @@ class Plan:
         return -(-self.n_rows // self.chunk_rows)
 
     def part(self, chunk: int) -> Path:
-        """The file of one chunk."""
         return self.folder / f"part-{chunk:05d}.parquet"
 
     def rows_of(self, chunk: int) -> tuple[int, int]:

@@ -46,7 +46,6 @@ def write_page(study: str | Path) -> Path:
 
 
 def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> str:
-    """The page as a string."""
     environment = page_environment(TEMPLATE, REPORT_TEMPLATE)
     environment.filters |= {
         "percent": percent,
@@ -57,7 +56,6 @@ def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame)
 
 
 def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> dict[str, object]:
-    """Everything that the template prints."""
     entries = results["techniques"]
     style = "".join(
         (place / name).read_text() for place, name in ((REPORT_TEMPLATE, "page.css"), (TEMPLATE, "nlu.css"))

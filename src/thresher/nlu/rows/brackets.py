@@ -96,7 +96,6 @@ def _signs(text: str) -> list[int]:
 
 
 def from_record(record: Mapping[str, Any]) -> Utterance:
-    """One row."""
     text, slots = with_text(record["annotated"], record.get("text"))
     return Utterance(
         text, record["domain"], record["intent"], slots, record.get("source") or "", record.get("id")
@@ -104,6 +103,5 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
 
 
 def to_record(row: Utterance) -> dict[str, object]:
-    """The row as it is written."""
     record = {"id": row.id, "utterance": row.text, "annotated": write(row.text, row.slots)}
     return {**record, "domain": row.domain, "intent": row.intent, "source": row.source}

@@ -123,7 +123,6 @@ def _one_line(line: str) -> Utterance:
 
 
 def write(rows: Iterator[Utterance]) -> str:
-    """The rows as one file."""
     return "\n".join(map(_block, rows))
 
 

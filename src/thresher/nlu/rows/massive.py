@@ -22,7 +22,6 @@ def own_intent(scenario: str, intent: str) -> str:
 
 
 def from_record(record: Mapping[str, Any]) -> Utterance:
-    """One row."""
     text, slots = brackets.with_text(record["annotated"], record.get("text"))
     domain = record["scenario"]
     intent = own_intent(domain, record["intent"])
@@ -30,6 +29,5 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
 
 
 def to_record(row: Utterance) -> dict[str, object]:
-    """The row as it is written."""
     record = {"id": row.id, "utt": row.text, "annot_utt": brackets.write(row.text, row.slots)}
     return {**record, "scenario": row.domain, "intent": f"{row.domain}_{row.intent}", "source": row.source}

@@ -70,7 +70,6 @@ def write(text: str, slots: tuple[Slot, ...]) -> str:
 
 
 def from_record(record: Mapping[str, Any]) -> Utterance:
-    """One row."""
     text, slots = parse(record["piped"], record.get("text"))
     return Utterance(
         text, record["domain"], record["intent"], slots, record.get("source") or "", record.get("id")
@@ -78,6 +77,5 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
 
 
 def to_record(row: Utterance) -> dict[str, object]:
-    """The row as it is written."""
     record = {"id": row.id, "utterance": row.text, "piped": write(row.text, row.slots)}
     return {**record, "domain": row.domain, "intent": row.intent, "source": row.source}

@@ -102,7 +102,6 @@ def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]
 
 
 def _root(path: Path) -> tuple[str, Any]:
-    """The text of a file, and the root of its YAML."""
     _, body = without_mark(content(path.read_bytes(), str(path)), str(path))
     text = "".join(utf8(line, str(path), number) for number, line in enumerate(body.splitlines(True), 1))
     try:
@@ -127,7 +126,6 @@ def _as_key(text: str, key: Any, value: Any) -> str:
 
 
 def _rows(block: Any, path: Path, domain: str | None) -> Iterator[tuple[int, Any]]:
-    """The examples of an intent, each with its line."""
     named = _text(_get(block, "intent"))
     own, slash, intent = named.partition("/")
     if domain is not None or not slash:

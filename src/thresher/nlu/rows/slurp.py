@@ -41,7 +41,6 @@ def from_record(record: Mapping[str, Any]) -> Utterance:
 
 
 def _part(record: Any, name: str, kind: type) -> Any:
-    """A value of a token or an entity."""
     found = record.get(name) if isinstance(record, Mapping) else None
     if not isinstance(found, kind):
         raise BadRow(f"'{shown(record)}' has no '{name}' ({'text' if kind is str else 'a list of numbers'})")
@@ -49,7 +48,6 @@ def _part(record: Any, name: str, kind: type) -> Any:
 
 
 def to_record(row: Utterance) -> dict[str, object]:
-    """The row as it is written."""
     spans = words(row.text)
     tokens = [{"surface": row.text[start:end], "id": at} for at, (start, end) in enumerate(spans)]
     entities = [

@@ -117,7 +117,6 @@ def _by_models(stack: Stack, texts: list[str]) -> list[dict[str, object]]:
 
 
 def _within(stack: Stack, domain: str, texts: list[str]) -> list[dict[str, object]]:
-    """Intent and slots of texts of one domain."""
     intents = stack.labels.intents[domain]
     found = stack.joint(domain)
     if found is None:

@@ -44,11 +44,9 @@ class FrozenEncoder(nn.Module):
 
     @property
     def whole(self) -> Any:
-        """The encoder itself."""
         return self._whole[0]
 
     def get_input_embeddings(self) -> nn.Module:
-        """The token table of the encoder."""
         table: nn.Module = self.whole.get_input_embeddings()
         return table
 

@@ -50,7 +50,6 @@ class JointModel(nn.Module):
 
 
 def freshly(encoder: nn.Module, n_intents: int, n_tags: int, config: ModelConfig, seed: int) -> JointModel:
-    """A joint model with heads initialised by `seed`."""
     torch.manual_seed(seed)
     return JointModel(encoder, n_intents, n_tags, config)
 

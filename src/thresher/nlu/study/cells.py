@@ -38,7 +38,6 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name of the cell in messages and tables."""
         return f"{self.pool}-{self.technique}-{self.prune:g}-{self.sample}"
 
 

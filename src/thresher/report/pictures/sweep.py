@@ -37,7 +37,6 @@ class Form:
         return round(self.scale * number, 3 if self.scale > 1 else 5)
 
     def text(self, found: Spread) -> str:
-        """A mean and its standard deviation."""
         mean, std = (f"{self.value(one):.{self.digits}f}" for one in (found["mean"], found["std"]))
         return f"{mean}{self.unit} ± {std}"
 
@@ -60,7 +59,6 @@ def form_of(found: SweepArms) -> Form:
 
 
 def layout(form: Form) -> dict[str, object]:
-    """The axes."""
     return {
         "xaxis": {"title": {"text": "rows removed, %"}, "rangemode": "tozero"},
         "yaxis": {"title": {"text": form.axis}},

@@ -82,7 +82,6 @@ def read_table(table: pa.Table, name: str, wanted: Sequence[str]) -> Sheet:
 
 
 def _decoded(value: object, name: str, column: str, row: int) -> object:
-    """The value that a cell of a Json column encodes."""
     if not isinstance(value, str):
         return value
     try:

@@ -48,7 +48,6 @@ def kind(source: object) -> Kind | None:
 
 
 def read_frame(frame: pl.DataFrame | DataFrame, wanted: Sequence[str]) -> Sheet:
-    """The wanted columns of a pandas or polars frame."""
     name = "the frame"
     names = [str(one) for one in frame.columns]
     need(wanted, names, name)
@@ -102,7 +101,6 @@ def as_arrow(frame: pl.DataFrame | DataFrame | pa.Table) -> pa.Table:
 
 
 def read_dataset(dataset: Dataset, wanted: Sequence[str], name: str = "the dataset") -> Sheet:
-    """The wanted columns of a `datasets.Dataset`."""
     need(wanted, dataset.column_names, name)
     part = dataset.select_columns(with_splits(wanted, dataset.column_names))
     table = part.with_format("arrow")[:]

@@ -61,7 +61,6 @@ class Sheet:
         )
 
     def as_lists(self) -> Sheet:
-        """The sheet with every column as a list."""
         return replace(self, columns={name: list(values) for name, values in self.columns.items()})
 
 

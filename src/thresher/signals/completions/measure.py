@@ -97,7 +97,6 @@ def measure_completions(
 
 
 def check_signals(signals: Sequence[str]) -> None:
-    """Refuse names that are not measured on demand."""
     for name in signals:
         if name not in ON_DEMAND:
             raise UserError(
@@ -106,7 +105,6 @@ def check_signals(signals: Sequence[str]) -> None:
 
 
 def check_rows(model: LanguageModel, rows: CompletionTokensOfRows) -> None:
-    """Refuse rows that the model cannot read."""
     longest = getattr(model.causal.config.get_text_config(), "max_position_embeddings", None)
     for row, (prompt, completion) in enumerate(zip(rows.prompts, rows.completions, strict=True)):
         if longest is not None and rows.lengths[row] > longest:

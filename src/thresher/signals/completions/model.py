@@ -31,7 +31,6 @@ class LanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """Where its inputs go."""
         return next(self.causal.parameters()).device
 
     @property

@@ -56,7 +56,6 @@ def layer(*type_names: str, product: PairRule, formula: Formula) -> Callable[[Gh
 
 
 def rule_for(module: nn.Module) -> Layer | None:
-    """The rule for a module, or None."""
     name = type(module).__name__
     known = LAYERS.table
     endings = (rule for key, rule in known.items() if key.startswith("*") and name.endswith(key[1:]))
