@@ -28,7 +28,7 @@ from research.generation.planted import planted, precision
 from thresher.models.language_model import adapted, put_weights
 from thresher.rows import read_rows
 from thresher.run import FIRST, Run
-from thresher.signals.completions.batches import each_batch
+from thresher.signals.batches import each_batch
 from thresher.signals.completions.model import measuring
 from thresher.signals.completions.of_tokens import rows_to_measure
 from thresher.training.checkpoints import load_weights
@@ -50,15 +50,15 @@ def hidden_states(run: Run) -> tuple[list[NDArray[np.float32]], list[NDArray[np.
     put_weights(model, load_weights(list_checkpoints(run.checkpoints(FIRST))[-1]))
     found: list[NDArray[np.float32]] = [np.empty((0, 0), np.float32)] * len(tokens)
     labels: list[NDArray[np.int64]] = [np.empty(0, np.int64)] * len(tokens)
+    rows = rows_to_measure(tokens, tokenizer)
     with torch.no_grad(), measuring(model) as parts:
 
-        def states(batch):  # type: ignore[no-untyped-def]
+        def states(places):  # type: ignore[no-untyped-def]
+            batch = rows.batch(places, parts.device)
             hidden = parts.hidden_states(batch.inputs).flatten(0, 1)[batch.places]
             return hidden.float().numpy(), batch.labels.numpy(), batch.number.numpy()
 
-        for places, (hidden, label, number) in each_batch(
-            parts, rows_to_measure(tokens, tokenizer), BATCH_TOKENS, states
-        ):
+        for places, (hidden, label, number) in each_batch(rows.lengths, BATCH_TOKENS, states):
             cuts = np.cumsum(number)[:-1]
             for at, one, own in zip(places, np.split(hidden, cuts), np.split(label, cuts), strict=True):
                 found[at], labels[at] = one, own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,20 +24,22 @@ def completion_signals(step: Step) -> dict[str, Tensor]:
     assert tokens is not None
     number = torch.bincount(tokens.row, minlength=len(step.rows))
     by_row = Places(tokens.row, number)
-    means = {
-        "loss": by_row.mean(-tokens.log_probability),
-        "entropy": by_row.mean(tokens.entropy),
-        "accuracy": by_row.mean(tokens.right.float()),
+    return token_means(vars(tokens), by_row) | {"n_completion": number, "n_tokens": row_lengths(step)}
+
+
+def token_means(values: Mapping[str, Tensor | None], by_row: Places) -> dict[str, Tensor]:
+    """What is kept of rows from the values of their tokens (n,) that there are; see `completion_signals`."""
+    log_probability, right = values["log_probability"], values["right"]
+    assert log_probability is not None and right is not None
+    means = {"loss": -log_probability, "accuracy": right.float()}
+    means |= {
+        name: found for name in ("entropy", "error_norm", "margin") if (found := values[name]) is not None
     }
-    for name, values in (("error_norm", tokens.error_norm), ("margin", tokens.margin)):
-        if values is not None:
-            means[name] = by_row.mean(values)
-    right = by_row.spread(tokens.right)
-    return means | {
-        "correct": right.sum(1) == number,
-        "n_completion": number,
-        "token_right": right,
-        "n_tokens": row_lengths(step),
+    was_right = by_row.spread(right)
+    return {
+        **{name: by_row.mean(found) for name, found in means.items()},
+        "correct": was_right.sum(1) == by_row.number,
+        "token_right": was_right,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -74,10 +74,8 @@ def measure_batch(
                 loss = nn.functional.cross_entropy(output, labels, reduction="sum")
                 outputs = [flow[module][1] for module in modules]
                 given = torch.autograd.grad(loss, outputs, retain_graph=bool(statistics))
-                at_output = dict(zip(modules, given, strict=True))
-                for name, group in layers.items():
-                    rows = [squared_norm(module, flow[module][0], at_output[module]) for module in group]
-                    norms[name].append(torch.stack(rows).sum(0))
+                for name, norm in layer_norms(layers, flow, dict(zip(modules, given, strict=True))).items():
+                    norms[name].append(norm)
             if statistics:
                 true_logit = output.gather(1, labels[:, None]).sum()
                 gradients.append(torch.autograd.grad(true_logit, found["embedding"])[0].flatten(1))
@@ -88,6 +86,18 @@ def measure_batch(
         **{name: torch.stack(by_checkpoint, 1) for name, by_checkpoint in norms.items()},
     }
     return {name: value.cpu().numpy() for name, value in values.items()}
+
+
+def layer_norms(
+    layers: Mapping[str, list[nn.Module]],
+    flow: Mapping[nn.Module, tuple[Tensor, Tensor]],
+    at_output: Mapping[nn.Module, Tensor],
+) -> dict[str, Tensor]:
+    """The squared norm of the loss gradient by the parameters of each group of modules, (B,), from those at their outputs."""
+    return {
+        name: torch.stack([squared_norm(one, flow[one][0], at_output[one]) for one in group]).sum(0)
+        for name, group in layers.items()
+    }
 
 
 def squared_norm(module: nn.Module, a: Tensor, b: Tensor) -> Tensor:

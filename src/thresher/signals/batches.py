@@ -1,10 +1,17 @@
-"""Batches of rows of nearly equal length."""
+"""Batches of rows of nearly equal length, halved where a GPU has too little memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
+import torch
+
+from thresher.errors import UserError
+
+Found = TypeVar("Found")
 
 # What starting one more batch costs, in tokens' worth of products.
 BATCH_COST = 40
@@ -33,3 +40,27 @@ def tight_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     while cuts[-1]:
         cuts.append(int(start[cuts[-1]]))
     return [order[first:last] for last, first in pairwise(cuts)][::-1]
+
+
+def each_batch(
+    lengths: np.ndarray, batch_tokens: int, measure: Callable[[np.ndarray], Found]
+) -> Iterator[tuple[np.ndarray, Found]]:
+    """The rows of each of the `tight_batches`, and what `measure` gives for them; rows that do not fit on a GPU in two halves.
+
+    Raises UserError: a single row does not fit.
+    """
+    queue = tight_batches(lengths, batch_tokens)
+    while queue:
+        rows = queue.pop(0)
+        try:
+            found = measure(rows)
+        except torch.cuda.OutOfMemoryError as error:
+            if len(rows) == 1:
+                raise UserError(
+                    f"the GPU has too little memory for a single row of {lengths[rows[0]]:,} tokens; cut or drop it, or use a"
+                    " smaller max_length"
+                ) from error
+            torch.cuda.empty_cache()
+            queue[:0] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
+            continue
+        yield rows, found

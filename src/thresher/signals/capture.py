@@ -15,23 +15,28 @@ from thresher.models.frozen import FrozenClassifier
 from thresher.signals.ghost import supported_modules
 
 
-@contextlib.contextmanager
-def embedding_leaf(model: Classifier | FrozenClassifier) -> Iterator[dict[str, Tensor]]:
-    """Inside the block every forward puts its embedding output under "embedding", as a leaf that takes a gradient.
+def embedding_leaf(
+    model: Classifier | FrozenClassifier,
+) -> contextlib.AbstractContextManager[dict[str, Tensor]]:
+    """Inside the block every forward puts its embedding output under "embedding"; see `leaf_at`."""
+    return leaf_at(embedding_layer(model.encoder))
 
-    The parameters need no gradient then: backward stops at the embedding output, and no weight gradient is computed.
+
+@contextlib.contextmanager
+def leaf_at(layer: nn.Module, *, copied: bool = False) -> Iterator[dict[str, Tensor]]:
+    """Inside the block every forward puts the output of a layer under "embedding", as a leaf that takes a gradient.
+
+    The parameters need no gradient then: backward stops at the leaf, and no weight gradient is computed. `copied`: what
+    follows in the model gets a copy, as it may write in place, which torch refuses for a leaf.
     """
     found: dict[str, Tensor] = {}
 
     def cut(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
         found["embedding"] = output.detach().requires_grad_()
-        return found["embedding"]
+        return found["embedding"].clone() if copied else found["embedding"]
 
-    handle = embedding_layer(model.encoder).register_forward_hook(cut)
-    try:
+    with layer.register_forward_hook(cut):
         yield found
-    finally:
-        handle.remove()
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from thresher.run.layout import Layout
 from thresher.run.training import Training
 from thresher.signals.attention import use_short_attention
 from thresher.signals.batch import STATISTICS, Weights, measure_batch, swap_weights
-from thresher.signals.batches import tight_batches
+from thresher.signals.batches import each_batch
 from thresher.signals.capture import layer_flow, measured_layers
 from thresher.signals.ghost import check_formulas
 from thresher.signals.plan import Plan, write_part
@@ -124,22 +124,12 @@ def measure_tokens(
     layers = {name: modules for name, modules in usable.items() if name in signals}
     statistics = [name for name in STATISTICS if name in signals]
     results: dict[str, np.ndarray] = {}
-    queue = tight_batches(tokens.lengths, batch_tokens)
-    while queue:
-        rows = queue.pop(0)
-        try:
-            batch = tokens.batch(rows, device)
-            values = measure_batch(
-                model, weights, batch, torch.from_numpy(labels[rows]).to(device), layers, statistics
-            )
-        except torch.cuda.OutOfMemoryError as error:
-            if len(rows) == 1:
-                raise UserError(
-                    "the GPU has too little memory for a single row; use a smaller max_length"
-                ) from error
-            torch.cuda.empty_cache()
-            queue[:0] = [rows[: len(rows) // 2], rows[len(rows) // 2 :]]
-            continue
+
+    def measure(rows: np.ndarray) -> dict[str, np.ndarray]:
+        batch, true = tokens.batch(rows, device), torch.from_numpy(labels[rows]).to(device)
+        return measure_batch(model, weights, batch, true, layers, statistics)
+
+    for rows, values in each_batch(tokens.lengths, batch_tokens, measure):
         for name, value in values.items():
             results.setdefault(name, np.empty((len(tokens), *value.shape[1:]), value.dtype))[rows] = value
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thresher.errors import UserError
-from thresher.recording.completion_signals import Places, packed
+from thresher.recording.completion_signals import Places, packed, token_means
 from thresher.recording.model_hooks import embeddings_of
-from thresher.signals.batch import gram, squared_norm
-from thresher.signals.capture import layer_flow
+from thresher.signals.batch import gram, layer_norms
+from thresher.signals.capture import layer_flow, leaf_at
 from thresher.signals.completions.head import from_head
 from thresher.signals.completions.layers import HEAD
 from thresher.signals.completions.model import LanguageModel
@@ -95,10 +95,8 @@ def _at_checkpoint(
         of_mean = at_hidden(of_head.loss / batch.number[batch.row, None])
         outputs = [flow[module][1] for module in modules]
         given = torch.autograd.grad(hidden, outputs, of_mean, retain_graph=wanted.gram)
-        at_output = dict(zip(modules, given, strict=True))
-        for name, group in wanted.layers.items():
-            norms = [squared_norm(module, flow[module][0], at_output[module]) for module in group]
-            found[name] = torch.stack(norms).sum(0).cpu().numpy()
+        norms = layer_norms(wanted.layers, flow, dict(zip(modules, given, strict=True)))
+        found |= {name: norm.cpu().numpy() for name, norm in norms.items()}
     if of_head.true_logit is None:
         return found, None
     (gradient,) = torch.autograd.grad(hidden, leaf["embedding"], at_hidden(of_head.true_logit))
@@ -107,14 +105,8 @@ def _at_checkpoint(
 
 def _signals(values: dict[str, Tensor], batch: CompletionBatch) -> Values:
     """The means over the tokens of each row, which tokens were right, and the loss of each."""
-    by_row = Places(batch.row, batch.number)
-    right = by_row.spread(values["right"])
-    found = {
-        "loss": by_row.mean(-values["log_probability"]),
-        **{name: by_row.mean(values[name]) for name in ("error_norm", "margin", "entropy")},
-        "accuracy": by_row.mean(values["right"].float()),
-        "correct": right.sum(1) == batch.number,
-    }
+    found = token_means(values, Places(batch.row, batch.number))
+    right = found.pop("token_right")
     number = batch.number.cpu().numpy()
     return {
         **{name: value.cpu().numpy() for name, value in found.items()},
@@ -134,26 +126,14 @@ def lists_of(values: NDArray[np.generic], number: NDArray[np.int64]) -> NDArray[
     return found
 
 
-@contextlib.contextmanager
-def _embedding_leaf(model: LanguageModel, wanted: bool) -> Iterator[dict[str, Tensor]]:
-    """Inside the block a forward puts its embedding output under "embedding", as a leaf that takes a gradient.
-
-    No parameter takes one, so backward ends there, and no weight changes.
-    """
-    found: dict[str, Tensor] = {}
-
-    def cut(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
-        found["embedding"] = output.detach().requires_grad_()
-        # A copy, as what follows may write in place, which torch refuses for a leaf.
-        return found["embedding"].clone()
-
+def _embedding_leaf(
+    model: LanguageModel, wanted: bool
+) -> contextlib.AbstractContextManager[dict[str, Tensor]]:
     if not wanted:
-        yield found
-        return
+        return contextlib.nullcontext({})
     layer = embeddings_of(model.model)
     if layer is None:
         raise UserError(
             f"gradient_gram: {type(model.causal).__name__} has no one layer of embeddings; leave the signal out"
         )
-    with layer.register_forward_hook(cut):
-        yield found
+    return leaf_at(layer, copied=True)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thresher.errors import UserError
-from thresher.signals.completions.batch import Wanted, measure_batch, row_means
-from thresher.signals.completions.batches import each_batch
+from thresher.signals.batches import each_batch
+from thresher.signals.completions.batch import Values, Wanted, measure_batch, row_means
 from thresher.signals.completions.layers import HEAD, measured_layers
 from thresher.signals.completions.model import LanguageModel, measuring
 from thresher.signals.completions.rows import CompletionTokensOfRows
@@ -77,17 +77,22 @@ def measure_completions(
         check_rows(parts, rows)
         weights[0]()
         wanted = Wanted("gradient_gram" in signals, HEAD in signals, measured_layers(parts, signals))
-        for places, values in each_batch(
-            parts, rows, batch_tokens, lambda batch: measure_batch(parts, weights, batch, wanted)
-        ):
+
+        def measure(places: NDArray[np.int64]) -> Values:
+            return measure_batch(parts, weights, rows.batch(places, parts.device), wanted)
+
+        for places, values in each_batch(rows.lengths, batch_tokens, measure):
             values["token_loss"] = values["token_loss"][:, -1]
             for name, value in values.items():
                 found.setdefault(name, np.empty((len(rows), *value.shape[1:]), value.dtype))[places] = value
         if "loss_alone" in signals:
             weights[-1]()
+            answers = rows.without_prompts()
             alone, of_tokens = np.empty(len(rows), np.float32), np.empty(len(rows), object)
             for places, values in each_batch(
-                parts, rows.without_prompts(), batch_tokens, lambda batch: row_means(parts, batch)
+                answers.lengths,
+                batch_tokens,
+                lambda places: row_means(parts, answers.batch(places, parts.device)),
             ):
                 alone[places], of_tokens[places] = values["loss"], values["token_loss"]
             found["loss_alone"], found["loss_prompted"] = alone, found["loss"][:, -1]

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from thresher.signals.completions.batches import each_batch
+from thresher.signals.batches import each_batch
 from thresher.signals.completions.head import from_head
 from thresher.signals.completions.measure import check_rows
 from thresher.signals.completions.model import LanguageModel, measuring
@@ -29,7 +29,9 @@ def token_losses(
     found: list[NDArray[np.generic]] = [np.empty(0, OF_TOKEN)] * len(rows)
     with measuring(model) as parts:
         check_rows(parts, rows)
-        for places, lines in each_batch(parts, rows, batch_tokens, lambda batch: _lines(parts, batch)):
+        for places, lines in each_batch(
+            rows.lengths, batch_tokens, lambda places: _lines(parts, rows.batch(places, parts.device))
+        ):
             for place, line in zip(places.tolist(), lines, strict=True):
                 found[place] = line
     return found
