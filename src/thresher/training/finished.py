@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from thresher.errors import UserError
 from thresher.run import Run, Training
@@ -25,13 +25,20 @@ def weights_digests(run: Run, training: Training) -> list[list[str]]:
     return [[name, found["files"]["model.safetensors"]] for name, found in facts.items()]
 
 
-def checkpoint_facts(folder: Path) -> dict[str, Any]:
-    """Step, epoch, learning rates and the digests of the files of a checkpoint.
+class CheckpointFacts(TypedDict):
+    """When a checkpoint was written, the learning rates then, and the digests of its files."""
 
-    Raises UserError: its file is damaged, or it has no weights.
-    """
+    step: int
+    epoch: float
+    encoder_lr: float
+    head_lr: float
+    files: dict[str, str]
+
+
+def checkpoint_facts(folder: Path) -> CheckpointFacts:
+    """The facts of a checkpoint; an error where its file is damaged, or it has no weights."""
     path = folder / "checkpoint.json"
-    facts = read_facts(path, TRAIN_AGAIN)
+    facts: CheckpointFacts = read_facts(path, TRAIN_AGAIN)
     if "model.safetensors" not in facts.get("files", {}):
         raise UserError(f"{path}: damaged (it names no weights); {TRAIN_AGAIN}")
     return facts

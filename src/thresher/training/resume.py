@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from thresher.errors import UserError
 from thresher.execution.torchrun import world
@@ -15,6 +15,14 @@ Recorded = dict[str, list[int]]
 
 COMPLETE = "thresher-complete.json"
 KEPT = 2
+
+
+class Complete(TypedDict):
+    """What marks a state as complete."""
+
+    processes: int
+    recorded: Recorded
+    files: dict[str, str]
 
 
 def step_of(state: Path) -> int:
@@ -29,7 +37,7 @@ def saved_states(folder: Path) -> list[Path]:
 
 def mark_complete(state: Path, recorded: Recorded) -> None:
     """Mark a state as complete, with the digests of its files and the steps `recorded`, and remove all but the last two."""
-    facts = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
+    facts: Complete = {"processes": world(), "recorded": recorded, "files": file_digests(state)}
     write_json(state / COMPLETE, facts)
     for older in saved_states(state.parent)[KEPT:]:
         remove(older)
@@ -68,9 +76,9 @@ def resume_point(folder: Path, usable: Callable[[Recorded], bool] = lambda recor
     return point
 
 
-def _complete(state: Path) -> dict[str, Any] | None:
+def _complete(state: Path) -> Complete | None:
     try:
-        facts = read_json(state / COMPLETE)
+        facts: Complete = read_json(state / COMPLETE)
         found = file_digests(state)
         return facts if "recorded" in facts and {**found, **facts["files"]} == found else None
     except (OSError, ValueError, KeyError):
