@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +32,8 @@ from thresher.wording import interval_text
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from thresher.nlu.study.facts import Technique
 
 Tests = Annotated[
     list[str],
@@ -136,7 +138,7 @@ def study(
     return Answer(found, shown)
 
 
-def _line(entry: dict[str, Any]) -> tuple[str, ...]:
+def _line(entry: Technique) -> tuple[str, ...]:
     title = entry["title"] + (", historical only" if entry["pool"] == "mixed" else "")
     rates = (interval_text(entry["metrics"][name]) for name in ("DCER", "F-SEMER", "ICER", "IRER"))
     return (

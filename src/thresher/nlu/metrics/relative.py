@@ -8,9 +8,19 @@ import numpy as np
 from scipy import stats
 
 from thresher.errors import UserError
+from thresher.facts.figures import Bounds
 from thresher.nlu.metrics.counts import Numbers, Parts
 
 _BLOCK = 250
+
+
+class RelativeInterval(Bounds):
+    """A relative error with its interval, of so many samples and test rows, and the two mean error rates."""
+
+    samples: int
+    rows: int
+    error: float
+    full: float
 
 
 def relative_error(error: float, full: float) -> float:
@@ -48,7 +58,7 @@ def relative_interval(
     bootstrap: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> dict[str, object]:
+) -> RelativeInterval:
     """Relative error of S trainings on pruned data to S on full data, with an interval over test rows and samples.
 
         mean = (mean_s E_s - mean_s F_s) / mean_s F_s
@@ -63,8 +73,6 @@ def relative_interval(
 
     Raises ValueError: no training, or a different number on each side.
 
-    Returns {"mean", "low", "high", "samples", "rows", "error", "full"}; the last two are the mean error rates.
-
     >>> ones, rows = np.ones(400), np.arange(400)
     >>> full, worse = (Parts((rows < errors).astype(float), ones) for errors in (40, 50))
     >>> found = relative_interval([worse] * 3, [full] * 3)
@@ -76,19 +84,22 @@ def relative_interval(
     e, f = (np.array([parts.value for parts in side]) for side in (pruned, full))
     mean_e, mean_f = float(e.mean()), float(f.mean())
     count, rows = len(pruned), len(pruned[0].of)
-    found = {
-        "mean": relative_error(mean_e, mean_f),
+    mean, unknown = relative_error(mean_e, mean_f), float("nan")
+    found: RelativeInterval = {
+        "mean": mean,
         "samples": count,
         "rows": rows,
         "error": mean_e,
         "full": mean_f,
+        "low": unknown,
+        "high": unknown,
     }
     if not mean_f > 0:
-        return {**found, "low": float("nan"), "high": float("nan")}
+        return found
     row_part = float(np.nanvar(_resampled(pruned, full, bootstrap, seed), ddof=1))
     if row_part == 0 and not _alike(pruned, full):
         # Too few errors for any resample to differ: no estimate for other rows.
-        return {**found, "low": float("nan"), "high": float("nan")}
+        return found
     linear = e / mean_f - mean_e * f / mean_f**2
     sample_part = float(linear.var(ddof=1)) / count if count > 1 else 0.0
     total = row_part + sample_part
@@ -98,7 +109,7 @@ def relative_interval(
         else 1 / ((row_part / total) ** 2 / max(rows - 1, 1) + (sample_part / total) ** 2 / max(count - 1, 1))
     )
     half = float(stats.t.ppf((1 + confidence) / 2, df)) * total**0.5
-    return {**found, "low": found["mean"] - half, "high": found["mean"] + half}
+    return {**found, "low": mean - half, "high": mean + half}
 
 
 def _alike(pruned: Sequence[Parts], full: Sequence[Parts]) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import polars as pl
 
+from thresher.facts.figures import Bounds
+from thresher.nlu.study.facts import Technique
 from thresher.report.arms import axis, place
 from thresher.report.format import count, interval, known, percent, points, score_value
 
@@ -29,7 +30,7 @@ def relative(value: float | None) -> str:
     return f"{points(value, 2)}%" if value is not None and known(value) else "–"
 
 
-def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
+def errors_figure(entries: Sequence[Technique], metric: str) -> dict[str, object]:
     """The relative error of every technique with its interval, on one axis that includes zero."""
     found = [entry["metrics"][metric] for entry in entries]
     ends = [value[end] for value in found for end in ("low", "high", "mean") if known(value[end])]
@@ -54,13 +55,13 @@ def errors_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, o
     }
 
 
-def name_of(entry: dict[str, Any]) -> str:
+def name_of(entry: Technique) -> str:
     """The name of a technique and the share that it removes of the rows that may be pruned."""
     where = " (historical rows of the mix)" if entry["pool"] == "mixed" else ""
     return f"{entry['title']}{where} −{percent(entry['prune'], 0)}"
 
 
-def sigma_figure(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
+def sigma_figure(entries: Sequence[Technique], metric: str) -> dict[str, object]:
     """Data-score efficiency of every technique, as bars from zero."""
     values = [entry["sigma"][metric] for entry in entries]
     low, high, marks = axis([0.0, *(value for value in values if known(value))])
@@ -113,23 +114,22 @@ def distributions(scores: pl.DataFrame) -> list[dict[str, object]]:
     return figures
 
 
-def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, object]:
+def domain_table(entries: Sequence[Technique], metric: str) -> dict[str, object]:
     """Per domain the share that every technique removes, and its relative error."""
     names = sorted(entries[0]["domains"]) if entries else []
     lines = []
     for domain in names:
-        facts = [entry["domains"].get(domain, {}) for entry in entries]
+        facts = [entry["domains"][domain] for entry in entries]
         cells = []
         for one in facts:
-            found = (one.get("metrics") or {}).get(metric)
-            side = _side(found)
+            found = one.get("metrics", {}).get(metric)
             cells.append(
                 {
-                    "removed": percent(one.get("removed"), 0),
-                    "share": round(100 * (one.get("removed") or 0.0), 1),
+                    "removed": percent(one["removed"], 0),
+                    "share": round(100 * one["removed"], 1),
                     "error": relative(found["mean"]) if found else "–",
                     "interval": interval(found, 2) if found else "",
-                    "side": side,
+                    "side": _side(found),
                 }
             )
         lines.append(
@@ -138,14 +138,14 @@ def domain_table(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, ob
     return {"metric": metric, "names": [name_of(entry) for entry in entries], "lines": lines}
 
 
-def _side(found: dict[str, Any] | None) -> str:
+def _side(found: Bounds | None) -> str:
     """Whether an interval lies entirely above zero (worse), below zero (better), or includes it."""
     if found is None or not known(found["low"]) or found["low"] <= 0 <= found["high"]:
         return "around"
     return "worse" if found["low"] > 0 else "better"
 
 
-def headline(entries: Sequence[dict[str, Any]]) -> dict[str, object] | None:
+def headline(entries: Sequence[Technique]) -> dict[str, object] | None:
     """The first technique of the plan at the largest share, with random rows for comparison.
 
     Not the technique with the fewest errors: the best of many on the test rows is partly luck.

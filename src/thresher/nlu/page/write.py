@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from markupsafe import Markup
 
 from thresher.errors import UserError
 from thresher.nlu.page import figures
+from thresher.nlu.study.facts import StudyFacts, StudyResults
 from thresher.report.format import duration, interval, percent
 from thresher.report.page import TEMPLATE as REPORT_TEMPLATE
 from thresher.report.page import page_environment
@@ -45,7 +45,7 @@ def write_page(study: str | Path) -> Path:
     return path
 
 
-def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> str:
+def render(facts: StudyFacts, results: StudyResults, scores: pl.DataFrame) -> str:
     environment = page_environment(TEMPLATE, REPORT_TEMPLATE)
     environment.filters |= {
         "percent": percent,
@@ -55,7 +55,7 @@ def render(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame)
     return environment.get_template("nlu.html.j2").render(content(facts, results, scores))
 
 
-def content(facts: dict[str, Any], results: dict[str, Any], scores: pl.DataFrame) -> dict[str, object]:
+def content(facts: StudyFacts, results: StudyResults, scores: pl.DataFrame) -> dict[str, object]:
     entries = results["techniques"]
     style = "".join(
         (place / name).read_text() for place, name in ((REPORT_TEMPLATE, "page.css"), (TEMPLATE, "nlu.css"))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -17,6 +16,7 @@ from thresher.nlu.rows import Labels, labels_of
 from thresher.nlu.stack.answer import Domain, Joint, Stack, answer
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.train import needs_model, train_domain, train_joint, with_steps
+from thresher.nlu.study.facts import CellFacts
 from thresher.progress import say
 from thresher.run import parquet
 from thresher.run.files import digest
@@ -53,7 +53,7 @@ def run_cells(
     made_with: str,
     workers: int | None,
     same_steps: bool = False,
-) -> dict[str, dict[str, object]]:
+) -> dict[str, CellFacts]:
     """Train the cells that are missing; returns facts per cell name. A killed study resumes with the next cell."""
     keys = {cell.name: cell_key(made_with, cell) for cell in cells}
     left = [cell for cell in cells if read_cell(study, keys[cell.name]) is None]
@@ -64,7 +64,7 @@ def run_cells(
     return {name: facts for name, facts in found.items() if facts is not None}
 
 
-def read_cell(study: Path, key: str) -> dict[str, Any] | None:
+def read_cell(study: Path, key: str) -> CellFacts | None:
     """The facts of a finished cell; None if there is none, or one of its files is damaged."""
     folder = study / "cells"
     try:
@@ -90,7 +90,7 @@ def cell_job(study: Path, key: str, cell: Cell, config: StackConfig, same_steps:
         shutil.rmtree(scratch, ignore_errors=True)
     table = test.select("id").hstack(answers.select(ANSWERS))
     write_table(study / "cells" / f"{key}.parquet", table)
-    facts = {
+    facts: CellFacts = {
         "technique": cell.technique,
         "prune": cell.prune,
         "sample": cell.sample,

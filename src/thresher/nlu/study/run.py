@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -15,6 +14,7 @@ from thresher.nlu.stack.build import check_stack, rows_hash, settled_stack
 from thresher.nlu.stack.config import StackConfig
 from thresher.nlu.stack.folder import refuse_other_files
 from thresher.nlu.study.cells import Cell, run_cells
+from thresher.nlu.study.facts import StudyResults
 from thresher.nlu.study.tables import study_tables
 from thresher.nlu.study.techniques import kept_ids, technique
 from thresher.progress import say
@@ -53,7 +53,7 @@ def run_study(
     mixed_sources: bool = True,
     same_steps: bool = False,
     workers: int | None = None,
-) -> dict[str, Any]:
+) -> StudyResults:
     """Train the missing cells, sample by sample, and write `results.json` after each sample.
 
     Parameters
@@ -96,7 +96,6 @@ def run_study(
     with lock(folder):
         config = _begin(folder, made_with, {**pools, "test": test, "scores": scores}, config, same_steps)
         started = time.monotonic()
-        results: dict[str, Any] = {}
         for upto in range(1, samples + 1):
             cells = planned(pools, scores, plan, upto, config.seed)
             facts = run_cells(folder, cells, config, made_with, workers, same_steps)

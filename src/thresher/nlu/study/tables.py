@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +13,7 @@ from thresher.nlu.metrics import ERRORS, counts, relative_interval, sigma, slot_
 from thresher.nlu.metrics.counts import Parts
 from thresher.nlu.pruning.choose import removed_by
 from thresher.nlu.study.cells import Cell
+from thresher.nlu.study.facts import CellFacts, DomainFacts, Intervals, Rates, StudyResults, Technique
 from thresher.nlu.study.techniques import TECHNIQUES
 from thresher.run import parquet
 
@@ -21,15 +21,9 @@ SCORES = ("vog", "vog_class", "vog_dataset", "trail_entropy")
 
 
 def study_tables(
-    study: Path, cells: Sequence[Cell], facts: Mapping[str, Mapping[str, Any]], tests: Sequence[str]
-) -> dict[str, Any]:
-    """All results of a study, as the page prints them.
-
-    Returns {"samples", "n_train", "tests": {name: rows}, "techniques": [{technique, title, prune, pool, n_train, metrics:
-    {name: interval}, sigma: {name: value}, beside random: {name: interval}, by test set, domains: {name: {removed, DCER,
-    ...}}}], "full": error rates of the stacks on all rows, per pool, "scores": per domain the median, mean and standard
-    deviation of each score, "entropy": the rows of table 10, "sources": rows per source before and after}.
-    """
+    study: Path, cells: Sequence[Cell], facts: Mapping[str, CellFacts], tests: Sequence[str]
+) -> StudyResults:
+    """All results of a study, of the cells whose `facts` are by name and of the test sets with these names."""
     test = parquet.read(study / "test.parquet")
     rows, scores = (parquet.read(study / f"{name}.parquet") for name in ("historical", "scores"))
     pools = {name: parquet.read(study / f"{name}.parquet") for name in {cell.pool for cell in cells}}
@@ -41,12 +35,15 @@ def study_tables(
     for cell in cells:
         arms.setdefault((cell.pool, cell.technique, cell.prune), []).append(cell)
     masks = {name: test["id"].str.starts_with(f"{name}:").to_numpy() for name in tests}
-    found: dict[str, Any] = {
+    found: StudyResults = {
         "samples": max(map(len, arms.values())),
         "n_train": rows.height,
         "tests": {name: int(mask.sum()) for name, mask in masks.items()},
         "full": {},
         "techniques": [],
+        "scores": _score_table(scores),
+        "entropy": domain_entropy(rows).to_dicts(),
+        "seconds": round(sum(one["seconds"] for one in facts.values()), 1),
     }
     for (pool, name, prune), own in arms.items():
         full = [counted[cell.name] for cell in arms[pool, "full", 0.0]]
@@ -63,14 +60,17 @@ def study_tables(
             }
             continue
         random = [counted[cell.name] for cell in arms.get((pool, "random", prune), [])]
-        entry = {
+        n_train = facts[own[0].name]["n_train"]
+        removed = 1 - n_train / pools[pool].height
+        metrics = _intervals(mine, full)
+        entry: Technique = {
             "technique": name,
             "title": TECHNIQUES[name].title,
             "prune": prune,
             "pool": pool,
-            "n_train": facts[own[0].name]["n_train"],
-            "removed": 1 - facts[own[0].name]["n_train"] / pools[pool].height,
-            "metrics": _intervals(mine, full),
+            "n_train": n_train,
+            "removed": removed,
+            "metrics": metrics,
             "beside random": _intervals(mine, random) if random and name != "random" else {},
             "tests": {
                 test_name: _intervals(_masked(mine, mask), _masked(full, mask))
@@ -78,13 +78,9 @@ def study_tables(
             },
             "domains": _domains(pools[pool], own, mine, full),
             "sources": _sources(pools[pool], own),
+            "sigma": {metric: sigma(value["mean"], removed) for metric, value in metrics.items()},
         }
-        removed: float = entry["removed"]
-        entry["sigma"] = {metric: sigma(value["mean"], removed) for metric, value in entry["metrics"].items()}
         found["techniques"].append(entry)
-    found["scores"] = _score_table(scores)
-    found["entropy"] = domain_entropy(rows).to_dicts()
-    found["seconds"] = round(sum(float(one["seconds"]) for one in facts.values()), 1)
     return found
 
 
@@ -92,10 +88,10 @@ def _masked(tables: Sequence[pl.DataFrame], mask: np.ndarray) -> list[pl.DataFra
     return [table.filter(pl.Series(mask)) for table in tables]
 
 
-def _rates(tables: Sequence[pl.DataFrame]) -> dict[str, dict[str, Any]]:
+def _rates(tables: Sequence[pl.DataFrame]) -> Rates:
     """Mean, standard deviation and values over the samples of every metric."""
     metrics: dict[str, Callable[[pl.DataFrame], Parts]] = {**ERRORS, "slot F1": slot_f1}
-    found = {}
+    found: Rates = {}
     for name, metric in metrics.items():
         values = [metric(table).value for table in tables]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -103,7 +99,7 @@ def _rates(tables: Sequence[pl.DataFrame]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _intervals(pruned: Sequence[pl.DataFrame], full: Sequence[pl.DataFrame]) -> dict[str, dict[str, Any]]:
+def _intervals(pruned: Sequence[pl.DataFrame], full: Sequence[pl.DataFrame]) -> Intervals:
     """The relative error of every metric with its interval; samples are paired."""
     pairs = min(len(pruned), len(full))
     return {
@@ -116,12 +112,12 @@ def _intervals(pruned: Sequence[pl.DataFrame], full: Sequence[pl.DataFrame]) -> 
 
 def _domains(
     pool: pl.DataFrame, cells: Sequence[Cell], mine: Sequence[pl.DataFrame], full: Sequence[pl.DataFrame]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, DomainFacts]:
     """Per domain: rows, the share removed (mean over the samples), test rows, and every relative error."""
     shares = pl.concat([_removed(pool, cell, "domain") for cell in cells])
     means = dict(shares.group_by("value").agg(pl.col("removed").mean()).iter_rows())
     trained = dict(pool["domain"].value_counts().iter_rows())
-    found = {}
+    found: dict[str, DomainFacts] = {}
     for domain in sorted(trained):
         own, all_rows = ([one.filter(domain=domain) for one in side] for side in (mine, full))
         found[domain] = {"n_train": trained[domain], "removed": means[domain], "n_test": own[0].height}
@@ -135,13 +131,13 @@ def _removed(pool: pl.DataFrame, cell: Cell, column: str) -> pl.DataFrame:
     return removed_by(pool, kept, column)
 
 
-def _sources(pool: pl.DataFrame, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+def _sources(pool: pl.DataFrame, cells: Sequence[Cell]) -> list[dict[str, object]]:
     """Rows per source before and after, of the first sample."""
     table = _removed(pool, cells[0], "source")
     return table.with_columns(value=pl.col("value").replace("", "historical")).to_dicts()
 
 
-def _score_table(scores: pl.DataFrame) -> list[dict[str, Any]]:
+def _score_table(scores: pl.DataFrame) -> list[dict[str, object]]:
     """Rows, and the median, mean and standard deviation of every score, per domain."""
     columns = [name for name in SCORES if name in scores.columns]
     aggregates = [
