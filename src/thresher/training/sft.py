@@ -19,7 +19,7 @@ from thresher.recording.run_folders import RunFolders
 from thresher.run.integrity import folder_problem
 from thresher.training.checkpoints import save_weights
 from thresher.training.order import LengthGroupedOrder
-from thresher.training.recipe import steps_of
+from thresher.training.recipe import steps_of, trains_in_bf16
 from thresher.training.record import Progress, progress_file
 from thresher.training.resume import Recorded, mark_complete, recorded_at, resume_point
 from thresher.training.saved_steps import checkpoint_steps
