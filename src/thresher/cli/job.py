@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.command import (
-    Answer,
-    ConfigFile,
-    Force,
-    Out,
-    Overrides,
-    ScoreOptions,
-    command,
-    told,
-)
+from thresher.cli.command import Answer, ConfigFile, Force, Out, Overrides, ScoreOptions, command, told
 from thresher.cli.options import (
     BUDGET,
     COMPARE,

@@ -9,17 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.command import (
-    Answer,
-    Force,
-    Overrides,
-    command,
-    place_option,
-    told,
-)
-from thresher.cli.options import (
-    SELECT_ALONE,
-)
+from thresher.cli.command import Answer, Force, Overrides, command, place_option, told
+from thresher.cli.options import SELECT_ALONE
 from thresher.cli.settings import options_of, parsed
 from thresher.errors import UserError
 from thresher.run.outputs import as_place

@@ -9,14 +9,7 @@ import polars as pl
 
 from thresher.facts.audit import Audit, NearEqual
 from thresher.row_hash import hash_ids
-from thresher.rows.audit import (
-    EXAMPLES,
-    conflicts,
-    counts_of,
-    key_hashes,
-    overlap_with,
-    repeats,
-)
+from thresher.rows.audit import EXAMPLES, conflicts, counts_of, key_hashes, overlap_with, repeats
 from thresher.rows.near_equal import MOST_ROWS, nearly_equal
 from thresher.rows.normalise import key_blocks, keys_of
 from thresher.rows.table import ID, Rows

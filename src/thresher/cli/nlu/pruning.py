@@ -8,16 +8,7 @@ from typing import Annotated
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.command import (
-    Answer,
-    ConfigFile,
-    Out,
-    Overrides,
-    RunFolder,
-    command,
-    place_option,
-    told,
-)
+from thresher.cli.command import Answer, ConfigFile, Out, Overrides, RunFolder, command, place_option, told
 from thresher.cli.nlu.rows import (
     Domain,
     Format,

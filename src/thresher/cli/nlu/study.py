@@ -8,24 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thresher.cli import terminal
-from thresher.cli.command import (
-    Answer,
-    ConfigFile,
-    Overrides,
-    command,
-    place_argument,
-    place_option,
-    told,
-)
-from thresher.cli.nlu.rows import (
-    Domain,
-    Format,
-    Rows,
-    SkipBad,
-    Where,
-    read,
-    without_texts_of,
-)
+from thresher.cli.command import Answer, ConfigFile, Overrides, command, place_argument, place_option, told
+from thresher.cli.nlu.rows import Domain, Format, Rows, SkipBad, Where, read, without_texts_of
 from thresher.cli.nlu.stack import Workers, settings
 from thresher.errors import UserError
 from thresher.wording import interval_text

@@ -1,4 +1,4 @@
-"""Annotated utterances: text, domain, intent, slots and source, as one table; what a row must fulfil."""
+"""Annotated utterances: text, domain, intent, slots and source, as one table."""
 
 from __future__ import annotations
 
