@@ -11,7 +11,7 @@ import pytest
 from bare_run import bare_run
 from thresher.config import NoiseConfig
 from thresher.errors import UserError
-from thresher.experiments import noise as study
+from thresher.experiments import planted_noise
 from thresher.experiments.noise import hits
 from thresher.experiments.planted_noise import confusions, plant, refuse_idle, with_labels
 from thresher.rows import Rows, load
@@ -42,7 +42,7 @@ def confused(monkeypatch: pytest.MonkeyPatch, rows: Rows) -> np.ndarray:
     logits = wrong[rows.labels()][:, None, :].astype(np.float32)
     signals = pl.DataFrame({"logits": logits})
     checkpoints = pl.DataFrame({"index": [0], "epoch": [2.0]})
-    monkeypatch.setattr(study, "read_signals", lambda run, training: (signals, checkpoints))
+    monkeypatch.setattr(planted_noise, "read_signals", lambda run, training: (signals, checkpoints))
     return np.array([[0, 1, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])
 
 
