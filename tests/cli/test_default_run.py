@@ -13,6 +13,7 @@ import pytest
 import yaml
 from command_line import Answer, Call, contents
 
+import thresher as th
 from thresher.cli import main
 from thresher.config import CompareConfig, DataConfig, MeasureConfig, ModelConfig, RunConfig, SelectConfig
 from thresher.errors import UserError
@@ -119,6 +120,19 @@ def test_select_alone_takes_the_share_that_was_decided(first: Path, tmp_path: Pa
     answer = call("select", out)
     assert answer.code == 0 and "heads" not in answer.err
     assert (out / "kept.jsonl").read_bytes() == (first / "kept.jsonl").read_bytes()
+
+
+def test_a_score_that_is_named_alone_chooses_the_rows(first: Path, tmp_path: Path, call: Call) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(first, run)
+    chosen = call("select", run, "--by", "el2n", "--prune", 0.25, "--json").json
+    assert (chosen["column"], chosen["strategy"], chosen["options"]) == ("el2n", "cutoff", {})
+    scores = th.Run.open(run).scores()
+    dropped = set(scores["id"]) - set(th.select(run, by="el2n", prune=0.25).filter("kept")["id"])
+    easiest = scores.sort("el2n")["el2n"][len(dropped) - 1]
+    assert all(scores.filter(pl.col("id").is_in(list(dropped)))["el2n"] <= easiest)
+    rule = call("select", run, "--prune", 0.25, "--json").json
+    assert rule["strategy"] == "recommended"
 
 
 def test_suspects_are_listed_beside_the_kept_rows(first: Path, again: Answer) -> None:

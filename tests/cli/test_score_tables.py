@@ -63,3 +63,34 @@ def test_mistakes_name_the_table_that_was_given(tmp_path: Path, capfd: pytest.Ca
         code, _, told = select(capfd, *placed, "--prune", 0.5)
         assert code == 2 and says in told and told.count("\n") == 1, told
     assert not (tmp_path / "k.csv").exists()
+
+
+def test_a_table_without_a_named_score_is_selected_by_the_best_that_it_has(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = range(40)
+    own = pl.DataFrame(
+        {
+            "id": [f"r{n}" for n in rows],
+            "label": [str(n % 2) for n in rows],
+            "aum": [n / 40 for n in rows],
+            "el2n": [1 - n / 40 for n in rows],
+            "correctness": [1.0 for _ in rows],
+        }
+    )
+    out, own_file = tmp_path / "kept.parquet", tmp_path / "scores.parquet"
+    own.write_parquet(own_file)
+    code, said, _ = select(capfd, own_file, "--prune", 0.5, "--out", out)
+    assert code == 0 and "recommended by aum (low is hard), correctness (low is hard)" in said
+    kept = set(pl.read_parquet(out)["id"])
+    select(capfd, own_file, "--prune", 0.5, "--strategy", "recommended", "--stratify", "label", "--out", out)
+    assert set(pl.read_parquet(out)["id"]) == kept
+    own.select("id", "el2n").write_csv(tmp_path / "scores.csv")
+    code, said, _ = select(capfd, tmp_path / "scores.csv", "--prune", 0.5, "--out", out)
+    assert code == 0 and "cutoff by el2n (high is hard)" in said
+    assert set(pl.read_parquet(out)["id"]) == {f"r{n}" for n in range(20)}
+    code, said, _ = select(capfd, own_file, "--prune", 0.5, "--strategy", "random", "--out", out)
+    assert code == 0 and "random rows" in said and pl.read_parquet(out).height == 20
+    QUALITY.write_csv(tmp_path / "issues.csv")
+    code, _, error = select(capfd, tmp_path / "issues.csv", "--prune", 0.5, "--out", out)
+    assert code == 2 and "give --by COLUMN, one of is_label_issue, label_quality" in error

@@ -81,6 +81,8 @@ def test_scores_selection_and_report_come_from_it(tmp_path):
     assert {"el2n", "forgetting", "aum", "confidence", "loss"} <= set(scores.columns)
     assert not {"vog_online", "grand", "tracin"} & set(scores.columns)
     selection = th.select(run, prune=0.5)
+    # AUM and correctness come from logits, so the recommended rule can read them.
+    assert th.Run.open(run).require("select").facts["column"] == "aum+correctness"
     kept = pl.read_parquet(run / "kept.parquet")
     assert kept["index"].to_list() == np.flatnonzero(selection["kept"]).tolist()
     assert kept["text"].to_list() == [texts[row] for row in kept["index"]]

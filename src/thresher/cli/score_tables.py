@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
@@ -12,9 +13,11 @@ from thresher.rows.find import ending
 from thresher.rows.read import delimited
 from thresher.rows.read.raw import content
 from thresher.run.files import write
-from thresher.wording import shown
+from thresher.wording import listed, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+# By which a table is selected from where no score is named: the first of these that it has.
+DEFAULT_SCORES = ("held_out_margin", "aum", "vog_class", "vog", "el2n_mean", "el2n", "confidence", "loss")
 ROW_NUMBERS = ("row", "row_number", "thresher_row")
 
 
@@ -77,3 +80,32 @@ def write_kept(kept: Path, out: Path) -> None:
         raise UserError(
             f"{out}: cannot be written ({shown(error, 120)}); give --out a .parquet file"
         ) from error
+
+
+def default_selection(strategy: str | None, columns: Collection[str]) -> dict[str, str]:
+    """What a selection from a table takes where no score is named.
+
+    Where no strategy is named either, the recommended rule, if the table has what that reads, as the tables of thresher do; and
+    the first of `DEFAULT_SCORES` that it has, for a strategy that reads a score of the user's choice.
+
+    Raises
+    ------
+    UserError
+        the table has none of them.
+
+    >>> default_selection(None, ["label", "aum", "correctness"]), default_selection(None, ["guid", "confidence"])
+    ({'strategy': 'recommended', 'stratify': 'label'}, {'by': 'confidence'})
+    >>> default_selection("random", ["guid", "confidence"]), default_selection("softmax", ["el2n", "aum"])
+    ({}, {'by': 'aum'})
+    """
+    from thresher.selection import find
+
+    reads = [names.split("|") for names in find("recommended").by]
+    if strategy is None and "label" in columns and all(set(names) & set(columns) for names in reads):
+        return {"strategy": "recommended", "stratify": "label"}
+    if strategy is not None and (find(strategy).by or not find(strategy).reads_score):
+        return {}
+    score = next((name for name in DEFAULT_SCORES if name in columns), None)
+    if score is None:
+        raise UserError(f"which score to select by is not known; give --by COLUMN, one of {listed(columns)}")
+    return {"by": score}

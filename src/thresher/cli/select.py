@@ -51,11 +51,14 @@ def select(
             )
         result = select_of_table(context.params, set)
         pairs = zip(result["by"].split(","), result["hard"].split(","), strict=True)
-        order = ", ".join(f"{name} ({end} is hard)" for name, end in pairs)
+        order = ", ".join(f"{name} ({end} is hard)" for name, end in pairs if name)
+        how = (
+            f"{result['strategy']} by {order}, {result['end']} end pruned"
+            if order
+            else f"{result['strategy']} rows"
+        )
         return told(
-            result,
-            f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}",
-            f"{result['strategy']} by {order}, {result['end']} end pruned",
+            result, f"kept rows ({result['n_kept']:,} of {result['n_rows']:,}): {result['kept']}", how
         )
     run = Path(source)
     if run.suffix.lower() in TABLES:
@@ -105,6 +108,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
 def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) -> dict[str, Any]:
     """The same, of Parquet files."""
     from thresher.cli.options import given
+    from thresher.cli.score_tables import default_selection
     from thresher.cli.settings import named, put
     from thresher.scores import first_of, hard_end
     from thresher.selection import find, select_from_table
@@ -115,12 +119,17 @@ def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) 
     settings: dict[str, Any] = {"floor": 0}
     for place, value in (given(SELECT_ALONE, parameters) | by_set).items():
         put(settings, place.removeprefix("select."), value)
+    columns = list(open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema)
+    if "by" not in settings:
+        settings |= default_selection(
+            settings.get("strategy"), [name for name in columns if name != parameters["id"]]
+        )
     data = {"train": "-", "text": ["-"], "label": "label"}
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)
     by = entry.score(used.by)
-    schema = open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema if "|" in by else ()
-    names = [first_of(name.strip(), list(schema)) for name in (by.split(",") if entry.several else [by])]
+    named_scores = (by.split(",") if entry.several else [by]) if entry.reads_score else []
+    names = [first_of(name.strip(), columns) for name in named_scores]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name.removesuffix(f'_{used.normalise}')}_{used.normalise}" for name in names]

@@ -78,7 +78,7 @@ def finish_run(
             data=DataConfig(train="the watched dataset", text=rows.text, label=rows.label),
             # The gradient norms that a training gives for nothing are those of its last layer.
             score=ScoreConfig(options={name: {"layer": "classifier"} for name in ("grand", "tracin")}),
-            select=SelectConfig(by=default_score(recording)),
+            select=default_selection(recording),
         )
         steps = recording.steps
         key = digest([rows.hash(), about.model, steps])
@@ -102,12 +102,19 @@ def finish_run(
         )
 
 
-def default_score(recording: Recording) -> str:
-    """The score that a selection reads by default: the first of those that the records give."""
+def default_selection(recording: Recording) -> SelectConfig:
+    """How rows are selected where nothing is asked for: by what is best known of the scores that the records give.
+
+    Online VoG, ranked within the class, keeps rows that are as good as those of the measuring pass
+    (research/while_training/while-you-train.md). Without it the recommended rule reads AUM and correctness, where rows have one
+    label each. Rows with a label per token, or a text for a target, are cut off by EL2N, or else by their loss.
+    """
     if recording.has_vog:
-        return "vog_online"
+        return SelectConfig(by="vog_online")
     names = recording.records.collect_schema().names()
-    return "el2n" if "logits" in names or "error_norm" in names else "loss"
+    if recording.task == "label" and "logits" in names:
+        return SelectConfig(strategy="recommended")
+    return SelectConfig(by="el2n" if "logits" in names or "error_norm" in names else "loss")
 
 
 def write_signals(
