@@ -34,8 +34,8 @@ def test_no_command_writes_over_the_rows_or_the_files_of_its_run(
         assert "is an input" in refused(
             call, "explain", run, "--text", "play", "--label", "music", "--out", place
         )
-    for place in (run / "kept.jsonl", run / ".thresher/rows/rows.parquet"):
-        asked = ["--out", place.with_suffix(".parquet")]
+    for place in (run / "kept.jsonl", run / "kept.parquet", run / ".thresher/rows/rows.parquet"):
+        asked = ["--out", place]
         scores = run / ".thresher/score/scores.parquet"
         assert "files of a run" in refused(call, "select", scores, "--by", "el2n", "--prune", 0.4, *asked)
         assert "files of a run" in refused(call, "suspects", run, *asked)

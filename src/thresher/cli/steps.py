@@ -33,7 +33,7 @@ from thresher.cli.options import (
 )
 from thresher.cli.settings import options_of, parsed, resolve, scores_of
 from thresher.errors import UserError
-from thresher.run.outputs import as_place
+from thresher.run.outputs import as_place, check_output
 from thresher.wording import listed
 
 TRAINING = (*DATA, *MODEL, *TRAIN, *TRAIN_SEED, *TRAIN_WORKERS)
@@ -197,6 +197,7 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
         raise UserError(f"{out}: kept rows are written as {listed(TABLES)}; choose another --out")
     if source.is_file() and out.resolve() == source.resolve():
         raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
+    check_output(out, [source])
     with TemporaryDirectory(prefix="thresher-") as folder:
         place, id = as_parquet(parameters["source"], parameters["id"], Path(folder))
         kept = out if out.suffix.lower() == ".parquet" else Path(folder) / "kept.parquet"
