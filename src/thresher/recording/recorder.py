@@ -191,6 +191,7 @@ class Recorder(TrainerCallback):
     def signals(self, step: Step) -> dict[str, Tensor]:
         """What the rows of a step gave, each (B, ...)."""
         refuse_step(step, type(self.trainer.model).__name__)
+        step.ignore_others_than(step.logits.shape[-1])
         if self.to_check():
             self.check_loss(step)
         if self.sums is not None and (reason := embeddings_reason(step, self.trainer)):
