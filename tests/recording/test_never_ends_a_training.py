@@ -79,6 +79,20 @@ def test_rows_with_an_ignored_label_are_not_scored(ignored, kind, tmp_path, caps
     assert sorted(selected["index"].to_list()) == scored
 
 
+def test_a_diet_of_one_epoch_is_warned_of_before_its_first_step(tmp_path, capsys):
+    told = []
+
+    class Looks(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            told.append(capsys.readouterr().err)
+
+    trainer = bert(tmp_path, callbacks=[Looks()], num_train_epochs=1)
+    th.prune_while_training(trainer, "data-diet")
+    trainer.train()
+    assert "diet data-diet: the first epoch uses all rows, and there is no other" in told[0]
+    assert "diet" not in "".join(told[1:]) + capsys.readouterr().err
+
+
 class Ignores255(Trainer):
     """A loss with an ignored label above the number of classes."""
 
