@@ -10,7 +10,7 @@ from pathlib import Path
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows.read.raw import COMPRESSED
-from thresher.run.outputs import as_place, is_product
+from thresher.run.outputs import as_place, has_rows_of_a_run
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -33,7 +33,7 @@ SPLITS = {
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
     """The format and the files of a path, and whether they are shards (a folder or a glob) rather than one file.
 
-    Files whose name starts with a dot or an underscore are not shards, nor are the kept and dropped rows of a run.
+    Files whose name starts with a dot or an underscore are not shards, nor are the kept, dropped and suspect rows of a run.
 
     Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
     splits.
@@ -86,8 +86,8 @@ def expanded(source: str | Path) -> Path:
 
 
 def _without_products(source: str, found: list[Path]) -> list[Path]:
-    """The files without the kept and dropped rows of runs, which are rows of the others; all of them if there are no others."""
-    others = [path for path in found if not is_product(path.absolute())]
+    """The files without rows that runs have written, which are rows of the others; all of them if there are no others."""
+    others = [path for path in found if not has_rows_of_a_run(path.absolute())]
     if not others or len(others) == len(found):
         return found
     products = [str(path) for path in found if path not in others]
