@@ -21,6 +21,7 @@ from thresher.pipeline.selection_settings import check_selection, refuse_to_keep
 from thresher.pipeline.start import data_config, with_own_defaults
 from thresher.pipeline.test_rows import load_test
 from thresher.pipeline.train import train as train_step
+from thresher.pipeline.train import with_recipe
 from thresher.pipeline.unmeasured import refuse_unmeasured
 from thresher.progress import say
 from thresher.results import Comparison, WholeRun
@@ -176,6 +177,7 @@ def whole_plan(rows: Rows, test: object, config: RunConfig) -> Plan:
     tested = load_test(test, rows, config.data) if test is not None else None
     if tested is None:
         rows, tested = without_held_out(None, rows, config)
+    with_recipe(rows, config)
     refuse_unmeasured(config, len(rows))
     refuse_to_keep_all(config.select, rows)
     found = plan_of(rows, tested, config)
