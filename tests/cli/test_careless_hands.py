@@ -34,8 +34,8 @@ def test_no_command_writes_over_the_rows_or_the_files_of_its_run(
         assert "is an input" in refused(
             call, "explain", run, "--text", "play", "--label", "music", "--out", place
         )
-    for place in (run / "kept.jsonl", run / ".thresher/rows/rows.parquet"):
-        asked = ["--out", place.with_suffix(".parquet")]
+    for place in (run / "kept.jsonl", run / "kept.parquet", run / ".thresher/rows/rows.parquet"):
+        asked = ["--out", place]
         scores = run / ".thresher/score/scores.parquet"
         assert "files of a run" in refused(call, "select", scores, "--by", "el2n", "--prune", 0.4, *asked)
         assert "files of a run" in refused(call, "suspects", run, *asked)
@@ -100,3 +100,24 @@ def test_the_kept_rows_of_a_run_are_no_shards_beside_others(tmp_path: Path) -> N
     assert sorted(found) == ["R/mine/c.jsonl", "a.jsonl", "b.jsonl"]
     [kept] = find(f"{tmp_path}/*/kept.jsonl")[1]
     assert kept.name == "kept.jsonl"
+
+
+def test_the_suspects_of_a_run_are_no_shards_beside_others(tmp_path: Path) -> None:
+    """Also where the run is in the folder of the shards: the same command goes on."""
+    from thresher.rows.find import find
+
+    for name in (
+        "run.yaml",
+        "a.csv",
+        "b.csv",
+        "suspects.csv",
+        "kept/a.csv",
+        "dropped/b.csv",
+        "other/suspects.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text,label\n")
+    (tmp_path / ".thresher").mkdir()
+    assert [path.name for path in find(tmp_path)[1]] == ["a.csv", "b.csv"]
+    found = [path.relative_to(tmp_path).as_posix() for path in find(f"{tmp_path}/**/*.csv")[1]]
+    assert sorted(found) == ["a.csv", "b.csv", "other/suspects.csv"]

@@ -240,3 +240,17 @@ def test_a_command_refuses_before_it_trains(call: Call, material: Path, tmp_path
         and told.err.startswith("error: score word_margin needs")
         and not (tmp_path / "R").exists()
     )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--lora", 3], "--lora is for completions"),
+        (["--diet-option", "r=0.5"], "has no effect without a diet"),
+    ],
+)
+def test_a_plan_refuses_what_the_run_would(
+    call: Call, material: Path, tmp_path: Path, more: list[object], said: str
+) -> None:
+    answer = call("run", *training(material, tmp_path / "R"), "--plan", *more)
+    assert answer.code == 2 and said in answer.err and answer.err.count("\n") == 1, answer.err

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 from command_line import Call, frozen_run, write_jsonl
 
 import thresher as th
 from thresher.config import CompareConfig
 from thresher.experiments.arm_cells import arm_cells, kept_rows, selection_of
-from thresher.experiments.proof_rows import proof_rows
+from thresher.experiments.proof_rows import proof_rows, tell_idle
 
 
 def test_every_class_has_its_share_whatever_the_order_of_the_rows() -> None:
@@ -28,6 +29,15 @@ def test_every_class_has_its_share_whatever_the_order_of_the_rows() -> None:
     assert set(table.filter(pl.Series(proof_rows(table, "label", 4)))["label"]) == set("abcd")
     for number in (None, 1000, 5000):
         assert proof_rows(table, "label", number).all()
+
+
+def test_a_part_of_all_rows_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (None, 59, 60, 9999):
+        tell_idle(number, 60)
+    assert capsys.readouterr().err == "".join(
+        f"warning: --proof-rows {number}: there are 60 rows, so the proof trains on all of them\n"
+        for number in ("60", "9,999")
+    )
 
 
 def test_kept_and_random_rows_are_those_of_the_part(material: Path, tmp_path: Path, call: Call) -> None:

@@ -49,15 +49,29 @@ def test_a_frame_of_cleanlab_is_selected_by_row_number(
     assert out.read_text().splitlines()[1:] == ["1,false,0.9", "2,false,0.8"]
 
 
+def test_what_looks_like_a_number_is_written_back_as_it_stood(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ["id,zip,big,flag,score,empty", "007,01234,12345678901234567890,True,0.5,", "7,1,2,False,0.25,"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    code, _, told = select(
+        capfd, tmp_path / "a.csv", "--by", "score", "--prune", 0.5, "--out", tmp_path / "k.csv"
+    )
+    assert code == 0, told
+    assert (tmp_path / "k.csv").read_text().splitlines() == lines[:2]
+
+
 def test_mistakes_name_the_table_that_was_given(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.csv").write_text("id;s\n1;0.5\n2;0.25\n")
     (tmp_path / "b.csv").write_text("id,s\n1,2,3\n")
+    (tmp_path / "c.csv").write_text("id,s\n")
     for arguments, says in (
         (["a.csv", "--by", "s", "--id", "key", "--out", "k.csv"], "a.csv: no column 'key'; it has id, s"),
         (["a.csv", "--by", "s", "--out", "a.csv"], "a.csv is the table itself"),
         (["a.csv", "--by", "s", "--out", "k.txt"], "k.txt: kept rows are written as .parquet, .csv"),
         (["a.csv", "--by", "s"], "a.csv: --out is missing"),
         (["b.csv", "--by", "s", "--out", "k.csv"], "b.csv: not a readable table"),
+        (["c.csv", "--by", "s", "--out", "k.csv"], "c.csv: no rows"),
     ):
         placed = [tmp_path / one if "." in one else one for one in arguments]
         code, _, told = select(capfd, *placed, "--prune", 0.5)

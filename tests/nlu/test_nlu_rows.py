@@ -140,7 +140,7 @@ def found_in(path: Path, **options: Any) -> list[tuple[str, str, str, dict[str, 
 NUMBERED = """# global.columns = ID FORM
 
 # sent_id = 7
-# text: set alarm, at Seven
+# Text: set alarm, at Seven
 # text-en: the same
 # intent: alarm/set_alarm
 1	set	VERB	O
@@ -547,6 +547,12 @@ def test_lists_and_mappings_in_the_place_of_text_in_a_rasa_file(
         load_utterances(path)
     read = load_utterances(path, skip_bad=True)
     assert len(read.skipped) == 1 and read.rows.select("intent", "source").rows() == [("c", "")]
+
+
+def test_a_rasa_file_with_two_lists_of_examples_loses_none(tmp_path: Path) -> None:
+    (tmp_path / "nlu.yml").write_text(RASA + "nlu:\n- intent: a/b\n  examples: |\n    - x\n")
+    with pytest.raises(UserError, match=r"nlu\.yml: has the key 'nlu' twice"):
+        load_utterances(tmp_path / "nlu.yml")
 
 
 def test_labels_that_training_rows_do_not_have(tmp_path: Path) -> None:

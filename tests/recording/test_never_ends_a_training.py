@@ -17,6 +17,7 @@ import thresher as th
 import tiny_trainers as make
 from thresher.recording import store
 from thresher.recording.gradient_sums import GradientSums
+from thresher.run import Run
 
 
 def bert(folder: Path, of: type[Trainer] = Trainer, rows: Any = None, **arguments: Any) -> Trainer:
@@ -76,6 +77,59 @@ def test_rows_with_an_ignored_label_are_not_scored(ignored, kind, tmp_path, caps
     assert (len(kept), kept.sum()) == (18, 9)
     selected = pl.concat([pl.read_parquet(run / f"{name}.parquet") for name in ("kept", "dropped")])
     assert sorted(selected["index"].to_list()) == scored
+
+
+def test_a_diet_of_one_epoch_is_warned_of_before_its_first_step(tmp_path, capsys):
+    told = []
+
+    class Looks(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            told.append(capsys.readouterr().err)
+
+    trainer = bert(tmp_path, callbacks=[Looks()], num_train_epochs=1)
+    th.prune_while_training(trainer, "data-diet")
+    trainer.train()
+    assert "diet data-diet: the first epoch uses all rows, and there is no other" in told[0]
+    assert "diet" not in "".join(told[1:]) + capsys.readouterr().err
+
+
+class Ignores255(Trainer):
+    """A loss with an ignored label above the number of classes."""
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        loss = nn.functional.cross_entropy(outputs.logits, labels, ignore_index=255)
+        return (loss, outputs) if return_outputs else loss
+
+
+@pytest.mark.parametrize("steps", [-1, 2])
+def test_an_ignored_label_may_be_above_the_classes_also_of_rows_in_no_step(steps, tmp_path):
+    rows = make.sequence_rows("bert")
+    labels = [255 if row % 4 == 0 else label for row, label in enumerate(rows["label"])]
+    rows = rows.remove_columns("label").add_column("label", labels)
+    trainer = bert(tmp_path, Ignores255, rows, max_steps=steps)
+    run = th.watch(trainer, tmp_path / "run")
+    trainer.train()
+    signals, _ = make.signals_of(run)
+    scored = [row for row in range(make.ROWS) if row % 4]
+    assert signals["id"].to_list() == [str(row) for row in scored]
+    assert signals["label"].to_list() == [labels[row] for row in scored]
+    assert Run.open(run).manifest.classes == ("LABEL_0", "LABEL_1", "LABEL_2")
+
+
+def test_a_training_that_changes_the_working_folder_is_recorded_where_it_was_asked_for(tmp_path, monkeypatch):
+    class Moves(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            monkeypatch.chdir(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    trainer = bert(tmp_path, callbacks=[Moves()])
+    th.watch(trainer, "run")
+    trainer.train()
+    assert (tmp_path / "run" / "run.yaml").is_file()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_rows_whose_label_only_the_collator_knows_are_left_out_where_no_step_had_them(tmp_path, capsys):

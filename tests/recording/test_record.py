@@ -139,6 +139,8 @@ def test_a_first_step_that_does_not_fit_is_refused_and_a_later_one_ends_no_train
 def test_wrong_ids_texts_and_folders_are_refused(tmp_path):
     with pytest.raises(th.UserError, match="1 of 3 ids occur more than once"):
         th.record(tmp_path / "run", ids=["a", "b", "a"])
+    with pytest.raises(th.UserError, match="an empty path"):
+        th.record("")
     with pytest.raises(th.UserError, match="2 texts for 3 ids"):
         th.record(tmp_path / "run", ids=["a", "b", "c"], text=["x", "y"])
     with pytest.raises(th.UserError, match="row 'd' is not one of the 3 ids"):

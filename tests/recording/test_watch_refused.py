@@ -252,6 +252,20 @@ def test_a_run_that_is_overwritten_is_kept_until_records_of_the_new_one_are_writ
     assert th.score(run).height == 7
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"vog": 10**9}, "vog is 1000000000; .* at most 16,384"),
+        ({"vog": 0.5}, "vog is 0.5; it is"),
+        ({"seed": -1}, "seed is -1; it is a whole number from 0"),
+        ({"text": 3}, "text is 3, of type int; give the name of a column"),
+    ],
+)
+def test_an_option_without_sense_is_refused_at_the_call(given, said, tmp_path):
+    with pytest.raises(th.UserError, match=said):
+        th.watch(changed(tmp_path, nothing), tmp_path / "run", **given)
+
+
 @pytest.mark.parametrize("given", [{"text": "premise"}, {"id": "number"}])
 def test_unknown_columns_are_named_with_those_there_are(given, tmp_path):
     (column,) = given.values()

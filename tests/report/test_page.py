@@ -385,3 +385,22 @@ def test_the_encoder_s_own_configuration_says_how_many_layers_auto_was(tmp_path:
     run.model_folder.mkdir(parents=True)
     (run.model_folder / "config.json").write_text('{"num_hidden_layers": 3, "hidden_size": 384}')
     assert "Layers3 of width 384 (asked for: auto)" in tree(write(run)).one("settings").text
+
+
+def test_a_damaged_file_of_an_earlier_selection_can_be_removed(tmp_path: Path) -> None:
+    """The command that selects now would not make it again."""
+    run = fake_run(tmp_path / "R", n=40, upto="select")
+    earlier = run.require("select").facts["name"]
+    now = add_selection(run, 0.2)
+    assert now != earlier
+    files = {name: run.selection_file(name).with_suffix(".json") for name in (earlier, now)}
+    whole = files[now].read_bytes()
+    files[now].write_bytes(b"[1]")
+    with pytest.raises(UserError, match=r"`thresher select .* --force` makes it again"):
+        write(run)
+    files[now].write_bytes(whole)
+    files[earlier].write_bytes(b"[1]")
+    with pytest.raises(UserError, match=r"damaged .*; it is of an earlier selection; remove it"):
+        write(run)
+    files[earlier].unlink()
+    assert write(run).is_file()

@@ -15,12 +15,14 @@ from fake_run import HOSTILE, fake_run
 from html_tree import parse
 from scipy.stats import spearmanr
 
+from thresher.errors import UserError
 from thresher.experiments.sweep import read_sweep
 from thresher.report import write
 from thresher.report.format import visible
 from thresher.report.pictures import PICTURES, pictures
 from thresher.report.read import read_run
 from thresher.run import Run
+from thresher.run.integrity import write_table
 from thresher.scores.el2n import el2n
 
 Page = Callable[[str], Path]
@@ -195,11 +197,32 @@ def test_checkpoints_of_a_training_that_diverged_are_a_gap(tmp_path: Path) -> No
         table = pl.read_parquet(part)
         logits = table["logits"].to_numpy().copy()
         logits[:, 2:] = np.nan
-        table.with_columns(pl.Series("logits", logits, dtype=table.schema["logits"])).write_parquet(part)
+        changed = pl.Series("logits", logits, dtype=table.schema["logits"])
+        write_table(part, table.with_columns(changed))
     write(run)
     found = traces({one["id"]: one for one in pictures(read_run(run))}["checkpoints"])
     for name in ("median of the rows", "rank correlation of two trainings"):
         assert [one is None for one in found[name]["y"]] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", ["part-00001.parquet", "checkpoints.parquet"])
+@pytest.mark.parametrize("how", ["cut", "another table", "folder"])
+def test_damaged_signals_are_named_with_what_measures_them_again(name: str, how: str, tmp_path: Path) -> None:
+    run = add_pictures(fake_run(tmp_path / "R", n=60))
+    file = run.signals(TRAININGS[0]) / name
+    whole = file.read_bytes()
+    file.unlink()
+    if how == "cut":
+        file.write_bytes(whole[:-20])
+    elif how == "folder":
+        file.mkdir()
+    else:
+        pl.DataFrame({"a": [1]}).write_parquet(file)
+    if (how, name) == ("folder", "checkpoints.parquet"):
+        assert "checkpoints" in {one["id"] for one in pictures(read_run(run))}  # of the other training
+        return
+    with pytest.raises(UserError, match=rf"{name}: damaged .*; run `thresher measure "):
+        pictures(read_run(run))
 
 
 def test_a_recorded_token_classifier_has_one_number_per_record_and_no_logits(tmp_path: Path) -> None:
@@ -207,7 +230,7 @@ def test_a_recorded_token_classifier_has_one_number_per_record_and_no_logits(tmp
     for part in [part for training in TRAININGS for part in other.signals(training).glob("part-*.parquet")]:
         table = pl.read_parquet(part)
         norms = pl.Series([[0.1, 0.4, 0.3, 0.2]] * table.height, dtype=pl.Array(pl.Float32, CHECKPOINTS))
-        table.drop("logits").with_columns(error_norm=norms).write_parquet(part)
+        write_table(part, table.drop("logits").with_columns(error_norm=norms))
     found = {one["id"]: one for one in pictures(read_run(other))}["checkpoints"]
     assert traces(found)["median of the rows"]["y"] == pytest.approx([0.1, 0.4, 0.3, 0.2], abs=1e-4)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,12 @@ def texts(rows: Rows) -> list[str]:
         ("x.train.jsonl", "x.valid.jsonl"),
         ("Train-0.jsonl", "Validation-0.jsonl"),
         ("train/0.jsonl", "test/0.jsonl"),
+        ("hwu_trainset.csv", "hwu_testset.csv"),
+        ("trainData.csv", "testData.csv"),
+        ("eng.train.jsonl", "eng.testb.jsonl"),
+        ("x_train.csv", "x_hold-out.csv"),
+        ("train.jsonl", "evaluation.jsonl"),
+        ("banking.csv", "banking_test.csv"),
     ],
 )
 def test_splits_are_recognised_by_a_word_anywhere_in_the_name(
@@ -64,10 +72,20 @@ def test_splits_are_recognised_by_a_word_anywhere_in_the_name(
         assert f"contains splits ({train}, {held_out}), not shards of one set" in str(caught.value)
 
 
-def test_names_that_only_look_like_splits_are_shards(tmp_path: Path) -> None:
-    for name in ("trainer-0.jsonl", "latest-1.jsonl", "contest-2.jsonl"):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("trainer-0.jsonl", "latest-1.jsonl", "contest-2.jsonl"),
+        ("train-0.jsonl", "train-1.jsonl", "more.jsonl"),
+        ("devel.jsonl", "test.jsonl"),
+    ],
+)
+def test_files_without_a_mix_of_training_and_held_out_rows_are_shards(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in names:
         (tmp_path / name).write_text(GOOD)
-    assert len(load(tmp_path, text="t", label="y", classes=["0", "1"])) == 6
+    assert len(load(tmp_path, text="t", label="y", classes=["0", "1"])) == 2 * len(names)
 
 
 SPLIT_SOURCES = {
@@ -97,6 +115,35 @@ def test_a_column_of_splits_is_refused_and_where_chooses_one(kind: str, tmp_path
     test = load(source, text="t", label="y", where=["partition!=train", "y=music"], classes=rows.classes)
     assert texts(test) == ["stop"]
     assert len(load(source, text="t", label="y", groups="partition")) == 5
+
+
+@pytest.mark.parametrize("column", ["Split", "data_split", "subset", "Usage"])
+@pytest.mark.parametrize(
+    ("train", "held_out"),
+    [("Training", "PublicTest"), ("train_set", "test_set"), ("train", "held-out")],
+)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "pandas", "parquet"])
+def test_other_names_of_split_columns_and_of_splits(
+    column: str, train: str, held_out: str, kind: str, tmp_path: Path
+) -> None:
+    frame = pl.DataFrame({"t": list("abcd"), "y": list("pqqp"), column: [train, train, train, held_out]})
+    path = tmp_path / f"a.{kind}"
+    write = {"csv": frame.write_csv, "jsonl": frame.write_ndjson, "parquet": frame.write_parquet}
+    source = frame.to_pandas() if kind == "pandas" else (write[kind](path), path)[1]
+    with pytest.raises(
+        UserError, match=f"'{column}' has training and held-out rows .*--where {column}={train}"
+    ):
+        load(source, text="t", label="y")
+    assert texts(load(source, text="t", label="y", where=f"{column}={train}")) == ["a", "b", "c"]
+    with pytest.raises(UserError, match="of test rows, write one split to a file of its own"):
+        load(source, text="t", label="y", classes=["p", "q"])
+
+
+def test_a_column_with_the_name_of_split_columns_may_hold_anything_else() -> None:
+    frame = pl.DataFrame(
+        {"t": list("abcd"), "y": list("pqqp"), "set": ["train", "bus", "tram", "bus"], "fold": [0, 1, 2, 0]}
+    )
+    assert len(load(frame, text="t", label="y")) == 4
 
 
 @pytest.mark.parametrize("kind", SPLIT_SOURCES)
@@ -167,7 +214,26 @@ def test_a_condition_that_excludes_a_value_of_no_row_is_warned_of(capfd: pytest.
 # "No label" is not a class.
 
 
-@pytest.mark.parametrize("spelled", ["-", "-1", "-100", "?", "N/A", "NaN", "null"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "-",
+        "-1",
+        "-100",
+        "?",
+        "N/A",
+        "NaN",
+        "null",
+        "_",
+        "–",
+        "...",
+        "<unk>",
+        "No_Label",
+        "#REF!",
+        "not annotated",
+        "-999",
+    ],
+)
 def test_a_label_that_may_mean_none_is_reported_with_the_filter_that_drops_it(
     spelled: str, tmp_path: Path
 ) -> None:
@@ -249,6 +315,9 @@ def test_a_json_column_is_decoded(kind: str, tmp_path: Path) -> None:
         "t\ty\na\t1\nb\t0\nc\t1\n",
         "t|y\na|1\nb|0\nc|1\n",
         " t ,y\na,1\nb,0\nc,1\n",
+        "t,y\na,1\nb,0\nc,1\n , \n",
+        "t^y\na^1\nb^0\nc^1\n",
+        "t\x01y\na\x011\nb\x010\nc\x011\n",
     ],
 )
 def test_a_sheet_gives_two_integer_classes_and_comes_back_byte_for_byte(content: str, tmp_path: Path) -> None:
@@ -280,6 +349,16 @@ def test_a_comma_inside_a_quoted_header_drops_no_blanks(tmp_path: Path) -> None:
     ]
 
 
+def test_the_line_that_names_the_delimiter_for_excel_is_no_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"sep=;\r\nt, spoken;y\r\na;1\r\nb;0\r\nc;1\r\n")
+    rows = load(tmp_path / "a.csv", text="t, spoken", label="y")
+    assert rows.table["t, spoken"].to_list() == ["a", "b", "c"]
+    kept, _ = write_back(rows, [True, False, True], tmp_path / "kept")
+    assert kept.read_bytes() == b"sep=;\r\nt, spoken;y\r\na;1\r\nc;1\r\n"
+    with pytest.raises(UserError, match=r"a\.csv line 4: 1 label not"):
+        load(tmp_path / "a.csv", text="t, spoken", label="y", classes=["1", "2"])
+
+
 # Compression.
 
 
@@ -295,6 +374,24 @@ def test_compressed_files_are_read_and_written_back_compressed(name: str, tmp_pa
     assert kept.name == name.replace("a.", "kept.")
     assert texts(load(kept, text="t", label="y", classes=rows.classes)) == ["text 0", "text 4"]
     assert kept.read_bytes().startswith(like)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"PK\x03\x04" + bytes(2000), "a ZIP or Excel file; unpack it"),
+        (bz2.compress(GOOD.encode() * 99), "a bzip2 file; unpack it"),
+        (lzma.compress(GOOD.encode() * 99), "an xz file; unpack it"),
+        (b"/annex/objects/SHA256E-s39--aa.csv\n", "a git-annex pointer.*`git annex get`"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json"])
+def test_archives_and_pointers_under_another_name_are_named(
+    content: bytes, says: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name}: {says}"):
+        load(tmp_path / name, text="t", label="y")
 
 
 def test_compressed_shards_of_a_folder_are_found(tmp_path: Path) -> None:

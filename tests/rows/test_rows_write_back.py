@@ -377,7 +377,7 @@ def test_what_is_not_saved_rows_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"t": ["a"]}).write_parquet(tmp_path / "other.parquet")
     (tmp_path / "text.parquet").write_text("hello")
     with pytest.raises(
-        UserError, match=r"none\.parquet: missing; rerun the `thresher train` command that made it$"
+        UserError, match=r"none\.parquet: missing; rerun the `thresher run` or `thresher train` command"
     ):
         read_rows(tmp_path / "none.parquet")
     no_checksum = r"damaged \(it has no checksum: another program wrote it\)"

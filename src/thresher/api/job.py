@@ -15,6 +15,7 @@ from thresher.pipeline.preset import with_preset
 from thresher.pipeline.selection_settings import check_selection, refuse_to_keep_all
 from thresher.pipeline.start import data_config, with_own_defaults
 from thresher.pipeline.test_rows import load_test
+from thresher.pipeline.train import with_recipe
 from thresher.pipeline.unmeasured import refuse_unmeasured
 from thresher.results import WholeRun
 from thresher.rows import Rows
@@ -165,6 +166,7 @@ def whole_plan(rows: Rows, test: object, config: RunConfig) -> Plan:
     tested = load_test(test, rows, config.data) if test is not None else None
     if tested is None:
         rows, tested = without_held_out(None, rows, config)
+    with_recipe(rows, config)
     refuse_unmeasured(config, len(rows))
     refuse_to_keep_all(config.select, rows)
     found = plan_of(rows, tested, config)

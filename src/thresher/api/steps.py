@@ -161,6 +161,7 @@ def compare(
     """
     from thresher.experiments.compare import compare as compare_step
     from thresher.experiments.compare import comparison
+    from thresher.experiments.proof_rows import tell_idle
 
     arguments, opened = locals(), Run.open(run)
     opened.require("select")
@@ -181,6 +182,7 @@ def compare(
         same = done is not None and done.settings["seeds"] == settings.seeds
         most = done.settings.get("most_seeds", settings.seeds) if done and same else settings.seeds
         settings = settings.model_copy(update={"most_seeds": most})
+    tell_idle(settings.proof_rows, opened.manifest.n_rows)
     facts = compare_step(opened, settings, force=force)
     return Comparison(**comparison(opened, facts["name"]))
 

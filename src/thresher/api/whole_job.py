@@ -8,6 +8,7 @@ from typing import Any
 
 from thresher.api.steps import report
 from thresher.config import RunConfig
+from thresher.experiments.proof_rows import tell_idle
 from thresher.experiments.suspects_of_run import suspects_of_run
 from thresher.pipeline.hold_out import without_held_out
 from thresher.pipeline.measure import measure as measure_step
@@ -47,6 +48,7 @@ def whole_job(rows: Rows, folder: Path, test: object, config: RunConfig, *, forc
     trained = rows
     if tested is None:
         trained, tested = without_held_out(None if force else folder, rows, config)
+    tell_idle(config.compare.proof_rows, len(trained))
     if not has_record(folder, "score"):
         refuse_unmeasured(config, len(trained))
         refuse_to_keep_all(config.select, trained)

@@ -18,6 +18,8 @@ from thresher.wording import listed, shown
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 # By which a table is selected from where no score is named: the first of these that it has.
 DEFAULT_SCORES = ("held_out_margin", "aum", "vog_class", "vog", "el2n_mean", "el2n", "confidence", "loss")
+INTEGER = r"^-?(0|[1-9][0-9]{0,14})$"
+NUMBER = r"^(-?(0|[1-9][0-9]{0,14}|0?\.[0-9]+|[1-9][0-9]{0,14}\.[0-9]*)([eE][+-]?[0-9]+)?|-?(?i:inf|nan))$"
 ROW_NUMBERS = ("row", "row_number", "thresher_row")
 
 
@@ -61,10 +63,25 @@ def _read(path: Path) -> pl.DataFrame:
         if ending(path) in (".jsonl", ".ndjson"):
             return pl.read_ndjson(raw, infer_schema_length=None)
         separator = delimited.separator(raw, name, "\t" if ending(path) == ".tsv" else ",")
-        return pl.read_csv(raw, separator=separator, infer_schema_length=None)
+        table = pl.read_csv(raw, separator=separator, infer_schema=False)
+        if table.is_empty():
+            raise UserError(f"{path}: no rows below the header; give a table of scores")
+        return table.select(_as_numbers(column) for column in table)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a readable table ({shown(reason, 120)}); write it again") from error
+
+
+def _as_numbers(texts: pl.Series) -> pl.Series:
+    """A column of a sheet as numbers, where all its texts are numbers that can be written back; 007 stays a text.
+
+    >>> [_as_numbers(pl.Series(texts)).to_list() for texts in (["1", None, "2"], ["0.5", "nan"], ["007", "1"], ["True"])]
+    [[1, None, 2], [0.5, nan], ['007', '1'], ['True']]
+    """
+    given = texts.drop_nulls()
+    if given.is_empty() or not given.str.contains(NUMBER).all():
+        return texts
+    return texts.cast(pl.Int64 if given.str.contains(INTEGER).all() else pl.Float64)
 
 
 def write_kept(kept: Path, out: Path) -> None:

@@ -13,7 +13,7 @@ from thresher.cli.command import Answer, Force, Overrides, command, place_option
 from thresher.cli.options import SELECT_ALONE
 from thresher.cli.settings import options_of, parsed
 from thresher.errors import UserError
-from thresher.run.outputs import as_place
+from thresher.run.outputs import as_place, check_output
 from thresher.wording import listed
 
 TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
@@ -88,13 +88,14 @@ def select_of_table(parameters: dict[str, Any], overrides: list[str] | None) -> 
     """Select from a table of scores and write the kept rows to --out."""
     from thresher.cli.score_tables import as_parquet, write_kept
 
-    source, out = Path(parameters["source"]), Path(parameters["out"])
+    source, out = as_place(parameters["source"]), Path(parameters["out"])
     if out.suffix.lower() not in TABLES:
         raise UserError(f"{out}: kept rows are written as {listed(TABLES)}; choose another --out")
     if source.is_file() and out.resolve() == source.resolve():
         raise UserError(f"{out} is the table itself and would be overwritten; choose another --out")
+    check_output(out, [source])
     with TemporaryDirectory(prefix="thresher-") as folder:
-        place, id = as_parquet(parameters["source"], parameters["id"], Path(folder))
+        place, id = as_parquet(source, parameters["id"], Path(folder))
         kept = out if out.suffix.lower() == ".parquet" else Path(folder) / "kept.parquet"
         try:
             found = _select_of_parquet(parameters | {"source": place, "id": id, "out": kept}, overrides)

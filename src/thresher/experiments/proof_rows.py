@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from thresher.progress import warn
 from thresher.row_hash import hash_ids
 
 # Not the hash that draws ties and samples of a selection, nor that of random rows: see `arms.APART`.
@@ -36,6 +37,12 @@ def proof_rows(table: pl.DataFrame, label: str, number: int | None) -> NDArray[n
     chosen = np.zeros(table.height, bool)
     chosen[order[:number]] = True
     return chosen
+
+
+def tell_idle(number: int | None, rows: int) -> None:
+    """Say of a proof that was asked to take a part of the rows, and of so many that it takes all."""
+    if number is not None and number >= rows:
+        warn(f"--proof-rows {number:,}: there are {rows:,} rows, so the proof trains on all of them")
 
 
 def trained_on(facts: Mapping[str, Any]) -> str:

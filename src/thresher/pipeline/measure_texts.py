@@ -20,12 +20,13 @@ from thresher.run import FIRST, Run
 from thresher.run.files import digest
 from thresher.run.integrity import read_json, write_table
 from thresher.run.layout import Layout
+from thresher.run.run import TRAIN_AGAIN
 from thresher.run.steps import Facts
 from thresher.signals.completions import measure_completions, signal_frame, swap_to, token_frame
 from thresher.signals.completions.of_tokens import rows_to_measure
 from thresher.signals.plan import Plan, write_part, write_plan
 from thresher.training.checkpoints import checkpoint_table, load_weights
-from thresher.training.finished import TRAIN_AGAIN, done_file, list_checkpoints, weights_digests
+from thresher.training.finished import done_file, list_checkpoints, weights_digests
 from thresher.training.language_runs import prepared
 
 # The losses of the completions with and without their prompts, for PVI and IFD.

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from thresher.pipeline.follow import Follower
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import check_table, read_table
+from thresher.run.run import TRAIN_AGAIN
 from thresher.signals.plan import part_problem, read_part, read_plan
 from thresher.training.feature_files import ROWS, check_features, forget_pages, mapped_vectors, vectors_column
-from thresher.training.finished import TRAIN_AGAIN, finished
+from thresher.training.finished import finished
 from thresher.training.folds import fold_trainings, folds_of
 
 BLOCK_ROWS = 1 << 16

@@ -12,6 +12,7 @@ from thresher.pipeline.recorded_run import finish_run
 from thresher.run import Run
 from thresher.run.layout import Layout
 from thresher.run.manifest import Recorded
+from thresher.run.outputs import as_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +72,7 @@ def record(
     """
     from thresher.recording.loop_recorder import LoopRecorder
 
-    run = Path(out)
+    run = as_place(out).absolute()
     if text is not None and ids is not None and len(text) != len(ids):
         raise UserError(f"there are {len(text):,} texts for {len(ids):,} ids")
     refuse_former(run, force)

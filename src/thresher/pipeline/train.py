@@ -48,12 +48,7 @@ def train(
 
     Raises UserError: bad rows, an unknown model or setting, or a folder that holds another run. Nothing is written then.
     """
-    if rows.task == "text":
-        check_texts(rows, config)
-    else:
-        refuse_settings_of_texts(config)
-        config = config.model_copy(update={"train": with_defaults(config.model, config.train, len(rows))})
-        check_labels(config.train, len(rows))
+    config = with_recipe(rows, config)
     proxy = proxy_config(config, len(rows)) if has_proxy(config) else None
     if proxy and world() > 1:
         raise UserError("a proxy is trained by one process; start it without torchrun, or leave out --proxy")
@@ -76,6 +71,17 @@ def train(
             return run
         train_models(run, Trainings(proof_seeds=proof_seeds))
     return run
+
+
+def with_recipe(rows: Rows, config: RunConfig) -> RunConfig:
+    """The settings with the recipe for these rows, after a check that they can be trained by it."""
+    if rows.task == "text":
+        check_texts(rows, config)
+        return config
+    refuse_settings_of_texts(config)
+    recipe = with_defaults(config.model, config.train, len(rows))
+    check_labels(recipe, len(rows))
+    return config.model_copy(update={"train": recipe})
 
 
 def check_labels(config: TrainConfig, n_rows: int) -> None:

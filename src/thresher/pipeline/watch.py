@@ -9,6 +9,7 @@ from thresher.errors import UserError
 from thresher.pipeline.own_files import clear, refuse_former, refuse_unwritable
 from thresher.pipeline.recorded_run import write_run
 from thresher.progress import say
+from thresher.rows.given_names import names_given
 from thresher.run import Run
 from thresher.run.layout import Layout
 from thresher.run.outputs import as_place
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Numbers per row in the sketch of online VoG.
 WIDTH = 64
+WIDEST = 1 << 14
 
 
 def watch(
@@ -81,7 +83,10 @@ def watch(
     from thresher.recording.run_folders import RunFolders
     from thresher.recording.supported import refuse_unsupported
 
-    run, texts = as_place(out), (text,) if isinstance(text, str) else text
+    # A training may change the working folder.
+    run, texts = as_place(out).absolute(), names_given(text, "text") or None
+    if not isinstance(seed, int) or seed < 0:
+        raise UserError(f"seed is {seed!r}; it is a whole number from 0")
     refuse_unsupported(trainer)
     width = sketch_width(trainer, vog)
     check_columns(trainer.train_dataset, [*(texts or ()), *([id] if id else [])])
@@ -128,21 +133,21 @@ def finish_recording(
     from thresher.recording.recorder import recorder_of
 
     recorder = recorder_of(trainer)
-    if recorder is not None and recorder.pending and (out is None or Path(out) == recorder.run):
+    run = None if out is None else as_place(out).absolute()
+    if recorder is not None and recorder.pending and run in (None, recorder.run):
         recorder.write_rest()
         trainer.accelerator.wait_for_everyone()
         if trainer.args.process_index == 0:
             recorder.finish()
         trainer.accelerator.wait_for_everyone()
         return recorder.run
-    if out is None:
+    if run is None:
         raise UserError(
             "nothing is left to finish of the recordings of this Trainer; give `out`, the folder of another one"
         )
-    run = Path(out)
     if Run.exists(run):
         raise UserError(f"{run}: holds a finished run; score it with th.score")
-    write_run(run, trainer, (text,) if isinstance(text, str) else text, id)
+    write_run(run, trainer, names_given(text, "text") or None, id)
     return run
 
 
@@ -153,9 +158,11 @@ def sketch_width(trainer: Trainer, vog: bool | int | Literal["auto"]) -> int:
     """
     from thresher.recording.supported import loss_reason, vog_reason
 
-    known = vog == "auto" or (isinstance(vog, int) and vog >= 0)
+    known = vog == "auto" or (isinstance(vog, int) and 0 <= vog <= WIDEST)
     if not known:
-        raise UserError(f'vog is {vog!r}; it is "auto", true, false, or the width of a sketch')
+        raise UserError(
+            f'vog is {vog!r}; it is "auto", true, false, or the width of a sketch, at most {WIDEST:,}'
+        )
     width = WIDTH if vog is True or vog == "auto" else int(vog)
     if width and vog != "auto" and (reason := loss_reason(trainer) or vog_reason(trainer)):
         raise UserError(f"this Trainer cannot be watched: {reason}; watch with vog=False")

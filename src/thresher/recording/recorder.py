@@ -166,6 +166,7 @@ class Recorder(TrainerCallback):
 
     def signals(self, step: Step) -> dict[str, Tensor]:
         refuse_step(step, type(self.trainer.model).__name__)
+        step.ignore_others_than(step.logits.shape[-1])
         if self.to_check():
             self.check_loss(step)
         if self.vog.sums is not None and (reason := embeddings_reason(step, self.trainer)):

@@ -56,6 +56,10 @@ class Step:
     def __post_init__(self) -> None:
         self.target = self.target.where(self.target >= 0, IGNORED)
 
+    def ignore_others_than(self, classes: int) -> None:
+        """Labels without a logit are ignored: a loss that took them would have ended the training."""
+        self.target = self.target.where(self.target < classes, IGNORED)
+
     @property
     def labels(self) -> Tensor:
         """(B,), or (B, T) of a token classifier; `IGNORED` for any label below 0."""

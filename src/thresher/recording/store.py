@@ -113,7 +113,9 @@ def scan_records(recording: Path) -> tuple[pl.LazyFrame, int]:
         for path in sorted(folder.glob("records-*.parquet"))
     ]
     if not frames:
-        raise UserError(f"{recording}: nothing was recorded; did the training end before its first step?")
+        raise UserError(
+            f"{recording}: nothing was recorded; did the training end before its first step, or has no row a label?"
+        )
     names = [frame.collect_schema().names() for frame in frames]
     shared = [name for name in names[0] if all(name in others for others in names)]
     return pl.concat([frame.select(shared) for frame in frames]), len(folders)

@@ -68,8 +68,9 @@ class Recording:
     def labelled_rows(self, count: int, label_of: Callable[[int], int]) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the rows that can be scored, of `count` in the dataset, and the labels of those without a record.
 
-        A row without a record and without a label (`label_of` returns -1) is left out. Rows with a label per token are all
-        scored, rows whose target is a text if they have a record. Both arrays are (N,); the labels are -1 for rows with a record.
+        A row without a record and without a class (`label_of` gives no number of one) is left out. Rows with a label per token
+        are all scored, rows whose target is a text if they have a record. Both arrays are (N,); the labels are -1 for rows with
+        a record.
         """
         labels = np.full(count, -1)
         if self.task == "tokens":
@@ -78,8 +79,11 @@ class Recording:
         recorded[self.records.select(pl.col("row").unique()).collect()["row"].to_numpy()] = True
         if self.task == "text":
             return np.flatnonzero(recorded), labels[recorded]
+        logits = self.records.collect_schema()["logits"]
+        assert isinstance(logits, pl.Array)
         for row in np.flatnonzero(~recorded):
-            labels[row] = label_of(int(row))
+            label = label_of(int(row))
+            labels[row] = label if label < logits.shape[0] else -1
         numbers = np.flatnonzero(recorded | (labels >= 0))
         return numbers, labels[numbers]
 

@@ -65,17 +65,21 @@ def read_run(run: Run) -> RunFiles:
     records = {step: found for step in JOB[:-1] if (found := run.record(step))}
     scored = records["score"].key if "score" in records else None
     folder = run.step_folder("select")
-    select_again, compare_again = (
-        f"`thresher {name} {run} --force` makes it again" for name in ("select", "compare")
-    )
+    last = records["select"].facts["name"] if "select" in records else None
+
+    def again(step: str, selection: str) -> str:
+        if selection == last:
+            return f"`thresher {step} {run} --force` makes it again"
+        return "it is of an earlier selection; remove it"
+
     facts = {
-        path.stem: read_facts(path, select_again)
+        path.stem: read_facts(path, again("select", path.stem))
         for path in sorted(folder.glob("*.json"))
         if path != run.record_file("select")
     }
     facts = {name: found for name, found in facts.items() if found.get("score", scored) == scored}
-    tables = {name: _parquet(run.selection_file(name), select_again) for name in facts}
-    compared = {name: _checked(run.comparison_file(name), compare_again) for name in facts}
+    tables = {name: _parquet(run.selection_file(name), again("select", name)) for name in facts}
+    compared = {name: _checked(run.comparison_file(name), again("compare", name)) for name in facts}
     proof, swept, placed = run.current("compare"), run.current("sweep"), run.current("map")
     return RunFiles(
         run=run,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import polars as pl
 
@@ -12,24 +14,13 @@ from thresher.rows.table import ID, Rows
 
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 300
-NO_LABEL = frozenset(
-    [
-        "-",
-        "--",
-        "-1",
-        "-100",
-        "?",
-        "na",
-        "n/a",
-        "#n/a",
-        "<na>",
-        "nan",
-        "null",
-        "none",
-        "unlabeled",
-        "unlabelled",
-    ]
+# Without blanks and signs, in lower case: no_label and "Not labelled" are nolabel and notlabelled.
+NO_LABEL = re.compile(
+    "na|nan|nat|nil|none|null|nolabel|(un|not)(label|labell|annotat|assign)ed|missing|unknown|unk|undefined|undetermined|invalid|"
+    "void|blank|empty|tbd|todo"
 )
+# Signs alone, numbers that stand for no class, errors of spreadsheets, and what MySQL writes.
+NO_LABEL_FORM = re.compile(r"[-–—_?*.…/\\#~(){}\[\]<>'\"]+|-(1|9|99|100|999|9999)(\.0+)?|#[a-z/0]+[!?]|\\n")
 
 
 def audit(rows: Rows, test: Rows | None = None) -> Audit:
@@ -101,10 +92,12 @@ def _alike(classes: tuple[str, ...]) -> list[list[str]]:
 def _is_no_label(name: str) -> bool:
     """Whether a class name is a usual way to write that a row has no label.
 
-    >>> [name for name in ("-", "N/A", "-1", "none", "no", "1") if _is_no_label(name)]
-    ['-', 'N/A', '-1', 'none']
+    >>> [name for name in ("-", "N/A", "-1", "none", "<unk>", "no label", "no", "1", "+") if _is_no_label(name)]
+    ['-', 'N/A', '-1', 'none', '<unk>', 'no label']
     """
-    return normalised(name) in NO_LABEL
+    plain = normalised(name)
+    word = re.sub(r"[\W_]", "", plain)
+    return any((NO_LABEL_FORM.fullmatch(plain), NO_LABEL.fullmatch(word)))
 
 
 def counts_of(values: pl.Series) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from thresher.facts.audit import Audit, Example
@@ -73,9 +74,10 @@ def _train_lines(report: Audit) -> Iterator[str]:
     if names := report["singletons"]:
         yield f"{_count(len(names), 'class', 'has', 'have')} a single row: {listed(names)}"
     for name, count in report["unlabelled"].items():
+        others = shlex.quote(f"{shown(report['label'])}!={shown(name)}")
         yield (
             f"{_count(count, 'row', 'has', 'have')} the label {shown(name)}, which may mean that there is none; drop such"
-            f" rows with --where '{shown(report['label'])}!={shown(name)}'"
+            f" rows with --where {others}"
         )
     if report["alike"]:
         groups = "; ".join(listed(names, 4) for names in report["alike"][:EXAMPLES])

@@ -6,12 +6,11 @@ import glob
 import os
 import re
 from pathlib import Path
-from typing import Literal
 
 from thresher.errors import UserError
 from thresher.progress import say
 from thresher.rows.read.raw import COMPRESSED
-from thresher.run.outputs import as_place, is_product
+from thresher.run.outputs import as_place, has_rows_of_a_run
 from thresher.wording import did_you_mean, listed, shown
 
 FORMATS = {
@@ -24,14 +23,17 @@ FORMATS = {
 }
 # The formats of annotated utterances that have no columns.
 ANNOTATED = (".yml", ".yaml", ".conll", ".bio", ".iob")
-TRAIN = ("train", "training")
-HELD_OUT = ("test", "testing", "val", "valid", "validation", "dev", "devel", "eval")
+# The words that name a split, alone or before "set", "data" or a letter: testset, testdata, testb.
+SPLITS = {
+    "train": "train|training|trn",
+    "held-out": "test|testing|tst|val|valid|validate|validation|dev|devel|development|eval|evaluation|heldout|holdout",
+}
 
 
 def find(source: str | Path) -> tuple[str, list[Path], bool]:
     """The format and the files of a path, and whether they are shards (a folder or a glob) rather than one file.
 
-    Files whose name starts with a dot or an underscore are not shards, nor are the kept and dropped rows of a run.
+    Files whose name starts with a dot or an underscore are not shards, nor are the kept, dropped and suspect rows of a run.
 
     Raises UserError: no file, an unknown extension, shards of several formats, or a folder with training and held-out
     splits.
@@ -84,8 +86,8 @@ def expanded(source: str | Path) -> Path:
 
 
 def _without_products(source: str, found: list[Path]) -> list[Path]:
-    """The files without the kept and dropped rows of runs, which are rows of the others; all of them if there are no others."""
-    others = [path for path in found if not is_product(path.absolute())]
+    """The files without rows that runs have written, which are rows of the others; all of them if there are no others."""
+    others = [path for path in found if not has_rows_of_a_run(path.absolute())]
     if not others or len(others) == len(found):
         return found
     products = [str(path) for path in found if path not in others]
@@ -94,26 +96,28 @@ def _without_products(source: str, found: list[Path]) -> list[Path]:
 
 
 def refuse_splits(source: str, found: list[Path]) -> None:
-    """Refuse shards that are both training and held-out splits: trained on both, no test would be valid."""
-    splits = {split_of(name): name for name in reversed(names_of(found))}
-    if splits.get("train") and splits.get("held-out"):
-        both = [splits["train"], splits["held-out"]]
+    """Refuse files of which some are held out: trained on all, no test would be valid. Others are taken for training rows."""
+    splits = {split_of(name) or "train": name for name in reversed(names_of(found))}
+    if len(splits) > 1:
+        both = [splits[split] for split in SPLITS]
         raise UserError(
             f"{source}: contains splits ({listed(both)}), not shards of one set; give one of them, e.g. {shown(both[0])}"
         )
 
 
-def split_of(name: str) -> Literal["train", "held-out"] | None:
-    """The split that the words of a file name say; the last such word counts.
+def split_of(name: str) -> str | None:
+    """The split that the words of a name say, a key of `SPLITS`; the last such word counts.
 
-    >>> split_of("snli_1.0_train.jsonl"), split_of("x.dev.csv"), split_of("part-0.csv")
-    ('train', 'held-out', None)
+    >>> split_of("snli_1.0_train.jsonl"), split_of("x.dev.csv"), split_of("testData.csv"), split_of("part-0.csv")
+    ('train', 'held-out', 'held-out', None)
     """
+    name = re.sub(
+        r"held[ _-]?out|hold[ _-]?out", "heldout", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name), flags=re.I
+    )
     for word in reversed(re.findall(r"[a-z]+", name.casefold())):
-        if word in TRAIN:
-            return "train"
-        if word in HELD_OUT:
-            return "held-out"
+        for split, words in SPLITS.items():
+            if re.fullmatch(f"({words})(set|data|split|[abx])?", word):
+                return split
     return None
 
 

@@ -11,7 +11,7 @@ from thresher.rows import validate
 from thresher.rows.classes import classes_of, given_classes, labels_of, with_known_labels
 from thresher.rows.given_names import check_names, names_given
 from thresher.rows.ids import content_id_column
-from thresher.rows.sheets import given_ids, read_sheets, selected_rows
+from thresher.rows.sheets import OR_ELSE, given_ids, read_sheets, selected_rows
 from thresher.rows.table import ID, Rows
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def load(
     texts, names = names_given(text, "text"), names_given(groups, "groups")
     check_names(texts, label, id, names)
     wanted = (*texts, label, *names, *([id] if id else []))
-    sheets, origin, selected, place = read_sheets(source, wanted, where, "labelled rows")
+    or_else = OR_ELSE if classes is None else f"{OR_ELSE}; of test rows, write one split to a file of its own"
+    sheets, origin, selected, place = read_sheets(source, wanted, where, "labelled rows", or_else)
 
     columns = {column: pl.concat([validate.texts(sheet, column) for sheet in sheets]) for column in texts}
     columns[label], kind = labels_of(sheets, label, place)

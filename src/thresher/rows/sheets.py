@@ -41,6 +41,9 @@ _READERS: dict[str, Callable[[bytes, str, Sequence[str]], Sheet]] = {
 }
 
 
+OR_ELSE = ", or load them all with --group {}"
+
+
 class Sheets(NamedTuple):
     """The sheets with rows, the source, which of its rows (rows of the source,) meet the conditions, and the place of a row."""
 
@@ -50,8 +53,13 @@ class Sheets(NamedTuple):
     place: Places
 
 
-def read_sheets(source: Data, columns: Iterable[str], where: str | Iterable[str], rows: str) -> Sheets:
-    """Read the columns of the rows that meet all conditions `where`; `rows` is what messages call them."""
+def read_sheets(
+    source: Data, columns: Iterable[str], where: str | Iterable[str], rows: str, or_else: str = OR_ELSE
+) -> Sheets:
+    """Read the columns of the rows that meet all conditions `where`; `rows` is what messages call them.
+
+    `or_else` says what else to do with rows of several splits than choosing one; {} stands for their column.
+    """
     filters = conditions(where)
     wanted = list(dict.fromkeys((*columns, *(one.column for one in filters))))
     sheets, origin = _read(source, wanted)
@@ -62,7 +70,7 @@ def read_sheets(source: Data, columns: Iterable[str], where: str | Iterable[str]
         raise UserError(f"{origin.name}: no row matches {' and '.join(map(str, filters))}; check the values")
     warn_of_idle(filters, sheets, origin.name)
     sheets = [sheet.take(mask) for sheet, mask in zip(sheets, masks, strict=True)]
-    refuse_mixed_splits(sheets, wanted, origin.name, ", or load them all with --group {}")
+    refuse_mixed_splits(sheets, wanted, origin.name, or_else)
     sheets = [sheet for sheet in sheets if len(sheet)]
     return Sheets(sheets, origin, np.concatenate(masks), _places(sheets))
 

@@ -19,6 +19,7 @@ from thresher.rows.read.memory import write_dataset
 from thresher.rows.table import HeldOut, Part, Rows, Source, Task
 from thresher.run.files import write, write_folder
 from thresher.run.integrity import ROWS_HASH, check_table, metadata, write_blocks
+from thresher.run.run import TRAIN_AGAIN
 
 _KEY = b"thresher.rows"
 _SELECTED = "\x1fsource row"  # a column that only rows with `Source.selected` have
@@ -128,7 +129,7 @@ def check_rows(path: str | Path) -> None:
 
     Raises UserError: one line that names the file, what is wrong with it, and the remedy.
     """
-    check_table(Path(path), "rerun the `thresher train` command that made it")
+    check_table(Path(path), TRAIN_AGAIN)
 
 
 def read_rows(path: str | Path) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thresher.errors import UserError
-from thresher.rows.find import HELD_OUT, TRAIN
-from thresher.rows.read.sheet import SPLIT_COLUMNS, Sheet
+from thresher.rows.find import split_of
+from thresher.rows.read.sheet import Sheet, is_split_column
 from thresher.rows.validate import INTEGER, WHOLE, group_name
 from thresher.wording import listed, shown
 
@@ -67,14 +68,15 @@ def refuse_mixed_splits(sheets: Iterable[Sheet], chosen: Iterable[str], name: st
 
     Raises UserError: names the column, its values, and how to choose one.
     """
-    for column in SPLIT_COLUMNS:
+    columns = dict.fromkeys(column for sheet in sheets for column in sheet.columns if is_split_column(column))
+    for column in (one for one in columns if one not in chosen):
         found = [sheet.columns[column] for sheet in sheets if column in sheet.columns]
         counts = Counter(str(value) for values in found for value in values)
-        splits = {value.casefold() for value in counts}
-        if column not in chosen and splits & set(TRAIN) and splits & set(HELD_OUT):
+        splits = {split: value for value in reversed(counts) if (split := split_of(value))}
+        if len(splits) > 1:
             rows = listed(f"{value} {count:,}" for value, count in counts.most_common())
-            train = next(value for value in counts if value.casefold() in TRAIN)
+            condition = shlex.quote(f"{column}={splits['train']}")
             raise UserError(
                 f"{name}: column '{column}' has training and held-out rows ({rows}); choose with --where"
-                f" {column}={train}{more.format(column)}"
+                f" {condition}{more.format(column)}"
             )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from thresher.errors import UserError
-from thresher.run.layout import HOME, REPORT
+from thresher.run.layout import HOME, REPORT, SUSPECTS
 from thresher.run.manifest import FILE
 from thresher.wording import shown
 
@@ -85,8 +85,17 @@ def check_output(path: Path, inputs: Iterable[Path] = ()) -> None:
         raise UserError(f"{path}: is a place for files of {owner}; choose another --out")
 
 
+def has_rows_of_a_run(path: Path) -> bool:
+    """Whether a file has rows that a run has written: kept, dropped or suspect ones."""
+    suspects = path.name == SUSPECTS and (path.parent / HOME).is_dir() and (path.parent / FILE).is_file()
+    return suspects or is_product(path)
+
+
 def is_product(path: Path) -> bool:
-    """Whether a file is one that people open of a run: beside its `run.yaml`, or a shard of its kept or dropped rows."""
+    """Whether a file is one that people open of a run: beside its `run.yaml`, or a shard of its kept or dropped rows.
+
+    Not the list of suspects, which `thresher suspects RUN --out RUN/suspects.csv` writes again.
+    """
     for place in (path, *path.parents):
         if (place.parent / HOME).is_dir() and (place.parent / FILE).is_file():
             return (place == path and place.name in OF_A_RUN) or place.name.split(".")[0] in PRODUCTS

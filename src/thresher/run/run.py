@@ -206,6 +206,8 @@ class Run(Layout):
         """What makes the result of a step again, in words: its command, or another recording."""
         if self.is_recorded(step):
             return "record the training again with thresher.watch"
+        if step == "train":
+            return TRAIN_AGAIN
         return f"run `thresher {command(step)} {self}` first"
 
     def current(self, step: str) -> Record | None:
@@ -213,7 +215,9 @@ class Run(Layout):
         return None if self.outdated(step) else self.record(step)
 
 
-TRAIN_AGAIN = "the `thresher train` command that made it makes it again"
+TRAIN_AGAIN = (
+    "rerun the `thresher run` or `thresher train` command that made it, or record the training again"
+)
 RunLike = str | Path | Run
 
 

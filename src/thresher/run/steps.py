@@ -162,7 +162,7 @@ def refuse_texts(run: Run, what: str) -> None:
     if run.manifest.task == "text":
         raise UserError(
             f"{run}: its rows have a text for a target, which `thresher {what}` is not made for; select a share with --prune, and"
-            " `thresher compare` proves it"
+            f" `thresher compare {run}` proves it"
         )
 
 

@@ -11,6 +11,7 @@ from thresher.models.tokens import tokenise
 from thresher.progress import say, track
 from thresher.run import Run, Training, parquet
 from thresher.run.integrity import MISSING, read_table, write_table
+from thresher.run.run import TRAIN_AGAIN
 from thresher.run.steps import Facts
 from thresher.signals.chunk import Inputs, loaded, usable_layers
 from thresher.signals.distribute import measure_chunks
@@ -18,7 +19,7 @@ from thresher.signals.plan import Plan, make_plan, part_problem, read_parts, sco
 from thresher.training.checkpoints import checkpoint_table, load_weights
 from thresher.training.feature_files import ROWS, check_features, read_features, vectors_column
 from thresher.training.features import write_features
-from thresher.training.finished import TRAIN_AGAIN, list_checkpoints
+from thresher.training.finished import list_checkpoints
 from thresher.training.folds import folds_of, read_held_out
 from thresher.training.predict import predict_logits
 from thresher.training.recipe import MANY

@@ -119,7 +119,7 @@ def read_part(plan: Plan, chunk: int) -> pl.DataFrame:
     Raises UserError: it is missing, damaged or of another plan.
     """
     if problem := part_problem(plan, chunk):
-        raise UserError(f"{plan.part(chunk)}: {problem}; {_measure_again(plan.run)}")
+        raise UserError(f"{plan.part(chunk)}: {problem}; {_again(plan.run)}")
     return parquet.read(plan.part(chunk))
 
 
@@ -154,9 +154,9 @@ def read_plan(run: Layout, training: Training) -> tuple[Plan, list[float] | None
         facts = {**content["plan"], "signals": tuple(content["plan"]["signals"])}
         return Plan(run=Layout(run.folder), training=training, **facts), content["null_logits"]
     except FileNotFoundError as error:
-        raise UserError(f"{run.folder}: no signals of {training.name}; {_measure_again(run)}") from error
+        raise UserError(f"{run.folder}: no signals of {training.name}; {_again(run)}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: damaged ({error}); {_measure_again(run)}") from error
+        raise UserError(f"{path}: damaged ({error}); {_again(run)}") from error
 
 
 def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[float] | None, pl.DataFrame]:
@@ -166,7 +166,7 @@ def read_parts(run: Layout, training: Training) -> tuple[pl.DataFrame, list[floa
     """
     plan, null_logits = read_plan(run, training)
     parts = [read_part(plan, chunk) for chunk in range(plan.chunks)]
-    checkpoints = read_table(plan.folder / "checkpoints.parquet", _measure_again(run))
+    checkpoints = read_table(plan.folder / "checkpoints.parquet", _again(run))
     return pl.concat(parts), null_logits, checkpoints
 
 
@@ -199,5 +199,7 @@ def measured_problem(run: Run, settings: MeasureConfig) -> str | None:
     return f"{run.words_file}: {problem}" if problem else None
 
 
-def _measure_again(run: Layout) -> str:
+def _again(run: Layout) -> str:
+    if Run.exists(run.folder) and (opened := Run.open(run.folder)).is_recorded("measure"):
+        return opened.again("measure")
     return f"`thresher measure {run.folder}` measures it again"

@@ -19,7 +19,8 @@ from thresher.models.frozen import FrozenClassifier
 from thresher.quiet import quiet_transformers
 from thresher.run.files import write_folder
 from thresher.run.integrity import file_digests, folder_problem, read_facts, write_json
-from thresher.training.finished import TRAIN_AGAIN, checkpoint_facts, list_checkpoints
+from thresher.run.run import TRAIN_AGAIN
+from thresher.training.finished import checkpoint_facts, list_checkpoints
 
 
 def save_weights(folder: Path, state: dict[str, Tensor], facts: Mapping[str, float]) -> None:

@@ -10,8 +10,7 @@ from thresher.errors import UserError
 from thresher.run import Run, Training
 from thresher.run.files import file_digest
 from thresher.run.integrity import MISSING, files_problem, folder_problem, read_facts, read_json, write_json
-
-TRAIN_AGAIN = "the `thresher train` command that made it trains it again"
+from thresher.run.run import TRAIN_AGAIN
 
 
 def list_checkpoints(folder: Path) -> list[Path]:

@@ -15,7 +15,8 @@ from thresher.config import ModelConfig, TrainConfig
 from thresher.errors import UserError
 from thresher.run import Run, Training
 from thresher.run.integrity import read_table, write_blocks
-from thresher.training.finished import TRAIN_AGAIN, finished
+from thresher.run.run import TRAIN_AGAIN
+from thresher.training.finished import finished
 
 FROZEN_FOLDS = 5
 

@@ -19,7 +19,7 @@ from thresher.rows.read.raw import content
 from thresher.rows.read.sheet import utf8, without_mark
 from thresher.wording import shown
 
-_COMMENT = re.compile(r"#\s*(id|sent_id|domain|intent|source|text)\s*[=:]\s*(.*)")
+_COMMENT = re.compile(r"#\s*(id|sent_id|domain|intent|source|text)\s*[=:]\s*(.*)", re.IGNORECASE)
 _TAG = re.compile(r"O|[BI]-\S+")
 _NUMBER = re.compile(r"[0-9]+")
 _NO_TOKEN = re.compile(r"[0-9]+[-.][0-9]+")  # of CoNLL-U: a contraction, or a word that is not in the text
@@ -77,7 +77,8 @@ def _parts(lines: Lines) -> tuple[dict[str, str], list[tuple[int, list[str]]]]:
     for number, line in lines:
         columns = _columns(line)
         if found := None if cells else _COMMENT.fullmatch(line):
-            facts["id" if found[1] == "sent_id" else found[1]] = found[2].strip()
+            name = found[1].lower()
+            facts["id" if name == "sent_id" else name] = found[2].strip()
             continue
         # A token may be "#", or begin with it.
         token = len(columns) == width and _TAG.fullmatch(columns[-1])

@@ -78,13 +78,15 @@ def read(paths: Iterable[Path], domain: str | None = None) -> tuple[Parsed, str]
 
     Without `domain`, an intent `domain/intent` names one, and others are of `DEFAULT_DOMAIN`; with it, all are of that one.
 
-    Raises UserError: broken YAML, or no list under `nlu`.
+    Raises UserError: broken YAML, no list under `nlu`, or two of them.
     """
     parsed: list[tuple[str, Any]] = []
     rest, keys = "", dict[str, str]()
     for path in paths:
         text, root = _root(path)
         blocks = _get(root, "nlu")
+        if isinstance(root, yaml.MappingNode) and [key.value for key, _ in root.value].count("nlu") > 1:
+            raise UserError(f"{path}: has the key 'nlu' twice; put all examples under one")
         if not isinstance(blocks, yaml.SequenceNode):
             raise UserError(f"{path}: no list under 'nlu'; Rasa keeps its examples there")
         found = {str(key.value): _as_key(text, key, value) for key, value in root.value if key.value != "nlu"}

@@ -11,6 +11,7 @@ from scipy.stats import spearmanr
 from thresher.report.pictures.numbers import rounded
 from thresher.report.read import RunFiles
 from thresher.run import parquet
+from thresher.run.integrity import check_table
 from thresher.scores.probability import error_norms
 from thresher.scores.read import by_index
 
@@ -25,7 +26,8 @@ def checkpoints(files: RunFiles) -> dict[str, object] | None:
     """
     scored = files.run.scoring
     folders = [scored.signals(training) for training in scored.measured()]
-    found = [one for folder in folders if (one := el2n_by_checkpoint(folder)) is not None]
+    again = scored.again("measure")
+    found = [one for folder in folders if (one := el2n_by_checkpoint(folder, again)) is not None]
     if not found:
         return None
     epochs, first = found[0]
@@ -98,12 +100,14 @@ def agreement(epochs: list[float], values: list[np.ndarray]) -> dict[str, object
     }
 
 
-def el2n_by_checkpoint(folder: Path) -> tuple[list[float], np.ndarray] | None:
-    """Epochs (C,) and EL2N (N, C) of one training, or None if it was not measured."""
+def el2n_by_checkpoint(folder: Path, again: str) -> tuple[list[float], np.ndarray] | None:
+    """Epochs (C,) and EL2N (N, C) of one training, or None if it was not measured; `again` says what mends a damaged file."""
     parts = sorted(folder.glob("part-*.parquet"))
     table = folder / "checkpoints.parquet"
     if not parts or not table.is_file():
         return None
+    for path in (table, *parts):
+        check_table(path, again)
     epochs = [round(float(one), 3) for one in by_index(parquet.read(table), "epoch")]
     wanted: list[str] = [
         name for name in ("label", "logits", "error_norm") if name in parquet.scan(parts[0]).collect_schema()

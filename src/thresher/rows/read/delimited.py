@@ -1,6 +1,7 @@
 """Read CSV and TSV: a header, then one record per line, or several lines if a quoted field contains line ends.
 
-If the header of a file lacks the delimiter of its extension and contains another one, that one is used.
+If the header of a file lacks the delimiter of its extension and contains another one, that one is used; a line `sep=;` before
+the header, as for Excel, names it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
@@ -28,7 +30,19 @@ from thresher.rows.read.sheet import (
     without_mark,
 )
 
-_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
+_NAMES = {
+    ",": "comma",
+    "\t": "tab",
+    ";": "semicolon",
+    "|": "bar",
+    "^": "caret",
+    "~": "tilde",
+    ":": "colon",
+    "\x01": "control character 1",
+    "\x1f": "unit separator",
+}
+
+_GIVEN = re.compile(r'"?sep=(.)"?$')  # the first line, as Excel understands it
 
 
 def _read(raw: bytes, name: str, wanted: Sequence[str], *, delimiter: str) -> Sheet:
@@ -85,7 +99,9 @@ def _split(raw: bytes, name: str, *, delimiter: str) -> Pieces:
     lines = list(io.BytesIO(body))
     with _any_length():
         records = _records(body, name, _dialect(body, name, delimiter))
-        pieces = [b"".join(lines[start:end]) for start, end, _ in records]
+        places = [(start, end) for start, end, _ in records]
+        # The header has what stands before it, such as sep=;
+        pieces = [b"".join(lines[start * (at > 0) : end]) for at, (start, end) in enumerate(places)]
     return Pieces(mark + pieces[0], pieces[1:]) if pieces else Pieces(mark, [])
 
 
@@ -104,16 +120,18 @@ class _Dialect:
 
 def _dialect(body: bytes, name: str, delimiter: str) -> _Dialect:
     """The dialect of a file, from its header and its quotes."""
-    first = next((line for line in io.BytesIO(body) if line.strip()), b"")
-    header = first.split(b"\r")[0].decode(errors="replace")
-    if delimiter not in header:
+    lines = (line for line in io.BytesIO(body) if line.strip())
+    header = next(lines, b"").split(b"\r")[0].decode(errors="replace")
+    if given := _GIVEN.match(header):
+        delimiter, header = given[1], next(lines, b"").decode(errors="replace")
+    elif delimiter not in header:
         delimiter = max(_NAMES, key=lambda one: (header.count(one), one == delimiter))
     skip = any(cell.startswith(" ") for cell in next(csv.reader([header], delimiter=delimiter), [])[1:])
     return _Dialect(delimiter, _quoting(body, name, delimiter), skip)
 
 
 def _records(body: bytes, name: str, dialect: _Dialect) -> Iterator[tuple[int, int, list[str]]]:
-    """Each record with its physical lines [start, end), counted from 0. Records of empty fields are skipped."""
+    """Each record with its physical lines [start, end), counted from 0. Records of blank fields are skipped."""
     texts = (utf8(line, name, number) for number, line in enumerate(io.BytesIO(body), 1))
     reader = csv.reader(
         texts,
@@ -131,7 +149,7 @@ def _records(body: bytes, name: str, dialect: _Dialect) -> Iterator[tuple[int, i
             return
         except csv.Error as error:
             raise UserError(_why(error, name, start + 1, reader.line_num)) from error
-        if any(cells):
+        if any(map(str.strip, cells)) and (width or cells[0] != "sep="):
             width = width or len(cells)
             if len(cells) != width:
                 raise UserError(

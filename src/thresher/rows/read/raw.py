@@ -15,19 +15,27 @@ from thresher.rows.read.sheet import without_mark
 HEAD = 1024
 COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-_LFS = b"version https://git-lfs.github.com/spec/"
+# What stands in the place of data, or is data of another kind than the name says.
+_NO_DATA = {
+    b"version https://git-lfs.github.com/spec/": "a Git LFS pointer, not the data itself; run `git lfs pull`",
+    b"/annex/objects/": "a git-annex pointer, not the data itself; run `git annex get`",
+    b"PK\x03\x04": "a ZIP or Excel file; unpack it, or save the sheet as CSV",
+    b"BZh91AY&SY": "a bzip2 file; unpack it, or compress it with gzip",
+    b"\xfd7zXZ\x00": "an xz file; unpack it, or compress it with gzip",
+}
 
 
 def content(raw: bytes, name: str) -> bytes:
     """The content of a file. Compression is recognised by the first bytes, whatever the file extension.
 
-    Raises UserError: the file is a Git LFS pointer, or its compressed data is damaged.
+    Raises UserError: the file is a pointer to data, an archive, or its compressed data is damaged.
 
     >>> content(compressed(b"text,label", like=b"\\x1f\\x8b"), "a.csv.gz")
     b'text,label'
     """
-    if raw.startswith(_LFS):
-        raise UserError(f"{name}: a Git LFS pointer, not the data itself; run `git lfs pull`")
+    for start, what in _NO_DATA.items():
+        if raw.startswith(start):
+            raise UserError(f"{name}: {what}")
     codec = _codec(raw)
     if codec is None:
         return raw
@@ -40,13 +48,13 @@ def content(raw: bytes, name: str) -> bytes:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether the bytes of a file are its content: it is neither compressed nor a Git LFS pointer.
+    """Whether the bytes of a file are its content: it is not compressed, nor a pointer or an archive.
 
     A pointer has a few lines; a file as short as one is not plain, and is read whole.
     """
     with path.open("rb") as file:
         start = file.read(HEAD)
-    return len(start) == HEAD and not start.startswith(_LFS) and _codec(start) is None
+    return len(start) == HEAD and not start.startswith(tuple(_NO_DATA)) and _codec(start) is None
 
 
 class Lines:

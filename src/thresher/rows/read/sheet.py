@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import re
 from array import array
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ BLOCK_ROWS = 1 << 14
 # Objects that are Python objects at a time; with many more, the garbage collector takes as long as the parsing.
 PARSED_ROWS = 256
 # Read besides the requested columns, because rows of several splits are not one training set.
-SPLIT_COLUMNS = ("split", "partition")
+SPLIT_COLUMN = re.compile("(data|dataset)?splits?|partition|(sub)?set|fold|part|phase|usage")
 
 
 @dataclass(frozen=True)
@@ -102,25 +103,29 @@ def sheet_of(records: Iterable[tuple[int, dict[str, object]]], name: str, wanted
 
 def sheet_of_blocks(blocks: Iterable[Block], name: str, wanted: Sequence[str]) -> Sheet:
     """`sheet_of` objects that come in blocks, of which one is in memory at a time."""
-    columns: dict[str, list[object]] = {column: [] for column in (*wanted, *SPLIT_COLUMNS)}
-    done: dict[str, list[Cells]] = {column: [] for column in columns}
+    columns: dict[str, list[object]] = {column: [] for column in wanted}
+    done: dict[str, list[Cells]] = {}
     lines, seen = array("q"), dict[str, None]()
     for numbers, records in blocks:
         for keys in set(map(tuple, records)):
             seen |= dict.fromkeys(keys)
+        columns |= {column: [] for column in with_splits((), seen) if column not in columns}
         for column, values in columns.items():
             if column in seen:
                 # What came before a column had its first value.
-                values += [None] * (len(lines) - len(values) - sum(map(len, done[column])))
+                values += [None] * (len(lines) - len(values) - sum(map(len, done.get(column, []))))
                 values += [record.get(column) for record in records]
                 if len(values) >= BLOCK_ROWS:
-                    done[column].append(as_cells(values[:]))
+                    done.setdefault(column, []).append(as_cells(values[:]))
                     values.clear()
         lines.extend(numbers)
     if lines:
         need(wanted, seen, name)
-    kept = [column for column in columns if column in wanted or column in seen]
-    return Sheet(name, {column: joined([*done[column], as_cells(columns[column])]) for column in kept}, lines)
+    return Sheet(
+        name,
+        {column: joined([*done.get(column, []), as_cells(values)]) for column, values in columns.items()},
+        lines,
+    )
 
 
 def as_cells(values: list[Any]) -> Cells:
@@ -183,7 +188,19 @@ def utf8(line: bytes, name: str, number: int) -> str:
 
 def with_splits(wanted: Sequence[str], known: Collection[object]) -> list[str]:
     """The wanted columns, and the split columns that a source has."""
-    return [*wanted, *(column for column in SPLIT_COLUMNS if column in known and column not in wanted)]
+    return [
+        *wanted,
+        *(column for column in map(str, known) if is_split_column(column) and column not in wanted),
+    ]
+
+
+def is_split_column(name: str) -> bool:
+    """Whether a column is called like those that say of each row to which split it belongs.
+
+    >>> is_split_column("data_split"), is_split_column("Partition"), is_split_column("intent")
+    (True, True, False)
+    """
+    return SPLIT_COLUMN.fullmatch(re.sub("[^a-z]", "", name.casefold())) is not None
 
 
 def need(wanted: Iterable[str], known: Collection[object], name: str, hint: str = "") -> None:

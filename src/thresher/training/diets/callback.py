@@ -65,9 +65,16 @@ class DietCallback(TrainerCallback):
         return max(rows - rows % (steps * self.rows_per_batch), min(rows, steps * self.rows_per_batch))
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: object, **__: object) -> None:
-        """Start without scores, or with the state beside the checkpoint that the training resumes from."""
+        """Start without scores, or with the state beside the checkpoint that the training resumes from.
+
+        Warns of a training that ends with its first epoch, in which no row has a score yet.
+        """
         self.rows_per_batch = int(self.loader.total_batch_size)
         self.steps = math.ceil(len(self.loader) / args.gradient_accumulation_steps)
+        if state.max_steps <= self.steps:
+            warn(
+                f"diet {self.method}: the first epoch uses all rows, and there is no other; train for more epochs"
+            )
         self.resumed = False
         self.state = DietState(RowScores(len(self.trainer.train_dataset)))
         if self.options.get("restart"):
@@ -197,7 +204,7 @@ class DietCallback(TrainerCallback):
     def on_train_end(self, *_: object, **__: object) -> None:
         """Warn if the diet skipped no row."""
         epochs = self.state.epochs
-        if epochs and all(one["rows"] == len(self.keep) for one in epochs):
+        if len(epochs) > 1 and all(one["rows"] == len(self.keep) for one in epochs):
             warn(
                 f"diet {self.method}: all {len(epochs)} epochs used all rows; train for more epochs or change its options"
             )
