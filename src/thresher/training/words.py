@@ -141,11 +141,13 @@ def bags_of_words(
             known = set().union(*before)
             yield " ".join(word for word in words if word not in known)
 
-    bags = [csr_matrix((len(texts[0]), 0))]
+    bags: list[csr_matrix] = []
     for at, column in enumerate(texts):
         for texts_of in (column, new_words(at)) if at else (column,):
             with suppress(ValueError):  # no word occurs in two rows
                 bags.append(weigh(texts_of))
+    if len(bags) < 2:  # not copied: of many rows the words take the most memory
+        return bags[0] if bags else csr_matrix((len(texts[0]), 0))
     return hstack(bags, format="csr")
 
 
