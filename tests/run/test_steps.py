@@ -17,6 +17,7 @@ from thresher.run import Run
 from thresher.run.integrity import write_json
 from thresher.run.lock import lock
 from thresher.run.manifest import write_manifest
+from thresher.run.run import TRAIN_AGAIN
 from thresher.run.steps import Facts, Step, remove_step, step
 
 NAMES = ("train", "measure", "score")
@@ -195,7 +196,9 @@ def test_a_step_whose_step_before_is_not_finished_is_refused(run: Run, sums: Sum
     before = NAMES[NAMES.index(name) - 1]
     with pytest.raises(UserError) as refused:
         sums(run, name)
-    assert str(refused.value) == f"{run}: `{before}` has not been run; run `thresher {before} {run}` first"
+    # A training has rows and a recipe, which only the command that made the run can give it again.
+    remedy = TRAIN_AGAIN if before == "train" else f"run `thresher {before} {run}` first"
+    assert str(refused.value) == f"{run}: `{before}` has not been run; {remedy}"
     assert not run.home.exists()
 
 
