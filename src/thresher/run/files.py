@@ -121,7 +121,7 @@ def unwritable(path: Path, error: Exception) -> UserError:
     # torch does not say why it could not write.
     if full or ("inline_container.cc" in str(error) and _free(path) < 1 << 20):
         return UserError(f"{path}: the disk is full; free some space and run the same command again")
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return UserError(f"{path}: a folder in place of a file; remove it, and run the same command again")
     reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
     return UserError(f"{path}: cannot be written ({reason}); choose another --out")
