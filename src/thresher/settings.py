@@ -49,10 +49,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 def changed(
     config: RunConfig, section: str, given: Mapping[str, object], name: Callable[[str], str] = str
 ) -> RunConfig:
-    """A configuration with some settings of one section changed.
-
-    A new strategy starts without the options of the former. A score that is named alone is cut off, where the strategy so far
-    reads scores of its own.
+    """A configuration with some settings of one section changed; a new strategy starts without the options of the former.
 
     Raises UserError: an unknown setting, or a value that it does not take.
 
@@ -60,26 +57,14 @@ def changed(
     >>> soft = changed(base, "select", {"strategy": "softmax", "options": {"temperature": 2}})
     >>> soft.select.options, changed(soft, "select", {"strategy": "cutoff"}).select.options
     ({'temperature': 2.0}, {})
-    >>> rule = changed(base, "select", {"strategy": "recommended"})
-    >>> changed(rule, "select", {"by": "el2n"}).select.strategy
-    'cutoff'
     """
     if not given:
         return config
     # What was not given stays so: some defaults depend on other settings.
     former = getattr(config, section).model_dump(exclude_unset=True)
-    if "by" in given and "strategy" in former and reads_own_scores(former["strategy"]):
-        given = {"strategy": "cutoff", **given}
     if "strategy" in given and given["strategy"] != former.get("strategy"):
         former.pop("options", None)
     return checked({**config.model_dump(exclude_unset=True), section: {**former, **given}}, name)
-
-
-def reads_own_scores(strategy: str) -> bool:
-    """Whether a strategy is made for certain scores, and takes these whatever else is named."""
-    from thresher.selection import strategies
-
-    return strategy in strategies() and bool(strategies()[strategy].by)
 
 
 def checked(settings: dict[str, Any], name: Callable[[str], str] = str) -> RunConfig:

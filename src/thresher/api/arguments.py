@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from thresher.caller import plain
 from thresher.config import RunConfig
+from thresher.pipeline.selection_settings import with_named_score
 from thresher.settings import changed
 
 End = Literal["easy", "hard"]
@@ -31,7 +32,7 @@ def with_arguments(config: RunConfig, arguments: Mapping[str, object], *sections
     (5, 3.0, 0)
     """
     for section in sections:
-        config = changed(config, section, given(arguments, section))
+        config = changed(config, section, with_named_score(config, section, given(arguments, section)))
     return config
 
 

@@ -112,8 +112,9 @@ def select(
     UserError
         nothing was scored yet, an invalid selection, or a source that has changed since it was read.
     """
-    named, opened = given(locals(), "select"), Run.open(run)
-    facts = selection(opened, changed(opened.config, "select", named), named, force=force)
+    arguments, opened = locals(), Run.open(run)
+    config = with_arguments(opened.config, arguments, "select")
+    facts = selection(opened, config, given(arguments, "select"), force=force)
     return read_table(opened.selection_file(facts["name"]), f"`thresher select {opened}` makes it again")
 
 

@@ -60,6 +60,8 @@ def options_of(
 
     Raises UserError: a setting of another section, an unknown one, or a value that it does not take.
     """
+    from thresher.pipeline.selection_settings import with_named_score
+
     by_set = parsed(overrides or ())
     found: dict[str, dict[str, Any]] = {section: {} for section in options}
     values = [given(own, parameters) for own in options.values()]
@@ -69,7 +71,8 @@ def options_of(
             raise UserError(f"--set {place}: this step takes settings of {takes} only")
         put(found, place, value)
     for section, named_here in found.items():
-        config = changed(config, section, named_here, named(options[section], by_set))
+        asked = with_named_score(config, section, named_here)
+        config = changed(config, section, asked, named(options[section], by_set))
     return config, found
 
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypedDict
 
 import numpy as np
 import polars as pl
 
-from thresher.config import SelectConfig
+from thresher.config import RunConfig, SelectConfig
 from thresher.errors import UserError
 from thresher.rows import Rows
 from thresher.run import Run
 from thresher.wording import listed, shown
+
+
+def with_named_score(config: RunConfig, section: str, given: Mapping[str, object]) -> Mapping[str, object]:
+    """The given settings, with the cut-off for a score that is named alone where the strategy so far reads scores of its own.
+
+    >>> from thresher.config import DataConfig
+    >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")
+    >>> rule = RunConfig(data=data, select=SelectConfig(strategy="recommended"))
+    >>> with_named_score(rule, "select", {"by": "el2n"}), with_named_score(rule, "select", {"prune": 0.3})
+    ({'strategy': 'cutoff', 'by': 'el2n'}, {'prune': 0.3})
+    """
+    if section != "select" or "by" not in given:
+        return given
+    from thresher.selection import strategies
+
+    strategy = strategies().get(config.select.strategy)
+    return {"strategy": "cutoff", **given} if strategy and strategy.by else given
 
 
 def check_selection(select: SelectConfig, groups: tuple[str, ...], label: str) -> None:
