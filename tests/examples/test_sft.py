@@ -27,7 +27,7 @@ def test_the_quick_start_of_trl_with_one_line_more(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "token_accuracy" in done.stdout
-    assert "6 rows kept: RUN/kept.parquet" in done.stdout
+    assert f"6 rows kept: {tmp_path / 'RUN' / 'kept.parquet'}" in done.stdout
     kept = pl.read_parquet(tmp_path / "RUN" / "kept.parquet")
     assert set(kept["prompt"]) <= {line["prompt"] for line in lines}
     assert (tmp_path / "RUN" / "suspects.csv").is_file()
