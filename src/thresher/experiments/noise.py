@@ -142,6 +142,7 @@ def noise_figures(run: Run, changed: Mask, settings: NoiseConfig) -> dict[str, o
 def hits(flagged: Mask, wrong: Mask) -> dict[str, float | None]:
     """Precision and recall of flagged rows against the mislabelled ones; None where the denominator is 0.
 
+    >>> import numpy as np
     >>> hits(np.array([True, True, False, False]), np.array([True, False, True, False]))
     {'precision': 0.5, 'recall': 0.5}
     """
