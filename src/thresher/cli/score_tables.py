@@ -16,7 +16,7 @@ from thresher.run.files import write
 from thresher.wording import listed, shown
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
-# By which a table is selected from where no score is named: the first of these that it has.
+# Tried in this order where no score is named.
 DEFAULT_SCORES = ("held_out_margin", "aum", "vog_class", "vog", "el2n_mean", "el2n", "confidence", "loss")
 INTEGER = r"^-?(0|[1-9][0-9]{0,14})$"
 NUMBER = r"^(-?(0|[1-9][0-9]{0,14}|0?\.[0-9]+|[1-9][0-9]{0,14}\.[0-9]*)([eE][+-]?[0-9]+)?|-?(?i:inf|nan))$"
@@ -100,10 +100,10 @@ def write_kept(kept: Path, out: Path) -> None:
 
 
 def default_selection(strategy: str | None, columns: Collection[str]) -> dict[str, str]:
-    """What a selection from a table takes where no score is named.
+    """The settings of a selection from a table for which no score was named.
 
-    Where no strategy is named either, the recommended rule, if the table has what that reads, as the tables of thresher do; and
-    the first of `DEFAULT_SCORES` that it has, for a strategy that reads a score of the user's choice.
+    With no strategy either: the recommended rule, if the table has the columns that it reads (those of thresher do). For a
+    strategy that reads any score: the first of `DEFAULT_SCORES` in the table.
 
     Raises
     ------

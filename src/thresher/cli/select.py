@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -120,17 +121,22 @@ def _select_of_parquet(parameters: dict[str, Any], overrides: list[str] | None) 
     settings: dict[str, Any] = {"floor": 0}
     for place, value in (given(SELECT_ALONE, parameters) | by_set).items():
         put(settings, place.removeprefix("select."), value)
-    columns = list(open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema)
+
+    @cache
+    def columns() -> list[str]:
+        """The columns of the table, read only where a choice depends on them."""
+        return list(open_shards(parameters["source"], but=Path(parameters["out"])).polars_schema)
+
     if "by" not in settings:
         settings |= default_selection(
-            settings.get("strategy"), [name for name in columns if name != parameters["id"]]
+            settings.get("strategy"), [name for name in columns() if name != parameters["id"]]
         )
     data = {"train": "-", "text": ["-"], "label": "label"}
     used = checked({"data": data, "select": settings}, named(SELECT_ALONE, by_set)).select
     entry = find(used.strategy)
     by = entry.score(used.by)
     named_scores = (by.split(",") if entry.several else [by]) if entry.reads_score else []
-    names = [first_of(name.strip(), columns) for name in named_scores]
+    names = [first_of(name.strip(), columns() if "|" in name else ()) for name in named_scores]
     ends = [parameters["hard"] or hard_end(name) for name in names]
     if used.normalise not in ("auto", "raw"):
         names = [f"{name.removesuffix(f'_{used.normalise}')}_{used.normalise}" for name in names]

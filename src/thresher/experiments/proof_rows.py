@@ -40,7 +40,7 @@ def proof_rows(table: pl.DataFrame, label: str, number: int | None) -> NDArray[n
 
 
 def tell_idle(number: int | None, rows: int) -> None:
-    """Say of a proof that was asked to take a part of the rows, and of so many that it takes all."""
+    """Warn where `--proof-rows` is at least the number of rows, so that it changes nothing."""
     if number is not None and number >= rows:
         warn(f"--proof-rows {number:,}: there are {rows:,} rows, so the proof trains on all of them")
 

@@ -103,7 +103,7 @@ def finish_run(
 
 
 def default_selection(recording: Recording) -> SelectConfig:
-    """How rows are selected where nothing is asked for: by what is best known of the scores that the records give.
+    """The selection settings of a recorded run: the best choice that its records allow.
 
     Online VoG, ranked within the class, keeps rows that are as good as those of the measuring pass
     (research/while_training/while-you-train.md). Without it the recommended rule reads AUM and correctness, where rows have one

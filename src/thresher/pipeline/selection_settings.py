@@ -16,7 +16,9 @@ from thresher.wording import listed, shown
 
 
 def with_named_score(config: RunConfig, section: str, given: Mapping[str, object]) -> Mapping[str, object]:
-    """The given settings, with the cut-off for a score that is named alone where the strategy so far reads scores of its own.
+    """The given settings, with strategy `cutoff` added where they name a score but the current strategy would not read it.
+
+    Strategies such as `recommended` read fixed scores, whatever `by` is.
 
     >>> from thresher.config import DataConfig
     >>> data = DataConfig(train="train.jsonl", text=("text",), label="label")

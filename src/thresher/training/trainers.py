@@ -55,7 +55,7 @@ class OrderedTrainer(Trainer):
 def trainer_arguments(
     config: TrainConfig, total: int, seed: int, folder: Path, rows: int, accumulated: int = 1
 ) -> TrainingArguments:
-    """Trainer's arguments for a recipe of `total` steps, with `rows` rows at a time and `accumulated` times these in a step."""
+    """Trainer's arguments for `total` steps of `accumulated` forward passes with `rows` rows each."""
     arguments = TrainingArguments(
         output_dir=str(folder),
         per_device_train_batch_size=rows,
@@ -80,7 +80,7 @@ def trainer_arguments(
 
 @contextmanager
 def training_into(folder: Path) -> Iterator[None]:
-    """Inside, transformers is quiet, and a disk that is full is told by the folder that did not fit."""
+    """Silence transformers, and turn a failed write into one line that names the folder."""
     try:
         with quiet_transformers():
             yield

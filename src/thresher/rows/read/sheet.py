@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import re
 from array import array
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress, islice
@@ -104,26 +105,26 @@ def sheet_of(records: Iterable[tuple[int, dict[str, object]]], name: str, wanted
 def sheet_of_blocks(blocks: Iterable[Block], name: str, wanted: Sequence[str]) -> Sheet:
     """`sheet_of` objects that come in blocks, of which one is in memory at a time."""
     columns: dict[str, list[object]] = {column: [] for column in wanted}
-    done: dict[str, list[Cells]] = {}
+    done: defaultdict[str, list[Cells]] = defaultdict(list)
     lines, seen = array("q"), dict[str, None]()
     for numbers, records in blocks:
-        for keys in set(map(tuple, records)):
-            seen |= dict.fromkeys(keys)
-        columns |= {column: [] for column in with_splits((), seen) if column not in columns}
+        new = {key: None for keys in set(map(tuple, records)) for key in keys if key not in seen}
+        seen |= new
+        columns |= {column: [] for column in with_splits((), new) if column not in columns}
         for column, values in columns.items():
             if column in seen:
                 # What came before a column had its first value.
-                values += [None] * (len(lines) - len(values) - sum(map(len, done.get(column, []))))
+                values += [None] * (len(lines) - len(values) - sum(map(len, done[column])))
                 values += [record.get(column) for record in records]
                 if len(values) >= BLOCK_ROWS:
-                    done.setdefault(column, []).append(as_cells(values[:]))
+                    done[column].append(as_cells(values[:]))
                     values.clear()
         lines.extend(numbers)
     if lines:
         need(wanted, seen, name)
     return Sheet(
         name,
-        {column: joined([*done.get(column, []), as_cells(values)]) for column, values in columns.items()},
+        {column: joined([*done[column], as_cells(values)]) for column, values in columns.items()},
         lines,
     )
 
